@@ -1,0 +1,86 @@
+/**
+ * The interface between hostd's lifecycle and a virtual machine monitor. Two drivers are foreseen, QEMU and
+ * Firecracker; nothing above this file knows which one runs.
+ *
+ * INVARIANTS
+ * - A launched VM does not run a guest instruction before `resume`: its cgroup, limits and identity are verified first.
+ * - A VM outlives hostd. Everything needed to find it again is in its `VmRecord`.
+ * - A handle's `exited` settles exactly once, for whatever reason the VMM ends.
+ */
+
+export interface VmDrive {
+  /** Also the drive's serial number inside the guest: `rootfs`, `config`, `data`, `secrets`. */
+  readonly id: string;
+  readonly path: string;
+  readonly readOnly: boolean;
+}
+
+/** All that a VMM needs to be launched; serialisable, absolute paths, chosen by hostd alone. */
+export interface VmSpec {
+  /** Unique on the host and short: the TAP's name, e.g. `tn3i5`. */
+  readonly vmId: string;
+  readonly vcpus: number;
+  readonly memMib: number;
+  readonly kernelPath: string;
+  readonly initrdPath: string | null;
+  /** Kernel command line. */
+  readonly kernelArgs: string;
+  readonly drives: readonly VmDrive[];
+  readonly net: { readonly tapName: string; readonly mac: string };
+  readonly uid: number;
+  readonly gid: number;
+  /** Where the VMM's sockets go; the whole path stays under 107 bytes. */
+  readonly socketDir: string;
+  /** Where console and VMM log go. */
+  readonly consolePath: string;
+  readonly vmmLogPath: string;
+  /** An empty, root-owned directory to chroot into. */
+  readonly emptyRootPath: string;
+  readonly accelerator: 'kvm' | 'tcg';
+}
+
+/** What is recorded of a live VM, so that a restarted hostd finds it again. */
+export interface VmRecord {
+  readonly vmm: 'qemu' | 'firecracker';
+  readonly vmmVersion: string;
+  readonly pid: number;
+  /** Field 22 of /proc/<pid>/stat, in clock ticks since boot: tells a reused pid apart. */
+  readonly startTimeTicks: string;
+  /** /proc/sys/kernel/random/boot_id of the host. */
+  readonly hostBootId: string;
+  readonly spec: VmSpec;
+  /** The exact argument vector, for a later restore. */
+  readonly argv: readonly string[];
+}
+
+export interface VmExit {
+  /** Null for a VM that was adopted (not our child), or that died by a signal. */
+  readonly exitCode: number | null;
+  readonly signal: string | null;
+}
+
+export interface VmHandle {
+  readonly record: VmRecord;
+  readonly exited: Promise<VmExit>;
+  /** Let the vCPUs run. Repeating it changes nothing. */
+  resume(): Promise<void>;
+  /** Stop the vCPUs, keeping memory. Repeating it changes nothing. */
+  pause(): Promise<void>;
+  /** End the VMM now (SIGKILL) and wait until the process is gone. Repeating it changes nothing. */
+  kill(): Promise<void>;
+  /** Let go of the VM without ending it: closes our connections and listeners. */
+  release(): void;
+}
+
+export interface Vmm {
+  readonly name: 'qemu' | 'firecracker';
+  /** Throws `failed_precondition`, reason `vmm.missing`, when it is not installed. */
+  version(): Promise<string>;
+  /**
+   * Start the VMM, paused. `attach` is called with the pid as soon as the process exists, to put it into its cgroup.
+   * On any error the process is gone and its sockets are removed. Errors: `vmm.launch_failed`, with the VMM's own words.
+   */
+  launch(spec: VmSpec, attach: (pid: number) => Promise<void>): Promise<VmHandle>;
+  /** The VM of a record, or null when it is gone (or the pid is somebody else's). */
+  adopt(record: VmRecord): Promise<VmHandle | null>;
+}

@@ -1,0 +1,74 @@
+import { z } from 'zod';
+import { poolSpecSchema, quotasSchema } from '../objects.js';
+import { tenantNetSchema } from '../tenant-net.js';
+import { v1RequestSchemas, v1ResponseSchemas } from '../v1/schemas.js';
+import {
+  hostInfoSchema,
+  instanceDetailSchema,
+  instanceViewSchema,
+  logChunkSchema,
+  poolViewSchema,
+  tenantViewSchema,
+} from './views.js';
+
+const instanceAddress = { tenant_id: z.string(), pool_id: z.string(), instance_id: z.string() };
+const page = {
+  /** The `next_cursor` of the page before; absent or null for the first. */
+  cursor: z.string().max(512).nullish(),
+  /** At most this many objects, 1…500; 500 when absent. */
+  limit: z.int().min(1).max(500).nullish(),
+};
+
+/** Version 2 keeps every version 1 request, and adds these. */
+export const v2RequestSchemas = {
+  ...v1RequestSchemas,
+  /** Record a tenant and bring its network up; repeating it changes nothing. Answer: `Tenant`. */
+  EnsureTenant: z.object({ tenant_id: z.string(), net: tenantNetSchema, quotas: quotasSchema }),
+  /** Forget a tenant that has no pools, and take its network down. Answer: `Ok`. */
+  RemoveTenant: z.object({ tenant_id: z.string() }),
+  /** Record a pool or change what its next instances get. Answer: `Pool`. */
+  EnsurePool: z.object({ tenant_id: z.string(), pool_id: z.string(), spec: poolSpecSchema }),
+  /** Forget a pool that has no instances. Answer: `Ok`. */
+  RemovePool: z.object({ tenant_id: z.string(), pool_id: z.string() }),
+  /** Create an instance; hostd chooses the id when there is none. Answer: `Instance`. */
+  CreateInstance: z.object({ tenant_id: z.string(), pool_id: z.string(), instance_id: z.string().nullish() }),
+  /** Answer: `Tenants`, sorted by tenant and pool. */
+  ListTenants: z.object({ ...page }),
+  /** Answer: `Instances`, sorted by tenant, pool, instance. */
+  ListInstances: z.object({ tenant_id: z.string().nullish(), pool_id: z.string().nullish(), ...page }),
+  /** Answer: `InstanceDetail`. */
+  DescribeInstance: z.object(instanceAddress),
+  /** Bytes of a log from `offset`, or the last `max_bytes` (at most 256 KiB, the default) when it is absent. Answer: `Logs`. */
+  InstanceLogs: z.object({
+    ...instanceAddress,
+    stream: z.enum(['console', 'vmm']).nullish(),
+    offset: z.int().min(0).nullish(),
+    max_bytes: z.int().min(1).max(262_144).nullish(),
+  }),
+  /** Answer: `Host`. */
+  HostInfo: null,
+} as const;
+
+export const v2ResponseSchemas = {
+  Ok: v1ResponseSchemas.Ok,
+  Pong: v1ResponseSchemas.Pong,
+  Error: z.object({
+    message: z.string(),
+    code: z.string().optional(),
+    reason: z.string().optional(),
+    retry: z.enum(['never', 'backoff', 'after-change']).optional(),
+    details: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])).optional(),
+    hint: z.string().optional(),
+  }),
+  Tenant: tenantViewSchema,
+  Pool: poolViewSchema,
+  Instance: instanceViewSchema,
+  Tenants: z.object({
+    tenants: z.array(tenantViewSchema.extend({ pools: z.array(poolViewSchema) })),
+    next_cursor: z.string().nullable(),
+  }),
+  Instances: z.object({ instances: z.array(instanceViewSchema), next_cursor: z.string().nullable() }),
+  InstanceDetail: instanceDetailSchema,
+  Logs: logChunkSchema,
+  Host: hostInfoSchema,
+} as const;

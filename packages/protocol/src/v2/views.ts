@@ -1,0 +1,135 @@
+import { z } from 'zod';
+import { instanceResourcesSchema, instanceStatusSchema, poolSpecSchema, quotasSchema } from '../objects.js';
+import { tenantNetSchema } from '../tenant-net.js';
+
+const timestamp = z.string();
+
+/** A registered image: name and the sha256 of its manifest, `sha256:<64 hex>`. */
+export const imageRefSchema = z.object({ name: z.string(), digest: z.string() });
+export type ImageRef = z.infer<typeof imageRefSchema>;
+
+/** Why an instance is not running any more. */
+export const stopReasonSchema = z.object({
+  /** `requested`: by a caller; `exited`: the VMM ended on its own; `start_failed`; `lost`: gone while hostd was down. */
+  kind: z.enum(['requested', 'exited', 'start_failed', 'lost']),
+  message: z.string(),
+  exit_code: z.int().nullable(),
+  signal: z.string().nullable(),
+  /** The console's last lines, for a VM that ended on its own. */
+  console_tail: z.string(),
+  at: timestamp,
+});
+export type StopReason = z.infer<typeof stopReasonSchema>;
+
+export const instanceNetSchema = z.object({
+  tap_dev: z.string(),
+  mac: z.string(),
+  guest_ip: z.string(),
+  gateway_ip: z.string(),
+  /** The tenant's subnet in CIDR form. */
+  cidr: z.string(),
+});
+export type InstanceNet = z.infer<typeof instanceNetSchema>;
+
+/** An instance as `ListInstances` shows it. Times are RFC 3339, UTC. */
+export const instanceViewSchema = z.object({
+  tenant_id: z.string(),
+  pool_id: z.string(),
+  instance_id: z.string(),
+  status: instanceStatusSchema,
+  role: z.string(),
+  net: instanceNetSchema.nullable(),
+  image: imageRefSchema.nullable(),
+  resources: instanceResourcesSchema,
+  pid: z.int().nullable(),
+  created_at: timestamp.nullable(),
+  last_started_at: timestamp.nullable(),
+  last_stopped_at: timestamp.nullable(),
+  stop_reason: stopReasonSchema.nullable(),
+  /** The operation under way, e.g. `start`; null when there is none. */
+  operation: z.string().nullable(),
+});
+export type InstanceView = z.infer<typeof instanceViewSchema>;
+
+/** What the kernel says of a running VM's process, read at the time of the call. */
+export const instanceRuntimeSchema = z.object({
+  vmm: z.enum(['qemu', 'firecracker']),
+  vmm_version: z.string(),
+  accelerator: z.enum(['kvm', 'tcg']),
+  pid: z.int(),
+  uid: z.int(),
+  gid: z.int(),
+  memory_max_bytes: z.number().nullable(),
+  memory_current_bytes: z.number().nullable(),
+  cpu_max_percent: z.number().nullable(),
+  pids_max: z.number().nullable(),
+  pids_current: z.number().nullable(),
+});
+export type InstanceRuntime = z.infer<typeof instanceRuntimeSchema>;
+
+export const instanceDetailSchema = instanceViewSchema.extend({
+  runtime: instanceRuntimeSchema.nullable(),
+  console_tail: z.string(),
+});
+export type InstanceDetail = z.infer<typeof instanceDetailSchema>;
+
+export const poolViewSchema = poolSpecSchema.extend({
+  tenant_id: z.string(),
+  pool_id: z.string(),
+  /** Null until the image that `flake_ref` names is registered on this host. */
+  image: imageRefSchema.nullable(),
+});
+export type PoolView = z.infer<typeof poolViewSchema>;
+
+export const tenantViewSchema = z.object({
+  tenant_id: z.string(),
+  net: tenantNetSchema,
+  /** Whether the bridge is wanted on this host (between SetupNetwork and TeardownNetwork). */
+  network_up: z.boolean(),
+  quotas: quotasSchema,
+  created_at: timestamp,
+});
+export type TenantView = z.infer<typeof tenantViewSchema>;
+
+export const imageViewSchema = imageRefSchema.extend({
+  size_bytes: z.number(),
+  created_at: timestamp,
+  /** Empty, or why the image cannot be used (missing file, wrong digest). */
+  problem: z.string(),
+});
+export type ImageView = z.infer<typeof imageViewSchema>;
+
+export const hostInfoSchema = z.object({
+  hostd_version: z.string(),
+  protocol_versions: z.array(z.int()),
+  node_version: z.string(),
+  kernel: z.string(),
+  pid: z.int(),
+  started_at: timestamp,
+  vmm: z.enum(['qemu', 'firecracker']),
+  vmm_version: z.string().nullable(),
+  accelerator: z.enum(['kvm', 'tcg']),
+  /** Why this accelerator, in words. */
+  accelerator_reason: z.string(),
+  cgroup_version: z.union([z.literal(1), z.literal(2)]),
+  cluster_cidr: z.string(),
+  state_dir: z.string(),
+  images: z.array(imageViewSchema),
+  tenants: z.int(),
+  pools: z.int(),
+  instances: z.int(),
+  running: z.int(),
+});
+export type HostInfo = z.infer<typeof hostInfoSchema>;
+
+/** A piece of a log. Offsets count bytes since the instance was created and keep counting when old bytes are dropped. */
+export const logChunkSchema = z.object({
+  stream: z.enum(['console', 'vmm']),
+  offset: z.number(),
+  next_offset: z.number(),
+  /** Raw bytes: a guest writes what it likes, so whoever prints them must strip control characters. */
+  data_base64: z.string(),
+  /** True when bytes before `offset` that were asked for are gone. */
+  truncated: z.boolean(),
+});
+export type LogChunk = z.infer<typeof logChunkSchema>;
