@@ -1,0 +1,190 @@
+/**
+ * INVARIANTS
+ * - A blob stands under its digest complete or not at all: it is built below `tmp/`, fsynced, then renamed.
+ * - A name points at a blob that is there: the name is written after the blob, and the blob is looked for again after
+ *   that; when a concurrent removal took it in between, the add starts over. (A removal that sees the new name puts
+ *   the blob back itself.)
+ */
+import { chmod, lstat, mkdir, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CodedError } from '@mvm/protocol';
+import { copyPart } from './copy-part.js';
+import { renameDurably, syncDir, writeNewFile } from './durable-file.js';
+import { BLOB_FILES, blobDir, type ImagePart, nameFile, parseImageName } from './layout.js';
+import {
+  encodeManifest,
+  type Manifest,
+  manifestDigest,
+  type NameRecord,
+  parseKernelArgs,
+} from './manifest.js';
+import { readBlob, readNameRecord, sizeOf } from './read-store.js';
+import { errnoOf, toStoreError } from './store-error.js';
+import { ensureStore, withTransferDir } from './transfer-dir.js';
+import { hashParts } from './verify-image.js';
+
+/** What to register. Paths are the caller's own files, opened without following a symbolic link. */
+export interface AddImageRequest {
+  readonly name: string;
+  readonly kernel: string;
+  readonly initrd?: string | undefined;
+  /** An ext4 image. */
+  readonly rootfs: string;
+  /** At most 1024 printable ASCII characters. */
+  readonly kernelArgs: string;
+}
+
+/** Bytes of all files together; `copiedBytes` reaches `totalBytes` at the end. */
+export interface AddImageProgress {
+  readonly part: ImagePart;
+  readonly copiedBytes: number;
+  readonly totalBytes: number;
+}
+
+export interface AddImageOptions {
+  readonly onProgress?: ((progress: AddImageProgress) => void) | undefined;
+  /** Aborting leaves the store as it was; the call then throws `canceled`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface AddedImage {
+  readonly name: string;
+  /** `sha256:<64 hex>`. */
+  readonly digest: string;
+  readonly sizeBytes: number;
+  /** `replaced`: the name pointed at another digest before; `repaired`: the same one, but damaged. */
+  readonly outcome: 'added' | 'unchanged' | 'replaced' | 'repaired';
+}
+
+/** How often an add starts over because a concurrent removal took the blob from under it. */
+const MAX_ATTEMPTS = 3;
+
+/**
+ * Copies the files into the store and points the name at them. Repeating it changes nothing; the same content under
+ * two names is stored once; when it throws, the store is as it was and nothing is left behind.
+ *
+ * Errors: `invalid_argument` (`image.invalid_name`, `image.invalid_kernel_args`, `image.bad_file`,
+ * `image.wrong_format`), `not_found` (`image.file_not_found`), `aborted` (`image.source_changed`),
+ * `resource_exhausted` (`image.no_space`), `permission_denied` (`image.permission_denied`), `canceled`.
+ */
+export async function addImage(
+  root: string,
+  request: AddImageRequest,
+  options: AddImageOptions = {},
+): Promise<AddedImage> {
+  const name = parseImageName(request.name);
+  const kernelArgs = parseKernelArgs(request.kernelArgs);
+  try {
+    await ensureStore(root);
+    const before = await readNameRecord(root, name);
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      const added = await withTransferDir(root, async (dir) => {
+        const manifest = await stage(dir, request, kernelArgs, options);
+        const encoded = encodeManifest(manifest);
+        const digest = manifestDigest(encoded);
+        await writeNewFile(join(dir, 'blob', 'manifest.json'), encoded, 0o444);
+        await syncDir(join(dir, 'blob'));
+        const outcome = await publish(root, dir, { name, digest, before });
+        return outcome && { name, digest, sizeBytes: sizeOf(manifest), outcome };
+      });
+      if (added !== undefined) return added;
+    }
+    throw new CodedError({
+      code: 'aborted',
+      reason: 'image.busy',
+      message: `image ${name} was removed while it was being added, ${MAX_ATTEMPTS} times over`,
+      details: { image: name },
+      hint: 'find out what removes it, then add it again',
+    });
+  } catch (error) {
+    throw toStoreError(error, { doing: `add image ${name}`, path: root });
+  }
+}
+
+async function stage(dir: string, request: AddImageRequest, kernelArgs: string, options: AddImageOptions) {
+  const staged = join(dir, 'blob');
+  await mkdir(staged);
+  await chmod(staged, 0o755);
+  const totalBytes = await totalSize([
+    request.kernel,
+    request.rootfs,
+    ...(request.initrd ? [request.initrd] : []),
+  ]);
+  let doneBytes = 0;
+  const copy = async (part: ImagePart, source: string) => {
+    const result = await copyPart({
+      part,
+      source,
+      target: join(staged, BLOB_FILES[part]),
+      signal: options.signal,
+      onBytes: (bytes) => options.onProgress?.({ part, copiedBytes: doneBytes + bytes, totalBytes }),
+    });
+    doneBytes += result.size;
+    return result;
+  };
+  const manifest: Manifest = {
+    schema_version: 1,
+    kernel: await copy('kernel', request.kernel),
+    initrd: request.initrd === undefined ? null : await copy('initrd', request.initrd),
+    rootfs: await copy('rootfs', request.rootfs),
+    kernel_args: kernelArgs,
+  };
+  return manifest;
+}
+
+interface Publication {
+  readonly name: string;
+  readonly digest: string;
+  /** The name's record before this add. */
+  readonly before: NameRecord | undefined;
+}
+
+/** Undefined when a removal took the blob before the name stood. */
+async function publish(
+  root: string,
+  dir: string,
+  publication: Publication,
+): Promise<AddedImage['outcome'] | undefined> {
+  const { digest, before } = publication;
+  const placed = await placeBlob(root, dir, digest);
+  if (before?.digest !== digest) await writeName(root, dir, publication);
+  if ((await readBlob(root, digest)).kind === 'missing') return undefined;
+  if (before === undefined) return 'added';
+  if (before.digest !== digest) return 'replaced';
+  return placed ? 'repaired' : 'unchanged';
+}
+
+/** Moves the staged blob to its place unless a sound one is there. Whether it did. */
+async function placeBlob(root: string, dir: string, digest: string): Promise<boolean> {
+  const target = blobDir(root, digest);
+  const present = await readBlob(root, digest);
+  if (present.kind === 'present' && (await hashParts(present.dir, present.manifest)) === undefined)
+    return false;
+  try {
+    if (present.kind !== 'missing') await rename(target, join(dir, 'damaged'));
+    await renameDurably(join(dir, 'blob'), target);
+    return true;
+  } catch (error) {
+    // Another add of the same content was quicker, and what it placed is as good; or a removal was, which shows later.
+    const errno = errnoOf(error);
+    if (errno === 'ENOTEMPTY' || errno === 'EEXIST' || errno === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+async function writeName(root: string, dir: string, { name, digest, before }: Publication): Promise<void> {
+  const previous =
+    before === undefined ? [] : [before.digest, ...before.previous].filter((old) => old !== digest);
+  const record: NameRecord = { name, digest, created_at: new Date().toISOString(), previous };
+  await writeNewFile(join(dir, 'name.json'), Buffer.from(`${JSON.stringify(record)}\n`), 0o444);
+  await renameDurably(join(dir, 'name.json'), nameFile(root, name));
+}
+
+async function totalSize(paths: readonly string[]): Promise<number> {
+  let total = 0;
+  for (const path of paths) {
+    // A file that cannot be examined is reported by the copy, which knows which part it is.
+    total += (await lstat(path).catch(() => undefined))?.size ?? 0;
+  }
+  return total;
+}

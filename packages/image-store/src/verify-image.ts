@@ -1,0 +1,40 @@
+import { hashFile, openSource } from './copy-part.js';
+import { damaged } from './image-errors.js';
+import { BLOB_FILES } from './layout.js';
+import type { Manifest } from './manifest.js';
+import { glanceAtPart, type PartEntry, partsOf } from './read-store.js';
+import { type ResolvedImage, resolveImage } from './resolve-image.js';
+
+/**
+ * Resolves a reference and hashes every file against the manifest. Reads the whole image: seconds, not milliseconds.
+ * Errors: those of `resolveImage`; `failed_precondition` (`image.damaged`) names the first file that is wrong.
+ */
+export async function verifyImage(root: string, ref: string): Promise<ResolvedImage> {
+  const image = await resolveImage(root, ref);
+  const problem = await hashParts(image.dir, image.manifest);
+  if (problem === undefined) return image;
+  throw damaged(image.name, problem);
+}
+
+/** Hashes all files of a blob; undefined when each is as the manifest says. */
+export async function hashParts(dir: string, manifest: Manifest): Promise<string | undefined> {
+  for (const entry of partsOf(dir, manifest)) {
+    const finding = await glanceAtPart(entry);
+    if (typeof finding === 'object') return finding.problem;
+    const problem = await hashPart(entry);
+    if (problem !== undefined) return problem;
+  }
+  return undefined;
+}
+
+/** Hashes one file; undefined when it is as the manifest says. */
+export async function hashPart(entry: PartEntry): Promise<string | undefined> {
+  const file = await openSource(entry.part, entry.path);
+  try {
+    return (await hashFile(file)) === entry.sha256
+      ? undefined
+      : `the content of ${BLOB_FILES[entry.part]} has changed`;
+  } finally {
+    await file.close();
+  }
+}
