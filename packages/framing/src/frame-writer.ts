@@ -1,0 +1,137 @@
+import type { Socket } from 'node:net';
+import { checkFrameLength, HEADER_BYTES } from './encode-frame.js';
+import { connectionClosed, FramingError } from './errors.js';
+import type { FrameLimits } from './limits.js';
+
+// INVARIANTS
+// - Frames reach the socket in the order of write(), each whole.
+// - Frames written in the same turn of the event loop go out in one system call.
+// - #queuedBytes counts every byte accepted and not yet taken by the kernel; it exceeds maxWriteQueueBytes only
+//   through a frame accepted while nothing was queued.
+
+/** Bodies of at most this size are copied behind their header; larger ones are handed over as they are. */
+const COPY_BYTES = 65_536;
+
+interface Batch {
+  readonly bodies: Uint8Array[];
+  bytes: number;
+  readonly promise: Promise<void>;
+  readonly resolve: () => void;
+  readonly reject: (error: FramingError) => void;
+}
+
+/** The sending half of a frame connection. */
+export class FrameWriter {
+  readonly #socket: Socket;
+  readonly #limits: FrameLimits;
+  #batch: Batch | null = null;
+  #queuedBytes = 0;
+  #unfinished = 0;
+  #stalledSince: number | null = null;
+
+  constructor(socket: Socket, limits: FrameLimits) {
+    this.#socket = socket;
+    this.#limits = limits;
+  }
+
+  /** Since when (`performance.now()`) the peer has taken nothing although something waits; null when nothing waits. */
+  get stalledSince(): number | null {
+    return this.#stalledSince;
+  }
+
+  /** Queues one frame; resolves once the kernel has taken it. See FrameConnection.write. */
+  write(body: Uint8Array): Promise<void> {
+    try {
+      this.#check(body.length);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    const bytes = HEADER_BYTES + body.length;
+    this.#queuedBytes += bytes;
+    let batch = this.#batch;
+    if (batch === null) {
+      batch = newBatch();
+      this.#batch = batch;
+      process.nextTick(flushWriter, this);
+    }
+    batch.bodies.push(body);
+    batch.bytes += bytes;
+    return batch.promise;
+  }
+
+  /** Hands what was queued in this turn to the socket. */
+  flush(): void {
+    const batch = this.#batch;
+    if (batch === null) return;
+    this.#batch = null;
+    if (this.#socket.destroyed) {
+      this.#queuedBytes -= batch.bytes;
+      batch.reject(connectionClosed('the connection was closed before a frame was written'));
+      return;
+    }
+    this.#unfinished += 1;
+    this.#stalledSince ??= performance.now();
+    const onWritten = (error?: Error | null): void => {
+      this.#unfinished -= 1;
+      this.#queuedBytes -= batch.bytes;
+      this.#stalledSince = this.#unfinished === 0 ? null : performance.now();
+      if (error) batch.reject(connectionClosed('the connection was closed while a frame was written', error));
+      else batch.resolve();
+    };
+    writeBatch(this.#socket, batch, onWritten);
+  }
+
+  #check(length: number): void {
+    checkFrameLength(length, this.#limits.maxFrameBytes);
+    if (this.#socket.destroyed || this.#socket.writableEnded) {
+      throw connectionClosed('a frame was written on a closed connection');
+    }
+    const limit = this.#limits.maxWriteQueueBytes;
+    if (this.#queuedBytes === 0 || this.#queuedBytes + HEADER_BYTES + length <= limit) return;
+    throw new FramingError({
+      reason: 'connection.write_queue_full',
+      message: `${this.#queuedBytes} bytes already wait for the peer to read them`,
+      hint: 'wait for earlier writes, or close the connection: the peer does not read',
+      details: { queued_bytes: this.#queuedBytes, max_write_queue_bytes: limit },
+    });
+  }
+}
+
+function flushWriter(writer: FrameWriter): void {
+  writer.flush();
+}
+
+function newBatch(): Batch {
+  let settle: { resolve: () => void; reject: (error: FramingError) => void } | undefined;
+  const promise = new Promise<void>((resolve, reject) => {
+    settle = { resolve, reject };
+  });
+  if (settle === undefined) throw new Error('a promise did not run its executor');
+  return { bodies: [], bytes: 0, promise, resolve: settle.resolve, reject: settle.reject };
+}
+
+/** One copy of all bodies behind their headers, or, where a body is large, a gathering write without copying it. */
+function writeBatch(socket: Socket, batch: Batch, onWritten: (error?: Error | null) => void): void {
+  if (batch.bytes <= COPY_BYTES) {
+    const buffer = Buffer.allocUnsafe(batch.bytes);
+    let at = 0;
+    for (const body of batch.bodies) {
+      at = buffer.writeUInt32BE(body.length, at);
+      buffer.set(body, at);
+      at += body.length;
+    }
+    socket.write(buffer, onWritten);
+    return;
+  }
+  socket.cork();
+  const last = batch.bodies.length - 1;
+  batch.bodies.forEach((body, index) => {
+    const header = Buffer.allocUnsafe(HEADER_BYTES);
+    header.writeUInt32BE(body.length, 0);
+    // The last chunk's callback comes after all others'; an empty body has no chunk of its own.
+    const isLast = index === last;
+    socket.write(header, isLast && body.length === 0 ? onWritten : undefined);
+    if (body.length > 0) socket.write(body, isLast ? onWritten : undefined);
+  });
+  socket.uncork();
+}
