@@ -1,4 +1,6 @@
 import { spawn } from 'node:child_process';
+import { constants } from 'node:os';
+import { delimiter, join } from 'node:path';
 
 /**
  * Runs a command with this process's output; resolves with its exit status (128 + n for a signal, 127 when it
@@ -12,13 +14,20 @@ export function run(command, args, options) {
   return new Promise((resolve) => {
     const child = spawn(command, args, {
       cwd: options.cwd,
-      env: { ...process.env, TURBO_TELEMETRY_DISABLED: '1', TURBO_NO_UPDATE_NOTIFIER: '1', ...options.env },
+      env: {
+        ...process.env,
+        // turbo looks for pnpm on the path, where `npm run` puts it.
+        PATH: `${join(options.cwd, 'node_modules/.bin')}${delimiter}${process.env.PATH ?? ''}`,
+        TURBO_TELEMETRY_DISABLED: '1',
+        TURBO_NO_UPDATE_NOTIFIER: '1',
+        ...options.env,
+      },
       stdio: ['ignore', 'inherit', 'inherit'],
     });
     child.on('error', (error) => {
       process.stderr.write(`${command}: ${error.message}\n`);
       resolve(127);
     });
-    child.on('exit', (code, signal) => resolve(code ?? (signal === null ? 1 : 128)));
+    child.on('exit', (code, signal) => resolve(code ?? 128 + (signal === null ? 1 : constants.signals[signal])));
   });
 }

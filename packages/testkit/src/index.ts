@@ -1,0 +1,9 @@
+export { type DaemonOptions, type RunningDaemon, startDaemon } from './daemon.js';
+export {
+  diffHost,
+  type HostDifference,
+  type HostSnapshot,
+  type SnapshotOptions,
+  snapshotHost,
+} from './host-snapshot.js';
+export { callVersionOne } from './version-one-client.js';
