@@ -1,0 +1,42 @@
+import { z } from 'zod';
+
+const sha256Hex = z.string().regex(/^[0-9a-f]{64}$/);
+
+/** `meta.json` of a snapshot: all that wake must find unchanged before it launches anything. */
+export const snapshotManifestSchema = z.object({
+  format: z.literal(1),
+  tenant_id: z.string(),
+  pool_id: z.string(),
+  instance_id: z.string(),
+  created_at: z.string(),
+  vmm: z.enum(['qemu', 'firecracker']),
+  /** A snapshot is loaded by the very version that wrote it, or not at all. */
+  vmm_version: z.string(),
+  accelerator: z.enum(['kvm', 'tcg']),
+  image_digest: z.string().nullable(),
+  /** The VMM's exact argument vector: an extra or missing device is accepted silently and breaks the guest later. */
+  argv: z.array(z.string()),
+  /** VmSpec, as launched; opaque here. */
+  spec: z.record(z.string(), z.unknown()),
+  memory: z.object({
+    file: z.literal('memory'),
+    compression: z.enum(['none', 'lz4', 'zstd']),
+    sealed: z.boolean(),
+    /** Bytes of the VMM's stream. */
+    plain_bytes: z.int().min(1),
+    stored_bytes: z.int().min(1),
+    /** Of the stored file. */
+    sha256: sha256Hex,
+  }),
+  /** Writable disks: the snapshot belongs to exactly this content. */
+  disks: z.array(
+    z.object({
+      id: z.string(),
+      path: z.string(),
+      size_bytes: z.int().min(0),
+      /** Nanoseconds since the epoch, as decimal text. */
+      mtime_ns: z.string(),
+    }),
+  ),
+});
+export type SnapshotManifest = z.infer<typeof snapshotManifestSchema>;

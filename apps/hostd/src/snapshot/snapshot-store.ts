@@ -1,0 +1,207 @@
+/**
+ * A snapshot on disk: the directory `snapshots/delta` with `memory` and `meta.json`.
+ *
+ * INVARIANTS
+ * - The final name holds a whole snapshot or nothing: everything is written and fsynced under `delta.tmp`, then renamed.
+ * - A snapshot is used once. `consume` renames it to `delta.used` before the guest runs again; nothing ever renames back.
+ */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { CodedError } from '@mvm/protocol';
+import { type Compression, compress, decompress } from './compression.js';
+import { type SnapshotManifest, snapshotManifestSchema } from './manifest.js';
+import { seal, unseal } from './seal.js';
+
+export interface SnapshotPaths {
+  readonly committed: string;
+  readonly temporary: string;
+  readonly used: string;
+}
+
+/** Where the snapshot of an instance stands, given its `snapshots` directory. */
+export function snapshotPaths(snapshotsDir: string): SnapshotPaths {
+  return {
+    committed: join(snapshotsDir, 'delta'),
+    temporary: join(snapshotsDir, 'delta.tmp'),
+    used: join(snapshotsDir, 'delta.used'),
+  };
+}
+
+/**
+ * Streams a memory image into the temporary directory and fsyncs it. Never writes plaintext when there is a key.
+ * Returns the manifest's `memory` part. On any error the temporary directory is gone. Errors: `resource_exhausted`,
+ * reason `disk.full`, and whatever the source throws.
+ */
+export async function writeMemoryImage(
+  paths: SnapshotPaths,
+  source: AsyncIterable<Uint8Array>,
+  options: { readonly compression: Compression; readonly key: Buffer | null },
+): Promise<SnapshotManifest['memory']> {
+  await rm(paths.temporary, { recursive: true, force: true });
+  await mkdir(paths.temporary, { recursive: true, mode: 0o700 });
+  let file: FileHandle | null = null;
+  try {
+    file = await open(join(paths.temporary, 'memory'), 'wx', 0o600);
+    let plainBytes = 0;
+    const counted = (async function* () {
+      for await (const piece of source) {
+        plainBytes += piece.byteLength;
+        yield piece;
+      }
+    })();
+    const squeezed = compress(options.compression, counted);
+    const stored = options.key ? seal(options.key, squeezed) : squeezed;
+    const hash = createHash('sha256');
+    let storedBytes = 0;
+    for await (const piece of stored) {
+      hash.update(piece);
+      storedBytes += piece.byteLength;
+      await writeAll(file, piece);
+    }
+    await file.sync();
+    return {
+      file: 'memory',
+      compression: options.compression,
+      sealed: options.key !== null,
+      plain_bytes: plainBytes,
+      stored_bytes: storedBytes,
+      sha256: hash.digest('hex'),
+    };
+  } catch (error) {
+    await file?.close().catch(() => undefined);
+    file = null;
+    await rm(paths.temporary, { recursive: true, force: true });
+    throw asDiskError(error, paths.temporary);
+  } finally {
+    await file?.close();
+  }
+}
+
+/** Writes `meta.json` beside the memory image and renames the whole to its final name; durable when it returns. */
+export async function commitSnapshot(paths: SnapshotPaths, manifest: SnapshotManifest): Promise<void> {
+  try {
+    const file = await open(join(paths.temporary, 'meta.json'), 'wx', 0o600);
+    try {
+      await file.writeFile(`${JSON.stringify(snapshotManifestSchema.parse(manifest), null, 2)}\n`);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await syncDirectory(paths.temporary);
+    await rm(paths.committed, { recursive: true, force: true });
+    await rename(paths.temporary, paths.committed);
+    await syncDirectory(dirname(paths.committed));
+  } catch (error) {
+    await rm(paths.temporary, { recursive: true, force: true });
+    throw asDiskError(error, paths.committed);
+  }
+}
+
+/** The committed snapshot's manifest, or null when there is none. Errors: `snapshot.damaged`. */
+export async function readManifest(paths: SnapshotPaths): Promise<SnapshotManifest | null> {
+  let text: string;
+  try {
+    text = await readFile(join(paths.committed, 'meta.json'), 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+    throw error;
+  }
+  try {
+    return snapshotManifestSchema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw damaged(paths, 'its meta.json cannot be read', cause);
+  }
+}
+
+/** Checks size and sha256 of the stored memory image against the manifest. Errors: `snapshot.damaged`. */
+export async function verifyMemoryImage(paths: SnapshotPaths, manifest: SnapshotManifest): Promise<void> {
+  const path = join(paths.committed, manifest.memory.file);
+  const size = await stat(path).then(
+    (entry) => entry.size,
+    () => -1,
+  );
+  if (size !== manifest.memory.stored_bytes) {
+    throw damaged(paths, `the memory image has ${size} bytes instead of ${manifest.memory.stored_bytes}`);
+  }
+  const hash = createHash('sha256');
+  for await (const piece of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(piece as Buffer);
+  if (hash.digest('hex') !== manifest.memory.sha256) {
+    throw damaged(paths, 'the memory image does not have the recorded sha256');
+  }
+}
+
+/** The memory image as the VMM wrote it. Errors while reading: `snapshot.unseal_failed`, `snapshot.compressor`. */
+export function readMemoryImage(
+  paths: SnapshotPaths,
+  manifest: SnapshotManifest,
+  key: Buffer | null,
+): AsyncIterable<Uint8Array> {
+  if (manifest.memory.sealed && key === null) {
+    throw new CodedError({
+      code: 'failed_precondition',
+      reason: 'snapshot.key_missing',
+      message: 'the snapshot is sealed and the tenant has no key on this host',
+      hint: "put the tenant's key back where it was when the instance went to sleep",
+    });
+  }
+  const stored: AsyncIterable<Uint8Array> = createReadStream(join(paths.committed, manifest.memory.file), {
+    highWaterMark: 1 << 20,
+  });
+  const squeezed = manifest.memory.sealed && key ? unseal(key, stored) : stored;
+  return decompress(manifest.memory.compression, squeezed);
+}
+
+/** The point of no return: from now on this snapshot is never loaded again. Durable when it returns. */
+export async function consumeSnapshot(paths: SnapshotPaths): Promise<void> {
+  await rm(paths.used, { recursive: true, force: true });
+  await rename(paths.committed, paths.used);
+  await syncDirectory(dirname(paths.committed));
+}
+
+/** Removes whatever snapshot there is, whole, half-written or used. Repeating it changes nothing. */
+export async function discardSnapshots(paths: SnapshotPaths): Promise<void> {
+  for (const path of [paths.temporary, paths.used, paths.committed]) {
+    await rm(path, { recursive: true, force: true });
+  }
+}
+
+async function writeAll(file: FileHandle, piece: Uint8Array): Promise<void> {
+  let done = 0;
+  while (done < piece.byteLength) {
+    const { bytesWritten } = await file.write(piece, done, piece.byteLength - done);
+    done += bytesWritten;
+  }
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
+function damaged(paths: SnapshotPaths, why: string, cause?: unknown): CodedError {
+  return new CodedError({
+    code: 'failed_precondition',
+    reason: 'snapshot.damaged',
+    message: `the snapshot ${paths.committed} cannot be used: ${why}`,
+    hint: 'it is kept as it is; stop the instance to discard it and start fresh',
+    cause,
+  });
+}
+
+function asDiskError(error: unknown, path: string): unknown {
+  const code = (error as NodeJS.ErrnoException | null)?.code;
+  if (code !== 'ENOSPC' && code !== 'EDQUOT') return error;
+  return new CodedError({
+    code: 'resource_exhausted',
+    reason: 'disk.full',
+    message: `no space left for the snapshot ${path}`,
+    hint: 'free space under the state directory, or choose a snapshot_compression for the pool, and try again',
+    cause: error,
+  });
+}
