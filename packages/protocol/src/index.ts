@@ -1,3 +1,4 @@
+export type { Codec } from './codec.js';
 export {
   AGENTD_SOCKET_PATH,
   DEFAULT_CLUSTER_CIDR,
@@ -11,6 +12,16 @@ export {
   STATE_DIR,
 } from './constants.js';
 export {
+  type DesiredPool,
+  type DesiredState,
+  type DesiredTenant,
+  desiredPoolSchema,
+  desiredStateSchema,
+  desiredTenantSchema,
+  parseDesiredState,
+} from './desired-state.js';
+export { type ErrorResponse, errorFromResponse, errorToResponse } from './error-response.js';
+export {
   CodedError,
   type CodedErrorInit,
   ERROR_CODES,
@@ -20,6 +31,18 @@ export {
   type RetryClass,
   toCodedError,
 } from './errors.js';
+export { generateInstanceId, isValidId, parseInstanceId, parsePoolId, parseTenantId } from './ids.js';
+export {
+  cidrContains,
+  cidrOverlaps,
+  formatIpv4,
+  formatIpv4Cidr,
+  type Ipv4Cidr,
+  parseIpv4,
+  parseIpv4Cidr,
+} from './ipv4.js';
+export type { JsonValue } from './json/reader.js';
+export { bridgeName, macAddress, parseBridgeName, parseTapName, tapName } from './names.js';
 export {
   type DesiredCounts,
   desiredCountsSchema,
@@ -35,4 +58,59 @@ export {
   roleSchema,
   runtimePolicySchema,
 } from './objects.js';
+export { quoteForMessage } from './quote.js';
 export { type TenantNet, tenantNetSchema } from './tenant-net.js';
+export {
+  checkTenantNet,
+  deriveTenantNet,
+  instanceIp,
+  lastInstanceIpOffset,
+  MAX_TENANT_PREFIX_LENGTH,
+  MIN_TENANT_PREFIX_LENGTH,
+} from './tenant-net-check.js';
+export { assertTransition, INSTANCE_TRANSITIONS, type InstanceOperation } from './transitions.js';
+export { type V1Request, type V1Response, v1RequestCodec, v1ResponseCodec } from './v1/codec.js';
+export { v1RequestSchemas, v1ResponseSchemas } from './v1/schemas.js';
+export { helloSchema, MAX_REQUEST_ID, requestIdSchema, welcomeSchema } from './v2/frame-schemas.js';
+export {
+  type ClientFrame,
+  clientFrameCodec,
+  decodeFirstFrame,
+  type FirstFrame,
+  type HelloFrame,
+  type ServerFrame,
+  serverFrameCodec,
+} from './v2/frames.js';
+export type { V2Request, V2Response } from './v2/messages.js';
+export { v2RequestSchemas, v2ResponseSchemas } from './v2/schemas.js';
+export {
+  type HostInfo,
+  hostInfoSchema,
+  type ImageRef,
+  type ImageView,
+  type InstanceDetail,
+  type InstanceNet,
+  type InstanceRuntime,
+  type InstanceView,
+  imageRefSchema,
+  imageViewSchema,
+  instanceDetailSchema,
+  instanceNetSchema,
+  instanceRuntimeSchema,
+  instanceViewSchema,
+  type LogChunk,
+  logChunkSchema,
+  type PoolView,
+  poolViewSchema,
+  type StopReason,
+  stopReasonSchema,
+  type TenantView,
+  tenantViewSchema,
+} from './v2/views.js';
+export {
+  FIRST_NEGOTIATED_VERSION,
+  negotiateVersion,
+  PROTOCOL_HISTORY,
+  PROTOCOL_VERSION,
+  SUPPORTED_VERSIONS,
+} from './versions.js';

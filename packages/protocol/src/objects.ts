@@ -52,7 +52,9 @@ export const runtimePolicySchema = z.object({
 export type RuntimePolicy = z.infer<typeof runtimePolicySchema>;
 
 /** `gateway`, `worker`, `builder` or `capability-<name>`. */
-export const roleSchema = z.string().regex(/^(gateway|worker|builder|capability-[a-z0-9](?:[a-z0-9-]{0,40}[a-z0-9])?)$/);
+export const roleSchema = z
+  .string()
+  .regex(/^(gateway|worker|builder|capability-[a-z0-9](?:[a-z0-9-]{0,40}[a-z0-9])?)$/);
 
 /** What makes the instances of a pool alike. `flake_ref` is the name of a registered image, optionally `name@sha256:…`. */
 export const poolSpecSchema = z.object({

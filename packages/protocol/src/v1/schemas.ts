@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { tenantNetSchema } from '../tenant-net.js';
+import { u64Schema } from '../wire-integers.js';
 
 const instanceAddress = { tenant_id: z.string(), pool_id: z.string(), instance_id: z.string() };
 
@@ -14,7 +15,7 @@ export const v1RequestSchemas = {
     ...instanceAddress,
     force: z.boolean(),
     /** Seconds, u64 on the wire, clamped to 2^53−1; null or absent: the pool's. */
-    drain_timeout_secs: z.int().min(0).nullish(),
+    drain_timeout_secs: u64Schema.nullish(),
   }),
   WakeInstance: z.object(instanceAddress),
   DestroyInstance: z.object({ ...instanceAddress, wipe_volumes: z.boolean() }),

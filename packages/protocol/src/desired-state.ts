@@ -1,0 +1,139 @@
+import { z } from 'zod';
+import { CodedError, isCodedError } from './errors.js';
+import { isValidId } from './ids.js';
+import { cidrOverlaps, type Ipv4Cidr, parseIpv4Cidr } from './ipv4.js';
+import {
+  desiredCountsSchema,
+  instanceResourcesSchema,
+  poolSpecSchema,
+  quotasSchema,
+  runtimePolicySchema,
+} from './objects.js';
+import { deriveTenantNet } from './tenant-net-check.js';
+
+const idSchema = z.string().refine(isValidId, {
+  error: 'expected 1 to 63 characters of a-z, 0-9 and "-", with no hyphen at either end',
+});
+
+/** A pool as a node is to have it: its id and its spec. Unknown fields are refused. */
+export const desiredPoolSchema = poolSpecSchema
+  .extend({
+    instance_resources: instanceResourcesSchema.strict(),
+    desired_counts: desiredCountsSchema.strict().default({ running: 0, warm: 0, sleeping: 0 }),
+    runtime_policy: runtimePolicySchema.strict().prefault({}),
+    pool_id: idSchema,
+  })
+  .strict();
+export type DesiredPool = z.infer<typeof desiredPoolSchema>;
+
+/** A tenant as a node is to have it. The gateway and the bridge's name follow from `network`. */
+export const desiredTenantSchema = z.strictObject({
+  tenant_id: idSchema,
+  network: z.strictObject({ tenant_net_id: z.int(), ipv4_subnet: z.string() }),
+  quotas: quotasSchema.strict(),
+  /** Hash of the tenant's secrets, opaque; null when it has none. */
+  secrets_hash: z.string().max(256).nullable().default(null),
+  pools: z.array(desiredPoolSchema).max(1000),
+});
+export type DesiredTenant = z.infer<typeof desiredTenantSchema>;
+
+type Report = (path: (string | number)[], message: string) => void;
+
+function reportDuplicates(
+  values: readonly (string | number)[],
+  path: (index: number) => (string | number)[],
+  report: Report,
+): void {
+  const seen = new Set<string | number>();
+  values.forEach((value, index) => {
+    if (seen.has(value)) report(path(index), `${JSON.stringify(value)} is given twice`);
+    seen.add(value);
+  });
+}
+
+function reportNetworks(tenants: readonly DesiredTenant[], report: Report): void {
+  const subnets: { subnet: Ipv4Cidr; tenantId: string }[] = [];
+  tenants.forEach((tenant, index) => {
+    const { tenant_net_id: netId, ipv4_subnet: text } = tenant.network;
+    try {
+      deriveTenantNet(netId, text);
+    } catch (error) {
+      if (!isCodedError(error)) throw error;
+      const field = error.reason === 'net.id_out_of_range' ? 'tenant_net_id' : 'ipv4_subnet';
+      report(['tenants', index, 'network', field], error.message);
+      return;
+    }
+    const subnet = parseIpv4Cidr(text);
+    const other = subnets.find((entry) => cidrOverlaps(entry.subnet, subnet));
+    if (other !== undefined) {
+      report(
+        ['tenants', index, 'network', 'ipv4_subnet'],
+        `${text} overlaps the subnet of tenant ${other.tenantId}`,
+      );
+    }
+    subnets.push({ subnet, tenantId: tenant.tenant_id });
+  });
+}
+
+/**
+ * Desired state of one node, schema version 1. Strict: unknown fields are refused at every level; ids follow the
+ * grammar; tenant ids, net ids and the pool ids of a tenant are unique; subnets are canonical and do not overlap. That
+ * they lie inside the cluster's range is the host's check. Source: docs/protocol.md#desired-state.
+ */
+export const desiredStateSchema = z
+  .strictObject({
+    schema_version: z.literal(1),
+    node_id: z.string().min(1).max(253),
+    prune_unknown_tenants: z.boolean().default(false),
+    prune_unknown_pools: z.boolean().default(false),
+    tenants: z.array(desiredTenantSchema).max(4096),
+  })
+  .superRefine((state, context) => {
+    const report: Report = (path, message) => context.addIssue({ code: 'custom', path, message });
+    const { tenants } = state;
+    reportDuplicates(
+      tenants.map((tenant) => tenant.tenant_id),
+      (i) => ['tenants', i, 'tenant_id'],
+      report,
+    );
+    reportDuplicates(
+      tenants.map((tenant) => tenant.network.tenant_net_id),
+      (i) => ['tenants', i, 'network', 'tenant_net_id'],
+      report,
+    );
+    tenants.forEach((tenant, t) => {
+      const poolIds = tenant.pools.map((pool) => pool.pool_id);
+      reportDuplicates(poolIds, (i) => ['tenants', t, 'pools', i, 'pool_id'], report);
+    });
+    reportNetworks(tenants, report);
+  });
+export type DesiredState = z.infer<typeof desiredStateSchema>;
+
+function showPath(path: readonly PropertyKey[]): string {
+  const shown = path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`)).join('');
+  return shown.replace(/^\./, '') || 'desired state';
+}
+
+/** How many problems a message lists. */
+const MAX_LISTED_ISSUES = 5;
+
+/**
+ * Parsed YAML or JSON as desired state, defaults filled in; `invalid_argument`, reason `desired_state.invalid`, whose
+ * message lists the first problems with their paths (e.g. `tenants[0].pools[1].pool_id`).
+ */
+export function parseDesiredState(value: unknown): DesiredState {
+  const parsed = desiredStateSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const { issues } = parsed.error;
+  const listed = issues
+    .slice(0, MAX_LISTED_ISSUES)
+    .map((issue) => `${showPath(issue.path)}: ${issue.message}`);
+  if (issues.length > MAX_LISTED_ISSUES) listed.push(`and ${issues.length - MAX_LISTED_ISSUES} more`);
+  throw new CodedError({
+    code: 'invalid_argument',
+    reason: 'desired_state.invalid',
+    message: `desired state is not valid: ${listed.join('; ')}`,
+    details: { path: showPath(issues[0]?.path ?? []), problems: issues.length },
+    hint: 'Correct the fields that are named and apply again; docs/protocol.md describes the format.',
+  });
+}

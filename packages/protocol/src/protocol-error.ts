@@ -1,0 +1,34 @@
+import { CodedError, type ErrorDetails } from './errors.js';
+
+/** The reasons with which codecs refuse bytes or values; all are `invalid_argument`. */
+export type ProtocolReason =
+  | 'message_too_large'
+  | 'invalid_utf8'
+  | 'malformed_json'
+  | 'too_deep'
+  | 'duplicate_field'
+  | 'unknown_message'
+  | 'invalid_message'
+  | 'unencodable';
+
+const HINTS: Readonly<Record<ProtocolReason, string>> = {
+  message_too_large: 'Send less in one message: ask for smaller pages or shorter pieces.',
+  invalid_utf8: 'Send the body as UTF-8, without a byte order mark.',
+  malformed_json: 'Send exactly one JSON value (RFC 8259) and nothing after it.',
+  too_deep: 'Nest values less deeply.',
+  duplicate_field: 'Give every field once.',
+  unknown_message: 'Compare both sides with `mvm version`: the peer may speak another version.',
+  invalid_message: 'Compare the message with docs/protocol.md, and both sides with `mvm version`.',
+  unencodable: 'This is a mistake in the calling program; correct the value.',
+};
+
+/** A codec's refusal: `invalid_argument`, reason `protocol.<reason>`. */
+export function protocolError(reason: ProtocolReason, message: string, details?: ErrorDetails): CodedError {
+  return new CodedError({
+    code: 'invalid_argument',
+    reason: `protocol.${reason}`,
+    message,
+    hint: HINTS[reason],
+    details,
+  });
+}

@@ -1,0 +1,55 @@
+import { type CodedError, isCodedError } from '../errors.js';
+import { readValue } from '../json/reader.js';
+import type { JsonScanner } from '../json/scanner.js';
+import { compileShape } from '../json/shape.js';
+import { requestIdSchema } from './frame-schemas.js';
+
+/** How a request's id stands on the wire. */
+export const idShape = compileShape(requestIdSchema);
+
+/** What an envelope `{"id":n,"<member>":…}` held: the message, or why that was refused. */
+export type Envelope<M> =
+  | { readonly id: number; readonly message: M }
+  | { readonly id: number; readonly error: CodedError };
+
+/**
+ * Reads the members of an envelope whose `{` is consumed and whose first key is `firstKey`, up to and with `}`. Members
+ * come in any order, unknown ones are skipped, a name given twice is refused. A message that is refused although it is
+ * JSON leaves the envelope readable, so that the answer can carry the id.
+ */
+export function readEnvelope<M>(
+  scanner: JsonScanner,
+  firstKey: string | null,
+  member: 'request' | 'response',
+  readMessage: (scanner: JsonScanner) => M,
+): Envelope<M> {
+  let id: number | undefined;
+  let outcome: { message: M } | { error: CodedError } | undefined;
+  for (let key = firstKey; key !== null; key = scanner.nextKey(false)) {
+    if (key === 'id') {
+      if (id !== undefined) throw scanner.error('duplicate_field', 'field id is given twice');
+      id = readValue(scanner, idShape, 'id', 1) as number;
+    } else if (key === member) {
+      if (outcome !== undefined) throw scanner.error('duplicate_field', `field ${member} is given twice`);
+      outcome = readRecoverably(scanner, readMessage);
+    } else scanner.skipValue();
+  }
+  if (id === undefined) throw scanner.error('invalid_message', 'field id is missing');
+  if (outcome === undefined) throw scanner.error('invalid_message', `field ${member} is missing`);
+  return { id, ...outcome };
+}
+
+function readRecoverably<M>(
+  scanner: JsonScanner,
+  readMessage: (scanner: JsonScanner) => M,
+): { message: M } | { error: CodedError } {
+  const start = scanner.position;
+  try {
+    return { message: readMessage(scanner) };
+  } catch (error) {
+    if (!isCodedError(error)) throw error;
+    scanner.rewind(start);
+    scanner.skipValue();
+    return { error };
+  }
+}
