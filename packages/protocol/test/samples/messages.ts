@@ -1,0 +1,141 @@
+import type {
+  ClientFrame,
+  ServerFrame,
+  V1Request,
+  V1Response,
+  V2Request,
+  V2Response,
+} from '../../src/index.js';
+import {
+  address,
+  hostInfo,
+  instanceDetail,
+  instanceView,
+  net,
+  poolSpec,
+  poolView,
+  quotas,
+  stoppedInstanceView,
+  tenantView,
+} from './objects.js';
+
+/** At least one message per tag, so that a new tag without a sample does not compile; more under other names. */
+type Samples<M extends { type: string }> = {
+  readonly [K in M['type']]: Readonly<Record<string, Extract<M, { type: K }>>>;
+};
+
+export const v1Requests: Samples<V1Request> = {
+  StartInstance: { plain: { type: 'StartInstance', ...address } },
+  StopInstance: {
+    plain: { type: 'StopInstance', ...address },
+    unicode: {
+      type: 'StopInstance',
+      tenant_id: 'héllo "\\\u0000\b\f\n\r\t\u007f',
+      pool_id: '😀',
+      instance_id: '',
+    },
+  },
+  SleepInstance: {
+    timeout: { type: 'SleepInstance', ...address, force: true, drain_timeout_secs: 30 },
+    'no-timeout': { type: 'SleepInstance', ...address, force: false, drain_timeout_secs: null },
+    'largest-timeout': {
+      type: 'SleepInstance',
+      ...address,
+      force: false,
+      drain_timeout_secs: Number.MAX_SAFE_INTEGER,
+    },
+  },
+  WakeInstance: { plain: { type: 'WakeInstance', ...address } },
+  DestroyInstance: {
+    wiping: { type: 'DestroyInstance', ...address, wipe_volumes: true },
+    keeping: { type: 'DestroyInstance', ...address, wipe_volumes: false },
+  },
+  SetupNetwork: { plain: { type: 'SetupNetwork', tenant_id: 'acme', net } },
+  TeardownNetwork: { plain: { type: 'TeardownNetwork', tenant_id: 'acme', net } },
+  Ping: { plain: { type: 'Ping' } },
+};
+
+export const v1Responses: Samples<V1Response> = {
+  Ok: { plain: { type: 'Ok' } },
+  Pong: { plain: { type: 'Pong' } },
+  Error: { plain: { type: 'Error', message: 'start failed: instance not found' } },
+};
+
+export const v2Requests: Samples<V2Request> = {
+  ...v1Requests,
+  EnsureTenant: { plain: { type: 'EnsureTenant', tenant_id: 'acme', net, quotas } },
+  RemoveTenant: { plain: { type: 'RemoveTenant', tenant_id: 'acme' } },
+  EnsurePool: { plain: { type: 'EnsurePool', tenant_id: 'acme', pool_id: 'workers', spec: poolSpec } },
+  RemovePool: { plain: { type: 'RemovePool', tenant_id: 'acme', pool_id: 'workers' } },
+  CreateInstance: {
+    'chosen-id': { type: 'CreateInstance', ...address },
+    'no-id': { type: 'CreateInstance', tenant_id: 'acme', pool_id: 'workers', instance_id: null },
+  },
+  ListTenants: { 'first-page': { type: 'ListTenants', cursor: null, limit: null } },
+  ListInstances: {
+    all: { type: 'ListInstances', tenant_id: null, pool_id: null, cursor: null, limit: null },
+    'next-page': { type: 'ListInstances', tenant_id: 'acme', pool_id: 'workers', cursor: 'c1', limit: 100 },
+  },
+  DescribeInstance: { plain: { type: 'DescribeInstance', ...address } },
+  InstanceLogs: {
+    tail: { type: 'InstanceLogs', ...address, stream: null, offset: null, max_bytes: null },
+    piece: { type: 'InstanceLogs', ...address, stream: 'vmm', offset: 4096, max_bytes: 65_536 },
+  },
+  HostInfo: { plain: { type: 'HostInfo' } },
+};
+
+export const v2Responses: Samples<V2Response> = {
+  Ok: { plain: { type: 'Ok' } },
+  Pong: { plain: { type: 'Pong' } },
+  Error: {
+    'message-only': { type: 'Error', message: 'something failed' },
+    coded: {
+      type: 'Error',
+      message: 'cannot start an instance that is running: no transition from running to running',
+      code: 'failed_precondition',
+      reason: 'instance.invalid_transition',
+      retry: 'after-change',
+      details: { operation: 'start', attempts: 1, forced: false, owner: null },
+      hint: 'start works from: ready, stopped.',
+    },
+  },
+  Tenant: { plain: { type: 'Tenant', ...tenantView } },
+  Pool: { plain: { type: 'Pool', ...poolView } },
+  Instance: {
+    running: { type: 'Instance', ...instanceView },
+    stopped: { type: 'Instance', ...stoppedInstanceView },
+  },
+  Tenants: {
+    plain: { type: 'Tenants', tenants: [{ ...tenantView, pools: [poolView] }], next_cursor: null },
+  },
+  Instances: {
+    plain: { type: 'Instances', instances: [instanceView, stoppedInstanceView], next_cursor: 'c2' },
+    empty: { type: 'Instances', instances: [], next_cursor: null },
+  },
+  InstanceDetail: { plain: { type: 'InstanceDetail', ...instanceDetail } },
+  Logs: {
+    plain: {
+      type: 'Logs',
+      stream: 'console',
+      offset: 0,
+      next_offset: 16,
+      data_base64: 'bXZtLWd1ZXN0IHJlYWR5Cg==',
+      truncated: false,
+    },
+  },
+  Host: { plain: { type: 'Host', ...hostInfo } },
+};
+
+/** Frames of version 2 that carry neither a request nor a response. */
+export const helloFrame: ClientFrame = { type: 'Hello', versions: [2], client: 'mvm-agentd/0.1.0' };
+export const greetingFrames: Readonly<Record<string, ServerFrame>> = {
+  Welcome: { type: 'Welcome', version: 2, server: 'mvm-hostd/0.1.0', features: ['logs'] },
+  Error: {
+    type: 'Error',
+    message: 'no common protocol version: offered 9, supported 1, 2',
+    code: 'protocol_mismatch',
+    reason: 'protocol.no_common_version',
+    retry: 'never',
+  },
+  event: { type: 'event', event: { anything: [1, 'two', null] } },
+};

@@ -1,0 +1,135 @@
+import type {
+  HostInfo,
+  ImageRef,
+  InstanceDetail,
+  InstanceView,
+  PoolSpec,
+  PoolView,
+  Quotas,
+  TenantNet,
+  TenantView,
+} from '../../src/index.js';
+
+/** Objects out of which the sample messages are made. */
+export const address = { tenant_id: 'acme', pool_id: 'workers', instance_id: 'i-a3f7b2c1' };
+
+export const net: TenantNet = {
+  tenant_net_id: 3,
+  ipv4_subnet: '10.240.3.0/24',
+  gateway_ip: '10.240.3.1',
+  bridge_name: 'br-tenant-3',
+};
+
+export const quotas: Quotas = {
+  max_vcpus: 16,
+  max_mem_mib: 32_768,
+  max_running: 8,
+  max_warm: 4,
+  max_pools: 4,
+  max_instances_per_pool: 16,
+  max_disk_gib: 100,
+};
+
+export const poolSpec: PoolSpec = {
+  flake_ref: 'demo',
+  profile: 'minimal',
+  role: 'worker',
+  instance_resources: { vcpus: 2, mem_mib: 1024, data_disk_mib: 2048 },
+  desired_counts: { running: 3, warm: 1, sleeping: 2 },
+  runtime_policy: {
+    min_running_seconds: 60,
+    min_warm_seconds: 30,
+    drain_timeout_seconds: 30,
+    graceful_shutdown_seconds: 15,
+  },
+  seccomp_policy: 'baseline',
+  snapshot_compression: 'zstd',
+  secret_scopes: ['registry'],
+};
+
+export const image: ImageRef = { name: 'demo', digest: `sha256:${'4a'.repeat(32)}` };
+
+export const tenantView: TenantView = {
+  tenant_id: 'acme',
+  net,
+  network_up: true,
+  quotas,
+  created_at: '2026-11-23T10:00:00.000Z',
+};
+
+export const poolView: PoolView = { ...poolSpec, tenant_id: 'acme', pool_id: 'workers', image };
+
+export const instanceView: InstanceView = {
+  ...address,
+  status: 'running',
+  role: 'worker',
+  net: {
+    tap_dev: 'tn3i5',
+    mac: '02:fc:00:03:00:05',
+    guest_ip: '10.240.3.5',
+    gateway_ip: '10.240.3.1',
+    cidr: '10.240.3.0/24',
+  },
+  image,
+  resources: { vcpus: 2, mem_mib: 1024, data_disk_mib: 2048 },
+  pid: 4711,
+  created_at: '2026-11-23T10:00:01.000Z',
+  last_started_at: '2026-11-23T10:00:02.000Z',
+  last_stopped_at: null,
+  stop_reason: null,
+  operation: null,
+};
+
+export const stoppedInstanceView: InstanceView = {
+  ...instanceView,
+  status: 'stopped',
+  pid: null,
+  last_stopped_at: '2026-11-23T10:05:00.000Z',
+  stop_reason: {
+    kind: 'exited',
+    message: 'the VMM ended on its own',
+    exit_code: null,
+    signal: 'SIGKILL',
+    console_tail: 'Kernel panic - not syncing: héllo 😀\n',
+    at: '2026-11-23T10:05:00.000Z',
+  },
+};
+
+export const instanceDetail: InstanceDetail = {
+  ...instanceView,
+  runtime: {
+    vmm: 'qemu',
+    vmm_version: '7.2.22',
+    accelerator: 'tcg',
+    pid: 4711,
+    uid: 1_900_000_773,
+    gid: 1_900_000_773,
+    memory_max_bytes: 1_207_959_552,
+    memory_current_bytes: 301_989_888,
+    cpu_max_percent: 200,
+    pids_max: 64,
+    pids_current: 5,
+  },
+  console_tail: 'mvm-guest ready\n',
+};
+
+export const hostInfo: HostInfo = {
+  hostd_version: '0.1.0',
+  protocol_versions: [1, 2],
+  node_version: '20.20.2',
+  kernel: '6.1.0',
+  pid: 812,
+  started_at: '2026-11-23T09:59:00.000Z',
+  vmm: 'qemu',
+  vmm_version: '7.2.22',
+  accelerator: 'tcg',
+  accelerator_reason: 'the CPU shows neither vmx nor svm',
+  cgroup_version: 2,
+  cluster_cidr: '10.240.0.0/12',
+  state_dir: '/var/lib/mvm',
+  images: [{ ...image, size_bytes: 41_943_040, created_at: '2026-11-23T09:58:00.000Z', problem: '' }],
+  tenants: 1,
+  pools: 1,
+  instances: 2,
+  running: 1,
+};
