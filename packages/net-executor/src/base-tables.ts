@@ -1,0 +1,318 @@
+import { SET_NAMES, setShape } from './sets.js';
+
+/** A rule and why it is there; the reason, with a fingerprint, becomes the rule's comment in the kernel. */
+export interface BaseRule {
+  readonly text: string;
+  readonly why: string;
+}
+
+interface BaseChain {
+  readonly name: string;
+  /** Absent for a chain that is only jumped to. */
+  readonly hook?: { readonly type: 'filter' | 'nat'; readonly hook: string; readonly priority: number };
+  readonly rules: readonly BaseRule[];
+}
+
+/** A table of ours without its elements. Base chains let pass what is not ours, so other software is untouched. */
+export interface BaseTable {
+  readonly family: 'bridge' | 'inet';
+  /** Names of counters: one per reason to drop a packet. */
+  readonly counters: readonly string[];
+  /** Name → definition of the sets that packets fill. */
+  readonly dynamicSets: Readonly<Record<string, string>>;
+  readonly chains: readonly BaseChain[];
+}
+
+/** The name of both our tables. */
+export const TABLE_NAME = 'mvm';
+
+/** Per guest, by source address. */
+export const DEFAULT_LIMITS = {
+  /** New connections or flows per second, and how many above that at once. */
+  newPerSecond: 200,
+  newBurst: 400,
+  /** Tracked connections at a time. */
+  connections: 1000,
+  /** Echo requests to the gateway per second, and how many at once. */
+  pingsPerSecond: 50,
+  pingBurst: 50,
+} as const;
+
+/** Addresses that guests with `internet` egress do not reach: private, link-local, shared, multicast, reserved. */
+export const PRIVATE_RANGES = [
+  '0.0.0.0/8',
+  '10.0.0.0/8',
+  '100.64.0.0/10',
+  '127.0.0.0/8',
+  '169.254.0.0/16',
+  '172.16.0.0/12',
+  '192.168.0.0/16',
+  '198.18.0.0/15',
+  '224.0.0.0/3',
+] as const;
+
+function rule(text: string, why: string): BaseRule {
+  return { text, why };
+}
+
+const BRIDGE_TABLE: BaseTable = {
+  family: 'bridge',
+  counters: ['c_mac', 'c_arp', 'c_ip', 'c_l2', 'c_dhcpsrv'],
+  dynamicSets: {},
+  chains: [
+    {
+      name: 'pre',
+      hook: { type: 'filter', hook: 'prerouting', priority: -300 },
+      rules: [rule('iifname @taps goto guard', 'only what our TAPs send is judged')],
+    },
+    {
+      name: 'guard',
+      rules: [
+        rule('iifname . ether saddr != @port_mac counter name c_mac drop', 'foreign MAC'),
+        rule('ether type arp goto guard_arp', 'ARP'),
+        rule('ether type ip goto guard_ip', 'IPv4'),
+        rule('counter name c_l2 drop', 'anything else: IPv6, VLAN tags, LLDP'),
+      ],
+    },
+    {
+      name: 'guard_arp',
+      rules: [
+        rule(
+          'arp htype 1 arp ptype ip arp hlen 6 arp plen 4 iifname . arp saddr ether . arp saddr ip @port_src accept',
+          'own MAC and address',
+        ),
+        rule(
+          'arp operation request arp saddr ip 0.0.0.0 iifname . arp saddr ether @port_mac accept',
+          'probe for a duplicate address',
+        ),
+        rule('counter name c_arp drop', 'claims another address'),
+      ],
+    },
+    {
+      name: 'guard_ip',
+      rules: [
+        rule('udp sport 67 counter name c_dhcpsrv drop', 'rogue DHCP server'),
+        rule('iifname . ether saddr . ip saddr @port_src accept', 'own MAC and address'),
+        rule(
+          'ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept',
+          'DHCP client without an address',
+        ),
+        rule('counter name c_ip drop', 'foreign source address'),
+      ],
+    },
+  ],
+};
+
+const INET_TABLE: BaseTable = {
+  family: 'inet',
+  counters: [
+    'c_v6',
+    'c_rpf',
+    'c_xtenant',
+    'c_notuplink',
+    'c_private',
+    'c_rate',
+    'c_conns',
+    'c_none',
+    'c_hostin',
+    'c_unsolicited',
+    'c_transit',
+    'c_invalid',
+    'c_ping',
+  ],
+  dynamicSets: {
+    vm_new: 'type ipv4_addr; size 65535; flags dynamic,timeout; timeout 1m;',
+    vm_conns: 'type ipv4_addr; size 65535; flags dynamic;',
+    vm_icmp: 'type ipv4_addr; size 65535; flags dynamic,timeout; timeout 1m;',
+  },
+  chains: [
+    {
+      name: 'raw_pre',
+      hook: { type: 'filter', hook: 'prerouting', priority: -300 },
+      rules: [rule('iifname @bridges goto guest_raw', 'only what guests send is judged')],
+    },
+    {
+      name: 'guest_raw',
+      rules: [
+        rule('meta nfproto ipv6 counter name c_v6 drop', 'IPv6 is not supported yet'),
+        rule(
+          'ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept',
+          'DHCP client without an address',
+        ),
+        rule('fib saddr . iif oif missing counter name c_rpf drop', 'source is not behind this bridge'),
+      ],
+    },
+    {
+      name: 'forward',
+      hook: { type: 'filter', hook: 'forward', priority: 0 },
+      rules: [
+        rule('iifname @bridges goto from_guest', 'sent by a guest'),
+        rule('oifname @bridges goto to_guest', 'sent to a guest'),
+        rule(
+          'iifname @switched ct state new counter name c_transit drop',
+          'we let this interface forward for guests only',
+        ),
+      ],
+    },
+    {
+      name: 'from_guest',
+      rules: [
+        rule('iifname . oifname @intra accept', 'same tenant'),
+        rule('oifname @bridges counter name c_xtenant drop', 'another tenant'),
+        rule(
+          'oifname != @uplinks counter name c_notuplink drop',
+          'not an uplink: containers, VPNs, host networks',
+        ),
+        rule('ct state invalid counter name c_invalid drop', 'no connection that makes sense'),
+        // Never merely `established`: an entry older than the rules must not keep a path open.
+        rule(
+          'ct direction reply ct state established,related accept',
+          'answers to what reached a published port',
+        ),
+        rule('iifname vmap @egress', "the tenant's egress"),
+        rule('counter name c_none drop', 'this tenant has no egress'),
+      ],
+    },
+    {
+      name: 'egress_internet',
+      rules: [
+        rule('ip daddr @private4 counter name c_private drop', 'private or link-local destination'),
+        rule('goto egress_limits', 'a public destination'),
+      ],
+    },
+    { name: 'egress_open', rules: [rule('goto egress_limits', 'any destination')] },
+    {
+      name: 'egress_limits',
+      rules: [
+        // Not `ct state new`: one-way UDP stays new until an answer comes, and would be throttled as if it were many flows.
+        rule('ct status & confirmed == confirmed accept', 'known connection'),
+        rule(
+          `add @vm_new { ip saddr limit rate over ${DEFAULT_LIMITS.newPerSecond}/second burst ${DEFAULT_LIMITS.newBurst} packets } counter name c_rate drop`,
+          'too many new connections per second',
+        ),
+        rule(
+          `add @vm_conns { ip saddr ct count over ${DEFAULT_LIMITS.connections} } counter name c_conns drop`,
+          'too many connections at a time',
+        ),
+        rule('accept', 'within the limits'),
+      ],
+    },
+    {
+      name: 'to_guest',
+      rules: [
+        rule('meta nfproto ipv6 counter name c_v6 drop', 'IPv6 is not supported yet'),
+        rule('ct direction reply ct state established,related accept', 'answer to a guest'),
+        rule('iifname @uplinks ct status dnat accept', 'published port'),
+        rule('counter name c_unsolicited drop', 'nobody asked for it'),
+      ],
+    },
+    {
+      name: 'input',
+      hook: { type: 'filter', hook: 'input', priority: 0 },
+      rules: [rule('iifname @bridges goto guest_input', 'sent by a guest to the host')],
+    },
+    {
+      name: 'guest_input',
+      rules: [
+        rule('ct direction reply ct state established,related accept', 'answer to the host'),
+        rule('udp sport 68 udp dport 67 accept', 'DHCP client'),
+        rule('iifname . ip daddr != @gw counter name c_hostin drop', "not the guest's own gateway address"),
+        rule(
+          `icmp type echo-request add @vm_icmp { ip saddr limit rate over ${DEFAULT_LIMITS.pingsPerSecond}/second burst ${DEFAULT_LIMITS.pingBurst} packets } counter name c_ping drop`,
+          'too many pings',
+        ),
+        rule('icmp type echo-request accept', 'ping to the gateway'),
+        rule('counter name c_hostin drop', 'no service of the host is open to guests'),
+      ],
+    },
+    {
+      name: 'nat_pre',
+      hook: { type: 'nat', hook: 'prerouting', priority: -100 },
+      rules: [
+        rule(
+          'iifname @uplinks fib daddr type local dnat ip to meta l4proto . th dport map @publish',
+          'published ports',
+        ),
+      ],
+    },
+    {
+      name: 'nat_post',
+      hook: { type: 'nat', hook: 'postrouting', priority: 100 },
+      rules: [
+        rule(
+          'ip saddr @pool4 oifname @uplinks masquerade fully-random',
+          "guests leave under the host's address",
+        ),
+      ],
+    },
+  ],
+};
+
+/** Our tables, without elements. */
+export const BASE_TABLES: readonly BaseTable[] = [BRIDGE_TABLE, INET_TABLE];
+
+/** Maps that are declared but not filled yet. */
+const PUBLISH_MAP = 'map publish { type inet_proto . inet_service : ipv4_addr . inet_service; }';
+
+// FNV-1a, 32 bits: tells one text of the rules from another; it is no protection against somebody with root.
+function fingerprint(text: string): string {
+  let hash = 0x811c9dc5;
+  for (const char of text) hash = Math.imul(hash ^ (char.codePointAt(0) ?? 0), 0x01000193) >>> 0;
+  return hash.toString(16).padStart(8, '0');
+}
+
+/** The comment that a rule bears in the kernel: its reason and a fingerprint of its text and place. */
+export function ruleComment(table: BaseTable, chain: string, index: number, base: BaseRule): string {
+  return `${base.why} #${fingerprint(`${table.family} ${chain} ${index} ${base.text}`)}`;
+}
+
+/** Names of the sets and maps that must be in a table: ours to fill, and those that packets fill. */
+export function setNamesOf(table: BaseTable): string[] {
+  const filled = SET_NAMES.filter((name) => setShape(name).family === table.family);
+  return [...filled, ...Object.keys(table.dynamicSets), ...(table.family === 'inet' ? ['publish'] : [])];
+}
+
+function renderSets(table: BaseTable): string[] {
+  const filled = SET_NAMES.filter((name) => setShape(name).family === table.family).map((name) => {
+    const shape = setShape(name);
+    const key = shape.key.map((field) => (field === 'ipv4_cidr' ? 'ipv4_addr' : field)).join(' . ');
+    const type = shape.map === 'verdict' ? `${key} : verdict` : key;
+    const flags = shape.interval ? ' flags interval;' : '';
+    return `${shape.map ? 'map' : 'set'} ${name} { type ${type};${flags} }`;
+  });
+  const dynamic = Object.entries(table.dynamicSets).map(([name, text]) => `set ${name} { ${text} }`);
+  return [...filled, ...dynamic, ...(table.family === 'inet' ? [PUBLISH_MAP] : [])];
+}
+
+function renderChain(table: BaseTable, chain: BaseChain): string[] {
+  const head = chain.hook
+    ? [`type ${chain.hook.type} hook ${chain.hook.hook} priority ${chain.hook.priority}; policy accept;`]
+    : [];
+  const rules = chain.rules.map(
+    (base, i) => `${base.text} comment "${ruleComment(table, chain.name, i, base)}"`,
+  );
+  return [`chain ${chain.name} {`, ...[...head, ...rules].map((line) => `  ${line}`), '}'];
+}
+
+/**
+ * The text that replaces both tables, elements aside, in one transaction. Constant: nothing from outside is in it.
+ * Chains are declared before they are jumped to, as `nft` resolves them within the transaction.
+ */
+export function renderBaseTables(): string {
+  const lines = BASE_TABLES.flatMap((table) => {
+    const name = `${table.family} ${TABLE_NAME}`;
+    const body = [
+      ...table.counters.map((counter) => `counter ${counter} { }`),
+      ...renderSets(table),
+      ...table.chains.flatMap((chain) => renderChain(table, chain)),
+    ];
+    return [
+      `table ${name}`,
+      `delete table ${name}`,
+      `table ${name} {`,
+      ...body.map((line) => `  ${line}`),
+      '}',
+    ];
+  });
+  return `${lines.join('\n')}\n`;
+}

@@ -1,0 +1,260 @@
+import { CodedError, type TenantNet } from '@mvm/protocol';
+import { checkDesiredNetwork } from '../check-network.js';
+import { type CommandRunner, createCommandRunner } from '../command/command-runner.js';
+import { cidrText, interfaceName } from '../grammar.js';
+import { observeNetwork } from '../observe/observe-network.js';
+import { readDefaultRouteLinks } from '../observe/uplinks.js';
+import { planNetwork } from '../plan.js';
+import type {
+  DesiredHostNetwork,
+  DesiredTenantNetwork,
+  InstancePort,
+  NetStep,
+  NetworkChange,
+  NetworkContext,
+  ObservedNetwork,
+} from '../types.js';
+import { type NetworkDrift, verifyNetwork } from '../verify.js';
+import { spellOut, switchedUplinks } from '../wanted.js';
+import { createLock } from './lock.js';
+import { planQuickly, type QuickChange } from './quick-plan.js';
+import { runSteps } from './run-steps.js';
+import { scopeToTenant } from './scope.js';
+import { type NetworkWatch, type NetworkWatchEvent, watchNetwork } from './watch.js';
+
+// INVARIANTS
+// - `wanted` holds what was asked for and achieved, never what is believed to stand in the kernel; the kernel is looked at
+//   again in every request.
+// - Everything that changes the kernel runs inside `lock`.
+// - A request touches its tenant, and the tables and rules that all share; other tenants' links are left alone.
+//   `reconcile`, the watch and `removeAll` are the only ones that sweep what nobody recorded.
+
+export interface NetworkExecutorOptions {
+  /** The range that every tenant's subnet comes from, canonical CIDR. */
+  readonly clusterCidr: string;
+  /** `auto`: the interfaces of the default routes, looked up again in every reconcile; none is fine (no egress). */
+  readonly uplinks: 'auto' | readonly string[];
+  readonly logger?: NetworkLogger | undefined;
+  /** For tests; the host's `ip` and `nft` by default. */
+  readonly runner?: CommandRunner | undefined;
+}
+
+/** The part of a pino logger that is used. */
+export interface NetworkLogger {
+  debug(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+}
+
+/** Brings the host's network to what is wanted. Every method may be repeated; repeating changes nothing. */
+export interface NetworkExecutor {
+  /** Base tables, rules, settings, every tenant; what nobody recorded goes. The first call of all. */
+  reconcile(desired: DesiredHostNetwork): Promise<NetworkChange>;
+  /** A tenant's bridge, gateway and egress. Refused when it clashes with another, or would change one with instances. */
+  ensureTenant(net: TenantNet): Promise<NetworkChange>;
+  /** The reverse. Refused, `failed_precondition` reason `net.tenant_has_ports`, while it has ports. */
+  removeTenant(net: TenantNet): Promise<NetworkChange>;
+  /** An instance's TAP, owned by `port.ownerUid`, on its tenant's bridge, guarded before it is raised. */
+  attachPort(net: TenantNet, port: InstancePort): Promise<NetworkChange>;
+  /** The reverse; link first, guard last. */
+  detachPort(net: TenantNet, port: InstancePort): Promise<NetworkChange>;
+  /** Differences between kernel and wish, of one tenant (by net id) or of all; empty when there are none. */
+  verify(netId?: number): Promise<NetworkDrift[]>;
+  /** Watches the kernel's tables and restores them when somebody removes or changes them. Closed with the executor. */
+  watch(onEvent: (event: NetworkWatchEvent) => void): NetworkWatch;
+  /** Removes everything of ours: links, tables, rules; gives settings back. `reconcile` starts anew. */
+  removeAll(): Promise<NetworkChange>;
+  /** Ends the watch. Tenants' networks stay; when no tenant is wanted and none is left, the rest goes as by `removeAll`. */
+  close(): Promise<void>;
+}
+
+type Wanted = ReadonlyMap<number, DesiredTenantNetwork>;
+
+function toDesired(wanted: Wanted): DesiredHostNetwork {
+  return { tenants: [...wanted.values()] };
+}
+
+function precondition(reason: string, message: string, hint: string): CodedError {
+  return new CodedError({ code: 'failed_precondition', reason: `net.${reason}`, message, hint });
+}
+
+/**
+ * The executor of this process's network namespace. Needs root (CAP_NET_ADMIN, and /proc/sys writable) when used. Throws
+ * `invalid_argument` for a malformed cluster range or uplink name. One per host: two would sweep each other's tenants.
+ */
+export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkExecutor {
+  const clusterCidr = cidrText(options.clusterCidr);
+  const fixedUplinks = options.uplinks === 'auto' ? null : options.uplinks.map(interfaceName);
+  const runner = options.runner ?? createCommandRunner();
+  const lock = createLock();
+  const watches = new Set<NetworkWatch>();
+  let wanted: Wanted = new Map();
+  let switched: readonly string[] = [];
+  // What the host had when everything was last looked at; null until then.
+  let lastSeen: ObservedNetwork | null = null;
+
+  function context(base: NetworkContext['base'] = 'present'): NetworkContext {
+    return { clusterCidr, uplinks: fixedUplinks ?? readDefaultRouteLinks(), switched, base };
+  }
+
+  async function observe(): Promise<ObservedNetwork> {
+    const { uplinks } = context();
+    const observed = await observeNetwork({ uplinks: [...new Set([...uplinks, ...switched])], runner });
+    // Remembered, because a flush takes the kernel's own record away.
+    switched = switchedUplinks(observed, context());
+    return observed;
+  }
+
+  function remember(observed: ObservedNetwork, steps: readonly NetStep[]): void {
+    const loaded = steps.flatMap((step) => {
+      if (step.kind === 'tables.load') return step.elements;
+      return step.kind === 'element.add' ? [step.element] : [];
+    });
+    switched = switchedUplinks({ ...observed, elements: [...observed.elements, ...loaded] }, context());
+    lastSeen = observed;
+  }
+
+  async function run(steps: readonly NetStep[]): Promise<NetworkChange> {
+    if (steps.length > 0) await runSteps(steps, runner);
+    options.logger?.debug({ steps: steps.map(({ kind }) => kind) }, 'network changed');
+    return { steps };
+  }
+
+  async function reconcileNow(desired: DesiredHostNetwork): Promise<NetworkChange> {
+    checkDesiredNetwork(desired, clusterCidr);
+    const observed = await observe();
+    const steps = planNetwork(desired, observed, context());
+    const change = await run(steps);
+    remember(observed, steps);
+    wanted = new Map(desired.tenants.map((tenant) => [tenant.net.tenant_net_id, tenant]));
+    return change;
+  }
+
+  /** The steps of one tenant, looking at everything; damaged tables are loaded with everybody's elements. */
+  async function planThoroughly(next: Wanted, netId: number): Promise<NetStep[]> {
+    const observed = await observe();
+    const tenant = next.get(netId);
+    const desired = { tenants: tenant === undefined ? [] : [tenant] };
+    const steps = planNetwork(desired, scopeToTenant(observed, netId), context());
+    const { elements } = spellOut(toDesired(next), observed, context());
+    const whole = steps.map((step) => (step.kind === 'tables.load' ? { ...step, elements } : step));
+    remember(observed, whole);
+    return whole;
+  }
+
+  async function change(next: Wanted, quick: QuickChange): Promise<NetworkChange> {
+    checkDesiredNetwork(toDesired(next), clusterCidr);
+    const seen = lastSeen;
+    if (seen === null) {
+      throw precondition(
+        'not_reconciled',
+        'the network was not reconciled yet',
+        'Call reconcile first; restart hostd.',
+      );
+    }
+    const steps = await planQuickly(quick, seen, context(), runner);
+    if (steps !== null) {
+      try {
+        const done = await run(steps);
+        wanted = next;
+        return done;
+      } catch (error) {
+        // Something is not as assumed, e.g. a table is gone: look at everything and plan again.
+        options.logger?.warn({ err: error }, 'network change failed, looking at the whole network');
+      }
+    }
+    const done = await run(await planThoroughly(next, quick.net.tenant_net_id));
+    wanted = next;
+    return done;
+  }
+
+  function knownTenant(net: TenantNet): DesiredTenantNetwork {
+    const tenant = wanted.get(net.tenant_net_id) ?? { net, ports: [] };
+    if (tenant.ports.length > 0 && tenant.net.ipv4_subnet !== net.ipv4_subnet) {
+      throw precondition(
+        'tenant_has_ports',
+        `tenant net id ${net.tenant_net_id} has ${tenant.ports.length} instances on ${tenant.net.ipv4_subnet}`,
+        'Stop its instances before its network is changed.',
+      );
+    }
+    return tenant;
+  }
+
+  return {
+    reconcile: (desired) => lock.run(() => reconcileNow(desired)),
+    ensureTenant: (net) =>
+      lock.run(async () => {
+        const tenant = { ...knownTenant(net), net };
+        const next = new Map(wanted).set(net.tenant_net_id, tenant);
+        return await change(next, { kind: 'ensure', net, known: wanted.has(net.tenant_net_id) });
+      }),
+    removeTenant: (net) =>
+      lock.run(async () => {
+        checkDesiredNetwork({ tenants: [{ net, ports: [] }] }, clusterCidr);
+        const { ports } = knownTenant(net);
+        if (ports.length > 0) {
+          throw precondition(
+            'tenant_has_ports',
+            `${net.bridge_name} has ${ports.length} instances`,
+            "Stop the tenant's instances first.",
+          );
+        }
+        const next = new Map(wanted);
+        next.delete(net.tenant_net_id);
+        return await change(next, { kind: 'remove', net });
+      }),
+    attachPort: (net, port) =>
+      lock.run(async () => {
+        const { ports } = knownTenant(net);
+        const others = ports.filter(({ tapName }) => tapName !== port.tapName);
+        const tenant = { ...knownTenant(net), net, ports: [...others, port] };
+        const next = new Map(wanted).set(net.tenant_net_id, tenant);
+        return await change(next, { kind: 'attach', net, port, known: wanted.has(net.tenant_net_id) });
+      }),
+    detachPort: (net, port) =>
+      lock.run(async () => {
+        checkDesiredNetwork({ tenants: [{ net, ports: [port] }] }, clusterCidr);
+        const tenant = wanted.get(net.tenant_net_id);
+        const next = new Map(wanted);
+        if (tenant !== undefined) {
+          const ports = tenant.ports.filter(({ tapName }) => tapName !== port.tapName);
+          next.set(net.tenant_net_id, { ...tenant, ports });
+        }
+        return await change(next, { kind: 'detach', net, port });
+      }),
+    verify: (netId) =>
+      lock.run(async () => {
+        const observed = await observe();
+        if (netId === undefined) return verifyNetwork(toDesired(wanted), observed, context());
+        const tenant = wanted.get(netId);
+        const desired = { tenants: tenant === undefined ? [] : [tenant] };
+        return verifyNetwork(desired, scopeToTenant(observed, netId), context());
+      }),
+    watch(onEvent) {
+      const restore = () =>
+        lock.run(async () => (lastSeen === null ? { steps: [] } : reconcileNow(toDesired(wanted))));
+      const watch = watchNetwork({ restore, onEvent });
+      watches.add(watch);
+      return watch;
+    },
+    removeAll: () =>
+      lock.run(async () => {
+        const observed = await observe();
+        const done = await run(planNetwork({ tenants: [] }, observed, context('absent')));
+        wanted = new Map();
+        switched = [];
+        lastSeen = null;
+        return done;
+      }),
+    async close() {
+      await Promise.all([...watches].map((watch) => watch.close()));
+      watches.clear();
+      await lock.run(async () => {
+        if (lastSeen === null || wanted.size > 0) return;
+        const observed = await observe();
+        if (observed.links.some(({ kind }) => kind !== 'other')) return;
+        await run(planNetwork({ tenants: [] }, observed, context('absent')));
+        lastSeen = null;
+      });
+    },
+  };
+}

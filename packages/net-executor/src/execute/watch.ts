@@ -1,0 +1,126 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { type CodedError, toCodedError } from '@mvm/protocol';
+import { execa } from 'execa';
+import { TABLE_NAME } from '../base-tables.js';
+import type { NetStep, NetworkChange } from '../types.js';
+
+/** What a watch tells. */
+export type NetworkWatchEvent =
+  /** Something of ours was gone or changed, and these steps put it right. `by`: what made us look. */
+  | { readonly kind: 'restored'; readonly steps: readonly NetStep[]; readonly by: 'event' | 'poll' }
+  /** Looking or restoring failed; it is tried again at the next poll. */
+  | { readonly kind: 'failed'; readonly error: CodedError }
+  /** The kernel's events are not heard at the moment; polling goes on. */
+  | { readonly kind: 'deaf'; readonly error: CodedError };
+
+export interface NetworkWatch {
+  /** Resolves when the kernel's events are heard for the first time, or never will be. */
+  readonly ready: Promise<void>;
+  /** Ends the child and the poll; resolves when both are gone. May be repeated. */
+  close(): Promise<void>;
+}
+
+interface WatchOptions {
+  readonly restore: () => Promise<NetworkChange>;
+  readonly onEvent: (event: NetworkWatchEvent) => void;
+  readonly pollIntervalMs?: number;
+}
+
+const POLL_INTERVAL_MS = 10_000;
+/** Events come in bursts; one look serves them all. */
+const SETTLE_MS = 20;
+const RESTART_DELAY_MS = 1_000;
+const ENVIRONMENT = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' };
+// Our own deletions of elements come by as well and need no look.
+const DAMAGE = new RegExp(
+  `^(?:delete|destroy) (?:table|chain|rule|set|map|counter) (?:bridge|inet) ${TABLE_NAME}\\b`,
+);
+
+/**
+ * Looks at the tables whenever the kernel reports that an object of theirs was destroyed (`nft monitor destroy`), and every
+ * ten seconds in any case, and restores them. `onEvent` must not throw. Source: nft(8), "MONITOR".
+ */
+export function watchNetwork(options: WatchOptions): NetworkWatch {
+  const stop = new AbortController();
+  let looking: Promise<void> | null = null;
+  let again = false;
+
+  async function look(by: 'event' | 'poll'): Promise<void> {
+    try {
+      const { steps } = await options.restore();
+      if (steps.length > 0) options.onEvent({ kind: 'restored', steps, by });
+    } catch (error) {
+      options.onEvent({ kind: 'failed', error: toCodedError(error) });
+    }
+  }
+
+  function request(by: 'event' | 'poll'): void {
+    if (stop.signal.aborted) return;
+    if (looking !== null) {
+      again = true;
+      return;
+    }
+    looking = delay(by === 'event' ? SETTLE_MS : 0)
+      .then(() => look(by))
+      .finally(() => {
+        looking = null;
+        if (again) {
+          again = false;
+          request('event');
+        }
+      });
+  }
+
+  let heard: () => void = () => undefined;
+  const ready = new Promise<void>((resolve) => {
+    heard = resolve;
+  });
+
+  async function listen(): Promise<void> {
+    // PRIVILEGE: the kernel reports nftables' changes to CAP_NET_ADMIN only.
+    // SAFETY: constant arguments.
+    const child = execa('nft', ['monitor', 'destroy'], {
+      stdin: 'ignore',
+      env: ENVIRONMENT,
+      extendEnv: false,
+      reject: false,
+      buffer: false,
+      cancelSignal: stop.signal,
+    });
+    child.once('spawn', heard);
+    for await (const line of child.iterable()) {
+      if (DAMAGE.test(line.trim())) request('event');
+    }
+    const result = await child;
+    if (!stop.signal.aborted) {
+      const error = toCodedError(new Error(`nft monitor ended: ${result.shortMessage ?? 'unexpectedly'}`));
+      options.onEvent({ kind: 'deaf', error });
+    }
+  }
+
+  async function keepListening(): Promise<void> {
+    while (!stop.signal.aborted) {
+      await listen().catch((error: unknown) => {
+        if (!stop.signal.aborted) options.onEvent({ kind: 'deaf', error: toCodedError(error) });
+      });
+      heard();
+      // What happened while nobody listened is found here.
+      request('poll');
+      await delay(RESTART_DELAY_MS, undefined, { signal: stop.signal }).catch(() => undefined);
+    }
+  }
+
+  const poll = setInterval(() => request('poll'), options.pollIntervalMs ?? POLL_INTERVAL_MS);
+  poll.unref();
+  const listening = keepListening();
+
+  return {
+    ready,
+    async close() {
+      clearInterval(poll);
+      stop.abort();
+      await listening;
+      await looking;
+    },
+  };
+}

@@ -1,0 +1,25 @@
+export { applyStep, applySteps } from './apply-steps.js';
+export { DEFAULT_LIMITS, PRIVATE_RANGES, renderBaseTables, TABLE_NAME } from './base-tables.js';
+export { checkDesiredNetwork, checkPort } from './check-network.js';
+export { invertStep, invertSteps } from './invert.js';
+export { planNetwork } from './plan.js';
+export { DEFAULT_EGRESS, type EgressVerdict } from './policy.js';
+export { RULE_PREFERENCES, RULE_PROTOCOL, renderIpBatch } from './render-ip.js';
+export { renderNftScript } from './render-nft.js';
+export { type NetElement, SET_NAMES, SETS, type SetName } from './sets.js';
+export type {
+  DesiredHostNetwork,
+  DesiredTenantNetwork,
+  InstancePort,
+  NetStep,
+  NetStepKind,
+  NetworkChange,
+  NetworkContext,
+  ObservedLink,
+  ObservedNetwork,
+  PolicyRule,
+  Sysctl,
+  TablesState,
+} from './types.js';
+export { type NetworkDrift, verifyNetwork } from './verify.js';
+export { spellOut, type WantedBridge, type WantedNetwork, type WantedTap } from './wanted.js';

@@ -1,0 +1,67 @@
+import type { NetStep } from './types.js';
+
+/**
+ * The steps that undo one step, given that it was made; empty for what stays (base tables that were damaged, settings of
+ * a link that goes away with it).
+ */
+export function invertStep(step: NetStep): NetStep[] {
+  switch (step.kind) {
+    case 'tables.load':
+      return step.was === 'absent' ? [{ kind: 'tables.delete', elements: step.elements }] : [];
+    case 'tables.delete':
+      return [{ kind: 'tables.load', was: 'absent', elements: step.elements }];
+    case 'element.add':
+      return [{ kind: 'element.delete', element: step.element }];
+    case 'element.delete':
+      return [{ kind: 'element.add', element: step.element }];
+    case 'bridge.create':
+      return [{ kind: 'bridge.delete', name: step.name, mac: step.mac, addresses: [], up: false }];
+    case 'bridge.delete':
+      return [
+        { kind: 'bridge.create', name: step.name, mac: step.mac },
+        ...step.addresses.map((address) => ({ kind: 'address.add', link: step.name, address }) as const),
+        ...(step.up ? [{ kind: 'link.up', name: step.name } as const] : []),
+      ];
+    case 'mac.set':
+      return [{ kind: 'mac.set', link: step.link, mac: step.was, was: step.mac }];
+    case 'address.add':
+      return [{ kind: 'address.delete', link: step.link, address: step.address }];
+    case 'address.delete':
+      return [{ kind: 'address.add', link: step.link, address: step.address }];
+    case 'tap.create':
+      return [{ kind: 'tap.delete', name: step.name, ownerUid: step.ownerUid, bridge: null, up: false }];
+    case 'tap.delete':
+      return step.ownerUid === null ? [] : remakeTap(step.name, step.ownerUid, step.bridge, step.up);
+    case 'port.join':
+      return step.was === null
+        ? [{ kind: 'port.leave', name: step.name, was: step.bridge }]
+        : [{ kind: 'port.join', name: step.name, bridge: step.was, was: step.bridge }];
+    case 'port.leave':
+      return [{ kind: 'port.join', name: step.name, bridge: step.was, was: null }];
+    case 'link.up':
+      return [{ kind: 'link.down', name: step.name }];
+    case 'link.down':
+      return [{ kind: 'link.up', name: step.name }];
+    case 'rule.add':
+      return [{ kind: 'rule.delete', rule: step.rule }];
+    case 'rule.delete':
+      return [{ kind: 'rule.add', rule: step.rule }];
+    case 'sysctl.write':
+      return step.was === null
+        ? []
+        : [{ kind: 'sysctl.write', key: step.key, value: step.was, was: step.value }];
+  }
+}
+
+/** The steps that undo all of `steps`, last first. */
+export function invertSteps(steps: readonly NetStep[]): NetStep[] {
+  return steps.toReversed().flatMap(invertStep);
+}
+
+function remakeTap(name: string, ownerUid: number, bridge: string | null, up: boolean): NetStep[] {
+  return [
+    { kind: 'tap.create', name, ownerUid },
+    ...(bridge === null ? [] : [{ kind: 'port.join', name, bridge, was: null } as const]),
+    ...(up ? [{ kind: 'link.up', name } as const] : []),
+  ];
+}

@@ -1,0 +1,93 @@
+import { existsSync } from 'node:fs';
+import { TABLE_NAME } from '../base-tables.js';
+import { commandError } from '../command/command-error.js';
+import { type CommandResult, type CommandRunner, createCommandRunner } from '../command/command-runner.js';
+import { interfaceName } from '../grammar.js';
+import type { ObservedLink, ObservedNetwork } from '../types.js';
+import { BRIDGE_IPV4_SYSCTLS, disableIpv6Key, FORWARD_ALL_KEY, forwardingKey } from '../wanted.js';
+import { parseLinks } from './parse-links.js';
+import { parseRules } from './parse-rules.js';
+import { parseTables } from './parse-tables.js';
+import { readSysctl } from './sysctls.js';
+
+export interface ObserveOptions {
+  /** Interfaces whose forwarding matters; names that do not exist are left out of the answer. */
+  readonly uplinks: readonly string[];
+  readonly runner?: CommandRunner | undefined;
+}
+
+function succeeded(program: 'ip' | 'nft', what: string, result: CommandResult): string {
+  if (result.exitCode !== 0) throw commandError(program, what, result);
+  return result.stdout;
+}
+
+function tableListing(result: CommandResult): string | null {
+  if (result.exitCode !== 0 && /No such file or directory/.test(result.stderr)) return null;
+  return succeeded('nft', 'listing the tables', result);
+}
+
+function sysctlKeys(links: readonly ObservedLink[]): string[] {
+  return links.flatMap(({ name, kind }) => {
+    if (kind === 'tap') return [disableIpv6Key(name)];
+    const ipv4 = Object.keys(BRIDGE_IPV4_SYSCTLS).map((setting) => `net/ipv4/conf/${name}/${setting}`);
+    return kind === 'bridge' ? [disableIpv6Key(name), ...ipv4] : [];
+  });
+}
+
+/** The settings of these links and uplinks that matter to us, as of now; keys that do not exist are left out. */
+export function readSettings(
+  links: readonly ObservedLink[],
+  uplinks: readonly string[],
+): ObservedNetwork['sysctls'] {
+  const keys = [
+    FORWARD_ALL_KEY,
+    disableIpv6Key('default'),
+    ...uplinks.map(forwardingKey),
+    ...sysctlKeys(links),
+  ];
+  const entries = keys.map((key) => [key, readSysctl(key)] as const);
+  return Object.fromEntries(entries.filter((entry): entry is [string, string] => entry[1] !== null));
+}
+
+/**
+ * Everything of ours in the kernel's network of this process. What belongs to others is not in the answer. Reads only.
+ * Throws `permission_denied`, reason `net.not_permitted` (nft asks for CAP_NET_ADMIN even to list), and
+ * `failed_precondition`, reason `net.tool_missing`.
+ */
+export async function observeNetwork(options: ObserveOptions): Promise<ObservedNetwork> {
+  const runner = options.runner ?? createCommandRunner();
+  const uplinks = options.uplinks.map(interfaceName);
+  const listTable = (family: string) => runner.run('nft', ['-j', 'list', 'table', family, TABLE_NAME], '');
+  const [addresses, rules, bridge, inet] = await Promise.all([
+    runner.run('ip', ['-j', '-d', 'address', 'show'], ''),
+    runner.run('ip', ['-j', '-4', 'rule', 'show'], ''),
+    listTable('bridge'),
+    listTable('inet'),
+  ]);
+  const links = parseLinks(succeeded('ip', 'listing the interfaces', addresses));
+  const tables = parseTables({ bridge: tableListing(bridge), inet: tableListing(inet) });
+  const switched = tables.elements.filter(({ set }) => set === 'switched').flatMap(({ key }) => key);
+  return {
+    links,
+    ...tables,
+    rules: parseRules(succeeded('ip', 'listing the routing rules', rules)),
+    sysctls: readSettings(links, [...new Set([...uplinks, ...switched])]),
+  };
+}
+
+/** Whether an interface exists now; no program is run. */
+export function linkExists(name: string): boolean {
+  return existsSync(`/proc/sys/net/ipv4/conf/${interfaceName(name)}`);
+}
+
+/** The links among `names` that exist, in detail, with one `ip -batch`. Throws as `observeNetwork`. */
+export async function observeLinks(names: readonly string[], runner: CommandRunner): Promise<ObservedLink[]> {
+  const existing = names.filter(linkExists);
+  if (existing.length === 0) return [];
+  const script = existing.map((name) => `address show dev ${interfaceName(name)}\n`).join('');
+  const result = await runner.run('ip', ['-j', '-d', '-force', '-batch', '-'], script);
+  // An interface that went away meanwhile makes its line fail; the others still answer.
+  if (result.exitCode !== 0 && !/does not exist/.test(result.stderr))
+    succeeded('ip', 'showing interfaces', result);
+  return parseLinks(result.stdout);
+}

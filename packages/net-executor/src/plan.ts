@@ -1,0 +1,151 @@
+import { CodedError } from '@mvm/protocol';
+import { checkDesiredNetwork } from './check-network.js';
+import { elementId, type NetElement } from './sets.js';
+import type { DesiredHostNetwork, NetStep, NetworkContext, ObservedLink, ObservedNetwork } from './types.js';
+import { FORWARD_ALL_KEY, forwardingKey, spellOut, switchedUplinks, type WantedNetwork } from './wanted.js';
+
+function nameTaken(link: ObservedLink): CodedError {
+  return new CodedError({
+    code: 'failed_precondition',
+    reason: 'net.name_taken',
+    message: `an interface named ${link.name} exists already and is not of the kind that mvm makes`,
+    hint: `Rename or remove it (ip -d link show dev ${link.name}), then try again.`,
+    details: { link: link.name },
+  });
+}
+
+/** Links that must go: nobody wants them, or they cannot be changed into what is wanted. */
+function linksToRemove(wanted: WantedNetwork, observed: ObservedNetwork): ObservedLink[] {
+  const bridges = new Set(wanted.bridges.map(({ name }) => name));
+  const owners = new Map(wanted.taps.map(({ name, ownerUid }) => [name, ownerUid]));
+  for (const link of observed.links) {
+    if (link.kind === 'other' && (bridges.has(link.name) || owners.has(link.name))) throw nameTaken(link);
+  }
+  const taps = observed.links.filter(
+    (link) => link.kind === 'tap' && owners.get(link.name) !== link.ownerUid,
+  );
+  return [...taps, ...observed.links.filter((link) => link.kind === 'bridge' && !bridges.has(link.name))];
+}
+
+function planRemovals(links: readonly ObservedLink[]): NetStep[] {
+  return links.map((link) =>
+    link.kind === 'tap'
+      ? { kind: 'tap.delete', name: link.name, ownerUid: link.ownerUid, bridge: link.master, up: link.up }
+      : { kind: 'bridge.delete', name: link.name, mac: link.mac, addresses: link.addresses, up: link.up },
+  );
+}
+
+function planTables(wanted: WantedNetwork, observed: ObservedNetwork, context: NetworkContext): NetStep[] {
+  if (context.base === 'absent') {
+    return observed.tables === 'absent' ? [] : [{ kind: 'tables.delete', elements: observed.elements }];
+  }
+  if (observed.tables !== 'intact') {
+    return [{ kind: 'tables.load', was: observed.tables, elements: wanted.elements }];
+  }
+  const wantedIds = new Set(wanted.elements.map(elementId));
+  const observedIds = new Set(observed.elements.map(elementId));
+  const gone = observed.elements.filter((element) => !wantedIds.has(elementId(element)));
+  const fresh = wanted.elements.filter((element) => !observedIds.has(elementId(element)));
+  const asStep = (kind: 'element.add' | 'element.delete') => (element: NetElement) =>
+    ({ kind, element }) as const;
+  return [...gone.map(asStep('element.delete')), ...fresh.map(asStep('element.add'))];
+}
+
+function planBridges(wanted: WantedNetwork, kept: ReadonlyMap<string, ObservedLink>): NetStep[] {
+  return wanted.bridges.flatMap((bridge): NetStep[] => {
+    const link = kept.get(bridge.name);
+    const { name, mac, address } = bridge;
+    const steps: NetStep[] = [];
+    if (link === undefined) steps.push({ kind: 'bridge.create', name, mac });
+    else if (link.mac !== mac) steps.push({ kind: 'mac.set', link: name, mac, was: link.mac });
+    for (const other of link?.addresses ?? []) {
+      if (other !== address) steps.push({ kind: 'address.delete', link: name, address: other });
+    }
+    if (!link?.addresses.includes(address)) steps.push({ kind: 'address.add', link: name, address });
+    return steps;
+  });
+}
+
+function planTaps(wanted: WantedNetwork, kept: ReadonlyMap<string, ObservedLink>): NetStep[] {
+  return wanted.taps.flatMap(({ name, bridge, ownerUid }): NetStep[] => {
+    const link = kept.get(name);
+    const steps: NetStep[] = [];
+    // A port of a bridge that is deleted becomes nobody's.
+    const master = link?.master != null && kept.has(link.master) ? link.master : null;
+    if (link === undefined) steps.push({ kind: 'tap.create', name, ownerUid });
+    if (master !== bridge) steps.push({ kind: 'port.join', name, bridge, was: master });
+    if (!link?.up) steps.push({ kind: 'link.up', name });
+    return steps;
+  });
+}
+
+function planSysctls(
+  wanted: WantedNetwork,
+  observed: ObservedNetwork,
+  kept: ReadonlyMap<string, ObservedLink>,
+): NetStep[] {
+  const linkOf = (key: string) => key.split('/')[3] ?? '';
+  const made = new Set(
+    [...wanted.bridges, ...wanted.taps].map(({ name }) => name).filter((name) => !kept.has(name)),
+  );
+  return wanted.sysctls.flatMap(({ key, value }): NetStep[] => {
+    const was = made.has(linkOf(key)) ? null : (observed.sysctls[key] ?? null);
+    return was === value ? [] : [{ kind: 'sysctl.write', key, value, was }];
+  });
+}
+
+/** Gives back what we switched: an uplink that we no longer need forwards again as it did before us. */
+function planForwardingBack(
+  wanted: WantedNetwork,
+  observed: ObservedNetwork,
+  context: NetworkContext,
+): NetStep[] {
+  if (observed.sysctls[FORWARD_ALL_KEY] === '1') return [];
+  const needed = new Set(wanted.sysctls.map(({ key }) => key));
+  return switchedUplinks(observed, context)
+    .map(forwardingKey)
+    .filter((key) => !needed.has(key) && observed.sysctls[key] === '1')
+    .map((key) => ({ kind: 'sysctl.write', key, value: '0', was: '1' }) as const);
+}
+
+/**
+ * The steps from what is observed to what is wanted, in the order in which they must be made; empty when nothing is to
+ * do. What is observed of ours and not wanted goes: `observed` must therefore be of the same scope as `desired`. In order:
+ * settings given back, links that go, filter elements, links that come (raised last, so no port is ever without its
+ * guard), settings. Total and deterministic. Throws `invalid_argument` and `already_exists` (`checkDesiredNetwork`), and
+ * `failed_precondition`, reason `net.name_taken`, when somebody else's interface bears a wanted name.
+ */
+export function planNetwork(
+  desired: DesiredHostNetwork,
+  observed: ObservedNetwork,
+  context: NetworkContext,
+): NetStep[] {
+  checkDesiredNetwork(desired, context.clusterCidr);
+  const wanted = spellOut(desired, observed, context);
+  const removed = linksToRemove(wanted, observed);
+  const gone = new Set(removed.map(({ name }) => name));
+  const kept = new Map(
+    observed.links
+      .filter((link) => link.kind !== 'other' && !gone.has(link.name))
+      .map((link) => [link.name, link]),
+  );
+  const ruleId = ({ kind, cidr }: { kind: string; cidr: string }) => `${kind} ${cidr}`;
+  const wantedRules = new Set(wanted.rules.map(ruleId));
+  const observedRules = new Set(observed.rules.map(ruleId));
+  const bridgesUp = wanted.bridges.filter(({ name }) => !kept.get(name)?.up);
+  return [
+    ...planForwardingBack(wanted, observed, context),
+    ...planRemovals(removed),
+    ...observed.rules
+      .filter((rule) => !wantedRules.has(ruleId(rule)))
+      .map((rule) => ({ kind: 'rule.delete', rule }) as const),
+    ...planTables(wanted, observed, context),
+    ...wanted.rules
+      .filter((rule) => !observedRules.has(ruleId(rule)))
+      .map((rule) => ({ kind: 'rule.add', rule }) as const),
+    ...planBridges(wanted, kept),
+    ...planTaps(wanted, kept),
+    ...bridgesUp.map(({ name }) => ({ kind: 'link.up', name }) as const),
+    ...planSysctls(wanted, observed, kept),
+  ];
+}

@@ -1,0 +1,69 @@
+import { renderBaseTables, TABLE_NAME } from './base-tables.js';
+import { chainName, cidrText, interfaceName, ipv4Text, macText } from './grammar.js';
+import { type FieldType, type NetElement, SET_NAMES, setShape } from './sets.js';
+import type { NetStep } from './types.js';
+
+/** Elements per line of a script; only to keep lines readable. */
+const ELEMENTS_PER_LINE = 200;
+
+const RENDER_FIELD: { readonly [T in FieldType]: (text: string) => string } = {
+  ifname: (text) => `"${interfaceName(text)}"`,
+  ether_addr: macText,
+  ipv4_addr: ipv4Text,
+  ipv4_cidr: cidrText,
+};
+
+function renderElement(element: NetElement): string {
+  const shape = setShape(element.set);
+  if (element.key.length !== shape.key.length) {
+    throw new Error(
+      `an element of ${element.set} has ${element.key.length} fields instead of ${shape.key.length}`,
+    );
+  }
+  const key = shape.key.map((type, i) => RENDER_FIELD[type](element.key[i] ?? '')).join(' . ');
+  return shape.map === undefined ? key : `${key} : goto ${chainName(element.value ?? '')}`;
+}
+
+function renderCommand(verb: 'add' | 'delete', elements: readonly NetElement[]): string[] {
+  return SET_NAMES.flatMap((set) => {
+    const texts = elements.filter((element) => element.set === set).map(renderElement);
+    const lines: string[] = [];
+    for (let i = 0; i < texts.length; i += ELEMENTS_PER_LINE) {
+      const part = texts.slice(i, i + ELEMENTS_PER_LINE).join(', ');
+      lines.push(`${verb} element ${setShape(set).family} ${TABLE_NAME} ${set} { ${part} }`);
+    }
+    return lines;
+  });
+}
+
+/**
+ * The one script for `nft -f` that makes all nftables steps among `steps`, as one transaction; empty when there are none.
+ * A deletion is written as an addition and a deletion, so that it also succeeds when somebody was quicker; an addition of
+ * what is there already succeeds by itself. Throws `invalid_argument` for a field outside the grammar.
+ * Source: nft(8), "ELEMENT" and "ATOMIC" notes.
+ */
+export function renderNftScript(steps: readonly NetStep[]): string {
+  const added: NetElement[] = [];
+  const deleted: NetElement[] = [];
+  let head = '';
+  for (const step of steps) {
+    if (step.kind === 'tables.load') {
+      head = renderBaseTables();
+      added.push(...step.elements);
+    } else if (step.kind === 'tables.delete') {
+      head = ['bridge', 'inet']
+        .map((family) => `table ${family} ${TABLE_NAME}\ndelete table ${family} ${TABLE_NAME}\n`)
+        .join('');
+    } else if (step.kind === 'element.add') {
+      added.push(step.element);
+    } else if (step.kind === 'element.delete') {
+      deleted.push(step.element);
+    }
+  }
+  const lines = [
+    ...renderCommand('add', deleted),
+    ...renderCommand('delete', deleted),
+    ...renderCommand('add', added),
+  ];
+  return head + lines.map((line) => `${line}\n`).join('');
+}

@@ -1,0 +1,66 @@
+/** How one field of a set's key is written and checked; see `grammar.ts`. */
+export type FieldType = 'ifname' | 'ether_addr' | 'ipv4_addr' | 'ipv4_cidr';
+
+interface SetShape {
+  readonly family: 'bridge' | 'inet';
+  /** Concatenated in this order. */
+  readonly key: readonly FieldType[];
+  /** `verdict`: a map whose values are `goto <chain>`. */
+  readonly map?: 'verdict';
+  readonly interval?: true;
+}
+
+/** The sets and maps of ours whose elements follow from what is wanted. Source: docs/networking.md#tables. */
+export const SETS = {
+  /** TAPs under guard; everything else on any bridge is left alone. */
+  taps: { family: 'bridge', key: ['ifname'] },
+  /** Which MAC may send through which TAP. */
+  port_mac: { family: 'bridge', key: ['ifname', 'ether_addr'] },
+  /** Which MAC and IPv4 address together may send through which TAP. */
+  port_src: { family: 'bridge', key: ['ifname', 'ether_addr', 'ipv4_addr'] },
+  /** Tenants' bridges. */
+  bridges: { family: 'inet', key: ['ifname'] },
+  /** From which bridge to which bridge guests may be routed: each to itself. */
+  intra: { family: 'inet', key: ['ifname', 'ifname'] },
+  /** Each bridge's gateway: the only address of the host that its guests may speak to. */
+  gw: { family: 'inet', key: ['ifname', 'ipv4_addr'] },
+  /** What the guests behind a bridge may reach outside. */
+  egress: { family: 'inet', key: ['ifname'], map: 'verdict' },
+  /** Interfaces through which guests leave the host. */
+  uplinks: { family: 'inet', key: ['ifname'] },
+  /** Uplinks whose forwarding we switched on: nobody else is forwarded from them; switched off again at the end. */
+  switched: { family: 'inet', key: ['ifname'] },
+  /** The cluster's range. */
+  pool4: { family: 'inet', key: ['ipv4_cidr'], interval: true },
+  /** Addresses that `internet` egress does not reach. */
+  private4: { family: 'inet', key: ['ipv4_cidr'], interval: true },
+} as const satisfies Record<string, SetShape>;
+
+export type SetName = keyof typeof SETS;
+
+/** Names in `SETS`, in the order in which scripts fill them. */
+export const SET_NAMES = Object.keys(SETS) as readonly SetName[];
+
+/** The shape of a set, widened so that optional parts can be asked for. */
+export function setShape(name: SetName): SetShape {
+  return SETS[name];
+}
+
+/** One element of a set, or of a map when `value` is there. */
+export interface NetElement {
+  readonly set: SetName;
+  /** One text per field of the set's key. */
+  readonly key: readonly string[];
+  /** Of a verdict map: the chain to go to. */
+  readonly value?: string | undefined;
+}
+
+/** A text that is equal for two elements exactly when they are the same element with the same value. */
+export function elementId(element: NetElement): string {
+  return `${elementKey(element)} : ${element.value ?? ''}`;
+}
+
+/** A text that is equal for two elements exactly when they have the same place in the same set. */
+export function elementKey(element: NetElement): string {
+  return `${element.set} ${element.key.join(' . ')}`;
+}

@@ -1,0 +1,142 @@
+import type { TenantNet } from '@mvm/protocol';
+import type { EgressVerdict } from './policy.js';
+import type { NetElement } from './sets.js';
+
+/** One instance's place on its tenant's bridge. Name, MAC and address follow from the net id and the IP offset. */
+export interface InstancePort {
+  /** `tn<net id>i<offset>`. */
+  readonly tapName: string;
+  /** Lower case, colons. */
+  readonly mac: string;
+  /** Dotted decimal. */
+  readonly ipv4: string;
+  /** The only uid, besides root, that may open the TAP: the VMM's. 0…4294967294. */
+  readonly ownerUid: number;
+}
+
+/** What one tenant is to have on this host. */
+export interface DesiredTenantNetwork {
+  readonly net: TenantNet;
+  readonly ports: readonly InstancePort[];
+  /** What its guests may reach outside; `internet` when absent. */
+  readonly egress?: EgressVerdict | undefined;
+}
+
+/** Everything that this host is to have. Order carries no meaning. */
+export interface DesiredHostNetwork {
+  readonly tenants: readonly DesiredTenantNetwork[];
+}
+
+/** What the planner must know of the host besides the wish. */
+export interface NetworkContext {
+  /** The range that every tenant's subnet comes from, canonical CIDR. */
+  readonly clusterCidr: string;
+  /** Interfaces through which guests may leave the host; may be empty. */
+  readonly uplinks: readonly string[];
+  /** Uplinks that we are known to have switched to forwarding, beside those that the kernel's set `switched` names. */
+  readonly switched?: readonly string[] | undefined;
+  /** `absent`: nothing of ours is to stay, not even the base tables; the desired network must then be empty. */
+  readonly base: 'present' | 'absent';
+}
+
+/** A link that bears a name of ours, as the kernel has it. */
+export interface ObservedLink {
+  readonly name: string;
+  /** `other`: somebody else's interface under a name of ours; it is never touched. */
+  readonly kind: 'bridge' | 'tap' | 'other';
+  readonly mac: string;
+  readonly up: boolean;
+  /** The bridge that it is a port of. */
+  readonly master: string | null;
+  /** IPv4 addresses with prefix length. */
+  readonly addresses: readonly string[];
+  /** Owner of a TAP; null when anybody with CAP_NET_ADMIN only, and for bridges. */
+  readonly ownerUid: number | null;
+}
+
+/** A policy-routing rule of ours; `cidr` is both source and destination. */
+export interface PolicyRule {
+  /** `local`: the host itself may reach its guests; `isolate`: nothing else is routed inside the range. */
+  readonly kind: 'local' | 'isolate';
+  readonly cidr: string;
+}
+
+/** A kernel setting: key as a path below /proc/sys, e.g. `net/ipv4/conf/eth0/forwarding`. */
+export interface Sysctl {
+  readonly key: string;
+  readonly value: string;
+}
+
+/**
+ * Whether our tables stand as they should, elements aside: `damaged` when a chain, rule, set, map or counter of ours is
+ * missing, changed or added to.
+ */
+export type TablesState = 'absent' | 'intact' | 'damaged';
+
+/** What the kernel has of ours, and the settings that ours depend on. */
+export interface ObservedNetwork {
+  readonly links: readonly ObservedLink[];
+  readonly tables: TablesState;
+  /** What is wrong with damaged tables, one phrase each. */
+  readonly tableFaults: readonly string[];
+  /** Elements of our sets and maps. Sets that packets fill (limits) are left out. */
+  readonly elements: readonly NetElement[];
+  readonly rules: readonly PolicyRule[];
+  /** Value by key; a key that is missing does not exist on this host. */
+  readonly sysctls: Readonly<Record<string, string>>;
+}
+
+/**
+ * One change, as data: it can be logged, compared, shown before it is made, and undone (`invertStep`).
+ * Every field is checked once more where the step is rendered.
+ */
+export type NetStep =
+  | { readonly kind: 'tables.load'; readonly was: TablesState; readonly elements: readonly NetElement[] }
+  | { readonly kind: 'tables.delete'; readonly elements: readonly NetElement[] }
+  | { readonly kind: 'element.add'; readonly element: NetElement }
+  | { readonly kind: 'element.delete'; readonly element: NetElement }
+  | { readonly kind: 'bridge.create'; readonly name: string; readonly mac: string }
+  | {
+      readonly kind: 'bridge.delete';
+      readonly name: string;
+      readonly mac: string;
+      readonly addresses: readonly string[];
+      readonly up: boolean;
+    }
+  | { readonly kind: 'mac.set'; readonly link: string; readonly mac: string; readonly was: string }
+  | { readonly kind: 'address.add'; readonly link: string; readonly address: string }
+  | { readonly kind: 'address.delete'; readonly link: string; readonly address: string }
+  | { readonly kind: 'tap.create'; readonly name: string; readonly ownerUid: number }
+  | {
+      readonly kind: 'tap.delete';
+      readonly name: string;
+      readonly ownerUid: number | null;
+      readonly bridge: string | null;
+      readonly up: boolean;
+    }
+  | {
+      readonly kind: 'port.join';
+      readonly name: string;
+      readonly bridge: string;
+      readonly was: string | null;
+    }
+  | { readonly kind: 'port.leave'; readonly name: string; readonly was: string }
+  | { readonly kind: 'link.up'; readonly name: string }
+  | { readonly kind: 'link.down'; readonly name: string }
+  | { readonly kind: 'rule.add'; readonly rule: PolicyRule }
+  | { readonly kind: 'rule.delete'; readonly rule: PolicyRule }
+  | {
+      readonly kind: 'sysctl.write';
+      readonly key: string;
+      readonly value: string;
+      /** The value before; null when it came with a link made in the same request. */
+      readonly was: string | null;
+    };
+
+export type NetStepKind = NetStep['kind'];
+
+/** What a request did. */
+export interface NetworkChange {
+  /** In order; empty when there was nothing to do. */
+  readonly steps: readonly NetStep[];
+}

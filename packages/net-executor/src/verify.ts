@@ -1,0 +1,106 @@
+import { planNetwork } from './plan.js';
+import type { NetElement } from './sets.js';
+import type { DesiredHostNetwork, NetStep, NetworkContext, ObservedNetwork } from './types.js';
+
+/** One difference between what is wanted and what the kernel has. */
+export interface NetworkDrift {
+  /** What kind of object differs. */
+  readonly object: 'bridge' | 'tap' | 'address' | 'element' | 'table' | 'rule' | 'sysctl';
+  /** Which one, e.g. `tn3i5`, `port_mac tn3i5 . 02:fc:00:03:00:05`, `net/ipv4/conf/br-tenant-3/rp_filter`. */
+  readonly name: string;
+  /** `missing`: wanted and not there; `unwanted`: there and not wanted; `different`: there, but not as wanted. */
+  readonly state: 'missing' | 'unwanted' | 'different';
+  /** For a person: what is there and what should be. */
+  readonly detail: string;
+}
+
+function elementName(element: NetElement): string {
+  return `${element.set} ${element.key.join(' . ')}`;
+}
+
+function describe(step: NetStep, observed: ObservedNetwork): NetworkDrift[] {
+  const drift = (
+    object: NetworkDrift['object'],
+    name: string,
+    state: NetworkDrift['state'],
+    detail: string,
+  ): NetworkDrift[] => [{ object, name, state, detail }];
+  switch (step.kind) {
+    case 'tables.load':
+      if (step.was === 'absent')
+        return drift('table', 'mvm', 'missing', 'a table of ours is not loaded; nothing is filtered');
+      return observed.tableFaults.flatMap((fault) => drift('table', 'mvm', 'different', fault));
+    case 'tables.delete':
+      return drift('table', 'mvm', 'unwanted', 'tables are loaded though no tenant is wanted');
+    case 'element.add':
+      return drift('element', elementName(step.element), 'missing', 'not in the set');
+    case 'element.delete':
+      return drift(
+        'element',
+        elementName(step.element),
+        'unwanted',
+        'in the set though nothing recorded needs it',
+      );
+    case 'bridge.create':
+      return drift('bridge', step.name, 'missing', 'the bridge does not exist');
+    case 'bridge.delete':
+      return drift('bridge', step.name, 'unwanted', 'no recorded tenant has this bridge');
+    case 'mac.set':
+      return drift('bridge', step.link, 'different', `MAC is ${step.was}, should be ${step.mac}`);
+    case 'address.add':
+      return drift(
+        'address',
+        `${step.link} ${step.address}`,
+        'missing',
+        'the gateway address is not on the bridge',
+      );
+    case 'address.delete':
+      return drift(
+        'address',
+        `${step.link} ${step.address}`,
+        'unwanted',
+        'an address that is not the gateway',
+      );
+    case 'tap.create':
+      return drift('tap', step.name, 'missing', `no TAP owned by uid ${step.ownerUid}`);
+    case 'tap.delete':
+      return drift('tap', step.name, 'unwanted', `a TAP owned by uid ${step.ownerUid ?? 'nobody'}`);
+    case 'port.join':
+      return drift(
+        'tap',
+        step.name,
+        'different',
+        `is a port of ${step.was ?? 'nothing'}, should be of ${step.bridge}`,
+      );
+    case 'port.leave':
+      return drift('tap', step.name, 'different', `should not be a port of ${step.was}`);
+    case 'link.up':
+      return drift(step.name.startsWith('tn') ? 'tap' : 'bridge', step.name, 'different', 'is down');
+    case 'link.down':
+      return drift(step.name.startsWith('tn') ? 'tap' : 'bridge', step.name, 'different', 'is up');
+    case 'rule.add':
+      return drift('rule', `${step.rule.kind} ${step.rule.cidr}`, 'missing', 'routing rule is missing');
+    case 'rule.delete':
+      return drift(
+        'rule',
+        `${step.rule.kind} ${step.rule.cidr}`,
+        'unwanted',
+        'routing rule for another range',
+      );
+    case 'sysctl.write':
+      return drift('sysctl', step.key, 'different', `is ${step.was ?? 'not set'}, should be ${step.value}`);
+  }
+}
+
+/**
+ * Every difference between kernel and wish, object by object; empty when there is none. It is the plan, put in words: what
+ * verify names is what reconcile would change, one drift per step except for damaged tables (one per fault). Errors as
+ * `planNetwork`.
+ */
+export function verifyNetwork(
+  desired: DesiredHostNetwork,
+  observed: ObservedNetwork,
+  context: NetworkContext,
+): NetworkDrift[] {
+  return planNetwork(desired, observed, context).flatMap((step) => describe(step, observed));
+}

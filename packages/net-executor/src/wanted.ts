@@ -1,0 +1,159 @@
+import { macAddress, parseIpv4Cidr } from '@mvm/protocol';
+import { PRIVATE_RANGES } from './base-tables.js';
+import { DEFAULT_EGRESS } from './policy.js';
+import type { NetElement } from './sets.js';
+import type {
+  DesiredHostNetwork,
+  DesiredTenantNetwork,
+  InstancePort,
+  NetworkContext,
+  ObservedNetwork,
+  PolicyRule,
+  Sysctl,
+} from './types.js';
+
+export interface WantedBridge {
+  readonly name: string;
+  readonly mac: string;
+  /** The gateway with the subnet's prefix length. */
+  readonly address: string;
+}
+
+export interface WantedTap {
+  readonly name: string;
+  readonly bridge: string;
+  readonly ownerUid: number;
+}
+
+/** What the kernel must have, object by object; the wish spelled out. */
+export interface WantedNetwork {
+  readonly bridges: readonly WantedBridge[];
+  readonly taps: readonly WantedTap[];
+  readonly rules: readonly PolicyRule[];
+  readonly elements: readonly NetElement[];
+  readonly sysctls: readonly Sysctl[];
+}
+
+/** Per bridge, below `net/ipv4/conf/<bridge>/`. Source: kernel Documentation/networking/ip-sysctl.rst. */
+export const BRIDGE_IPV4_SYSCTLS: Readonly<Record<string, string>> = {
+  // Answer ARP only for the address on this bridge, never for another of the host's.
+  arp_ignore: '1',
+  rp_filter: '1',
+  accept_redirects: '0',
+  send_redirects: '0',
+  route_localnet: '0',
+  proxy_arp: '0',
+  // Here and on the uplinks, instead of the switch for the whole host.
+  forwarding: '1',
+};
+
+/** Whether the host forwards IPv4 between all its interfaces anyway. */
+export const FORWARD_ALL_KEY = 'net/ipv4/conf/all/forwarding';
+
+/** The key of an interface's own forwarding switch. */
+export function forwardingKey(link: string): string {
+  return `net/ipv4/conf/${link}/forwarding`;
+}
+
+/** The key of an interface's IPv6 switch; the kernel has it only when it has IPv6. */
+export function disableIpv6Key(link: string): string {
+  return `net/ipv6/conf/${link}/disable_ipv6`;
+}
+
+/** The elements that make a tenant's bridge one of ours. */
+export function tenantElements({ net, egress }: DesiredTenantNetwork): NetElement[] {
+  const bridge = net.bridge_name;
+  const verdict = egress ?? DEFAULT_EGRESS;
+  return [
+    { set: 'bridges', key: [bridge] },
+    { set: 'intra', key: [bridge, bridge] },
+    { set: 'gw', key: [bridge, net.gateway_ip] },
+    ...(verdict === 'none' ? [] : [{ set: 'egress', key: [bridge], value: `egress_${verdict}` } as const]),
+  ];
+}
+
+/** The elements that guard an instance's TAP. */
+export function portElements(port: InstancePort): NetElement[] {
+  return [
+    { set: 'taps', key: [port.tapName] },
+    { set: 'port_mac', key: [port.tapName, port.mac] },
+    { set: 'port_src', key: [port.tapName, port.mac, port.ipv4] },
+  ];
+}
+
+/** Uplinks that did not forward before us, each once. */
+export function switchedUplinks(observed: ObservedNetwork, context: NetworkContext): string[] {
+  const recorded = observed.elements.filter(({ set }) => set === 'switched').flatMap(({ key }) => key);
+  return [...new Set([...recorded, ...(context.switched ?? [])])];
+}
+
+function baseElements(observed: ObservedNetwork, context: NetworkContext): NetElement[] {
+  const known = new Set(switchedUplinks(observed, context));
+  const forwardsAnyway = observed.sysctls[FORWARD_ALL_KEY] === '1';
+  const switched = context.uplinks.filter(
+    (uplink) => !forwardsAnyway && (known.has(uplink) || observed.sysctls[forwardingKey(uplink)] === '0'),
+  );
+  return [
+    ...context.uplinks.map((uplink) => ({ set: 'uplinks', key: [uplink] }) as const),
+    ...switched.map((uplink) => ({ set: 'switched', key: [uplink] }) as const),
+    { set: 'pool4', key: [context.clusterCidr] },
+    ...PRIVATE_RANGES.map((range) => ({ set: 'private4', key: [range] }) as const),
+  ];
+}
+
+function wantedSysctls(
+  desired: DesiredHostNetwork,
+  observed: ObservedNetwork,
+  context: NetworkContext,
+): Sysctl[] {
+  const ipv6 = Object.hasOwn(observed.sysctls, disableIpv6Key('default'));
+  const noIpv6 = (link: string): Sysctl[] => (ipv6 ? [{ key: disableIpv6Key(link), value: '1' }] : []);
+  const uplinks = context.uplinks
+    .filter((uplink) => Object.hasOwn(observed.sysctls, forwardingKey(uplink)))
+    .map((uplink) => ({ key: forwardingKey(uplink), value: '1' }));
+  return [
+    ...uplinks,
+    ...desired.tenants.flatMap(({ net, ports }) => [
+      ...noIpv6(net.bridge_name),
+      ...Object.entries(BRIDGE_IPV4_SYSCTLS).map(([name, value]) => ({
+        key: `net/ipv4/conf/${net.bridge_name}/${name}`,
+        value,
+      })),
+      ...ports.flatMap((port) => noIpv6(port.tapName)),
+    ]),
+  ];
+}
+
+/**
+ * Every link, rule, element and setting that follows from the wish. `observed` is asked only for what the wish depends
+ * on: whether the kernel has IPv6, and which uplinks forwarded before us.
+ */
+export function spellOut(
+  desired: DesiredHostNetwork,
+  observed: ObservedNetwork,
+  context: NetworkContext,
+): WantedNetwork {
+  if (context.base === 'absent') return { bridges: [], taps: [], rules: [], elements: [], sysctls: [] };
+  return {
+    bridges: desired.tenants.map(({ net }) => ({
+      name: net.bridge_name,
+      mac: macAddress(net.tenant_net_id, 1),
+      address: `${net.gateway_ip}/${parseIpv4Cidr(net.ipv4_subnet).prefixLength}`,
+    })),
+    taps: desired.tenants.flatMap(({ net, ports }) =>
+      ports.map((port) => ({ name: port.tapName, bridge: net.bridge_name, ownerUid: port.ownerUid })),
+    ),
+    rules: [
+      { kind: 'local', cidr: context.clusterCidr },
+      { kind: 'isolate', cidr: context.clusterCidr },
+    ],
+    elements: [
+      ...baseElements(observed, context),
+      ...desired.tenants.flatMap((tenant) => [
+        ...tenantElements(tenant),
+        ...tenant.ports.flatMap(portElements),
+      ]),
+    ],
+    sysctls: wantedSysctls(desired, observed, context),
+  };
+}
