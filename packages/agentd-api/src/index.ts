@@ -1,0 +1,62 @@
+export {
+  type AgentdClient,
+  type AgentdClientOptions,
+  type CallOptions,
+  createAgentdClient,
+  type RouteInput,
+} from './client.js';
+export {
+  type ApiError,
+  apiErrorSchema,
+  errorBodySchema,
+  fromApiError,
+  HTTP_STATUS,
+  toApiError,
+} from './errors.js';
+export {
+  type Hold,
+  holdSchema,
+  type InstanceInfo,
+  instanceInfoSchema,
+  type OperationResult,
+  operationResultSchema,
+  type PoolSummary,
+  poolSummarySchema,
+  type StatusCounts,
+  statusCountsSchema,
+  type TenantSummary,
+  tenantSummarySchema,
+} from './objects.js';
+export {
+  type ApplyResult,
+  applyResultSchema,
+  type PingResult,
+  pingResultSchema,
+  type RouteDefinition,
+  type RouteName,
+  type RouteResponse,
+  routes,
+  type VersionInfo,
+  versionInfoSchema,
+} from './routes.js';
+export { checkSocketPath, MAX_SOCKET_PATH_BYTES } from './socket-path.js';
+export {
+  type ActionKind,
+  type ActionView,
+  actionKindSchema,
+  actionViewSchema,
+  type Decision,
+  type DesiredStatus,
+  decisionSchema,
+  desiredStatusSchema,
+  type HostdStatus,
+  hostdStatusSchema,
+  type Pass,
+  type PoolStatus,
+  type Problem,
+  passSchema,
+  poolStatusSchema,
+  problemSchema,
+  type Status,
+  statusSchema,
+} from './status.js';

@@ -1,0 +1,136 @@
+import { z } from 'zod';
+import { apiErrorSchema } from './errors.js';
+import { holdSchema, statusCountsSchema } from './objects.js';
+
+const timestamp = z.string();
+
+/** The kinds of action of agentd's planner. */
+export const actionKindSchema = z.enum([
+  'ensure_tenant',
+  'ensure_pool',
+  'create',
+  'start',
+  'stop',
+  'destroy',
+  'remove_pool',
+  'remove_tenant',
+]);
+export type ActionKind = z.infer<typeof actionKindSchema>;
+
+/** One thing that agentd is going to do, or would do, and why. */
+export const actionViewSchema = z.object({
+  kind: actionKindSchema,
+  tenant_id: z.string(),
+  /** Null for an action on a tenant. */
+  pool_id: z.string().nullable(),
+  /** Null for an action on a tenant or pool, and for `create`, where hostd chooses the id. */
+  instance_id: z.string().nullable(),
+  /** A sentence for people. */
+  reason: z.string(),
+});
+export type ActionView = z.infer<typeof actionViewSchema>;
+
+/**
+ * Something that keeps a tenant, pool or instance from its desired state, or that agentd leaves alone on purpose.
+ * `blocked`: somebody has to change something; `backoff`: tried, failed, tried again at `until`; `hold`: stopped by
+ * hand, left alone until `until`; `waiting`: an operation is under way or the pass was full; `unsupported`: this
+ * version cannot do it; `unmanaged`: on the host but not in the desired state, and pruning was not asked for;
+ * `protected`: surplus, but pinned or critical.
+ */
+export const problemSchema = z.object({
+  kind: z.enum(['blocked', 'backoff', 'hold', 'waiting', 'unsupported', 'unmanaged', 'protected']),
+  /** Specific and stable, e.g. `image.not_found`. */
+  reason: z.string(),
+  /** A sentence for people, with what to do next where there is something to do. */
+  message: z.string(),
+  tenant_id: z.string(),
+  pool_id: z.string().nullable(),
+  instance_id: z.string().nullable(),
+  /** When agentd looks at it again on its own; null when that needs a change. */
+  until: timestamp.nullable(),
+});
+export type Problem = z.infer<typeof problemSchema>;
+
+/** An action that was carried out, or that failed. */
+export const decisionSchema = actionViewSchema.extend({
+  at: timestamp,
+  /** Number of the pass that decided it. */
+  pass: z.int(),
+  duration_ms: z.number(),
+  error: apiErrorSchema.nullable(),
+});
+export type Decision = z.infer<typeof decisionSchema>;
+
+/** Wanted and actual instances of one pool of the desired state. */
+export const poolStatusSchema = z.object({
+  tenant_id: z.string(),
+  pool_id: z.string(),
+  wanted: z.object({ running: z.int(), warm: z.int(), sleeping: z.int() }),
+  actual: statusCountsSchema,
+  /** Instances stopped by hand whose slot is kept. */
+  held: z.int(),
+  converged: z.boolean(),
+});
+export type PoolStatus = z.infer<typeof poolStatusSchema>;
+
+/** The connection to hostd. `version` is the negotiated protocol version; version 1 cannot list or create. */
+export const hostdStatusSchema = z.object({
+  state: z.enum(['connected', 'unreachable', 'protocol_mismatch', 'unknown']),
+  socket: z.string(),
+  version: z.int().nullable(),
+  server: z.string().nullable(),
+  /** Why the last exchange failed; null when it did not. */
+  error: apiErrorSchema.nullable(),
+});
+export type HostdStatus = z.infer<typeof hostdStatusSchema>;
+
+/** Where the desired state comes from. `revision` is the first 12 hex digits of a sha256 over its content. */
+export const desiredStatusSchema = z.object({
+  /** `file`: `--desired`, PUT is refused; `api`: PUT /v1/desired, kept in the state directory; `none`: none yet. */
+  source: z.enum(['file', 'api', 'none']),
+  /** The file, for source `file`. */
+  path: z.string().nullable(),
+  revision: z.string().nullable(),
+  loaded_at: timestamp.nullable(),
+  /** Why the present content of the source cannot be used; the revision shown is then the last good one. */
+  error: apiErrorSchema.nullable(),
+});
+export type DesiredStatus = z.infer<typeof desiredStatusSchema>;
+
+export const passSchema = z.object({
+  number: z.int(),
+  /** The revision that it planned for. */
+  revision: z.string().nullable(),
+  trigger: z.enum(['start', 'interval', 'desired', 'request', 'follow_up', 'retry']),
+  started_at: timestamp,
+  duration_ms: z.number(),
+  actions: z.int(),
+  failed: z.int(),
+  /** Why the pass could not observe or finish; null when it could. */
+  error: apiErrorSchema.nullable(),
+});
+export type Pass = z.infer<typeof passSchema>;
+
+export const statusSchema = z.object({
+  node_id: z.string().nullable(),
+  agentd: z.object({ version: z.string(), pid: z.int(), uid: z.int(), started_at: timestamp }),
+  hostd: hostdStatusSchema,
+  desired: desiredStatusSchema,
+  /** The last pass that ended, whatever its outcome. */
+  last_pass: passSchema.nullable(),
+  /** True when the last pass looked at the host for the present revision, found nothing to do and no problem but holds. */
+  converged: z.boolean(),
+  /**
+   * True when agentd can do nothing more for the present revision until somebody changes something; with `converged`
+   * false, `problems` says what. A client that waits stops waiting when this is true.
+   */
+  settled: z.boolean(),
+  pools: z.array(poolStatusSchema),
+  /** What is left to do, as the last pass saw it. */
+  pending: z.array(actionViewSchema),
+  problems: z.array(problemSchema),
+  holds: z.array(holdSchema),
+  /** The last actions, newest first, at most 100. */
+  recent: z.array(decisionSchema),
+});
+export type Status = z.infer<typeof statusSchema>;
