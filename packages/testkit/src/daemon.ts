@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
@@ -17,6 +18,8 @@ export interface DaemonOptions {
   readonly detached?: boolean;
   /** A file that gets stdout and stderr; default: kept in memory, for `logs()`. */
   readonly logFd?: number;
+  /** Where Node and the checkout lie for the daemon, when not where they lie for the caller (another mount namespace). */
+  readonly place?: { readonly nodePath: string; readonly repoRoot: string };
   /** Default 20 s. */
   readonly startTimeoutMs?: number;
 }
@@ -37,12 +40,14 @@ export interface RunningDaemon {
  * when it exits first or does not listen in time; then nothing is left running.
  */
 export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon> {
-  const program = fileURLToPath(
-    new URL(`../../../apps/${options.daemon}/bin/mvm-${options.daemon}.js`, import.meta.url),
-  );
-  const [command = process.execPath, ...args] = [
+  const place = options.place ?? {
+    nodePath: process.execPath,
+    repoRoot: fileURLToPath(new URL('../../..', import.meta.url)),
+  };
+  const program = join(place.repoRoot, `apps/${options.daemon}/bin/mvm-${options.daemon}.js`);
+  const [command = place.nodePath, ...args] = [
     ...(options.prefix ?? []),
-    process.execPath,
+    place.nodePath,
     program,
     'serve',
     ...options.args,
@@ -52,6 +57,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     stdio: ['ignore', output, output],
     env: { ...process.env, ...options.env },
     detached: options.detached ?? false,
+    cwd: '/',
   });
   let text = '';
   const collect = (chunk: Buffer): void => {

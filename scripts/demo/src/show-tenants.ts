@@ -1,0 +1,100 @@
+/* biome-ignore-all lint/suspicious/noConsole: this program's output is its product */
+import { buildGuestImage } from '@mvm/guest-image';
+import { collectGreetings, type Greeting } from './greetings.js';
+import type { DemoHost } from './host.js';
+import type { Mvm } from './mvm.js';
+import { startProgress } from './progress.js';
+import { heading } from './report.js';
+import type { Stages } from './stages.js';
+
+export interface ShowOptions {
+  readonly host: DemoHost;
+  readonly mvm: Mvm;
+  readonly stages: Stages;
+  readonly signal: AbortSignal;
+  /** Where the guest image is kept between runs. */
+  readonly imageCache: string;
+  /** The desired state that is applied. */
+  readonly example: string;
+}
+
+/** The demo itself: everything between an untouched host and guests that have greeted. Rejects as soon as one part fails. */
+export async function showTenants(options: ShowOptions): Promise<void> {
+  const { host, mvm, stages, signal } = options;
+  const stage = <T>(name: string, work: () => Promise<T>, describe?: (result: T) => string): Promise<T> => {
+    signal.throwIfAborted();
+    return stages.run(name, work, describe);
+  };
+
+  const image = await stage('guest image', () => buildGuestImage({ outDir: options.imageCache }));
+  await stage(
+    'namespace, user',
+    () => host.prepare(),
+    () => `a network of its own, files in ${host.state().dir}`,
+  );
+  await stage(
+    'hostd',
+    () => host.startHostd(),
+    ({ pid }) => `root, ten capabilities, process ${pid}`,
+  );
+  await stage('register image', () =>
+    mvm.read([
+      ...[
+        'image',
+        'add',
+        'demo',
+        '--kernel',
+        image.kernel,
+        '--initrd',
+        image.initrd,
+        '--rootfs',
+        image.rootfs,
+      ],
+      ...['--kernel-args', image.kernelArgs],
+    ]),
+  );
+  await stage(
+    'agentd',
+    () => host.startAgentd(),
+    ({ pid }) => `user mvm, no capabilities, process ${pid}`,
+  );
+
+  console.log(heading('mvm apply -f examples/two-tenants.yaml --wait'));
+  await stage('apply, boot', () => mvm.show(['apply', '-f', options.example, '--wait', '--timeout', '180s']));
+  const instances = await listInstances(mvm);
+  const greetings = await stage(
+    'greetings',
+    () => withProgress(instances, mvm, signal),
+    (all) => `${all.length} guests have greeted and reached their gateways`,
+  );
+
+  console.log(heading('mvm instance list'));
+  await mvm.show(['instance', 'list', '-o', 'wide']);
+  console.log(heading('The guests on their own consoles (mvm instance logs …)'));
+  for (const { instance, line } of greetings) console.log(`  ${instance}\n    ${line}`);
+}
+
+/** `<tenant>/<pool>/<instance>` of each instance. */
+async function listInstances(mvm: Mvm): Promise<string[]> {
+  const list = JSON.parse(await mvm.read(['instance', 'list', '-o', 'json'])) as {
+    items: { tenant_id: string; pool_id: string; instance_id: string }[];
+  };
+  return list.items.map((item) => `${item.tenant_id}/${item.pool_id}/${item.instance_id}`);
+}
+
+async function withProgress(
+  instances: readonly string[],
+  mvm: Mvm,
+  signal: AbortSignal,
+): Promise<Greeting[]> {
+  const progress = startProgress('waiting for the guests to greet');
+  try {
+    return await collectGreetings(mvm, instances, {
+      timeoutMs: 120_000,
+      signal,
+      onProgress: (greeted) => progress.update(`${greeted} of ${instances.length} guests have greeted`),
+    });
+  } finally {
+    progress.end();
+  }
+}
