@@ -28,6 +28,8 @@ export function run(command, args, options) {
       process.stderr.write(`${command}: ${error.message}\n`);
       resolve(127);
     });
-    child.on('exit', (code, signal) => resolve(code ?? 128 + (signal === null ? 1 : constants.signals[signal])));
+    child.on('exit', (code, signal) =>
+      resolve(code ?? 128 + (signal === null ? 1 : constants.signals[signal])),
+    );
   });
 }

@@ -6,6 +6,7 @@ import { join } from 'node:path';
  * @property {string} name as in package.json, e.g. `@mvm/protocol`
  * @property {string} dir absolute path
  * @property {Record<string, string>} scripts
+ * @property {string[]} dependencies names of what it needs at run time
  */
 
 /**
@@ -23,7 +24,12 @@ export function listPackages(root) {
     .filter((dir) => existsSync(join(dir, 'package.json')))
     .map((dir) => {
       const manifest = JSON.parse(readFileSync(join(dir, 'package.json'), 'utf8'));
-      return { name: manifest.name, dir, scripts: manifest.scripts ?? {} };
+      return {
+        name: manifest.name,
+        dir,
+        scripts: manifest.scripts ?? {},
+        dependencies: Object.keys(manifest.dependencies ?? {}),
+      };
     })
     .sort((a, b) => a.name.localeCompare(b.name));
 }
