@@ -100,6 +100,13 @@ if [ ${#missing[@]} -gt 0 ]; then
   done
 fi
 
+# --- package lists ----------------------------------------------------------------------------
+# The guest image's kernel is looked up in them.
+if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null && ! compgen -G '/var/lib/apt/lists/*_Packages*' >/dev/null; then
+  say 'reading the package lists (apt-get update)'
+  apt-get update -q >/dev/null 2>&1 || say 'apt-get update failed: the guest image cannot be built before it succeeds'
+fi
+
 # --- JavaScript dependencies ------------------------------------------------------------------
 stamp=node_modules/.mvm-setup
 fingerprint=$({ echo "$node_version"; cat pnpm-lock.yaml pnpm-workspace.yaml package.json apps/*/package.json packages/*/package.json scripts/*/package.json; } | sha256sum | cut -d' ' -f1)

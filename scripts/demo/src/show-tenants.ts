@@ -1,7 +1,7 @@
 /* biome-ignore-all lint/suspicious/noConsole: this program's output is its product */
-import { buildGuestImage } from '@mvm/guest-image';
 import { collectGreetings, type Greeting } from './greetings.js';
 import type { DemoHost } from './host.js';
+import { prepareImage } from './image.js';
 import type { Mvm } from './mvm.js';
 import { startProgress } from './progress.js';
 import { heading } from './report.js';
@@ -26,7 +26,11 @@ export async function showTenants(options: ShowOptions): Promise<void> {
     return stages.run(name, work, describe);
   };
 
-  const image = await stage('guest image', () => buildGuestImage({ outDir: options.imageCache }));
+  const image = await stage(
+    'guest image',
+    () => prepareImage(options.imageCache),
+    ({ built }) => (built ? 'built' : 'already built'),
+  );
   await stage(
     'namespace, user',
     () => host.prepare(),

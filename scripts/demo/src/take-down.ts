@@ -45,12 +45,16 @@ export async function takeDown(repo: string, state: DemoState): Promise<TakenDow
 async function destroyInstances(state: DemoState): Promise<void> {
   const client = createHostdClient({ socketPath: demoPaths(state.dir).hostdSocket, clientName: 'mvm-demo' });
   try {
-    const { instances } = await client.request({ type: 'ListInstances' });
-    await Promise.all(
-      instances.map(({ tenant_id, pool_id, instance_id }) =>
-        client.request({ type: 'DestroyInstance', tenant_id, pool_id, instance_id, wipe_volumes: true }),
-      ),
-    );
+    // Listed again until none is left: agentd may have created one right before it was stopped.
+    for (let round = 0; round < 10; round += 1) {
+      const { instances } = await client.request({ type: 'ListInstances' });
+      if (instances.length === 0) return;
+      await Promise.all(
+        instances.map(({ tenant_id, pool_id, instance_id }) =>
+          client.request({ type: 'DestroyInstance', tenant_id, pool_id, instance_id, wipe_volumes: true }),
+        ),
+      );
+    }
   } finally {
     await client.close();
   }
