@@ -8,7 +8,7 @@ export const DEFAULT_LIMITS = {
   /** Connections that a server has at a time; one more is closed at once. */
   maxConnections: 4096,
   /** Connections that the kernel queues until the server accepts them; also capped by net.core.somaxconn. */
-  listenBacklog: 1024,
+  listenBacklog: 4096,
   /** From a connection's acceptance to the first byte of its first frame. */
   firstByteTimeoutMs: 10_000,
   /** From a frame's first byte to its last. */

@@ -50,7 +50,12 @@ export interface FrameServer {
 export function createFrameServer(options: FrameServerOptions): FrameServer {
   const limits = resolveLimits(options.limits);
   const report = options.onError ?? (() => {});
-  const sweeper = new Sweeper(limits, report);
+  // What the sweeper drops, the handler sees as well; it is reported once.
+  const reported = new WeakSet<Error>();
+  const sweeper = new Sweeper(limits, (error) => {
+    reported.add(error);
+    report(error);
+  });
   const server = createServer({ allowHalfOpen: true }, accept);
   server.maxConnections = limits.maxConnections;
   let refused = 0;
@@ -103,7 +108,7 @@ export function createFrameServer(options: FrameServerOptions): FrameServer {
     } catch (error) {
       const failure = asReportable(error);
       connection.destroy(failure);
-      report(failure);
+      if (!reported.has(failure)) report(failure);
     }
   }
 

@@ -1,6 +1,19 @@
-import { linkSync, lstatSync, renameSync, type Stats, unlinkSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  linkSync,
+  lstatSync,
+  openSync,
+  renameSync,
+  type Stats,
+  unlinkSync,
+} from 'node:fs';
 import { connect } from 'node:net';
-import { errnoOf, FramingError } from './errors.js';
+import { errnoOf, FramingError, isFramingError } from './errors.js';
+
+// Not among Node's constants. Source: open(2), asm-generic/fcntl.h.
+const O_PATH = 0o10000000;
 
 /**
  * Removes a socket file on which nobody answers, so that its path can be bound again. Does nothing when nothing is
@@ -10,20 +23,29 @@ import { errnoOf, FramingError } from './errors.js';
  * is no socket.
  */
 export async function removeStaleSocket(path: string): Promise<void> {
-  const found = lstatSync(path, { throwIfNoEntry: false });
-  if (found === undefined) return;
-  if (!found.isSocket()) {
-    throw new FramingError({
-      reason: 'socket.path_occupied',
-      message: `${path} exists and is not a socket`,
-      hint: 'choose another socket path, or move that file away',
-      details: { path },
-    });
+  const held = holdFile(path);
+  if (held === null) return;
+  try {
+    const found = fstatSync(held);
+    if (!found.isSocket()) throw occupied(path);
+    const answer = await probe(path);
+    if (answer === 'ENOENT') return;
+    if (answer !== 'ECONNREFUSED') throw inUse(path, answer);
+    takeAway(path, found);
+  } finally {
+    closeSync(held);
   }
-  const answer = await probe(path);
-  if (answer === 'ENOENT') return;
-  if (answer !== 'ECONNREFUSED') throw inUse(path, answer);
-  takeAway(path, found);
+}
+
+/** Descriptor of whatever stands at the path, opened for nothing; null when nothing does. */
+function holdFile(path: string): number | null {
+  try {
+    // While it is open, the kernel gives its inode number to no other file, so that the number tells files apart.
+    return openSync(path, O_PATH | constants.O_NOFOLLOW);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return null;
+    throw listenFailed(path, 'look at', error);
+  }
 }
 
 /** What connecting gives: an errno, or `answered`. */
@@ -42,18 +64,31 @@ function probe(path: string): Promise<string> {
 function takeAway(path: string, asked: Stats): void {
   const aside = `${path}.stale-${process.pid}`;
   try {
+    if (!isSame(lstatSync(path), asked)) throw inUse(path, 'replaced');
     renameSync(path, aside);
+    if (!isSame(lstatSync(aside), asked)) {
+      linkSync(aside, path);
+      unlinkSync(aside);
+      throw inUse(path, 'replaced');
+    }
+    unlinkSync(aside);
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return;
-    throw listenFailed(path, 'remove the stale socket', error);
+    throw isFramingError(error) ? error : listenFailed(path, 'remove the stale socket', error);
   }
-  const moved = lstatSync(aside);
-  if (moved.ino !== asked.ino || moved.dev !== asked.dev) {
-    linkSync(aside, path);
-    unlinkSync(aside);
-    throw inUse(path, 'replaced');
-  }
-  unlinkSync(aside);
+}
+
+function isSame(one: Stats, other: Stats): boolean {
+  return one.ino === other.ino && one.dev === other.dev;
+}
+
+function occupied(path: string): FramingError {
+  return new FramingError({
+    reason: 'socket.path_occupied',
+    message: `${path} exists and is not a socket`,
+    hint: 'choose another socket path, or move that file away',
+    details: { path },
+  });
 }
 
 /** `socket.in_use`; `answer` is what the probe saw. */
