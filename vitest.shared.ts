@@ -1,7 +1,10 @@
-import { type ViteUserConfig, defineConfig } from 'vitest/config';
+import { defineConfig, type ViteUserConfig } from 'vitest/config';
 
 /** The test tiers of this repository, in the order in which CI runs them; see CONTRIBUTING.md. */
-const tiers: Record<string, { include: string[]; exclude?: string[]; testTimeout: number; serial?: boolean }> = {
+const tiers: Record<
+  string,
+  { include: string[]; exclude?: string[]; testTimeout: number; serial?: boolean }
+> = {
   unit: { include: ['src/**/*.test.ts'], exclude: ['src/**/*.property.test.ts'], testTimeout: 10_000 },
   property: { include: ['src/**/*.property.test.ts'], testTimeout: 60_000 },
   contract: { include: ['test/contract/**/*.test.ts'], testTimeout: 30_000 },

@@ -29,6 +29,8 @@ scripts/setup.sh --quiet
 t1=$(seconds)
 # The build is turbo's: what has not changed comes out of its cache.
 export PATH="$PWD/node_modules/.bin:$PATH" TURBO_TELEMETRY_DISABLED=1 TURBO_NO_UPDATE_NOTIFIER=1
+MVM_NODE_VERSION=$(node -p process.version)
+export MVM_NODE_VERSION
 if ! log=$(turbo run build --filter=@mvm/demo --filter=@mvm/cli --filter=@mvm/hostd --filter=@mvm/agentd --output-logs=errors-only 2>&1); then
   printf '%s\n' "$log" >&2
   echo 'The build failed; its output is above.' >&2

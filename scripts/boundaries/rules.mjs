@@ -73,7 +73,7 @@ export const RULES = [
   },
   {
     why: 'only hostd may load native code (koffi)',
-    covers: (file) => file.owner !== 'apps/hostd',
+    covers: (file) => file.product && file.owner !== 'apps/hostd',
     forbids: (specifier) => isOneOf(specifier, ['koffi']),
   },
   {

@@ -41,7 +41,7 @@ const turboCheck = (task) => async () => {
 
 /** @type {[string, () => Promise<StageOutcome>][]} */
 const stages = [
-  ['format, lint', check([bin('biome'), ['ci', '--error-on-warnings', '.']])],
+  ['format, lint', check([bin('biome'), ['check', '--error-on-warnings', '--colors=off', '.']])],
   ['boundaries', check([bin('turbo'), ['boundaries']], [process.execPath, ['scripts/check-boundaries.mjs']])],
   ['build', turboCheck('build')],
   [

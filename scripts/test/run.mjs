@@ -18,6 +18,8 @@ export function run(command, args, options) {
         ...process.env,
         // turbo looks for pnpm on the path, where `npm run` puts it.
         PATH: `${join(options.cwd, 'node_modules/.bin')}${delimiter}${process.env.PATH ?? ''}`,
+        // Part of turbo's cache keys: what passed on one Node has not passed on another.
+        MVM_NODE_VERSION: process.version,
         TURBO_TELEMETRY_DISABLED: '1',
         TURBO_NO_UPDATE_NOTIFIER: '1',
         ...options.env,
