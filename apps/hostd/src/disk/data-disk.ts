@@ -1,0 +1,53 @@
+import { open, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { syncDirectory } from '../state/atomic-file.js';
+import { errnoOf, fromFileError } from '../state/fs-error.js';
+import { runMkfs } from './run-mkfs.js';
+
+const MIB = 1_048_576;
+
+/**
+ * Makes an instance's data disk, a sparse ext4 image of `sizeMib`; one that is there is never touched, whatever its
+ * size. Durable when it returns; on any error nothing is left. Mode 0600, root. Errors: `disk.*`, `state.*`.
+ */
+export async function ensureDataDisk(options: {
+  readonly path: string;
+  readonly sizeMib: number;
+}): Promise<void> {
+  const { path, sizeMib } = options;
+  const temporary = join(dirname(path), `.${basename(path)}.tmp-${process.pid}-disk`);
+  try {
+    if (await exists(path)) return;
+    const file = await open(temporary, 'w', 0o600);
+    try {
+      await file.truncate(sizeMib * MIB);
+      await runMkfs([
+        '-L',
+        'mvm-data',
+        '-m',
+        '0',
+        '-E',
+        'lazy_itable_init=1,lazy_journal_init=1,root_owner=0:0',
+        temporary,
+      ]);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+    await syncDirectory(dirname(path));
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {});
+    throw fromFileError(error, `cannot make ${path}`);
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
