@@ -27,11 +27,11 @@ export async function takeDown(repo: string, state: DemoState): Promise<TakenDow
     }
   };
 
+  const { agentd, hostd, holder } = state;
   // agentd first: it would put back what is destroyed.
-  if (state.agentd) await attempt('stopping agentd', () => endProcess(state.agentd as never, 10_000));
-  if (state.hostd && isAlive(state.hostd))
-    await attempt('destroying the instances', () => destroyInstances(state));
-  if (state.hostd) await attempt('stopping hostd', () => endProcess(state.hostd as never, 10_000));
+  if (agentd) await attempt('stopping agentd', () => endProcess(agentd, 10_000));
+  if (hostd && isAlive(hostd)) await attempt('destroying the instances', () => destroyInstances(state));
+  if (hostd) await attempt('stopping hostd', () => endProcess(hostd, 10_000));
   await attempt('removing the cgroups', () => removeCgroups(state.id));
   // The namespace ends with its last process, and the bridges, TAPs and tables in it with the namespace.
   if (holder) await attempt('ending the namespace', () => endProcess(holder, 2000));
