@@ -1,0 +1,87 @@
+import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { GuestImageError } from './errors.js';
+import { exists } from './kernel-package.js';
+
+/** What the guest consists of beside the kernel. */
+export interface GuestFiles {
+  readonly busybox: Buffer;
+  /** First program of the initrd. */
+  readonly initrdInit: Buffer;
+  /** Files of the root file system by absolute path. */
+  readonly rootfs: ReadonlyMap<string, { readonly data: Buffer; readonly mode: number }>;
+}
+
+/** Drivers that the guest needs; their own dependencies are found in the modules. */
+export const GUEST_MODULES = [
+  'virtio_mmio',
+  'virtio_blk',
+  'virtio_net',
+  'virtio_console',
+  'virtio_rng',
+  'evdev',
+  'button',
+] as const;
+
+/** Directories of the root file system, in order. */
+export const GUEST_DIRECTORIES = [
+  'bin',
+  'config',
+  'data',
+  'dev',
+  'etc',
+  'etc/acpi',
+  'etc/acpi/PWRF',
+  'proc',
+  'run',
+  'sbin',
+  'secrets',
+  'sys',
+  'tmp',
+] as const;
+
+const BUSYBOX_PATHS = ['/bin/busybox', '/usr/bin/busybox'];
+const guestDir = join(dirname(fileURLToPath(import.meta.url)), '..', 'guest');
+
+/** Read the guest's programs from this package, and busybox from the host (Debian's busybox-static). */
+export async function readGuestFiles(): Promise<GuestFiles> {
+  const scripts = [
+    ['/etc/inittab', 'inittab', 0o644],
+    ['/sbin/mvm-setup', 'mvm-setup', 0o755],
+    ['/sbin/mvm-heartbeat', 'mvm-heartbeat', 0o755],
+    ['/sbin/mvm-shutdown', 'mvm-shutdown', 0o755],
+    ['/etc/acpi/PWRF/00000080', 'power-button', 0o755],
+  ] as const;
+  const rootfs = new Map<string, { data: Buffer; mode: number }>();
+  for (const [path, file, mode] of scripts) {
+    rootfs.set(path, { data: await readFile(join(guestDir, file)), mode });
+  }
+  return { busybox: await readBusybox(), initrdInit: await readFile(join(guestDir, 'initrd-init')), rootfs };
+}
+
+async function readBusybox(): Promise<Buffer> {
+  for (const path of BUSYBOX_PATHS) {
+    if (!(await exists(path))) continue;
+    const program = await readFile(path);
+    if (isStatic(program)) return program;
+  }
+  throw new GuestImageError(
+    'no statically linked busybox on this machine',
+    'Install it: apt-get install busybox-static',
+  );
+}
+
+/** Whether an ELF64 program names no interpreter (no PT_INTERP segment), so that it runs alone. Source: elf(5). */
+export function isStatic(program: Buffer): boolean {
+  if (program.length < 64 || program.toString('latin1', 0, 4) !== '\x7fELF' || program[4] !== 2) return false;
+  const table = Number(program.readBigUInt64LE(32));
+  const entryBytes = program.readUInt16LE(54);
+  const entries = program.readUInt16LE(56);
+  for (let index = 0; index < entries; index += 1) {
+    const at = table + index * entryBytes;
+    if (at + 4 > program.length) return false;
+    if (program.readUInt32LE(at) === 3) return false;
+  }
+  return true;
+}

@@ -1,0 +1,2 @@
+export { type BuildOptions, buildGuestImage, type GuestImage } from './build-guest-image.js';
+export { GuestImageError } from './errors.js';
