@@ -1,0 +1,199 @@
+import { DEFAULT_CLUSTER_CIDR, HOSTD_SOCKET_PATH, parseIpv4Cidr, STATE_DIR } from '@mvm/protocol';
+import { z } from 'zod';
+
+/** How a setting's text (flag, environment) becomes a value: whole numbers and comma-separated lists are split first. */
+export type SettingKind = 'text' | 'integer' | 'text-list' | 'integer-list';
+
+/** One row of the table. The flag is `--<name>`, the variable `MVM_HOSTD_<NAME>`, the TOML key `<name>` with underscores. */
+export interface Setting {
+  readonly name: string;
+  readonly kind: SettingKind;
+  readonly placeholder: string;
+  readonly schema: z.ZodType;
+  readonly defaultValue: string | number | readonly string[] | readonly number[];
+  readonly meaning: string;
+}
+
+const absolutePath = z.string().regex(/^\/[^\0]*$/, 'must be an absolute path');
+const cidr = z.string().refine((text) => {
+  try {
+    return parseIpv4Cidr(text).prefixLength <= 24;
+  } catch {
+    return false;
+  }
+}, 'must be an IPv4 range of at most /24 without host bits, e.g. 10.240.0.0/12');
+const interfaceName = z.string().regex(/^[A-Za-z0-9_.-]{1,15}$/, 'must be an interface name');
+const milliseconds = z.int().min(10).max(86_400_000);
+
+/**
+ * Every setting of hostd, once: flags, environment, TOML keys, defaults, validation and docs/hostd-config.md are all
+ * made from this table. Units are in the names.
+ */
+export const settings = {
+  socket: {
+    name: 'socket',
+    kind: 'text',
+    placeholder: 'path',
+    schema: absolutePath.max(107, 'must be at most 107 bytes, the limit for a Unix socket'),
+    defaultValue: HOSTD_SOCKET_PATH,
+    meaning: 'Where hostd listens, mode 0660, group as in `group`. Ignored when systemd hands a socket over.',
+  },
+  stateDir: {
+    name: 'state-dir',
+    kind: 'text',
+    placeholder: 'dir',
+    schema: absolutePath,
+    defaultValue: STATE_DIR,
+    meaning: 'Root of the state tree: tenants, pools, instances, images. Made 0700, root only.',
+  },
+  runDir: {
+    name: 'run-dir',
+    kind: 'text',
+    placeholder: 'dir',
+    schema: absolutePath.max(48, 'must be at most 48 bytes, because the sockets of VMs are below it'),
+    defaultValue: '/run/mvm',
+    meaning: 'What lives until reboot: the sockets of VMs, an empty directory that they are confined to.',
+  },
+  vmm: {
+    name: 'vmm',
+    kind: 'text',
+    placeholder: 'name',
+    schema: z.enum(['auto', 'qemu', 'firecracker']),
+    defaultValue: 'auto',
+    meaning: '`auto`, `qemu` or `firecracker`. `auto` takes the best that this host can run.',
+  },
+  qemuBinary: {
+    name: 'qemu-binary',
+    kind: 'text',
+    placeholder: 'path',
+    schema: z
+      .string()
+      .regex(/^(\/[^\0]*|[A-Za-z0-9_.-]+)$/, 'must be an absolute path or the name of a program in PATH'),
+    defaultValue: 'qemu-system-x86_64',
+    meaning: 'The QEMU that runs VMs: an absolute path, or a name to be found in PATH.',
+  },
+  group: {
+    name: 'group',
+    kind: 'text',
+    placeholder: 'name',
+    schema: z.string().regex(/^[a-z_][a-z0-9_-]{0,31}\$?$/i, 'must be a group name'),
+    defaultValue: 'mvm',
+    meaning: 'Group whose members may use hostd (see "Who may connect"). The socket belongs to it.',
+  },
+  allowUid: {
+    name: 'allow-uid',
+    kind: 'integer-list',
+    placeholder: 'uid,…',
+    schema: z.array(z.int().min(0).max(4_294_967_294)).max(64),
+    defaultValue: [] as readonly number[],
+    meaning: 'User ids that may use hostd whatever their groups are.',
+  },
+  clusterCidr: {
+    name: 'cluster-cidr',
+    kind: 'text',
+    placeholder: 'cidr',
+    schema: cidr,
+    defaultValue: DEFAULT_CLUSTER_CIDR,
+    meaning: 'The range that every tenant network must be inside.',
+  },
+  uplink: {
+    name: 'uplink',
+    kind: 'text-list',
+    placeholder: 'name,…',
+    schema: z.array(interfaceName).max(16),
+    defaultValue: [] as readonly string[],
+    meaning: 'Interfaces through which guests reach the outside. Empty: those with a default route.',
+  },
+  cgroupParent: {
+    name: 'cgroup-parent',
+    kind: 'text',
+    placeholder: 'name',
+    schema: z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/, 'must be one path component'),
+    defaultValue: 'mvm',
+    meaning: 'Name of the cgroup under which every VM gets its own.',
+  },
+  vmUidBase: {
+    name: 'vm-uid-base',
+    kind: 'integer',
+    placeholder: 'uid',
+    schema: z.int().min(100_000).max(4_290_000_000),
+    defaultValue: 1_900_000_000,
+    meaning:
+      'A VM runs as user and group base + 256 × tenant network id + address offset. Keep 1 048 576 ids free.',
+  },
+  logLevel: {
+    name: 'log-level',
+    kind: 'text',
+    placeholder: 'level',
+    schema: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
+    defaultValue: 'info',
+    meaning:
+      '`trace`, `debug`, `info`, `warn`, `error`, `fatal` or `silent`. `debug` shows the duration of each step.',
+  },
+  maxConnections: {
+    name: 'max-connections',
+    kind: 'integer',
+    placeholder: 'count',
+    schema: z.int().min(1).max(65_536),
+    defaultValue: 4096,
+    meaning: 'Open connections; one more is closed at once.',
+  },
+  maxInFlight: {
+    name: 'max-in-flight',
+    kind: 'integer',
+    placeholder: 'count',
+    schema: z.int().min(1).max(1024),
+    defaultValue: 64,
+    meaning: 'Requests under way per connection; further frames are not read until one is answered.',
+  },
+  maxParallelOperations: {
+    name: 'max-parallel-operations',
+    kind: 'integer',
+    placeholder: 'count',
+    schema: z.int().min(1).max(256),
+    defaultValue: 8,
+    meaning: 'Operations on instances that run at the same time, over all tenants; others wait.',
+  },
+  frameTimeoutMs: {
+    name: 'frame-timeout-ms',
+    kind: 'integer',
+    placeholder: 'ms',
+    schema: milliseconds,
+    defaultValue: 10_000,
+    meaning: 'Time to send a frame: from the connection to its first byte, and from there to its last.',
+  },
+  idleTimeoutMs: {
+    name: 'idle-timeout-ms',
+    kind: 'integer',
+    placeholder: 'ms',
+    schema: milliseconds,
+    defaultValue: 300_000,
+    meaning: 'A connection with nothing under way is closed after this long.',
+  },
+  consoleLimitKib: {
+    name: 'console-limit-kib',
+    kind: 'integer',
+    placeholder: 'KiB',
+    schema: z.int().min(64).max(1_048_576),
+    defaultValue: 1024,
+    meaning: 'How much of a guest’s console, and of its VMM’s log, is kept; the oldest goes first.',
+  },
+} as const satisfies Record<string, Setting>;
+
+export type SettingKey = keyof typeof settings;
+
+/** All settings, validated; see `settings` for meaning and units. */
+export type HostdConfig = { readonly [K in SettingKey]: Readonly<z.output<(typeof settings)[K]['schema']>> };
+
+/** The setting keys in table order. */
+export const settingKeys = Object.keys(settings) as SettingKey[];
+
+/** The environment variable of a setting, e.g. `MVM_HOSTD_STATE_DIR`. */
+export function environmentName(setting: Setting): string {
+  return `MVM_HOSTD_${setting.name.replaceAll('-', '_').toUpperCase()}`;
+}
+
+/** The TOML key of a setting, e.g. `state_dir`. */
+export function tomlKey(setting: Setting): string {
+  return setting.name.replaceAll('-', '_');
+}

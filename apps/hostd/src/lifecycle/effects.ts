@@ -1,0 +1,83 @@
+import type { TenantNet } from '@mvm/protocol';
+import type { Logger } from 'pino';
+import type { Layout } from '../state/layout.js';
+import type { StateStore } from '../state/store.js';
+import type { Vmm } from '../vmm/vmm.js';
+import type { CgroupLimits, PortArgs } from './steps.js';
+import type { VmRegistry } from './vm-registry.js';
+
+/** What a cgroup's processes use now; null where the kernel does not tell. */
+export interface CgroupUsage {
+  readonly memoryMaxBytes: number | null;
+  readonly memoryCurrentBytes: number | null;
+  readonly cpuMaxPercent: number | null;
+  readonly pidsMax: number | null;
+  readonly pidsCurrent: number | null;
+}
+
+/** The cgroups of VMs, by VM id. Everything may be repeated. */
+export interface VmCgroups {
+  readonly version: 1 | 2;
+  create(name: string, limits: CgroupLimits): Promise<void>;
+  attach(name: string, pid: number): Promise<void>;
+  stats(name: string): Promise<CgroupUsage>;
+  kill(name: string): Promise<void>;
+  remove(name: string): Promise<void>;
+  list(): Promise<readonly string[]>;
+}
+
+/** Tenants' networks and instances' ports. Everything may be repeated. */
+export interface HostNetwork {
+  reconcile(desired: {
+    readonly tenants: readonly { readonly net: TenantNet; readonly ports: readonly PortArgs[] }[];
+  }): Promise<unknown>;
+  ensureTenant(net: TenantNet): Promise<unknown>;
+  removeTenant(net: TenantNet): Promise<unknown>;
+  attachPort(net: TenantNet, port: PortArgs): Promise<unknown>;
+  detachPort(net: TenantNet, port: PortArgs): Promise<unknown>;
+  close(): Promise<void>;
+}
+
+/** Drives of instances; every path is one of the layout's. */
+export interface VmDisks {
+  buildConfigDrive(options: { readonly path: string; readonly config: object }): Promise<void>;
+  /** Sparse and formatted when it is not there; one that is there is left alone. */
+  ensureDataDisk(options: { readonly path: string; readonly sizeMib: number }): Promise<void>;
+  /** Overwrite, fsync, unlink; nothing when it is not there. */
+  wipeFile(path: string): Promise<void>;
+}
+
+/** Bounded logs of consoles and VMMs. */
+export interface VmLogs {
+  /** Keep a growing file below the limit until `release`. */
+  keep(path: string): { release(): void };
+  /** Bytes from `offset`, or the last `maxBytes` when it is absent; see `LogChunk` for the offsets. */
+  read(options: { readonly path: string; readonly offset?: number; readonly maxBytes: number }): Promise<{
+    readonly offset: number;
+    readonly nextOffset: number;
+    readonly data: Uint8Array;
+    readonly truncated: boolean;
+  }>;
+}
+
+/** Processes of VMMs, found by the socket directory in their arguments. */
+export interface VmProcesses {
+  /** Pids of the VMMs that use the socket directory of `vmId`; of all VMs of ours when it is null. */
+  find(vmId: string | null): Promise<readonly { readonly pid: number; readonly vmId: string }[]>;
+  /** SIGKILL, and wait until they are gone. */
+  kill(vmId: string): Promise<void>;
+}
+
+/** Everything that steps may touch; built once, in the composition root. */
+export interface Effects {
+  readonly layout: Layout;
+  readonly store: StateStore;
+  readonly network: HostNetwork;
+  readonly cgroups: VmCgroups;
+  readonly vmm: Vmm;
+  readonly vms: VmRegistry;
+  readonly disks: VmDisks;
+  readonly logs: VmLogs;
+  readonly processes: VmProcesses;
+  readonly logger: Logger;
+}

@@ -1,0 +1,67 @@
+import type { Logger } from 'pino';
+import type { Effects } from './effects.js';
+import type { StepExecutor } from './executors/executor.js';
+import { stepExecutors } from './executors/table.js';
+import type { Step, StepKind, StepPlan } from './steps.js';
+
+/** How a plan ended. */
+export type PlanOutcome =
+  | { readonly ok: true }
+  | {
+      readonly ok: false;
+      /** What stopped it. */
+      readonly error: unknown;
+      readonly failedStep: Step;
+      /** True when nothing of the plan is left: it was undone completely. */
+      readonly undone: boolean;
+    };
+
+/** The executor of a step with its arguments bound; the only place where the two meet untyped. */
+function bind(step: Step, effects: Effects): { execute(): Promise<void>; undo(): Promise<void> } {
+  const executor = stepExecutors[step.kind] as StepExecutor<StepKind>;
+  return { execute: () => executor.execute(step, effects), undo: () => executor.undo(step, effects) };
+}
+
+/**
+ * Take back steps in reverse order, each one even when another fails. Resolves to whether all of them could be; the
+ * failures are logged.
+ */
+export async function undoSteps(steps: readonly Step[], effects: Effects, logger: Logger): Promise<boolean> {
+  let complete = true;
+  for (const step of [...steps].reverse()) {
+    try {
+      await bind(step, effects).undo();
+    } catch (error) {
+      complete = false;
+      logger.error({ step: step.kind, err: error }, 'step could not be undone');
+    }
+  }
+  return complete;
+}
+
+/**
+ * Run a plan step by step, stopping at the first failure; then undo it when that is its rule. `onStepDone` gets the
+ * number of steps that are complete. Never throws for a failing step: the outcome says what happened.
+ */
+export async function executePlan(
+  plan: StepPlan,
+  effects: Effects,
+  logger: Logger,
+  onStepDone: (completed: number) => Promise<void> = async () => {},
+): Promise<PlanOutcome> {
+  for (const [index, step] of plan.steps.entries()) {
+    const began = performance.now();
+    try {
+      logger.trace({ step: step.kind }, 'step begins');
+      await bind(step, effects).execute();
+      logger.debug({ step: step.kind, ms: performance.now() - began }, 'step done');
+      await onStepDone(index + 1);
+    } catch (error) {
+      logger.warn({ step: step.kind, ms: performance.now() - began, err: error }, 'step failed');
+      if (plan.onFailure === 'finish') return { ok: false, error, failedStep: step, undone: false };
+      const undone = await undoSteps(plan.steps.slice(0, index + 1), effects, logger);
+      return { ok: false, error, failedStep: step, undone };
+    }
+  }
+  return { ok: true };
+}

@@ -1,0 +1,11 @@
+import type { Effects } from '../effects.js';
+import type { StepArgs, StepKind } from '../steps.js';
+
+/** How one kind of step is done and taken back. Both may be repeated; `undo` may come without an `execute` before it. */
+export interface StepExecutor<K extends StepKind> {
+  execute(args: StepArgs[K], effects: Effects): Promise<void>;
+  undo(args: StepArgs[K], effects: Effects): Promise<void>;
+}
+
+/** The undo of a step that leaves nothing worth taking back, or that no undone plan contains. */
+export async function nothing(): Promise<void> {}

@@ -1,0 +1,67 @@
+import { chmod, mkdir, rm } from 'node:fs/promises';
+import { makePrivateDir } from '../../state/atomic-file.js';
+import { fromFileError } from '../../state/fs-error.js';
+import type { Effects } from '../effects.js';
+import { nothing, type StepExecutor } from './executor.js';
+
+async function removeSockets(vmId: string, { layout }: Effects): Promise<void> {
+  const dir = layout.vmSocketDir(vmId);
+  try {
+    // SAFETY: `vmId` is a TAP name, and the layout refuses anything else.
+    await rm(dir, { recursive: true, force: true });
+  } catch (error) {
+    throw fromFileError(error, `cannot remove ${dir}`);
+  }
+}
+
+/** The directories that a VM's run needs; sockets of an earlier run are removed first. */
+export const runtimeCreate: StepExecutor<'runtime.create'> = {
+  execute: async ({ address, vmId }, effects) => {
+    const { layout } = effects;
+    await removeSockets(vmId, effects);
+    await makePrivateDir(layout.runtimeDir(address));
+    await makePrivateDir(layout.volumesDir(address));
+    try {
+      await mkdir(layout.vmSocketDir(vmId), { recursive: true, mode: 0o700 });
+      await mkdir(layout.emptyRoot, { recursive: true, mode: 0o555 });
+      // PRIVILEGE: root's own directory; an earlier mode is corrected, so that no VMM can write there.
+      await chmod(layout.emptyRoot, 0o555);
+    } catch (error) {
+      throw fromFileError(error, `cannot make ${layout.vmSocketDir(vmId)}`);
+    }
+  },
+  undo: ({ vmId }, effects) => removeSockets(vmId, effects),
+};
+
+export const runtimeRemove: StepExecutor<'runtime.remove'> = {
+  execute: ({ vmId }, effects) => removeSockets(vmId, effects),
+  undo: nothing,
+};
+
+export const configDriveBuild: StepExecutor<'config_drive.build'> = {
+  execute: async ({ address, config }, { disks, layout }) => {
+    await disks.buildConfigDrive({ path: layout.configDrive(address), config });
+  },
+  undo: async ({ address }, { layout }) => {
+    const path = layout.configDrive(address);
+    await rm(path, { force: true }).catch((error: unknown) => {
+      throw fromFileError(error, `cannot remove ${path}`);
+    });
+  },
+};
+
+/** The data volume is kept whatever happens: once there, it may hold data. */
+export const dataDiskEnsure: StepExecutor<'data_disk.ensure'> = {
+  execute: async ({ address, sizeMib }, { disks, layout }) => {
+    await disks.ensureDataDisk({ path: layout.dataDisk(address), sizeMib });
+  },
+  undo: nothing,
+};
+
+export const volumesWipe: StepExecutor<'volumes.wipe'> = {
+  execute: async ({ address }, { disks, layout }) => {
+    await disks.wipeFile(layout.dataDisk(address));
+    await disks.wipeFile(layout.configDrive(address));
+  },
+  undo: nothing,
+};

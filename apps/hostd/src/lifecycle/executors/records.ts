@@ -1,0 +1,62 @@
+import { nothing, type StepExecutor } from './executor.js';
+
+export const commitRunning: StepExecutor<'instance.commit_running'> = {
+  execute: async ({ address, image, resources, at }, { store }) => {
+    const instance = store.instance(address);
+    if (instance === undefined) throw new Error('the instance is gone while it is being started');
+    await store.saveInstance({
+      ...instance,
+      status: 'running',
+      revision_hash: image.digest.slice('sha256:'.length),
+      running_with: { image: { name: image.name, digest: image.digest }, resources: { ...resources } },
+      last_started_at: at,
+      entered_running_at: at,
+      entered_warm_at: null,
+      stop_reason: null,
+    });
+  },
+  undo: nothing,
+};
+
+export const commitStopped: StepExecutor<'instance.commit_stopped'> = {
+  execute: async ({ address, at, reason }, { store }) => {
+    const instance = store.instance(address);
+    // Already committed, when a plan is repeated.
+    if (instance === undefined || instance.status === 'stopped') return;
+    await store.saveInstance({
+      ...instance,
+      status: 'stopped',
+      firecracker_pid: null,
+      vm: null,
+      running_with: null,
+      last_stopped_at: at,
+      entered_running_at: null,
+      entered_warm_at: null,
+      stop_reason: reason,
+    });
+  },
+  undo: nothing,
+};
+
+export const instanceRemove: StepExecutor<'instance.remove'> = {
+  execute: ({ address }, { store }) => store.removeInstance(address),
+  undo: nothing,
+};
+
+export const instanceCreate: StepExecutor<'instance.create'> = {
+  execute: ({ record }, { store }) => store.saveInstance(record),
+  undo: ({ record }, { store }) => store.removeInstance(record),
+};
+
+export const tenantSave: StepExecutor<'tenant.save'> = {
+  execute: ({ record }, { store }) => store.saveTenant(record),
+  undo: async ({ record, before }, { store }) => {
+    if (before !== null) await store.saveTenant(before);
+    else if (store.tenant(record.tenant_id) !== undefined) await store.removeTenant(record.tenant_id);
+  },
+};
+
+export const tenantRemove: StepExecutor<'tenant.remove'> = {
+  execute: ({ tenantId }, { store }) => store.removeTenant(tenantId),
+  undo: nothing,
+};

@@ -1,0 +1,86 @@
+import { CodedError, type InstanceResources, type TenantNet } from '@mvm/protocol';
+import { addressText, type InstanceAddress } from '../state/layout.js';
+import type { StateStore } from '../state/store.js';
+import type { RunningUsage } from './plan-start.js';
+
+/**
+ * What operations under way have claimed and no record shows yet, so that two operations cannot both take the last of
+ * something.
+ *
+ * INVARIANTS
+ * - Checking and claiming happen in one synchronous piece of code; nothing comes between.
+ * - A claim ends with its operation, however that ends; by then the record shows what became of it.
+ */
+export interface Ledger {
+  /** What the tenant's running instances use, with those that are being started, without `except`. */
+  runningUsage(tenantId: string, except: InstanceAddress): RunningUsage;
+  /** Claim a start; refused, `tenant.network_down`, while the tenant's network is being taken down. Returns the release. */
+  claimStart(address: InstanceAddress, resources: InstanceResources): () => void;
+  /** Networks of all tenants but this one, recorded or claimed, by tenant. */
+  otherNets(tenantId: string): ReadonlyMap<string, TenantNet>;
+  claimNet(tenantId: string, net: TenantNet): () => void;
+  /** How many instances of the tenant run or are being started. */
+  runningCount(tenantId: string): number;
+  /** Claim the taking down of a tenant's network; the caller has checked that nothing runs. */
+  claimTeardown(tenantId: string): () => void;
+}
+
+export function createLedger(store: StateStore): Ledger {
+  const starts = new Map<string, { address: InstanceAddress; resources: InstanceResources }>();
+  const nets = new Map<string, TenantNet>();
+  const teardowns = new Set<string>();
+
+  const running = (tenantId: string): { key: string; resources: InstanceResources }[] => {
+    const recorded = store
+      .instancesOfTenant(tenantId)
+      .filter((instance) => instance.status === 'running' || instance.status === 'warm')
+      .flatMap((instance) => {
+        const resources = instance.running_with?.resources ?? store.pool(instance)?.instance_resources;
+        return resources === undefined ? [] : [{ key: addressText(instance), resources }];
+      });
+    const keys = new Set(recorded.map(({ key }) => key));
+    const starting = [...starts]
+      .filter(([key, claim]) => claim.address.tenant_id === tenantId && !keys.has(key))
+      .map(([key, claim]) => ({ key, resources: claim.resources }));
+    return [...recorded, ...starting];
+  };
+
+  return {
+    runningUsage: (tenantId, except) => {
+      const others = running(tenantId).filter(({ key }) => key !== addressText(except));
+      return {
+        running: others.length,
+        vcpus: others.reduce((sum, { resources }) => sum + resources.vcpus, 0),
+        memMib: others.reduce((sum, { resources }) => sum + resources.mem_mib, 0),
+      };
+    },
+    claimStart: (address, resources) => {
+      if (teardowns.has(address.tenant_id)) {
+        throw new CodedError({
+          code: 'failed_precondition',
+          reason: 'tenant.network_down',
+          message: `the network of tenant ${address.tenant_id} is being taken down`,
+          hint: 'Set it up again (SetupNetwork), then start the instance.',
+        });
+      }
+      const key = addressText(address);
+      starts.set(key, { address, resources });
+      return () => starts.delete(key);
+    },
+    otherNets: (tenantId) => {
+      const others = new Map(store.tenants().map((tenant) => [tenant.tenant_id, tenant.net as TenantNet]));
+      for (const [id, net] of nets) others.set(id, net);
+      others.delete(tenantId);
+      return others;
+    },
+    claimNet: (tenantId, net) => {
+      nets.set(tenantId, net);
+      return () => nets.delete(tenantId);
+    },
+    runningCount: (tenantId) => running(tenantId).length,
+    claimTeardown: (tenantId) => {
+      teardowns.add(tenantId);
+      return () => teardowns.delete(tenantId);
+    },
+  };
+}

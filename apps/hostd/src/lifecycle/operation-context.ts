@@ -1,0 +1,19 @@
+import type { Logger } from 'pino';
+import type { PeerCredentials } from '../system/peer-credentials.js';
+
+/** What accompanies one operation from the request to the audit line. */
+export interface OperationContext {
+  /** Unique, for logs, journal and audit. */
+  readonly opId: string;
+  /** Who asked; null when hostd acts by itself. */
+  readonly peer: PeerCredentials | null;
+  readonly logger: Logger;
+}
+
+/** Time and randomness, given to planners from outside. */
+export interface Clock {
+  /** RFC 3339, UTC, milliseconds. */
+  now(): string;
+}
+
+export const systemClock: Clock = { now: () => new Date().toISOString() };

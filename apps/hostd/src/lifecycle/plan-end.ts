@@ -1,0 +1,94 @@
+import { assertTransition, type StopReason } from '@mvm/protocol';
+import type { InstanceRecord, TenantRecord } from '../state/records.js';
+import { instancePort } from './plan-start.js';
+import type { Plan, Step } from './steps.js';
+
+export interface EndInput {
+  readonly tenant: TenantRecord;
+  readonly instance: InstanceRecord;
+  readonly vmUidBase: number;
+}
+
+function addressOf({ tenant_id, pool_id, instance_id }: InstanceRecord): Plan['address'] {
+  return { tenant_id, pool_id, instance_id };
+}
+
+/** What a VM leaves on the host once it is dead: its port, its cgroup, its sockets. Nothing when it never had a port. */
+function cleaningSteps({ tenant, instance, vmUidBase }: EndInput): Step[] {
+  if (instance.net == null) return [];
+  const port = instancePort(instance, vmUidBase);
+  const { tenant_net_id, ipv4_subnet, gateway_ip, bridge_name } = tenant.net;
+  const net = { tenant_net_id, ipv4_subnet, gateway_ip, bridge_name };
+  return [
+    { kind: 'port.detach', net, port },
+    { kind: 'cgroup.remove', name: port.tapName },
+    { kind: 'runtime.remove', vmId: port.tapName },
+  ];
+}
+
+function killStep(instance: InstanceRecord): Step[] {
+  const vmId = instance.net?.tap_dev;
+  return vmId === undefined ? [] : [{ kind: 'vm.kill', address: addressOf(instance), vmId }];
+}
+
+/** Steps of a stop: the VMM is killed, the stop recorded, the rest cleaned up. Pure. Throws `instance.invalid_transition`. */
+export function planStop(input: EndInput, context: { readonly now: string }): Plan {
+  assertTransition(input.instance.status, 'stop');
+  const address = addressOf(input.instance);
+  const reason: StopReason = {
+    kind: 'requested',
+    message: 'stopped by request',
+    exit_code: null,
+    signal: null,
+    console_tail: '',
+    at: context.now,
+  };
+  return {
+    operation: 'stop',
+    address,
+    onFailure: 'finish',
+    steps: [
+      ...killStep(input.instance),
+      { kind: 'instance.commit_stopped', address, at: context.now, reason },
+      ...cleaningSteps(input),
+    ],
+  };
+}
+
+/**
+ * Steps after a VM ended by itself, or was found gone. Pure. The process is killed all the same: what is left of it, or
+ * what it has started, must not keep the port.
+ */
+export function planReap(input: EndInput, reason: StopReason): Plan {
+  const address = addressOf(input.instance);
+  return {
+    operation: 'reap',
+    address,
+    onFailure: 'finish',
+    steps: [
+      ...killStep(input.instance),
+      { kind: 'instance.commit_stopped', address, at: reason.at, reason },
+      ...cleaningSteps(input),
+    ],
+  };
+}
+
+/**
+ * Steps of a destroy, legal from every state: the VM goes first, then its traces, then (when asked) the volumes are
+ * overwritten, then the directory is removed in one step. Pure.
+ */
+export function planDestroy(input: EndInput, options: { readonly wipeVolumes: boolean }): Plan {
+  assertTransition(input.instance.status, 'destroy');
+  const address = addressOf(input.instance);
+  return {
+    operation: 'destroy',
+    address,
+    onFailure: 'finish',
+    steps: [
+      ...killStep(input.instance),
+      ...cleaningSteps(input),
+      ...(options.wipeVolumes ? [{ kind: 'volumes.wipe', address } as const] : []),
+      { kind: 'instance.remove', address },
+    ],
+  };
+}

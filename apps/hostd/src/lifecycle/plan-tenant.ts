@@ -1,0 +1,185 @@
+import {
+  CodedError,
+  checkTenantNet,
+  cidrOverlaps,
+  parseIpv4Cidr,
+  type Quotas,
+  type TenantNet,
+} from '@mvm/protocol';
+import type { TenantRecord } from '../state/records.js';
+import type { Step, StepPlan } from './steps.js';
+
+/**
+ * Quotas of a tenant that a version 1 client brought in by SetupNetwork, which cannot name any. Source: docs/state.md.
+ */
+export const DEFAULT_QUOTAS: Quotas = {
+  max_vcpus: 64,
+  max_mem_mib: 131_072,
+  max_running: 64,
+  max_warm: 64,
+  max_pools: 32,
+  max_instances_per_pool: 100,
+  max_disk_gib: 1024,
+};
+
+/** Days for which the peer keeps a new tenant's audit log. */
+const AUDIT_RETENTION_DAYS = 90;
+
+export interface TenantNetworkInput {
+  readonly tenantId: string;
+  readonly net: TenantNet;
+  /** Null: keep the recorded ones, or the defaults for a new tenant. */
+  readonly quotas: Quotas | null;
+  readonly known: TenantRecord | undefined;
+  readonly others: ReadonlyMap<string, TenantNet>;
+  readonly instanceCount: number;
+  readonly clusterCidr: string;
+}
+
+function plainNet({ tenant_net_id, ipv4_subnet, gateway_ip, bridge_name }: TenantNet): TenantNet {
+  return { tenant_net_id, ipv4_subnet, gateway_ip, bridge_name };
+}
+
+/** Whether two networks are the same one. */
+export function sameNet(a: TenantNet, b: TenantNet): boolean {
+  return JSON.stringify(plainNet(a)) === JSON.stringify(plainNet(b));
+}
+
+function checkClash({ tenantId, net, others }: TenantNetworkInput): void {
+  const subnet = parseIpv4Cidr(net.ipv4_subnet);
+  for (const [otherId, other] of others) {
+    const what =
+      other.tenant_net_id === net.tenant_net_id
+        ? `network id ${net.tenant_net_id}`
+        : cidrOverlaps(subnet, parseIpv4Cidr(other.ipv4_subnet))
+          ? `subnet ${other.ipv4_subnet}`
+          : null;
+    if (what === null) continue;
+    throw new CodedError({
+      code: 'already_exists',
+      reason: 'tenant.net_clash',
+      message: `the network of tenant ${tenantId} clashes with tenant ${otherId}, which has ${what}`,
+      hint: 'Choose a tenant_net_id and a subnet that no other tenant of this host has.',
+      details: { tenant: tenantId, other: otherId },
+    });
+  }
+}
+
+function newTenant(input: TenantNetworkInput, now: string): TenantRecord {
+  return {
+    tenant_id: input.tenantId,
+    quotas: input.quotas ?? DEFAULT_QUOTAS,
+    net: plainNet(input.net),
+    secrets_epoch: 0,
+    config_version: 1,
+    pinned: false,
+    audit_retention_days: AUDIT_RETENTION_DAYS,
+    created_at: now,
+    network_up: true,
+  };
+}
+
+/**
+ * Steps that record a tenant and bring its network up. Pure. Repeating changes nothing but what has drifted in the
+ * kernel. Throws the `net.*` reasons of `checkTenantNet`, `tenant.net_clash`, and `tenant.net_in_use` when the network
+ * of a tenant with instances would change.
+ */
+export function planTenantNetwork(input: TenantNetworkInput, context: { readonly now: string }): StepPlan {
+  checkTenantNet(input.net, input.clusterCidr);
+  checkClash(input);
+  const net = plainNet(input.net);
+  const operation = input.quotas === null ? 'setup_network' : 'ensure_tenant';
+  const { known } = input;
+  if (known === undefined) {
+    const steps: Step[] = [
+      { kind: 'tenant.save', record: newTenant(input, context.now), before: null },
+      { kind: 'network.ensure', net },
+    ];
+    return { operation, onFailure: 'undo', steps };
+  }
+  const changed = !sameNet(known.net, net);
+  if (changed && input.instanceCount > 0) {
+    throw new CodedError({
+      code: 'failed_precondition',
+      reason: 'tenant.net_in_use',
+      message: `tenant ${input.tenantId} has ${input.instanceCount} instances on ${known.net.ipv4_subnet}; its network cannot become ${net.ipv4_subnet}`,
+      hint: 'Destroy the tenant’s instances first, or send the recorded network.',
+      details: { tenant: input.tenantId, recorded: known.net.ipv4_subnet },
+    });
+  }
+  const record = {
+    ...known,
+    quotas: input.quotas === null ? known.quotas : { ...known.quotas, ...input.quotas },
+    net: changed ? net : known.net,
+    network_up: true,
+  };
+  const differs = JSON.stringify(record) !== JSON.stringify(known);
+  // A network that is up already is only looked at again: a failure there must not take it down.
+  const ensure: Step = { kind: 'network.ensure', net };
+  const isUp = known.network_up !== false && !changed;
+  return {
+    operation,
+    onFailure: isUp ? 'finish' : 'undo',
+    steps: [
+      ...(differs ? [{ kind: 'tenant.save', record, before: known } as const] : []),
+      ...(changed ? [{ kind: 'network.remove', net: plainNet(known.net) } as const] : []),
+      ensure,
+    ],
+  };
+}
+
+export interface TeardownInput {
+  readonly tenant: TenantRecord;
+  /** What the caller says that the network is; null when it does not say. */
+  readonly net: TenantNet | null;
+  readonly runningCount: number;
+  readonly forget: boolean;
+}
+
+/**
+ * Steps that take a tenant's network down, and with `forget` the tenant's record too. Pure. Repeating changes nothing.
+ * Throws `tenant.net_mismatch` and `tenant.has_running_instances`.
+ */
+export function planTeardown(input: TeardownInput): StepPlan {
+  const { tenant } = input;
+  if (input.net !== null && !sameNet(input.net, tenant.net)) {
+    throw new CodedError({
+      code: 'failed_precondition',
+      reason: 'tenant.net_mismatch',
+      message: `tenant ${tenant.tenant_id} has network id ${tenant.net.tenant_net_id} and ${tenant.net.ipv4_subnet}, not what the request names`,
+      hint: 'Send the recorded network; mvm tenant info shows it.',
+      details: { tenant: tenant.tenant_id, recorded: tenant.net.ipv4_subnet },
+    });
+  }
+  if (input.runningCount > 0) {
+    throw new CodedError({
+      code: 'failed_precondition',
+      reason: 'tenant.has_running_instances',
+      message: `${input.runningCount} instances of tenant ${tenant.tenant_id} run on its network`,
+      hint: 'Stop them first.',
+      details: { tenant: tenant.tenant_id, running: input.runningCount },
+    });
+  }
+  const net = plainNet(tenant.net);
+  if (input.forget) {
+    return {
+      operation: 'remove_tenant',
+      onFailure: 'undo',
+      steps: [
+        { kind: 'network.remove', net },
+        { kind: 'tenant.remove', tenantId: tenant.tenant_id },
+      ],
+    };
+  }
+  const down = { ...tenant, network_up: false };
+  return {
+    operation: 'teardown_network',
+    onFailure: 'undo',
+    steps: [
+      ...(tenant.network_up === false
+        ? []
+        : [{ kind: 'tenant.save', record: down, before: tenant } as const]),
+      { kind: 'network.remove', net },
+    ],
+  };
+}

@@ -1,0 +1,147 @@
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseTapName } from '@mvm/protocol';
+import pLimit from 'p-limit';
+import { errnoOf } from '../state/fs-error.js';
+import type { InstanceAddress } from '../state/layout.js';
+import { addressText } from '../state/layout.js';
+import type { InstanceRecord } from '../state/records.js';
+import type { Effects, HostNetwork } from './effects.js';
+import { watchVm } from './executors/vm.js';
+import { type InstanceOperations, recordedPort } from './instance-operations.js';
+import type { OperationContext } from './operation-context.js';
+
+export interface RecoveryReport {
+  readonly settled: number;
+  readonly adopted: number;
+  readonly lost: number;
+  /** Processes, cgroups and socket directories that belonged to nobody. */
+  readonly swept: number;
+  /** Instances that could not be brought in order yet; the next operation on them tries again. */
+  readonly failed: number;
+}
+
+const PARALLEL = 8;
+
+function allInstances({ store }: Effects): InstanceRecord[] {
+  return store.tenants().flatMap((tenant) => store.instancesOfTenant(tenant.tenant_id));
+}
+
+/** The network that the records ask for: every tenant whose network is up, with the ports of what runs. */
+export function recordedNetwork(
+  effects: Effects,
+  vmUidBase: number,
+): Parameters<HostNetwork['reconcile']>[0] {
+  return {
+    tenants: effects.store
+      .tenants()
+      .filter((tenant) => tenant.network_up !== false)
+      .map((tenant) => ({
+        net: tenant.net,
+        ports: effects.store
+          .instancesOfTenant(tenant.tenant_id)
+          .flatMap((instance) => recordedPort(instance, vmUidBase) ?? []),
+      })),
+  };
+}
+
+/** Adopt the VM that a record names, or clean up after it. Its cgroup is made anew when somebody has removed it. */
+async function adoptOrReap(
+  address: InstanceAddress,
+  effects: Effects,
+  operations: InstanceOperations,
+  context: OperationContext,
+): Promise<'adopted' | 'lost' | 'none'> {
+  const instance = effects.store.instance(address);
+  if (instance === undefined || !['running', 'warm'].includes(instance.status)) return 'none';
+  const handle = instance.vm == null ? null : await effects.vmm.adopt(instance.vm);
+  if (handle === null) {
+    const pid = instance.firecracker_pid;
+    const message = `the VMM${pid == null ? '' : ` (pid ${pid})`} was gone when hostd started`;
+    await operations.reapLost(address, message, context);
+    return 'lost';
+  }
+  watchVm(address, handle, effects);
+  context.logger.info({ instance: addressText(address), pid: handle.record.pid }, 'adopted a running VM');
+  return 'adopted';
+}
+
+/**
+ * Remove what carries our names and belongs to no VM that runs: processes, cgroups, socket directories. Answers how
+ * many. VMs in `keep` are left alone. With a damaged record nothing is swept, because what looks like nobody's may be that instance's.
+ */
+export async function sweepOrphans(
+  effects: Effects,
+  keep: ReadonlySet<string>,
+  context: OperationContext,
+): Promise<number> {
+  const { layout, vms, processes, cgroups, store } = effects;
+  if (store.damaged.length > 0) {
+    context.logger.warn('orphans are not swept while a record is damaged');
+    return 0;
+  }
+  const isOrphan = (vmId: string): boolean =>
+    parseTapName(vmId) !== null && vms.get(vmId) === undefined && !keep.has(vmId);
+  const sockets = await readdir(layout.vmSocketsDir).catch((error: unknown) => {
+    if (errnoOf(error) === 'ENOENT') return [];
+    throw error;
+  });
+  const found = new Set(
+    [...(await processes.find(null)).map(({ vmId }) => vmId), ...(await cgroups.list()), ...sockets].filter(
+      isOrphan,
+    ),
+  );
+  for (const vmId of found) {
+    context.logger.warn({ vm: vmId }, 'removing what a VM of nobody left');
+    await cgroups.kill(vmId);
+    await processes.kill(vmId);
+    await cgroups.remove(vmId);
+    await rm(join(layout.vmSocketsDir, vmId), { recursive: true, force: true });
+  }
+  return found.size;
+}
+
+/**
+ * Bring the host in line with the records after whatever ended the last hostd: network first (it removes TAPs that
+ * nobody recorded), then interrupted operations, then living VMs, then what belongs to nobody. An instance that cannot
+ * be brought in order is logged and does not keep the others, or the daemon, from starting.
+ */
+export async function recover(
+  effects: Effects,
+  operations: InstanceOperations,
+  vmUidBase: number,
+  context: OperationContext,
+): Promise<RecoveryReport> {
+  const report = { settled: 0, adopted: 0, lost: 0, swept: 0, failed: 0 };
+  for (const { path, problem } of effects.store.damaged) {
+    context.logger.error(
+      { path, problem },
+      'a record is damaged: its object cannot be used until it is repaired',
+    );
+  }
+  await effects.network.reconcile(recordedNetwork(effects, vmUidBase));
+  const limit = pLimit(PARALLEL);
+  const unclear = new Set<string>();
+  await Promise.all(
+    allInstances(effects).map((instance) =>
+      limit(async () => {
+        const { tenant_id, pool_id, instance_id } = instance;
+        const address = { tenant_id, pool_id, instance_id };
+        try {
+          if (await operations.settle(address, context)) report.settled += 1;
+          const found = await adoptOrReap(address, effects, operations, context);
+          if (found !== 'none') report[found] += 1;
+        } catch (error) {
+          report.failed += 1;
+          if (instance.net != null) unclear.add(instance.net.tap_dev);
+          context.logger.error(
+            { instance: addressText(address), err: error },
+            'instance could not be recovered yet',
+          );
+        }
+      }),
+    ),
+  );
+  report.swept = await sweepOrphans(effects, unclear, context);
+  return report;
+}

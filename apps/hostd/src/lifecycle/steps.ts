@@ -1,0 +1,128 @@
+import type { InstanceResources, StopReason, TenantNet } from '@mvm/protocol';
+import type { InstanceAddress } from '../state/layout.js';
+import type { InstanceRecord, TenantRecord } from '../state/records.js';
+
+/** What a guest learns from its config drive. */
+export interface GuestConfig {
+  readonly tenant_id: string;
+  readonly pool_id: string;
+  readonly instance_id: string;
+  readonly role: string;
+  readonly hostname: string;
+  readonly net: {
+    readonly address: string;
+    readonly gateway: string;
+    readonly mac: string;
+    readonly mtu: number;
+  };
+}
+
+/** An instance's place on its tenant's bridge. */
+export interface PortArgs {
+  readonly tapName: string;
+  readonly mac: string;
+  readonly ipv4: string;
+  readonly ownerUid: number;
+}
+
+/** The image that an instance boots: what of it matters to a plan. */
+export interface PlannedImage {
+  readonly name: string;
+  readonly digest: string;
+  readonly hasInitrd: boolean;
+  readonly kernelArgs: string;
+}
+
+/** Everything that decides how a VMM is launched; paths follow from the address and the digest. */
+export interface LaunchArgs {
+  readonly address: InstanceAddress;
+  readonly vmId: string;
+  readonly image: PlannedImage;
+  readonly vcpus: number;
+  readonly memMib: number;
+  readonly hasDataDisk: boolean;
+  readonly mac: string;
+  readonly uid: number;
+  readonly accelerator: 'kvm' | 'tcg';
+}
+
+/** Upper bounds of a VM's cgroup. `cpuMaxPercent`: 100 is one whole CPU. */
+export interface CgroupLimits {
+  readonly memoryMaxBytes: number;
+  readonly cpuMaxPercent: number;
+  readonly pidsMax: number;
+}
+
+/**
+ * Every kind of step with its arguments: plain data, so that a step can be journaled, logged, compared and shown before
+ * it runs. The step union and the executor table are both derived from this map; a kind without executor does not
+ * compile. Each executor may be repeated, and each undo may follow an execution that never began.
+ */
+export interface StepArgs {
+  'runtime.create': { readonly address: InstanceAddress; readonly vmId: string };
+  'runtime.remove': { readonly vmId: string };
+  'config_drive.build': { readonly address: InstanceAddress; readonly config: GuestConfig };
+  'data_disk.ensure': { readonly address: InstanceAddress; readonly sizeMib: number };
+  'cgroup.create': { readonly name: string; readonly limits: CgroupLimits };
+  'cgroup.remove': { readonly name: string };
+  'port.attach': { readonly net: TenantNet; readonly port: PortArgs };
+  'port.detach': { readonly net: TenantNet; readonly port: PortArgs };
+  'vm.launch': LaunchArgs;
+  /** Record how to find the VM again, before a guest instruction runs. */
+  'vm.record': { readonly address: InstanceAddress; readonly vmId: string };
+  'vm.resume': { readonly vmId: string };
+  'vm.kill': { readonly address: InstanceAddress; readonly vmId: string };
+  /** The commit point of a start: once it is durable, the instance runs. */
+  'instance.commit_running': {
+    readonly address: InstanceAddress;
+    readonly image: PlannedImage;
+    readonly resources: InstanceResources;
+    readonly at: string;
+  };
+  /** The commit point of a stop. */
+  'instance.commit_stopped': {
+    readonly address: InstanceAddress;
+    readonly at: string;
+    readonly reason: StopReason;
+  };
+  'volumes.wipe': { readonly address: InstanceAddress };
+  /** The commit point of a destroy. */
+  'instance.remove': { readonly address: InstanceAddress };
+  'instance.create': { readonly record: InstanceRecord };
+  'tenant.save': { readonly record: TenantRecord; readonly before: TenantRecord | null };
+  'tenant.remove': { readonly tenantId: string };
+  'network.ensure': { readonly net: TenantNet };
+  'network.remove': { readonly net: TenantNet };
+}
+
+export type StepKind = keyof StepArgs;
+
+/** One step of a plan: `{kind, …arguments}`. */
+export type Step = { [K in StepKind]: { readonly kind: K } & StepArgs[K] }[StepKind];
+
+/** The operations on an instance, journaled. `reap` is hostd's own: cleaning up after a VM that ended by itself. */
+export type OperationName = 'start' | 'stop' | 'destroy' | 'reap';
+
+/** The operations that need no journal: their record says what is wanted, and reconciling at the next start does it. */
+export type RecordOperationName =
+  | 'create'
+  | 'ensure_tenant'
+  | 'setup_network'
+  | 'teardown_network'
+  | 'remove_tenant';
+
+/**
+ * What an operation will do, in order. `onFailure` says what becomes of a plan that stopped midway, be it by an error
+ * or by a crash: `undo` takes back every step in reverse order; `finish` repeats it from the beginning later.
+ */
+export interface StepPlan {
+  readonly operation: OperationName | RecordOperationName;
+  readonly onFailure: 'undo' | 'finish';
+  readonly steps: readonly Step[];
+}
+
+/** A plan for one instance, which is journaled before it runs. */
+export interface Plan extends StepPlan {
+  readonly operation: OperationName;
+  readonly address: InstanceAddress;
+}

@@ -1,0 +1,109 @@
+import { CodedError, isValidId, toCodedError, type V2Request, type V2Response } from '@mvm/protocol';
+import type { Logger } from 'pino';
+import type { Clock, OperationContext } from '../lifecycle/operation-context.js';
+import type { AuditLog } from '../state/audit-log.js';
+import type { PeerCredentials } from '../system/peer-credentials.js';
+import type { RequestHandler, RequestServices, RequestType } from './handler.js';
+import { requestTable } from './table.js';
+
+export interface DispatchDeps {
+  readonly services: RequestServices;
+  readonly audit: AuditLog;
+  readonly clock: Clock;
+  readonly newOpId: () => string;
+  readonly logger: Logger;
+}
+
+/** Answers a request, or throws a CodedError that is ready to be sent. */
+export type Dispatch = (request: V2Request, peer: PeerCredentials) => Promise<V2Response>;
+
+/** The ids that a request names, for logs and audit; null for one that is absent or not an id. */
+function idsOf(request: V2Request): { tenant: string | null; pool: string | null; instance: string | null } {
+  const fields = request as { tenant_id?: unknown; pool_id?: unknown; instance_id?: unknown };
+  const id = (value: unknown): string | null =>
+    typeof value === 'string' && isValidId(value) ? value : null;
+  return { tenant: id(fields.tenant_id), pool: id(fields.pool_id), instance: id(fields.instance_id) };
+}
+
+/** The error with its prefix; a malformed id is not a failed operation and is told as it is. */
+function withPrefix(error: CodedError, prefix: string | null): CodedError {
+  if (prefix === null || error.reason === 'id.invalid') return error;
+  const { code, reason, hint, details } = error;
+  return new CodedError({ code, reason, hint, details, message: prefix + error.message, cause: error });
+}
+
+function handlerOf(type: RequestType): RequestHandler<RequestType> {
+  // The table binds each type to its own handler; the request's type selects the entry.
+  return requestTable[type].handle as RequestHandler<RequestType>;
+}
+
+/**
+ * The way of every request: handler, log line, audit line, answer. An operation that changes something is in the
+ * tenant's audit log, durably, before it is answered; when that cannot be written, the answer is an error that says so.
+ */
+export function createDispatch(deps: DispatchDeps): Dispatch {
+  const { services, audit, clock } = deps;
+
+  async function mutate(request: V2Request, peer: PeerCredentials): Promise<V2Response> {
+    const entry = requestTable[request.type];
+    const ids = idsOf(request);
+    const opId = deps.newOpId();
+    const logger = deps.logger.child({
+      op: opId,
+      operation: entry.operation,
+      ...ids,
+      uid: peer.uid,
+      pid: peer.pid,
+    });
+    const context: OperationContext = { opId, peer, logger };
+    const began = performance.now();
+    let response: V2Response | null = null;
+    let failure: CodedError | null = null;
+    try {
+      response = await handlerOf(request.type)(request, services, context);
+    } catch (error) {
+      failure = withPrefix(toCodedError(error), entry.failurePrefix);
+    }
+    const ms = performance.now() - began;
+    if (failure === null) logger.info({ ms }, 'operation done');
+    else logger.warn({ ms, code: failure.code, reason: failure.reason, err: failure }, 'operation failed');
+    if (ids.tenant !== null) {
+      const instance = response?.type === 'Instance' ? response.instance_id : ids.instance;
+      await audit.append({
+        at: clock.now(),
+        op_id: opId,
+        operation: entry.operation,
+        tenant_id: ids.tenant,
+        pool_id: ids.pool,
+        instance_id: instance,
+        peer: { pid: peer.pid, uid: peer.uid, gid: peer.gid },
+        result: failure === null ? 'ok' : 'error',
+        code: failure?.code ?? null,
+        reason: failure?.reason ?? null,
+        message: failure?.message.slice(0, 500) ?? null,
+        duration_ms: Math.round(ms),
+      });
+    }
+    if (failure !== null) throw failure;
+    if (response === null) throw new Error('a handler answered nothing');
+    return response;
+  }
+
+  async function look(request: V2Request, peer: PeerCredentials): Promise<V2Response> {
+    const context: OperationContext = { opId: '', peer, logger: deps.logger };
+    try {
+      return await handlerOf(request.type)(request, services, context);
+    } catch (error) {
+      const failure = toCodedError(error);
+      const { type } = request;
+      deps.logger.debug(
+        { request: type, reason: failure.reason, uid: peer.uid, err: failure },
+        'request failed',
+      );
+      throw failure;
+    }
+  }
+
+  return (request, peer) =>
+    requestTable[request.type].mutates ? mutate(request, peer) : look(request, peer);
+}

@@ -1,0 +1,27 @@
+import type { V2Request, V2Response } from '@mvm/protocol';
+import type { Effects } from '../lifecycle/effects.js';
+import type { InstanceOperations } from '../lifecycle/instance-operations.js';
+import type { OperationContext } from '../lifecycle/operation-context.js';
+import type { TenantOperations } from '../lifecycle/tenant-operations.js';
+import type { HostFacts } from './host-info.js';
+
+/** What request handlers work with; built once. */
+export interface RequestServices {
+  readonly effects: Effects;
+  readonly instances: InstanceOperations;
+  readonly tenants: TenantOperations;
+  readonly facts: HostFacts;
+}
+
+export type RequestType = V2Request['type'];
+export type RequestOf<T extends RequestType> = Extract<V2Request, { type: T }>;
+
+/**
+ * Answers one type of request. Ids are validated here, before anything else; errors are thrown as CodedError and become
+ * the answer.
+ */
+export type RequestHandler<T extends RequestType> = (
+  request: RequestOf<T>,
+  services: RequestServices,
+  context: OperationContext,
+) => Promise<V2Response>;

@@ -1,0 +1,54 @@
+import { release } from 'node:os';
+import { listImages } from '@mvm/image-store';
+import { SUPPORTED_VERSIONS } from '@mvm/protocol';
+import type { RequestHandler } from './handler.js';
+import { jsonBytes, PAGE_BYTES } from './page.js';
+
+/** What does not change while hostd runs. */
+export interface HostFacts {
+  readonly hostdVersion: string;
+  readonly startedAt: string;
+  readonly accelerator: 'kvm' | 'tcg';
+  readonly acceleratorReason: string;
+  readonly clusterCidr: string;
+}
+
+export const ping: RequestHandler<'Ping'> = async () => ({ type: 'Pong' });
+
+/** As many images as fit into an answer, in order of their names. */
+function imagesWithin<T>(images: readonly T[], bytes: number): T[] {
+  let left = bytes;
+  return images.filter((image) => {
+    left -= jsonBytes(image) + 1;
+    return left >= 0;
+  });
+}
+
+export const hostInfo: RequestHandler<'HostInfo'> = async (_request, { effects, facts }) => {
+  const { store, layout, vmm, cgroups } = effects;
+  const tenants = store.tenants();
+  const instances = tenants.flatMap((tenant) => store.instancesOfTenant(tenant.tenant_id));
+  const images = await listImages(layout.imagesDir);
+  return {
+    type: 'Host',
+    hostd_version: facts.hostdVersion,
+    protocol_versions: [...SUPPORTED_VERSIONS],
+    node_version: process.version,
+    kernel: release(),
+    pid: process.pid,
+    started_at: facts.startedAt,
+    vmm: vmm.name,
+    // A host without its VMM still answers: what is missing shows as null.
+    vmm_version: await vmm.version().catch(() => null),
+    accelerator: facts.accelerator,
+    accelerator_reason: facts.acceleratorReason,
+    cgroup_version: cgroups.version,
+    cluster_cidr: facts.clusterCidr,
+    state_dir: layout.stateDir,
+    images: imagesWithin(images, PAGE_BYTES),
+    tenants: tenants.length,
+    pools: tenants.reduce((sum, tenant) => sum + store.poolsOf(tenant.tenant_id).length, 0),
+    instances: instances.length,
+    running: instances.filter((instance) => instance.status === 'running').length,
+  };
+};

@@ -1,0 +1,59 @@
+import type { InstanceRuntime } from '@mvm/protocol';
+import { consoleTail } from '../lifecycle/console-tail.js';
+import { requireInstance } from '../state/store.js';
+import type { VmRecord } from '../vmm/vmm.js';
+import type { RequestHandler, RequestServices } from './handler.js';
+import { parseInstanceAddress } from './ids.js';
+import { instanceView } from './views.js';
+
+/** Bytes of a log in one answer when the caller does not say; also the most that it may ask for. */
+const DEFAULT_LOG_BYTES = 262_144;
+
+async function runtimeView(vm: VmRecord, { effects }: RequestServices): Promise<InstanceRuntime> {
+  const usage = await effects.cgroups.stats(vm.spec.vmId);
+  return {
+    vmm: vm.vmm,
+    vmm_version: vm.vmmVersion,
+    accelerator: vm.spec.accelerator,
+    pid: vm.pid,
+    uid: vm.spec.uid,
+    gid: vm.spec.gid,
+    memory_max_bytes: usage.memoryMaxBytes,
+    memory_current_bytes: usage.memoryCurrentBytes,
+    cpu_max_percent: usage.cpuMaxPercent,
+    pids_max: usage.pidsMax,
+    pids_current: usage.pidsCurrent,
+  };
+}
+
+export const describeInstance: RequestHandler<'DescribeInstance'> = async (request, services) => {
+  const address = parseInstanceAddress(request);
+  const record = requireInstance(services.effects.store, address);
+  const isLive = record.vm != null && services.effects.vms.get(record.vm.spec.vmId) !== undefined;
+  return {
+    type: 'InstanceDetail',
+    ...instanceView(record, services),
+    runtime: record.vm != null && isLive ? await runtimeView(record.vm, services) : null,
+    console_tail: await consoleTail(services.effects, address, null),
+  };
+};
+
+export const instanceLogs: RequestHandler<'InstanceLogs'> = async (request, { effects }) => {
+  const address = parseInstanceAddress(request);
+  requireInstance(effects.store, address);
+  const stream = request.stream ?? 'console';
+  const path = stream === 'console' ? effects.layout.consoleLog(address) : effects.layout.vmmLog(address);
+  const chunk = await effects.logs.read({
+    path,
+    maxBytes: request.max_bytes ?? DEFAULT_LOG_BYTES,
+    ...(request.offset == null ? {} : { offset: request.offset }),
+  });
+  return {
+    type: 'Logs',
+    stream,
+    offset: chunk.offset,
+    next_offset: chunk.nextOffset,
+    data_base64: Buffer.from(chunk.data).toString('base64'),
+    truncated: chunk.truncated,
+  };
+};

@@ -1,0 +1,28 @@
+import { parseTenantId } from '@mvm/protocol';
+import type { RequestHandler } from './handler.js';
+import { parseInstanceAddress } from './ids.js';
+
+export const startInstance: RequestHandler<'StartInstance'> = async (request, { instances }, context) => {
+  await instances.start(parseInstanceAddress(request), context);
+  return { type: 'Ok' };
+};
+
+export const stopInstance: RequestHandler<'StopInstance'> = async (request, { instances }, context) => {
+  await instances.stop(parseInstanceAddress(request), context);
+  return { type: 'Ok' };
+};
+
+export const destroyInstance: RequestHandler<'DestroyInstance'> = async (request, { instances }, context) => {
+  await instances.destroy(parseInstanceAddress(request), request.wipe_volumes, context);
+  return { type: 'Ok' };
+};
+
+export const setupNetwork: RequestHandler<'SetupNetwork'> = async (request, { tenants }, context) => {
+  await tenants.ensureTenant(parseTenantId(request.tenant_id), request.net, null, context);
+  return { type: 'Ok' };
+};
+
+export const teardownNetwork: RequestHandler<'TeardownNetwork'> = async (request, { tenants }, context) => {
+  await tenants.teardownNetwork(parseTenantId(request.tenant_id), request.net, context);
+  return { type: 'Ok' };
+};

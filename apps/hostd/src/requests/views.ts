@@ -1,0 +1,83 @@
+import type { InstanceView, PoolView, TenantNet, TenantView } from '@mvm/protocol';
+import type { InstanceRecord, PoolRecord, TenantRecord } from '../state/records.js';
+import type { RequestServices } from './handler.js';
+
+function netView({ tenant_net_id, ipv4_subnet, gateway_ip, bridge_name }: TenantNet): TenantNet {
+  return { tenant_net_id, ipv4_subnet, gateway_ip, bridge_name };
+}
+
+/** A tenant as it crosses the socket: known fields only. */
+export function tenantView(record: TenantRecord): TenantView {
+  const q = record.quotas;
+  return {
+    tenant_id: record.tenant_id,
+    net: netView(record.net),
+    network_up: record.network_up !== false,
+    quotas: {
+      max_vcpus: q.max_vcpus,
+      max_mem_mib: q.max_mem_mib,
+      max_running: q.max_running,
+      max_warm: q.max_warm,
+      max_pools: q.max_pools,
+      max_instances_per_pool: q.max_instances_per_pool,
+      max_disk_gib: q.max_disk_gib,
+    },
+    created_at: record.created_at,
+  };
+}
+
+/** A pool as it crosses the socket: known fields only. */
+export function poolView(record: PoolRecord): PoolView {
+  const { vcpus, mem_mib, data_disk_mib } = record.instance_resources;
+  return {
+    tenant_id: record.tenant_id,
+    pool_id: record.pool_id,
+    flake_ref: record.flake_ref,
+    profile: record.profile,
+    role: record.role,
+    instance_resources: { vcpus, mem_mib, data_disk_mib },
+    desired_counts: record.desired_counts,
+    runtime_policy: record.runtime_policy,
+    seccomp_policy: record.seccomp_policy,
+    snapshot_compression: record.snapshot_compression,
+    secret_scopes: record.secret_scopes,
+    image: record.image ?? null,
+  };
+}
+
+/**
+ * An instance as it crosses the socket. `resources` and `image` are those that it runs with; of one that does not run,
+ * those that its next start would give.
+ */
+export function instanceView(record: InstanceRecord, services: RequestServices): InstanceView {
+  const { store } = services.effects;
+  const pool = store.pool(record);
+  const { vcpus, mem_mib, data_disk_mib } = record.running_with?.resources ??
+    pool?.instance_resources ?? { vcpus: 1, mem_mib: 64, data_disk_mib: 0 };
+  const net = record.net;
+  return {
+    tenant_id: record.tenant_id,
+    pool_id: record.pool_id,
+    instance_id: record.instance_id,
+    status: record.status,
+    role: record.role,
+    net:
+      net == null
+        ? null
+        : {
+            tap_dev: net.tap_dev,
+            mac: net.mac,
+            guest_ip: net.guest_ip,
+            gateway_ip: net.gateway_ip,
+            cidr: net.cidr,
+          },
+    image: record.running_with?.image ?? pool?.image ?? null,
+    resources: { vcpus, mem_mib, data_disk_mib: record.data_disk_mib ?? data_disk_mib },
+    pid: record.firecracker_pid ?? null,
+    created_at: record.created_at ?? null,
+    last_started_at: record.last_started_at ?? null,
+    last_stopped_at: record.last_stopped_at ?? null,
+    stop_reason: record.stop_reason ?? null,
+    operation: services.instances.operationOf(record),
+  };
+}

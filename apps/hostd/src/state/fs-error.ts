@@ -1,0 +1,44 @@
+import { CodedError, isCodedError } from '@mvm/protocol';
+
+/** The errno name of a Node.js error, or null. */
+export function errnoOf(error: unknown): string | null {
+  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+  return typeof code === 'string' && /^E[A-Z0-9]+$/.test(code) ? code : null;
+}
+
+/**
+ * A failed file operation as CodedError: `resource_exhausted` `state.no_space` (ENOSPC, EDQUOT),
+ * `failed_precondition` `state.read_only` (EROFS), else `internal` `state.io_error`. CodedErrors pass through.
+ */
+export function fromFileError(error: unknown, doing: string): CodedError {
+  if (isCodedError(error)) return error;
+  const errno = errnoOf(error);
+  const text = error instanceof Error ? error.message : String(error);
+  if (errno === 'ENOSPC' || errno === 'EDQUOT') {
+    return new CodedError({
+      code: 'resource_exhausted',
+      reason: 'state.no_space',
+      message: `${doing}: no space left on the state disk`,
+      hint: 'Free space on the file system that holds the state directory, then repeat the request.',
+      details: { errno },
+      cause: error,
+    });
+  }
+  if (errno === 'EROFS') {
+    return new CodedError({
+      code: 'failed_precondition',
+      reason: 'state.read_only',
+      message: `${doing}: the state disk is mounted read-only`,
+      hint: 'Look for disk errors in the kernel log, then mount it read-write again.',
+      details: { errno },
+      cause: error,
+    });
+  }
+  return new CodedError({
+    code: 'internal',
+    reason: 'state.io_error',
+    message: `${doing}: ${text}`,
+    details: { errno },
+    cause: error,
+  });
+}

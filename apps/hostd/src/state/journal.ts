@@ -1,0 +1,93 @@
+import { unlink } from 'node:fs/promises';
+import { CodedError } from '@mvm/protocol';
+import { z } from 'zod';
+import type { Plan, Step } from '../lifecycle/steps.js';
+import { readFileIfThere, syncDirectory, writeFileAtomic } from './atomic-file.js';
+import { errnoOf, fromFileError } from './fs-error.js';
+import type { InstanceAddress, Layout } from './layout.js';
+
+/** What `op.json` says: an operation that began and may not have ended. */
+export interface JournalEntry {
+  readonly opId: string;
+  readonly plan: Plan;
+  /** Steps that are known to be complete; more may be. */
+  readonly completed: number;
+}
+
+export interface Journal {
+  /** Make the plan durable; before its first step. */
+  begin(opId: string, plan: Plan): Promise<void>;
+  /** Record how far it came. Atomic but not durable: recovery repeats or undoes every step anyway. */
+  progress(opId: string, plan: Plan, completed: number): Promise<void>;
+  /** Forget the operation; it is complete, or nothing of it is left. The directory may be gone already. */
+  end(address: InstanceAddress): Promise<void>;
+  /** The operation that was under way, or null. Throws `state.damaged_record`. */
+  read(address: InstanceAddress): Promise<JournalEntry | null>;
+}
+
+const entrySchema = z.object({
+  op_id: z.string(),
+  operation: z.enum(['start', 'stop', 'destroy', 'reap']),
+  on_failure: z.enum(['undo', 'finish']),
+  completed: z.int().min(0),
+  // Only hostd writes this file and root alone can change it: the steps are taken as they were planned.
+  steps: z.array(z.looseObject({ kind: z.string() })),
+});
+
+/** The journals of all instances: `op.json` beside `instance.json`. `isKnownKind` tells the step kinds of this build. */
+export function createJournal(layout: Layout, isKnownKind: (kind: string) => boolean): Journal {
+  const render = (opId: string, plan: Plan, completed: number): string =>
+    `${JSON.stringify(
+      {
+        op_id: opId,
+        operation: plan.operation,
+        on_failure: plan.onFailure,
+        completed,
+        steps: plan.steps,
+      },
+      null,
+      2,
+    )}\n`;
+  return {
+    begin: (opId, plan) => writeFileAtomic(layout.journal(plan.address), render(opId, plan, 0)),
+    progress: (opId, plan, completed) =>
+      writeFileAtomic(layout.journal(plan.address), render(opId, plan, completed), { durable: false }),
+    end: async (address) => {
+      try {
+        await unlink(layout.journal(address));
+        await syncDirectory(layout.instanceDir(address));
+      } catch (error) {
+        if (errnoOf(error) !== 'ENOENT')
+          throw fromFileError(error, `cannot remove ${layout.journal(address)}`);
+      }
+    },
+    read: async (address) => {
+      const path = layout.journal(address);
+      const text = await readFileIfThere(path);
+      if (text === null) return null;
+      try {
+        const entry = entrySchema.parse(JSON.parse(text));
+        const unknown = entry.steps.find((step) => !isKnownKind(step.kind));
+        if (unknown !== undefined) throw new Error(`unknown step ${unknown.kind}`);
+        return {
+          opId: entry.op_id,
+          completed: entry.completed,
+          plan: {
+            operation: entry.operation,
+            address,
+            onFailure: entry.on_failure,
+            steps: entry.steps as unknown as Step[],
+          },
+        };
+      } catch (cause) {
+        throw new CodedError({
+          code: 'failed_precondition',
+          reason: 'state.damaged_record',
+          message: `${path} is damaged: ${cause instanceof Error ? cause.message : 'not readable'}`,
+          hint: 'Look at what it says, bring the instance in order by hand, remove the file, restart hostd.',
+          cause,
+        });
+      }
+    },
+  };
+}

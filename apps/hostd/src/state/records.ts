@@ -1,0 +1,113 @@
+import {
+  CodedError,
+  imageRefSchema,
+  instanceNetSchema,
+  instanceResourcesSchema,
+  instanceStatusSchema,
+  poolSpecSchema,
+  quotasSchema,
+  stopReasonSchema,
+  tenantNetSchema,
+} from '@mvm/protocol';
+import { z } from 'zod';
+import { vmRecordSchema } from './vm-record-schema.js';
+
+/*
+ * The three state files as the version 1 peer writes them, plus fields of ours, which are optional. Unknown fields are
+ * kept (loose), times stay the text that they were. Source: docs/state.md.
+ */
+
+const time = z.string();
+
+/** `tenant.json`. */
+export const tenantRecordSchema = z.looseObject({
+  tenant_id: z.string(),
+  quotas: quotasSchema.loose(),
+  net: tenantNetSchema.loose(),
+  secrets_epoch: z.int().optional(),
+  config_version: z.int().optional(),
+  pinned: z.boolean().optional(),
+  audit_retention_days: z.int().optional(),
+  created_at: time,
+  /** Ours: whether the bridge is wanted; absent in a tree that the peer wrote, where it is. */
+  network_up: z.boolean().optional(),
+});
+export type TenantRecord = z.infer<typeof tenantRecordSchema>;
+
+/** `pool.json`. */
+export const poolRecordSchema = z.looseObject({
+  ...poolSpecSchema.shape,
+  instance_resources: poolSpecSchema.shape.instance_resources.loose(),
+  pool_id: z.string(),
+  tenant_id: z.string(),
+  metadata_enabled: z.boolean().optional(),
+  pinned: z.boolean().optional(),
+  critical: z.boolean().optional(),
+  /** Ours: what `artifacts/current` points to, and under which name it was found. */
+  image: imageRefSchema.nullish(),
+});
+export type PoolRecord = z.infer<typeof poolRecordSchema>;
+
+/** `instance.json`. */
+export const instanceRecordSchema = z.looseObject({
+  instance_id: z.string(),
+  pool_id: z.string(),
+  tenant_id: z.string(),
+  status: instanceStatusSchema,
+  net: instanceNetSchema.loose().nullish(),
+  role: z.string(),
+  revision_hash: z.string().nullish(),
+  /** Pid of the VMM, whichever VMM it is; null when none runs. */
+  firecracker_pid: z.int().nullish(),
+  last_started_at: time.nullish(),
+  last_stopped_at: time.nullish(),
+  idle_metrics: z.unknown().optional(),
+  healthy: z.boolean().nullish(),
+  last_health_check_at: time.nullish(),
+  manual_override_until: time.nullish(),
+  config_version: z.int().nullish(),
+  secrets_epoch: z.int().nullish(),
+  entered_running_at: time.nullish(),
+  entered_warm_at: time.nullish(),
+  last_busy_at: time.nullish(),
+  /** Ours: when the instance was created. */
+  created_at: time.nullish(),
+  /** Ours: size of the data volume as created, which later changes of the pool do not touch. */
+  data_disk_mib: z.int().min(0).nullish(),
+  /** Ours: what the VM was started with; null when none runs. */
+  running_with: z.object({ image: imageRefSchema, resources: instanceResourcesSchema }).nullish(),
+  /** Ours: why it does not run any more. */
+  stop_reason: stopReasonSchema.nullish(),
+  /** Ours: how to find the VM again; null when none runs. */
+  vm: vmRecordSchema.nullish(),
+});
+export type InstanceRecord = z.infer<typeof instanceRecordSchema>;
+
+/**
+ * The record in a file's text. Throws `failed_precondition`, reason `state.damaged_record`, naming the file and the
+ * first field that is wrong.
+ */
+export function parseRecord<T>(schema: z.ZodType<T>, path: string, text: string): T {
+  const damaged = (problem: string): CodedError =>
+    new CodedError({
+      code: 'failed_precondition',
+      reason: 'state.damaged_record',
+      message: `${path} is damaged: ${problem}`,
+      hint: 'Restore the file from a backup, or remove its directory by hand, then restart hostd.',
+    });
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw damaged('not JSON');
+  }
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  throw damaged(`${issue?.path.join('.') || 'the record'}: ${issue?.message ?? 'not valid'}`);
+}
+
+/** The text of a record: JSON with two spaces of indentation and a final newline. */
+export function renderRecord(record: TenantRecord | PoolRecord | InstanceRecord): string {
+  return `${JSON.stringify(record, null, 2)}\n`;
+}

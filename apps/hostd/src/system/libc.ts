@@ -1,0 +1,38 @@
+import koffi from 'koffi';
+
+const libc = koffi.load('libc.so.6');
+
+/** `int getsockopt(fd, level, name, buffer, [length])`: 0, or -1 with errno. Source: getsockopt(2). */
+export const getsockopt = libc.func(
+  'int getsockopt(int, int, int, _Out_ void *, _Inout_ uint32_t *)',
+) as unknown as (fd: number, level: number, name: number, value: Buffer, length: [number]) => number;
+
+/** `int flock(fd, operation)`: 0, or -1 with errno. Source: flock(2). */
+export const flock = libc.func('int flock(int, int)') as unknown as (fd: number, operation: number) => number;
+
+/** `int socket(domain, type, protocol)`: a file descriptor, or -1 with errno. Source: socket(2). */
+export const openSocket = libc.func('int socket(int, int, int)') as unknown as (
+  domain: number,
+  type: number,
+  protocol: number,
+) => number;
+
+/** `sendto`: bytes sent, or -1 with errno. Source: sendto(2). */
+export const sendto = libc.func('int64_t sendto(int, void *, size_t, int, void *, uint32_t)') as unknown as (
+  fd: number,
+  data: Buffer,
+  length: number,
+  flags: number,
+  address: Buffer,
+  addressLength: number,
+) => number;
+
+/** `int close(fd)`. Source: close(2). */
+export const closeDescriptor = libc.func('int close(int)') as unknown as (fd: number) => number;
+
+/** errno of the last failed call in this thread, by name (`EWOULDBLOCK` is `EAGAIN`), or `errno <n>`. */
+export function lastErrorName(): string {
+  const number = koffi.errno();
+  const found = Object.entries(koffi.os.errno).find(([, value]) => value === number);
+  return found?.[0] ?? `errno ${number}`;
+}

@@ -1,0 +1,85 @@
+import { randomBytes } from 'node:crypto';
+import { connect, createServer, type Socket } from 'node:net';
+import { CodedError } from '@mvm/protocol';
+import { getsockopt, lastErrorName } from './libc.js';
+
+/** Who opened the other end of a Unix socket, as the kernel recorded it at connect(2). */
+export interface PeerCredentials {
+  readonly pid: number;
+  readonly uid: number;
+  /** The effective group at connect; supplementary groups are not told. */
+  readonly gid: number;
+}
+
+const SOL_SOCKET = 1;
+const SO_PEERCRED = 17;
+const UCRED_BYTES = 12;
+
+function unknownPeer(problem: string): CodedError {
+  return new CodedError({
+    code: 'permission_denied',
+    reason: 'peer.unknown',
+    message: `cannot tell who is calling: ${problem}`,
+  });
+}
+
+/**
+ * The peer's credentials. Throws `permission_denied`, reason `peer.unknown`, whenever they cannot be had: whoever
+ * cannot be identified is not served. Source: unix(7), SO_PEERCRED; struct ucred is pid i32, uid u32, gid u32.
+ */
+export function readPeerCredentials(socket: Socket): PeerCredentials {
+  // The descriptor is not public in Node.js; `checkPeerCredentials` proves at start that it can be had.
+  const fd = (socket as unknown as { _handle?: { fd?: unknown } | null })._handle?.fd;
+  if (typeof fd !== 'number' || !Number.isInteger(fd) || fd < 0)
+    throw unknownPeer('the connection is closed');
+  const value = Buffer.alloc(UCRED_BYTES);
+  const length: [number] = [UCRED_BYTES];
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, value, length) !== 0) throw unknownPeer(lastErrorName());
+  if (length[0] !== UCRED_BYTES)
+    throw unknownPeer(`${length[0]} bytes of credentials instead of ${UCRED_BYTES}`);
+  return { pid: value.readInt32LE(0), uid: value.readUInt32LE(4), gid: value.readUInt32LE(8) };
+}
+
+/**
+ * Connect to ourselves once and compare what the kernel says with what we know. Throws `internal`, reason
+ * `peer.self_check_failed`: hostd must not start where it cannot tell its callers apart.
+ */
+export async function checkPeerCredentials(): Promise<void> {
+  const name = `\0mvm-hostd-self-check-${process.pid}-${randomBytes(8).toString('hex')}`;
+  const server = createServer();
+  try {
+    const seen = new Promise<PeerCredentials>((resolve, reject) => {
+      server.once('error', reject);
+      server.once('connection', (socket) => {
+        try {
+          resolve(readPeerCredentials(socket));
+        } catch (error) {
+          reject(error);
+        } finally {
+          socket.destroy();
+        }
+      });
+      server.listen(name, () => {
+        const client = connect(name);
+        client.once('error', reject);
+        client.once('close', () => client.destroy());
+        client.resume();
+      });
+    });
+    const peer = await seen;
+    const expected = { pid: process.pid, uid: process.geteuid?.(), gid: process.getegid?.() };
+    if (peer.pid !== expected.pid || peer.uid !== expected.uid || peer.gid !== expected.gid) {
+      throw new Error(`the kernel told ${JSON.stringify(peer)}, we are ${JSON.stringify(expected)}`);
+    }
+  } catch (cause) {
+    throw new CodedError({
+      code: 'internal',
+      reason: 'peer.self_check_failed',
+      message: `peer credentials cannot be read on this system: ${cause instanceof Error ? cause.message : cause}`,
+      hint: 'Run hostd with Node.js 20 or later on Linux with glibc.',
+      cause,
+    });
+  } finally {
+    server.close();
+  }
+}
