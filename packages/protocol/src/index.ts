@@ -31,6 +31,14 @@ export {
   type RetryClass,
   toCodedError,
 } from './errors.js';
+export {
+  type GuestAgentRequest,
+  type GuestAgentResponse,
+  guestAgentRequestCodec,
+  guestAgentRequestSchemas,
+  guestAgentResponseCodec,
+  guestAgentResponseSchemas,
+} from './guest-agent.js';
 export { generateInstanceId, isValidId, parseInstanceId, parsePoolId, parseTenantId } from './ids.js';
 export {
   cidrContains,

@@ -8,7 +8,8 @@ export type V1Request = Tagged<typeof v1RequestSchemas>;
 /** A response of version 1 in memory. */
 export type V1Response = Tagged<typeof v1ResponseSchemas>;
 
-function taggedCodec<M extends { readonly type: string }>(shape: TaggedShape<M>): Codec<M> {
+/** The codec of one compiled table. */
+export function taggedCodec<M extends { readonly type: string }>(shape: TaggedShape<M>): Codec<M> {
   return {
     encode: (message) => encodeBody(shape.write(message)),
     decode: (bytes) => decodeBody(bytes, shape.read),
