@@ -5,7 +5,7 @@ import { requestCanceled, requestTimeout } from './errors.js';
 export interface CallLimits {
   /** Calls back at most once, when the call should be given up; returns how to stop watching. */
   watch(onGivenUp: (error: Error) => void): () => void;
-  /** Milliseconds left, at least 1. */
+  /** Whole milliseconds left, at least 1. */
   remainingMs(): number;
   /** Throws `hostd.canceled` when the signal has fired already. */
   check(): void;
@@ -19,7 +19,7 @@ export function startCallLimits(
   signal: AbortSignal | undefined,
 ): CallLimits {
   const deadline = performance.now() + timeoutMs;
-  const remainingMs = (): number => Math.max(1, deadline - performance.now());
+  const remainingMs = (): number => Math.max(1, Math.ceil(deadline - performance.now()));
   return {
     remainingMs,
     check() {

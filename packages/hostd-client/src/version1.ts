@@ -13,6 +13,7 @@ import { badAnswer, hostdError, requestCanceled, requestTimeout } from './errors
 export interface Version1Options {
   readonly socketPath: string;
   readonly connectTimeoutMs: number;
+  /** A whole number. */
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
 }
@@ -32,13 +33,12 @@ export async function requestVersion1(request: V1Request, options: Version1Optio
       path: socketPath,
       body,
       connectTimeoutMs: Math.min(options.connectTimeoutMs, timeoutMs),
-      responseTimeoutMs: Math.ceil(timeoutMs),
+      responseTimeoutMs: timeoutMs,
       signal,
     });
   } catch (error) {
     if (!isFramingError(error)) throw error;
-    if (error.reason === 'response.timeout')
-      throw requestTimeout(socketPath, request.type, Math.ceil(timeoutMs));
+    if (error.reason === 'response.timeout') throw requestTimeout(socketPath, request.type, timeoutMs);
     if (error.reason === 'request.canceled') throw requestCanceled(request.type, signal?.reason);
     if (error.reason === 'frame.too_large') throw badAnswer(socketPath, error.message, error);
     throw hostdError(error, socketPath);

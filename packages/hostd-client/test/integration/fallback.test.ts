@@ -1,6 +1,6 @@
 import { CodedError } from '@mvm/protocol';
 import { describe, expect, it } from 'vitest';
-import { afterTest, client, sendFrame, serve, version1, version2 } from './support/servers.js';
+import { client, sendFrame, serve, version1, version2 } from './support/servers.js';
 
 const address = { tenant_id: 'acme', pool_id: 'workers', instance_id: 'i-00000001' };
 
@@ -141,7 +141,6 @@ describe('a hostd client and a version 1 hostd', () => {
       await connection.read();
       await new Promise<void>((resolve) => connection.signal.addEventListener('abort', () => resolve()));
     });
-    afterTest(async () => {});
     await expect(client(path, { connectTimeoutMs: 100 }).request({ type: 'Ping' })).rejects.toMatchObject({
       code: 'unavailable',
       reason: 'hostd.unreachable',

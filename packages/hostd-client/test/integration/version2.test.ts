@@ -1,7 +1,9 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import type { FrameConnection } from '@mvm/framing';
 import { CodedError, type V2Response } from '@mvm/protocol';
 import { describe, expect, it } from 'vitest';
-import { afterTest, client, scratchPath, sendFrame, serve, version2 } from './support/servers.js';
+import { afterTest, client, sendFrame, serve, version2 } from './support/servers.js';
 
 const address = { tenant_id: 'acme', pool_id: 'workers', instance_id: 'i-00000001' };
 const emptyList: V2Response = { type: 'Instances', instances: [], next_cursor: null };
@@ -267,7 +269,7 @@ describe('a hostd client and a version 2 hostd', () => {
     const hostdClient = client(path);
     await expect(
       hostdClient.request({ type: 'RemoveTenant', tenant_id: 'x'.repeat(1_048_576) }),
-    ).rejects.toMatchObject({ code: 'invalid_argument', reason: 'frame.too_large' });
+    ).rejects.toMatchObject({ code: 'invalid_argument', reason: 'protocol.message_too_large' });
     await expect(hostdClient.request({ type: 'RemoveTenant', tenant_id: '\ud800' })).rejects.toMatchObject({
       code: 'invalid_argument',
     });
@@ -275,17 +277,22 @@ describe('a hostd client and a version 2 hostd', () => {
   });
 
   it('lets a process end although its connection is open', async () => {
-    const path = await scratchPath();
-    await serve(
-      version2(() => ({ type: 'Pong' })),
-      path,
-    );
-    const hostdClient = client(path);
-    await hostdClient.request({ type: 'Ping' });
-    const active = process.getActiveResourcesInfo().filter((kind) => kind === 'PipeWrap').length;
-    await hostdClient.close();
-    afterTest(async () => {});
-    // Only the server's end of the connection, if anything, kept the loop alive.
-    expect(active).toBeLessThanOrEqual(1);
+    const { path, server } = await serve(version2(() => ({ type: 'Pong' })));
+    const index = new URL('../../dist/index.js', import.meta.url).href;
+    const script = `
+      const { createHostdClient } = await import(${JSON.stringify(index)});
+      const client = createHostdClient({ socketPath: ${JSON.stringify(path)}, clientName: 'test' });
+      const { type } = await client.request({ type: 'Ping' });
+      process.stdout.write(type);
+    `;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    afterTest(async () => child.kill('SIGKILL'));
+    const [output] = (await once(child.stdout, 'data')) as [Buffer];
+    expect(output.toString()).toBe('Pong');
+    const [code] = await once(child, 'exit');
+    expect(code).toBe(0);
+    await expect.poll(() => server.connections).toBe(0);
   });
 });
