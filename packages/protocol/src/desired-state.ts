@@ -114,6 +114,13 @@ function showPath(path: readonly PropertyKey[]): string {
   return shown.replace(/^\./, '') || 'desired state';
 }
 
+/** Names of unknown fields come from the document: control characters out, and not too many of them. */
+function printable(message: string): string {
+  const cut = message.length > MAX_ISSUE_LENGTH ? `${message.slice(0, MAX_ISSUE_LENGTH)}…` : message;
+  return cut.replace(/[\p{C}\u2028\u2029]/gu, '?');
+}
+
+const MAX_ISSUE_LENGTH = 256;
 /** How many problems a message lists. */
 const MAX_LISTED_ISSUES = 5;
 
@@ -127,7 +134,7 @@ export function parseDesiredState(value: unknown): DesiredState {
   const { issues } = parsed.error;
   const listed = issues
     .slice(0, MAX_LISTED_ISSUES)
-    .map((issue) => `${showPath(issue.path)}: ${issue.message}`);
+    .map((issue) => `${showPath(issue.path)}: ${printable(issue.message)}`);
   if (issues.length > MAX_LISTED_ISSUES) listed.push(`and ${issues.length - MAX_LISTED_ISSUES} more`);
   throw new CodedError({
     code: 'invalid_argument',

@@ -65,9 +65,22 @@ export function isCodedError(value: unknown): value is CodedError {
   return value instanceof Error && (value as { [BRAND]?: unknown })[BRAND] === true;
 }
 
+function describeThrown(value: unknown): string {
+  if (value instanceof Error) return value.message;
+  try {
+    return String(value);
+  } catch {
+    return 'a value that cannot be shown was thrown';
+  }
+}
+
 /** Any thrown value as a CodedError; what is not one already becomes `internal`, reason `internal.unexpected`. */
 export function toCodedError(value: unknown): CodedError {
   if (isCodedError(value)) return value;
-  const message = value instanceof Error ? value.message : String(value);
-  return new CodedError({ code: 'internal', reason: 'internal.unexpected', message, cause: value });
+  return new CodedError({
+    code: 'internal',
+    reason: 'internal.unexpected',
+    message: describeThrown(value),
+    cause: value,
+  });
 }
