@@ -1,0 +1,200 @@
+import { deriveTenantNet, instanceIp, macAddress, tapName } from '@mvm/protocol';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { applyStep, applySteps } from './apply-steps.js';
+import { invertSteps } from './invert.js';
+import { planNetwork } from './plan.js';
+import { elementId } from './sets.js';
+import type {
+  DesiredHostNetwork,
+  DesiredTenantNetwork,
+  NetworkContext,
+  ObservedLink,
+  ObservedNetwork,
+} from './types.js';
+import { verifyNetwork } from './verify.js';
+
+const CLUSTER = '10.240.0.0/12';
+const context: NetworkContext = { clusterCidr: CLUSTER, uplinks: ['eth0'], base: 'present' };
+const leaving: NetworkContext = { ...context, base: 'absent' };
+
+const arbTenant = (netId: number): fc.Arbitrary<DesiredTenantNetwork> => {
+  const net = deriveTenantNet(netId, `10.240.${netId}.0/24`);
+  const ports = fc.uniqueArray(fc.integer({ min: 3, max: 6 }), { maxLength: 3 }).map((offsets) =>
+    offsets.map((offset) => ({
+      tapName: tapName(netId, offset),
+      mac: macAddress(netId, offset),
+      ipv4: instanceIp(net, offset),
+      ownerUid: 1_900_000_000 + netId * 256 + offset,
+    })),
+  );
+  return fc.record({
+    net: fc.constant(net),
+    ports,
+    egress: fc.constantFrom('none', 'internet', 'open', undefined),
+  });
+};
+
+const arbDesired: fc.Arbitrary<DesiredHostNetwork> = fc
+  .subarray([0, 1, 2, 4095].filter((id) => id < 256))
+  .chain((ids) => fc.tuple(...ids.map(arbTenant)))
+  .map((tenants) => ({ tenants }));
+
+/** A host that has never seen us; `forwarding` is how the uplink was before. */
+const bareHost = (forwarding: string, all: string): ObservedNetwork => ({
+  links: [],
+  tables: 'absent',
+  tableFaults: [],
+  elements: [],
+  rules: [],
+  sysctls: {
+    'net/ipv4/conf/all/forwarding': all,
+    'net/ipv6/conf/default/disable_ipv6': '0',
+    'net/ipv4/conf/eth0/forwarding': forwarding,
+  },
+});
+
+const arbBare = fc.constantFrom(bareHost('0', '0'), bareHost('1', '0'), bareHost('1', '1'));
+
+/** Any host: some wish of before, reached up to some step, and then damaged by somebody. */
+const arbObserved: fc.Arbitrary<ObservedNetwork> = fc
+  .record({
+    bare: arbBare,
+    before: arbDesired,
+    share: fc.double({ min: 0, max: 1, noNaN: true }),
+    tables: fc.constantFrom('kept', 'kept', 'absent', 'damaged'),
+    lost: fc.array(fc.nat(), { maxLength: 6 }),
+    down: fc.array(fc.nat(), { maxLength: 3 }),
+    stray: fc.boolean(),
+  })
+  .map(({ bare, before, share, tables, lost, down, stray }) => {
+    const steps = planNetwork(before, bare, context);
+    const reached = applySteps(bare, steps.slice(0, Math.round(steps.length * share)));
+    const gone = <T>(list: readonly T[]) =>
+      list.filter((_, i) => !lost.some((n) => n % (list.length + 1) === i));
+    const links: ObservedLink[] = gone(reached.links).map((link, i) => ({
+      ...link,
+      up: link.up && !down.includes(i),
+      mac: down.includes(i + 10) ? '02:00:00:00:00:99' : link.mac,
+    }));
+    const names = new Set(links.map(({ name }) => name));
+    const addresses = stray ? ['192.0.2.1/24'] : [];
+    return {
+      ...reached,
+      links: links.map((link) => ({
+        ...link,
+        master: link.master !== null && names.has(link.master) ? link.master : null,
+        addresses: link.kind === 'bridge' ? [...link.addresses, ...addresses] : [],
+      })),
+      rules: gone(reached.rules),
+      ...(tables === 'absent' ? { tables, elements: [] } : { elements: gone(reached.elements) }),
+      ...(tables === 'damaged' && reached.tables === 'intact' ? { tables, tableFaults: ['x'] } : {}),
+    };
+  });
+
+/** A network without the order of its parts. */
+function unordered(observed: ObservedNetwork): object {
+  const sorted = (texts: string[]) => texts.toSorted();
+  return {
+    tables: observed.tables,
+    links: sorted(
+      observed.links.map((link) => {
+        const mac = link.kind === 'tap' ? 'any' : link.mac;
+        return JSON.stringify({ ...link, mac, addresses: sorted([...link.addresses]) });
+      }),
+    ),
+    elements: sorted(observed.elements.map(elementId)),
+    rules: sorted(observed.rules.map(({ kind, cidr }) => `${kind} ${cidr}`)),
+    sysctls: sorted(Object.entries(observed.sysctls).map(([key, value]) => `${key}=${value}`)),
+  };
+}
+
+/** TAPs that could pass frames without being under guard. */
+function unguarded(observed: ObservedNetwork): string[] {
+  const taps = new Set(observed.elements.filter(({ set }) => set === 'taps').map(({ key }) => key[0]));
+  return observed.links
+    .filter(({ kind, up, master, name }) => kind === 'tap' && up && master !== null && !taps.has(name))
+    .map(({ name }) => name);
+}
+
+describe('planNetwork', () => {
+  it('has nothing left to do after its steps, from any starting point', () => {
+    fc.assert(
+      fc.property(arbObserved, arbDesired, (observed, desired) => {
+        const after = applySteps(observed, planNetwork(desired, observed, context));
+        expect(planNetwork(desired, after, context)).toEqual([]);
+        expect(verifyNetwork(desired, after, context)).toEqual([]);
+      }),
+    );
+  });
+
+  it('converges to the same network when it is stopped after any step', () => {
+    fc.assert(
+      fc.property(arbObserved, arbDesired, fc.nat(), (observed, desired, cut) => {
+        const steps = planNetwork(desired, observed, context);
+        const whole = applySteps(observed, steps);
+        const half = applySteps(observed, steps.slice(0, cut % (steps.length + 1)));
+        const resumed = applySteps(half, planNetwork(desired, half, context));
+        expect(unordered(resumed)).toEqual(unordered(whole));
+      }),
+    );
+  });
+
+  it('reaches the same network by way of any other wish', () => {
+    fc.assert(
+      fc.property(arbBare, fc.array(arbDesired, { maxLength: 5 }), arbDesired, (bare, detours, desired) => {
+        const go = (state: ObservedNetwork, wish: DesiredHostNetwork) =>
+          applySteps(state, planNetwork(wish, state, context));
+        expect(unordered(go(detours.reduce(go, bare), desired))).toEqual(unordered(go(bare, desired)));
+      }),
+    );
+  });
+
+  it('never leaves a raised port without its guard, at any step', () => {
+    fc.assert(
+      fc.property(arbBare, arbDesired, arbDesired, (bare, before, desired) => {
+        let state = applySteps(bare, planNetwork(before, bare, context));
+        expect(unguarded(state)).toEqual([]);
+        for (const step of planNetwork(desired, state, context)) {
+          state = applyStep(state, step);
+          expect(unguarded(state)).toEqual([]);
+        }
+      }),
+    );
+  });
+
+  it('gives back the host as it was, settings included', () => {
+    fc.assert(
+      fc.property(arbBare, arbDesired, (bare, desired) => {
+        const busy = applySteps(bare, planNetwork(desired, bare, context));
+        const after = applySteps(busy, planNetwork({ tenants: [] }, busy, leaving));
+        expect(unordered(after)).toEqual(unordered(bare));
+      }),
+    );
+  });
+
+  it('names a drift for every step and none otherwise', () => {
+    fc.assert(
+      fc.property(arbObserved, arbDesired, (observed, desired) => {
+        const steps = planNetwork(desired, observed, context);
+        expect(verifyNetwork(desired, observed, context)).toHaveLength(steps.length);
+      }),
+    );
+  });
+});
+
+describe('invertSteps', () => {
+  it('undoes any number of first steps', () => {
+    fc.assert(
+      fc.property(arbBare, arbDesired, arbDesired, fc.nat(), (bare, before, desired, cut) => {
+        const state = applySteps(bare, planNetwork(before, bare, context));
+        const steps = planNetwork(desired, state, context);
+        const made = steps.slice(0, cut % (steps.length + 1));
+        const undone = applySteps(applySteps(state, made), invertSteps(made));
+        // Settings that come with a link come back by the planner, not by undoing.
+        const withoutSettings = (observed: ObservedNetwork) => ({ ...observed, sysctls: {} });
+        expect(unordered(withoutSettings(undone))).toEqual(unordered(withoutSettings(state)));
+      }),
+    );
+  });
+});

@@ -1,0 +1,138 @@
+import fc from 'fast-check';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { createNetworkExecutor, type NetworkExecutor } from '../../src/execute/index.js';
+import {
+  applySteps,
+  type DesiredTenantNetwork,
+  type NetStep,
+  type ObservedNetwork,
+  spellOut,
+} from '../../src/index.js';
+import { observeNetwork } from '../../src/observe/index.js';
+import { enterTestHost, hostState, nft, sh } from '../support/host.js';
+import { CLUSTER_CIDR, instancePort, tenantNet } from '../support/wish.js';
+
+interface Action {
+  readonly kind: 'ensure' | 'remove' | 'attach' | 'detach' | 'restart' | 'flush' | 'orphan';
+  readonly netId: number;
+  readonly offset: number;
+}
+
+type Wish = Map<number, DesiredTenantNetwork>;
+
+const kinds = [
+  'ensure',
+  'remove',
+  'attach',
+  'attach',
+  'attach',
+  'detach',
+  'detach',
+  'restart',
+  'flush',
+  'orphan',
+] as const;
+const arbAction: fc.Arbitrary<Action> = fc.record({
+  kind: fc.constantFrom(...kinds),
+  netId: fc.constantFrom(1, 2, 300),
+  offset: fc.constantFrom(3, 4),
+});
+
+const context = { clusterCidr: CLUSTER_CIDR, uplinks: ['up0'], base: 'present' } as const;
+
+/** Links, rules and elements, without order and without what the kernel chooses. */
+function essence(observed: ObservedNetwork): object {
+  return {
+    tables: observed.tables,
+    links: observed.links
+      .map((link) => JSON.stringify({ ...link, mac: link.kind === 'tap' ? '' : link.mac }))
+      .toSorted(),
+    elements: observed.elements
+      .map(({ set, key, value }) => `${set} ${key.join(' . ')} ${value ?? ''}`)
+      .toSorted(),
+    rules: observed.rules.map(({ kind, cidr }) => `${kind} ${cidr}`).toSorted(),
+    sysctls: Object.entries(observed.sysctls)
+      .map(([key, value]) => `${key}=${value}`)
+      .toSorted(),
+  };
+}
+
+/** Makes a request, and puts down in `wish` what must be there afterwards. */
+async function request(executor: NetworkExecutor, wish: Wish, action: Action): Promise<readonly NetStep[]> {
+  const net = tenantNet(action.netId);
+  const port = instancePort(net, action.offset);
+  const known = wish.get(action.netId);
+  const others = (known?.ports ?? []).filter(({ tapName }) => tapName !== port.tapName);
+  switch (action.kind) {
+    case 'ensure':
+      wish.set(action.netId, known ?? { net, ports: [] });
+      return (await executor.ensureTenant(net)).steps;
+    case 'remove':
+      if (known !== undefined && known.ports.length > 0) return [];
+      wish.delete(action.netId);
+      return (await executor.removeTenant(net)).steps;
+    case 'attach':
+      wish.set(action.netId, { net, ports: [...others, port] });
+      return (await executor.attachPort(net, port)).steps;
+    case 'detach':
+      if (known !== undefined) wish.set(action.netId, { net, ports: others });
+      return (await executor.detachPort(net, port)).steps;
+    default:
+      return [];
+  }
+}
+
+function spoil(kind: Action['kind']): void {
+  if (kind === 'flush') nft('flush ruleset\n');
+  if (kind !== 'orphan') return;
+  sh('ip', 'tuntap', 'add', 'dev', 'tn4000i9', 'mode', 'tap');
+  sh('ip', 'link', 'add', 'br-tenant-4000', 'type', 'bridge');
+}
+
+function makeExecutor(): NetworkExecutor {
+  return createNetworkExecutor({ clusterCidr: CLUSTER_CIDR, uplinks: ['up0'] });
+}
+
+async function checkAgainstModel(executor: NetworkExecutor, wish: Wish): Promise<ObservedNetwork> {
+  const observed = await observeNetwork({ uplinks: ['up0'] });
+  const wanted = spellOut({ tenants: [...wish.values()] }, observed, context);
+  expect(await executor.verify()).toEqual([]);
+  const names = [...wanted.bridges, ...wanted.taps].map(({ name }) => name);
+  expect(observed.links.map(({ name }) => name).toSorted()).toEqual(names.toSorted());
+  return observed;
+}
+
+beforeAll(() => {
+  enterTestHost();
+  sh('ip', 'link', 'add', 'up0', 'type', 'bridge');
+});
+
+afterAll(() => {
+  sh('ip', 'link', 'delete', 'up0');
+});
+
+it('tenants and instances come and go, and the kernel always has what the model says', async () => {
+  const bare = hostState();
+  await fc.assert(
+    fc.asyncProperty(fc.array(arbAction, { minLength: 5, maxLength: 12 }), async (actions) => {
+      const wish: Wish = new Map();
+      let executor = makeExecutor();
+      await executor.reconcile({ tenants: [] });
+      for (const action of actions) {
+        const before = await observeNetwork({ uplinks: ['up0'] });
+        const steps = await request(executor, wish, action);
+        if (action.kind === 'restart' || action.kind === 'flush' || action.kind === 'orphan') {
+          spoil(action.kind);
+          if (action.kind !== 'flush') executor = makeExecutor();
+          await executor.reconcile({ tenants: [...wish.values()] });
+        }
+        const after = await checkAgainstModel(executor, wish);
+        // What the planner takes a step to do is what the kernel did.
+        if (steps.length > 0) expect(essence(applySteps(before, steps))).toEqual(essence(after));
+      }
+      await executor.removeAll();
+      expect(hostState()).toBe(bare);
+    }),
+    { numRuns: 8 },
+  );
+});
