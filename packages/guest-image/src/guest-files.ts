@@ -33,6 +33,7 @@ export const GUEST_DIRECTORIES = [
   'etc',
   'etc/acpi',
   'etc/acpi/PWRF',
+  'etc/mvm',
   'proc',
   'run',
   'sbin',
@@ -49,6 +50,7 @@ export async function readGuestFiles(): Promise<GuestFiles> {
   const scripts = [
     ['/etc/inittab', 'inittab', 0o644],
     ['/sbin/mvm-setup', 'mvm-setup', 0o755],
+    ['/sbin/mvm-agent', 'mvm-agent', 0o755],
     ['/sbin/mvm-heartbeat', 'mvm-heartbeat', 0o755],
     ['/sbin/mvm-shutdown', 'mvm-shutdown', 0o755],
     ['/etc/acpi/PWRF/00000080', 'power-button', 0o755],
