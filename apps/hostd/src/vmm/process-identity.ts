@@ -1,0 +1,101 @@
+/**
+ * Which process is which, and what it may do, as /proc tells.
+ *
+ * INVARIANTS
+ * - A pid alone identifies nothing: it is always taken together with its start time.
+ * - A zombie counts as gone: it holds neither memory nor devices.
+ */
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import { CodedError } from '@mvm/protocol';
+
+/** A process, told apart from a later one with the same pid. */
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** Field 22 of /proc/<pid>/stat, in clock ticks since boot. */
+  readonly startTimeTicks: string;
+}
+
+/** Identifies this boot of the host. Source: random(4). */
+export async function readHostBootId(): Promise<string> {
+  return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+}
+
+/** Start time of the live process with this pid, or null when there is none (or only its zombie). */
+export async function readStartTime(pid: number): Promise<string | null> {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);
+  return text === null ? null : parseStartTime(text);
+}
+
+/** Start time out of the text of /proc/<pid>/stat; null for a zombie or a dead process. Pure. Source: proc(5). */
+export function parseStartTime(stat: string): string | null {
+  // The second field is the program's name in parentheses and may hold anything, so the count begins after the last.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const [state] = fields;
+  if (state === 'Z' || state === 'X') return null;
+  return fields[19] ?? null;
+}
+
+/** Whether that very process is alive. */
+export async function isAlive({ pid, startTimeTicks }: ProcessIdentity): Promise<boolean> {
+  return (await readStartTime(pid)) === startTimeTicks;
+}
+
+/** The argument vector of a live process; null when it is gone. */
+export async function readArgv(pid: number): Promise<string[] | null> {
+  const text = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => null);
+  return text === null || text === '' ? null : text.replace(/\0$/, '').split('\0');
+}
+
+/** What a VMM must be confined to. */
+export interface Confinement {
+  readonly uid: number;
+  readonly gid: number;
+  readonly rootPath: string;
+}
+
+/**
+ * Checks every thread of a VMM: its user and groups, no capability in effect or within reach, a seccomp filter, no way to
+ * new privileges, its root directory. Throws `internal`, reason `vmm.not_confined`, naming the first deviation.
+ * PRIVILEGE: /proc/<pid>/root of another user's process.
+ */
+export async function verifyConfinement(pid: number, wanted: Confinement): Promise<void> {
+  for (const thread of await readdir(`/proc/${pid}/task`)) {
+    const status = await readFile(`/proc/${pid}/task/${thread}/status`, 'utf8').catch(() => null);
+    // A thread may end between the two reads; the others are still there to be checked.
+    if (status === null) continue;
+    const deviation = findDeviation(status, wanted);
+    if (deviation !== null) throw notConfined(pid, `thread ${thread}: ${deviation}`);
+  }
+  const root = await readlink(`/proc/${pid}/root`).catch(() => null);
+  if (root !== wanted.rootPath) throw notConfined(pid, `its root directory is ${root ?? 'unknown'}`);
+}
+
+/** The first line of a /proc status that is not as confined as it must be, or null. Pure. */
+export function findDeviation(status: string, { uid, gid }: Pick<Confinement, 'uid' | 'gid'>): string | null {
+  const wanted: Record<string, string> = {
+    Uid: Array(4).fill(uid).join('\t'),
+    Gid: Array(4).fill(gid).join('\t'),
+    Groups: String(gid),
+    CapInh: '0000000000000000',
+    CapPrm: '0000000000000000',
+    CapEff: '0000000000000000',
+    CapAmb: '0000000000000000',
+    NoNewPrivs: '1',
+    Seccomp: '2',
+  };
+  for (const [name, value] of Object.entries(wanted)) {
+    const actual = new RegExp(`^${name}:\\s*(.*?)\\s*$`, 'm').exec(status)?.[1];
+    if (actual !== value) return `${name} is ${actual ?? 'unknown'} instead of ${value}`;
+  }
+  return null;
+}
+
+function notConfined(pid: number, what: string): CodedError {
+  return new CodedError({
+    code: 'internal',
+    reason: 'vmm.not_confined',
+    message: `the VMM (pid ${pid}) is not confined: ${what}`,
+    hint: 'Its QEMU may be built without seccomp; use the distribution’s package.',
+    details: { pid },
+  });
+}

@@ -1,0 +1,91 @@
+import { join } from 'node:path';
+import { checkSocketPath } from '../socket-path.js';
+import type { VmDrive, VmSpec } from '../vmm.js';
+
+/** What of the host decides the arguments. */
+export interface QemuHost {
+  /** See `hostTscKhz`; null when unknown. */
+  readonly tscKhz: number | null;
+}
+
+/** Name of the guest agent's port inside the guest: /dev/virtio-ports/<name>. */
+export const AGENT_PORT_NAME = 'org.mvm.agent.0';
+
+/** QEMU's control socket. Throws `vmm.socket_path_too_long`. */
+export function qmpSocketPath(spec: Pick<VmSpec, 'socketDir'>): string {
+  return checkSocketPath(join(spec.socketDir, 'qmp.sock'));
+}
+
+/** The guest agent's channel. Throws `vmm.socket_path_too_long`. */
+export function agentSocketPath(spec: Pick<VmSpec, 'socketDir'>): string {
+  return checkSocketPath(join(spec.socketDir, 'agent.sock'));
+}
+
+/**
+ * QEMU's arguments for a VM, without the program's name: a microvm machine with virtio devices over MMIO, paused. Pure;
+ * equal input gives equal arguments, so that a suspended guest can be restored with the same devices.
+ *
+ * `elevateprivileges=deny` is left out of the sandbox: together with `-runas` it kills QEMU as it drops its privileges;
+ * the process has none afterwards, and cannot regain any. Source: qemu(1), QEMU 7.2.
+ */
+export function renderQemuArgv(spec: VmSpec, host: QemuHost): string[] {
+  const { accelerator, net } = spec;
+  return [
+    ...['-M', machine()],
+    ...['-accel', accelerator, '-cpu', accelerator === 'kvm' ? 'host' : 'max'],
+    ...['-smp', String(spec.vcpus), '-m', `${spec.memMib}M`],
+    ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', '-S'],
+    ...['-kernel', spec.kernelPath],
+    ...(spec.initrdPath === null ? [] : ['-initrd', spec.initrdPath]),
+    ...['-append', kernelCommandLine(spec, host)],
+    ...['-global', 'virtio-mmio.force-legacy=false'],
+    ...[
+      '-chardev',
+      `file,id=console0,path=${escaped(spec.consolePath)},append=on`,
+      '-serial',
+      'chardev:console0',
+    ],
+    ...spec.drives.flatMap(drive),
+    ...['-netdev', `tap,id=net0,ifname=${escaped(net.tapName)},script=no,downscript=no,vhost=off`],
+    ...['-device', `virtio-net-device,netdev=net0,mac=${net.mac}`],
+    ...['-device', 'virtio-serial-device,id=serial0,max_ports=2'],
+    ...['-chardev', socket('agent0', agentSocketPath(spec))],
+    ...['-device', `virtserialport,bus=serial0.0,chardev=agent0,name=${AGENT_PORT_NAME},id=agentport0`],
+    ...['-device', 'virtio-rng-device'],
+    ...['-chardev', socket('qmp0', qmpSocketPath(spec)), '-mon', 'chardev=qmp0,mode=control'],
+    ...['-sandbox', 'on,obsolete=deny,spawn=deny,resourcecontrol=deny'],
+    ...['-runas', `${spec.uid}:${spec.gid}`, '-chroot', spec.emptyRootPath],
+  ];
+}
+
+/**
+ * ACPI is how the guest finds its devices; the PIT and the PIC must stay, for without them an emulated guest cannot set
+ * its clock and hangs.
+ */
+function machine(): string {
+  const options = ['acpi=on', 'pit=on', 'pic=on', 'rtc=on', 'isa-serial=on'];
+  return ['microvm', ...options, 'x-option-roms=off', 'auto-kernel-cmdline=off'].join(',');
+}
+
+function kernelCommandLine(spec: VmSpec, host: QemuHost): string {
+  if (spec.accelerator !== 'tcg' || host.tscKhz === null) return spec.kernelArgs;
+  return `${spec.kernelArgs} tsc_early_khz=${host.tscKhz} tsc=reliable`;
+}
+
+function drive({ id, path, readOnly }: VmDrive): string[] {
+  // A writable disk bypasses the host's page cache: its guest has one, and memory limits count the host's too.
+  const mode = readOnly ? 'readonly=on' : 'cache=none,aio=threads,discard=unmap';
+  return [
+    ...['-drive', `if=none,id=${id},file=${escaped(path)},format=raw,${mode}`],
+    ...['-device', `virtio-blk-device,drive=${id},serial=${id}`],
+  ];
+}
+
+function socket(id: string, path: string): string {
+  return `socket,id=${id},path=${escaped(path)},server=on,wait=off`;
+}
+
+// SAFETY: in QEMU's option lists a comma ends a value, and a doubled one stands for itself.
+function escaped(value: string): string {
+  return value.replaceAll(',', ',,');
+}

@@ -1,0 +1,218 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { type FileHandle, open, readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CodedError, isCodedError } from '@mvm/protocol';
+import { execa } from 'execa';
+import type { Logger } from 'pino';
+import { errnoOf, fromFileError } from '../../state/fs-error.js';
+import { isAlive, readArgv, readHostBootId, readStartTime, verifyConfinement } from '../process-identity.js';
+import { hostTscKhz } from '../tsc.js';
+import type { VmExit, VmHandle, Vmm, VmRecord, VmSpec } from '../vmm.js';
+import { qmpSocketPath, renderQemuArgv } from './argv.js';
+import { createQemuHandle, killProcess, removeSockets } from './handle.js';
+import { launchError, missingBinary, readWords } from './launch-error.js';
+import { connectQmp, type QmpClient } from './qmp.js';
+
+const READY_WITHIN_MS = 30_000;
+const ADOPT_WITHIN_MS = 5_000;
+const CONNECT_AGAIN_MS = 4;
+
+export interface QemuVmmOptions {
+  /** A program's name, or its absolute path. */
+  readonly binary?: string;
+  readonly logger?: Pick<Logger, 'debug'>;
+}
+
+/**
+ * Launches and adopts VMs with QEMU's microvm machine (amd64 hosts). A launched QEMU is in its own session, has no
+ * descriptor of ours but /dev/null and its log, and is verified to have dropped every privilege before `launch`
+ * returns; the guest has not run an instruction by then.
+ */
+export function createQemuVmm(options: QemuVmmOptions = {}): Vmm {
+  const binary = options.binary ?? 'qemu-system-x86_64';
+  const { logger } = options;
+  const tscKhz = hostTscKhz();
+  return {
+    name: 'qemu',
+    version: () => readVersion(binary),
+    launch: async (spec, attach) => {
+      const begun = performance.now();
+      await checkHost(spec);
+      const argv = renderQemuArgv(spec, { tscKhz: await tscKhz });
+      const handle = await launchQemu(binary, argv, spec, attach);
+      const { pid } = handle.record;
+      logger?.debug({ vmId: spec.vmId, pid, launchMs: performance.now() - begun }, 'launched QEMU, paused');
+      return handle;
+    },
+    adopt: adoptQemu,
+  };
+}
+
+async function readVersion(binary: string): Promise<string> {
+  const result = await execa(binary, ['--version'], { reject: false, stdin: 'ignore', timeout: 10_000 });
+  const version = /version (\d+\.\d+\.\d+)/.exec(result.stdout)?.[1];
+  if (version !== undefined) return version;
+  throw missingBinary(binary, result);
+}
+
+/** What QEMU would not notice, or would silently put right as root. */
+async function checkHost(spec: VmSpec): Promise<void> {
+  if (process.arch !== 'x64') {
+    throw new CodedError({
+      code: 'failed_precondition',
+      reason: 'vmm.unsupported_host',
+      message: `the QEMU driver does not run on ${process.arch}`,
+      hint: 'Use an amd64 host.',
+    });
+  }
+  // A QEMU started by root makes a missing TAP, ownerless and unguarded, so its absence is an error here. /proc/net
+  // shows our own network namespace; /sys shows that of whoever mounted it.
+  const interfaces = await readFile('/proc/self/net/dev', 'utf8');
+  const names = interfaces.split('\n').map((line) => line.split(':', 1)[0]?.trim());
+  if (!names.includes(spec.net.tapName)) {
+    throw new CodedError({
+      code: 'failed_precondition',
+      reason: 'vmm.tap_missing',
+      message: `cannot launch the VM ${spec.vmId}: there is no TAP ${spec.net.tapName}`,
+      hint: 'Set the tenant’s network up again, then repeat the start.',
+      details: { tap: spec.net.tapName },
+    });
+  }
+}
+
+async function launchQemu(
+  binary: string,
+  argv: readonly string[],
+  spec: VmSpec,
+  attach: (pid: number) => Promise<void>,
+): Promise<VmHandle> {
+  await removeSockets(spec);
+  const { child, logOffset } = await spawnQemu(binary, argv, spec);
+  const childExit = once(child, 'exit').then(
+    ([exitCode, signal]: (number | string | null)[]): VmExit => ({
+      exitCode: typeof exitCode === 'number' ? exitCode : null,
+      signal: typeof signal === 'string' ? signal : null,
+    }),
+  );
+  const pid = child.pid as number;
+  const startTimeTicks = await readStartTime(pid);
+  const fail = async (what: string, cause?: unknown): Promise<CodedError> =>
+    launchError({ vmId: spec.vmId, what, words: await readWords(spec.vmmLogPath, logOffset), cause });
+  let qmp: QmpClient | null = null;
+  try {
+    if (startTimeTicks === null) throw await fail(ending(await childExit));
+    await attach(pid);
+    const [connected, hostBootId] = await Promise.all([
+      readyQmp(qmpSocketPath(spec), childExit, fail),
+      readHostBootId(),
+    ]);
+    qmp = connected;
+    // Answered by the main loop, which runs only after the privileges are dropped.
+    const status = await qmp.execute('query-status');
+    if ((status as { status?: unknown } | null)?.status !== 'prelaunch') {
+      throw await fail('the guest did not wait to be let run');
+    }
+    await verifyConfinement(pid, { uid: spec.uid, gid: spec.gid, rootPath: spec.emptyRootPath });
+    const record: VmRecord = {
+      vmm: 'qemu',
+      vmmVersion: qmp.version,
+      pid,
+      startTimeTicks,
+      hostBootId,
+      spec,
+      argv: [binary, ...argv],
+    };
+    return createQemuHandle({ record, qmp, childExit });
+  } catch (error) {
+    qmp?.close();
+    const endedByItself = startTimeTicks === null || !(await isAlive({ pid, startTimeTicks }));
+    const reported =
+      endedByItself && !isLaunchError(error) ? await fail(ending(await childExit), error) : error;
+    if (startTimeTicks !== null) await killProcess({ pid, startTimeTicks });
+    await removeSockets(spec);
+    throw isCodedError(reported) ? reported : await fail(String(reported), reported);
+  }
+}
+
+function isLaunchError(error: unknown): boolean {
+  return isCodedError(error) && (error.details.vm_id !== undefined || error.reason.startsWith('cgroup.'));
+}
+
+/** PRIVILEGE: root, for the TAP device, the disks, and then for giving root up (`-runas`, `-chroot`). */
+async function spawnQemu(
+  binary: string,
+  argv: readonly string[],
+  spec: VmSpec,
+): Promise<{ child: ChildProcess; logOffset: number }> {
+  let log: FileHandle;
+  try {
+    log = await open(spec.vmmLogPath, 'a', 0o600);
+  } catch (error) {
+    throw fromFileError(error, `cannot open ${spec.vmmLogPath}`);
+  }
+  try {
+    const logOffset = (await log.stat()).size;
+    // SAFETY: an argument vector, no shell; every path is hostd's own. `detached` is setsid(2): signals to our session
+    // or terminal do not reach it.
+    const child = spawn(binary, argv, {
+      cwd: '/',
+      detached: true,
+      env: { PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
+      stdio: ['ignore', log.fd, log.fd],
+    });
+    try {
+      await once(child, 'spawn');
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'EACCES') throw missingBinary(binary, error);
+      throw launchError({ vmId: spec.vmId, what: `${binary} does not start`, words: '', cause: error });
+    }
+    child.unref();
+    return { child, logOffset };
+  } finally {
+    await log.close();
+  }
+}
+
+/** Connects as soon as QEMU answers; fails at once when it ends first. */
+async function readyQmp(
+  path: string,
+  childExit: Promise<VmExit>,
+  fail: (what: string, cause?: unknown) => Promise<CodedError>,
+): Promise<QmpClient> {
+  let ended: VmExit | null = null;
+  void childExit.then((exit) => {
+    ended = exit;
+  });
+  const deadline = performance.now() + READY_WITHIN_MS;
+  for (;;) {
+    try {
+      return await connectQmp({ path, timeoutMs: Math.max(1, deadline - performance.now()) });
+    } catch (error) {
+      if (ended !== null) throw await fail(ending(ended), error);
+      if (performance.now() > deadline)
+        throw await fail(`it is not ready after ${READY_WITHIN_MS / 1000} s`, error);
+    }
+    await sleep(CONNECT_AGAIN_MS);
+  }
+}
+
+function ending({ exitCode, signal }: VmExit): string {
+  return signal === null ? `QEMU ended with exit code ${exitCode}` : `QEMU was ended by ${signal}`;
+}
+
+async function adoptQemu(record: VmRecord): Promise<VmHandle | null> {
+  if (record.vmm !== 'qemu' || record.hostBootId !== (await readHostBootId())) return null;
+  if (!(await isAlive(record))) return null;
+  const argv = await readArgv(record.pid);
+  if (argv === null || argv.join('\0') !== record.argv.join('\0')) return null;
+  const { spec } = record;
+  try {
+    const qmp = await connectQmp({ path: qmpSocketPath(spec), timeoutMs: ADOPT_WITHIN_MS });
+    await verifyConfinement(record.pid, { uid: spec.uid, gid: spec.gid, rootPath: spec.emptyRootPath });
+    return createQemuHandle({ record, qmp, childExit: null });
+  } catch (error) {
+    if (!(await isAlive(record))) return null;
+    throw error;
+  }
+}

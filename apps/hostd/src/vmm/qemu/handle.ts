@@ -1,0 +1,136 @@
+/**
+ * A live QEMU, launched by us or adopted.
+ *
+ * INVARIANTS
+ * - No signal is sent to a pid whose start time is not the recorded one.
+ * - `exited` settles once; after `release` it may stay pending, and nothing of ours keeps looking.
+ */
+import { rm } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CodedError } from '@mvm/protocol';
+import { errnoOf } from '../../state/fs-error.js';
+import { isAlive } from '../process-identity.js';
+import type { VmExit, VmHandle, VmRecord } from '../vmm.js';
+import { agentSocketPath, qmpSocketPath } from './argv.js';
+import { connectQmp, type QmpClient } from './qmp.js';
+
+const GONE_WITHIN_MS = 10_000;
+const LOOK_AGAIN_MS = 5;
+const RECONNECT_PAUSE_MS = 200;
+const CONNECT_TIMEOUT_MS = 5_000;
+
+export interface QemuHandleOptions {
+  readonly record: VmRecord;
+  readonly qmp: QmpClient;
+  /** How our own child ends; null for an adopted process, which only /proc and its socket tell about. */
+  readonly childExit: Promise<VmExit> | null;
+}
+
+/** The handle of a QEMU whose identity has been checked. */
+export function createQemuHandle(options: QemuHandleOptions): VmHandle {
+  return new QemuHandle(options);
+}
+
+/** Removes what a QEMU that is gone leaves in its socket directory. Repeating it changes nothing. */
+export async function removeSockets(spec: VmRecord['spec']): Promise<void> {
+  await rm(qmpSocketPath(spec), { force: true });
+  await rm(agentSocketPath(spec), { force: true });
+}
+
+/**
+ * Ends a process with SIGKILL and waits until it is gone; nothing when it is gone already. Throws `internal`, reason
+ * `vmm.unkillable`, after 10 s.
+ */
+export async function killProcess(process_: {
+  readonly pid: number;
+  readonly startTimeTicks: string;
+}): Promise<void> {
+  const deadline = performance.now() + GONE_WITHIN_MS;
+  while (await isAlive(process_)) {
+    try {
+      // PRIVILEGE: the VMM runs as another user. SAFETY: the start time has just been compared with the recorded one.
+      process.kill(process_.pid, 'SIGKILL');
+    } catch (error) {
+      if (errnoOf(error) !== 'ESRCH') throw error;
+    }
+    if (performance.now() > deadline) {
+      throw new CodedError({
+        code: 'internal',
+        reason: 'vmm.unkillable',
+        message: `the VMM (pid ${process_.pid}) does not end`,
+        hint: 'A process that ignores SIGKILL waits for the kernel: look for disk errors in the kernel log.',
+        details: { pid: process_.pid },
+      });
+    }
+    await sleep(LOOK_AGAIN_MS);
+  }
+}
+
+class QemuHandle implements VmHandle {
+  readonly record: VmRecord;
+  readonly exited: Promise<VmExit>;
+  #qmp: QmpClient;
+  #released = false;
+
+  constructor({ record, qmp, childExit }: QemuHandleOptions) {
+    this.record = record;
+    this.#qmp = qmp;
+    this.exited = childExit ?? this.#watch();
+  }
+
+  async resume(): Promise<void> {
+    await this.#execute('cont');
+  }
+
+  async pause(): Promise<void> {
+    await this.#execute('stop');
+  }
+
+  async kill(): Promise<void> {
+    await killProcess(this.record);
+    if (!this.#released) await this.exited;
+    this.#qmp.close();
+    await removeSockets(this.record.spec);
+  }
+
+  release(): void {
+    this.#released = true;
+    this.#qmp.close();
+  }
+
+  async #execute(command: string): Promise<void> {
+    try {
+      await this.#qmp.execute(command);
+    } catch (error) {
+      if (await isAlive(this.record)) throw error;
+      throw new CodedError({
+        code: 'failed_precondition',
+        reason: 'vmm.gone',
+        message: `the VM ${this.record.spec.vmId} has ended`,
+        hint: 'Start the instance again; its console log may tell why it ended.',
+        cause: error,
+      });
+    }
+  }
+
+  /** Notices the end of a process that is not our child: it closes its socket as it dies. */
+  async #watch(): Promise<VmExit> {
+    for (;;) {
+      await this.#qmp.closed;
+      if (this.#released) return await new Promise<never>(() => {});
+      const deadline = performance.now() + RECONNECT_PAUSE_MS;
+      while (performance.now() < deadline) {
+        if (!(await isAlive(this.record))) return { exitCode: null, signal: null };
+        await sleep(LOOK_AGAIN_MS);
+      }
+      try {
+        this.#qmp = await connectQmp({
+          path: qmpSocketPath(this.record.spec),
+          timeoutMs: CONNECT_TIMEOUT_MS,
+        });
+      } catch {
+        // Alive, and not answering: the next round looks at the process again.
+      }
+    }
+  }
+}

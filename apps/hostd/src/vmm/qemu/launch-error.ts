@@ -1,0 +1,86 @@
+import { open } from 'node:fs/promises';
+import { CodedError } from '@mvm/protocol';
+
+/** How much of QEMU's own words goes into an error, in bytes. */
+const WORDS_BYTES = 1024;
+
+/** What QEMU wrote to its log since `offset`: the last 1 KiB, printable, one line. Empty when it wrote nothing. */
+export async function readWords(logPath: string, offset: number): Promise<string> {
+  try {
+    const file = await open(logPath, 'r');
+    try {
+      const { size } = await file.stat();
+      const from = Math.max(offset, size - WORDS_BYTES);
+      const buffer = Buffer.alloc(Math.max(0, size - from));
+      const { bytesRead } = await file.read(buffer, 0, buffer.length, from);
+      return printable(buffer.toString('utf8', 0, bytesRead));
+    } finally {
+      await file.close();
+    }
+  } catch {
+    // No words is no reason to hide the error that wanted to show them.
+    return '';
+  }
+}
+
+function printable(text: string): string {
+  return text
+    .split('\n')
+    .map((line) =>
+      line.replaceAll(/[^\x20-\x7e\u00a0-\uffff]/g, '').replace(/^\S*qemu-system-[a-z0-9_]+: /, ''),
+    )
+    .filter((line) => line !== '')
+    .join('; ');
+}
+
+/** The error for a QEMU that ended, or never answered, before the guest ran. `words` are QEMU's own. Pure. */
+export function launchError(failure: {
+  readonly vmId: string;
+  readonly what: string;
+  readonly words: string;
+  readonly cause?: unknown;
+}): CodedError {
+  const { vmId, what, words, cause } = failure;
+  const message = `cannot launch the VM ${vmId}: ${what}${words === '' ? '' : `; QEMU says: ${words}`}`;
+  const details = { vm_id: vmId };
+  if (/\/dev\/net\/tun.*(resource busy|EBUSY)/i.test(words)) {
+    return new CodedError({
+      code: 'failed_precondition',
+      reason: 'net.tap_busy',
+      message,
+      hint: 'Another process still holds the TAP: look for an older VMM of this instance.',
+      details,
+      cause,
+    });
+  }
+  if (/cannot allocate memory|cannot set up guest memory/i.test(words)) {
+    return new CodedError({
+      code: 'resource_exhausted',
+      reason: 'vmm.out_of_memory',
+      message,
+      hint: 'Free memory on this host, or give the pool less.',
+      details,
+      cause,
+    });
+  }
+  return new CodedError({
+    code: 'internal',
+    reason: 'vmm.launch_failed',
+    message,
+    hint: 'Check the image that the pool uses (mvm image list) and what the host lacks (mvm doctor).',
+    details,
+    cause,
+  });
+}
+
+/** The error for a QEMU that is not installed. */
+export function missingBinary(binary: string, cause?: unknown): CodedError {
+  return new CodedError({
+    code: 'failed_precondition',
+    reason: 'vmm.missing',
+    message: `${binary} is not installed`,
+    hint: 'Install it: apt-get install qemu-system-x86',
+    details: { binary },
+    cause,
+  });
+}
