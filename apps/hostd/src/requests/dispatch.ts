@@ -66,7 +66,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     }
     const ms = performance.now() - began;
     if (failure === null) logger.info({ ms }, 'operation done');
-    else logger.warn({ ms, code: failure.code, reason: failure.reason, err: failure }, 'operation failed');
+    else logger.warn({ ms, err: failure }, 'operation failed');
     if (ids.tenant !== null) {
       const instance = response?.type === 'Instance' ? response.instance_id : ids.instance;
       await audit.append({
@@ -96,10 +96,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     } catch (error) {
       const failure = toCodedError(error);
       const { type } = request;
-      deps.logger.debug(
-        { request: type, reason: failure.reason, uid: peer.uid, err: failure },
-        'request failed',
-      );
+      deps.logger.debug({ request: type, uid: peer.uid, err: failure }, 'request failed');
       throw failure;
     }
   }

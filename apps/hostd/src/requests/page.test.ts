@@ -1,7 +1,12 @@
 import { expect, test } from 'vitest';
 import { PAGE_BYTES, takePage } from './page.js';
 
-function page(ids: string[], cursor: string | null, limit: number | null, size = 1): ReturnType<typeof takePage> {
+function page(
+  ids: string[],
+  cursor: string | null,
+  limit: number | null,
+  size = 1,
+): ReturnType<typeof takePage> {
   return takePage(ids, {
     idsOf: (id) => [id],
     view: (id) => ({ id, text: 'x'.repeat(size) }),
@@ -37,6 +42,8 @@ test('a cursor whose item is gone continues after where it stood', () => {
 
 test('a cursor that was never answered is refused', () => {
   for (const cursor of ['a/b', '../x', '']) {
-    expect(() => page(['a'], cursor, null)).toThrow(expect.objectContaining({ reason: 'page.invalid_cursor' }));
+    expect(() => page(['a'], cursor, null)).toThrow(
+      expect.objectContaining({ reason: 'page.invalid_cursor' }),
+    );
   }
 });

@@ -1,0 +1,270 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import type { Socket } from 'node:net';
+import { dirname } from 'node:path';
+import { createFrameServer, type FrameServer } from '@mvm/framing';
+import { createNetworkExecutor } from '@mvm/net-executor/execute';
+import { CodedError } from '@mvm/protocol';
+import type { Logger } from 'pino';
+import { createCgroups } from './cgroup/cgroups.js';
+import type { HostdConfig } from './config/settings.js';
+import { keepLogBounded, readLog } from './console/console-log.js';
+import { buildConfigDrive } from './disk/config-drive.js';
+import { ensureDataDisk } from './disk/data-disk.js';
+import { wipeFile } from './disk/wipe-file.js';
+import type { Effects, VmLogs } from './lifecycle/effects.js';
+import { stepExecutors } from './lifecycle/executors/table.js';
+import { createInstanceOperations, type InstanceOperations } from './lifecycle/instance-operations.js';
+import { createKeyedMutex } from './lifecycle/keyed-mutex.js';
+import { createLedger } from './lifecycle/ledger.js';
+import { type OperationContext, systemClock } from './lifecycle/operation-context.js';
+import { recover } from './lifecycle/recover.js';
+import { createTenantOperations } from './lifecycle/tenant-operations.js';
+import { createVmRegistry } from './lifecycle/vm-registry.js';
+import { createDispatch } from './requests/dispatch.js';
+import { createAccessPolicy } from './server/access-policy.js';
+import { serveSession } from './server/session.js';
+import { makePrivateDir } from './state/atomic-file.js';
+import { type AuditLog, createAuditLog } from './state/audit-log.js';
+import { createJournal } from './state/journal.js';
+import { createLayout } from './state/layout.js';
+import { createPoolRevisions } from './state/pool-revisions.js';
+import { openStateStore } from './state/store.js';
+import { createGroupLookup } from './system/account-files.js';
+import {
+  checkPeerCredentials,
+  type PeerCredentials,
+  readPeerCredentials,
+} from './system/peer-credentials.js';
+import { lockStateDir, type StateLock } from './system/state-lock.js';
+import { createVmProcesses } from './system/vm-processes.js';
+import { HOSTD_VERSION } from './version.js';
+import { detectAccelerator } from './vmm/accelerator.js';
+import { createQemuVmm } from './vmm/qemu/driver.js';
+
+/** A daemon that serves. */
+export interface Daemon {
+  /** Stop serving, finish what is under way, leave VMs running. With `force`, connections are cut at once. */
+  close(options: { readonly force: boolean }): Promise<void>;
+}
+
+/** How long requests under way may take to finish when the daemon is stopped. */
+const CLOSE_TIMEOUT_MS = 30_000;
+
+function boundedLogs(limitBytes: number, logger: Logger): VmLogs {
+  return {
+    keep: (path) =>
+      keepLogBounded(path, {
+        limitBytes,
+        onError: (error) => logger.warn({ path, err: error }, 'a log could not be kept below its limit'),
+      }),
+    read: readLog,
+  };
+}
+
+async function buildEffects(config: HostdConfig, logger: Logger): Promise<Effects> {
+  const layout = createLayout(config.stateDir, config.runDir);
+  if (config.vmm === 'firecracker') {
+    throw new CodedError({
+      code: 'unimplemented',
+      reason: 'vmm.no_driver',
+      message: 'this hostd has no driver for firecracker',
+      hint: 'Set vmm to "qemu" or "auto".',
+    });
+  }
+  return {
+    layout,
+    store: await openStateStore(layout),
+    network: createNetworkExecutor({
+      clusterCidr: config.clusterCidr,
+      uplinks: config.uplink.length === 0 ? 'auto' : config.uplink,
+      logger,
+    }),
+    cgroups: await createCgroups({ parent: config.cgroupParent }),
+    vmm: createQemuVmm({ binary: config.qemuBinary, logger }),
+    vms: createVmRegistry(),
+    disks: { buildConfigDrive, ensureDataDisk, wipeFile },
+    logs: boundedLogs(config.consoleLimitKib * 1024, logger),
+    processes: createVmProcesses(layout.vmSocketsDir),
+    logger,
+  };
+}
+
+/** Clean up after every VM that ends by itself, with a line in its tenant's audit log. */
+function reapOnExit(
+  effects: Effects,
+  instances: InstanceOperations,
+  audit: AuditLog,
+  own: () => OperationContext,
+): void {
+  effects.vms.onExit((vm, exit) => {
+    const context = own();
+    const began = performance.now();
+    const logger = context.logger.child({
+      tenant: vm.address.tenant_id,
+      pool: vm.address.pool_id,
+      instance: vm.address.instance_id,
+    });
+    instances
+      .reapExited(vm, exit, { ...context, logger })
+      .then(async (reaped) => {
+        if (!reaped) return;
+        logger.warn({ ...exit }, 'a VM ended by itself; it is cleaned up and recorded as stopped');
+        await audit.append({
+          at: systemClock.now(),
+          op_id: context.opId,
+          operation: 'vm_exited',
+          ...vm.address,
+          peer: null,
+          result: 'ok',
+          code: null,
+          reason: exit.signal ?? (exit.exitCode === null ? null : `exit ${exit.exitCode}`),
+          message: null,
+          duration_ms: Math.round(performance.now() - began),
+        });
+      })
+      .catch((error: unknown) =>
+        logger.error({ err: error }, 'cleaning up after a VM failed; it is tried again'),
+      );
+  });
+}
+
+function buildServer(
+  config: HostdConfig,
+  logger: Logger,
+  session: Omit<Parameters<typeof serveSession>[1], 'identify' | 'onProblem' | 'maxInFlight' | 'server'>,
+): FrameServer {
+  const policy = createAccessPolicy({
+    allowUids: config.allowUid,
+    groupName: config.group,
+    group: createGroupLookup(config.group),
+  });
+  const identify = (socket: Socket): PeerCredentials => {
+    const peer = readPeerCredentials(socket);
+    policy.check(peer);
+    return peer;
+  };
+  return createFrameServer({
+    limits: {
+      maxConnections: config.maxConnections,
+      frameTimeoutMs: config.frameTimeoutMs,
+      firstByteTimeoutMs: config.frameTimeoutMs,
+      idleTimeoutMs: config.idleTimeoutMs,
+    },
+    onConnection: (connection) =>
+      serveSession(connection, {
+        ...session,
+        identify,
+        maxInFlight: config.maxInFlight,
+        server: `mvm-hostd ${HOSTD_VERSION}`,
+        onProblem: (problem, peer) => logger.debug({ err: problem, peer }, 'a connection was ended early'),
+      }),
+    onError: (error) => logger.debug({ err: error }, 'connection problem'),
+  });
+}
+
+function requireRoot(): void {
+  if (process.geteuid?.() === 0) return;
+  throw new CodedError({
+    code: 'permission_denied',
+    reason: 'hostd.not_root',
+    message: `mvm-hostd runs as user ${process.geteuid?.()}, and needs root`,
+    hint: 'Start it by systemd (mvm-hostd.service), or with sudo.',
+  });
+}
+
+/**
+ * Start everything: peer check, lock, state, recovery, and only then the socket, so that no request meets a host that
+ * is not in order. `inherited` is a listening socket from systemd. Throws CodedError when the daemon cannot run; then
+ * nothing of it is left, and VMs that ran still run.
+ */
+export async function startDaemon(
+  config: HostdConfig,
+  logger: Logger,
+  inherited: { readonly fd: number } | null,
+): Promise<Daemon> {
+  requireRoot();
+  await checkPeerCredentials();
+  await makePrivateDir(config.stateDir);
+  const lock: StateLock = lockStateDir(config.stateDir);
+  let effects: Effects | null = null;
+  try {
+    effects = await buildEffects(config, logger);
+    await mkdir(config.runDir, { recursive: true, mode: 0o755 });
+    const { server, listenTarget } = await prepare(config, logger, effects, inherited);
+    await server.listen(listenTarget);
+    const running = effects;
+    return {
+      close: async ({ force }) => {
+        await server.close({ timeoutMs: force ? 1 : CLOSE_TIMEOUT_MS });
+        running.vms.releaseAll();
+        await running.network.close();
+        lock.release();
+      },
+    };
+  } catch (error) {
+    effects?.vms.releaseAll();
+    lock.release();
+    throw error;
+  }
+}
+
+async function prepare(
+  config: HostdConfig,
+  logger: Logger,
+  effects: Effects,
+  inherited: { readonly fd: number } | null,
+): Promise<{ server: FrameServer; listenTarget: Parameters<FrameServer['listen']>[0] }> {
+  const { accelerator, reason } = await detectAccelerator();
+  logger.info({ accelerator, reason }, 'accelerator chosen');
+  const { store, layout } = effects;
+  const mutex = createKeyedMutex();
+  const ledger = createLedger(store);
+  const audit = createAuditLog(layout);
+  const images = { store, revisions: createPoolRevisions(layout), mutex };
+  const newOpId = (): string => randomBytes(8).toString('hex');
+  const own = (): OperationContext => {
+    const opId = newOpId();
+    return { opId, peer: null, logger: logger.child({ op: opId }) };
+  };
+  const instances = createInstanceOperations({
+    effects,
+    journal: createJournal(layout, (kind) => Object.hasOwn(stepExecutors, kind)),
+    ledger,
+    mutex,
+    images,
+    clock: systemClock,
+    vmUidBase: config.vmUidBase,
+    accelerator,
+    maxParallel: config.maxParallelOperations,
+  });
+  const tenants = createTenantOperations({
+    effects,
+    ledger,
+    mutex,
+    images,
+    clock: systemClock,
+    randomBytes,
+    clusterCidr: config.clusterCidr,
+  });
+  reapOnExit(effects, instances, audit, own);
+  const began = performance.now();
+  const report = await recover(effects, instances, config.vmUidBase, own());
+  logger.info({ ...report, ms: performance.now() - began }, 'host is in line with the records');
+  const facts = {
+    hostdVersion: HOSTD_VERSION,
+    startedAt: systemClock.now(),
+    accelerator,
+    acceleratorReason: reason,
+    clusterCidr: config.clusterCidr,
+  };
+  const services = { effects, instances, tenants, facts };
+  const dispatch = createDispatch({ services, audit, clock: systemClock, newOpId, logger });
+  const server = buildServer(config, logger, { dispatch });
+  if (inherited !== null) return { server, listenTarget: inherited };
+  await mkdir(dirname(config.socket), { recursive: true, mode: 0o755 });
+  const gid = createGroupLookup(config.group)()?.gid;
+  if (gid === undefined)
+    logger.warn({ group: config.group }, 'the group does not exist: only root may connect');
+  return { server, listenTarget: { path: config.socket, mode: 0o660, gid: gid ?? 0 } };
+}
