@@ -22,6 +22,9 @@ const HINTS: Readonly<Record<ProtocolReason, string>> = {
   unencodable: 'This is a mistake in the calling program; correct the value.',
 };
 
+/** Every `protocol.*` reason of a codec. */
+export const PROTOCOL_REASONS: readonly string[] = Object.keys(HINTS).map((reason) => `protocol.${reason}`);
+
 /** A codec's refusal: `invalid_argument`, reason `protocol.<reason>`. */
 export function protocolError(reason: ProtocolReason, message: string, details?: ErrorDetails): CodedError {
   return new CodedError({

@@ -14,6 +14,9 @@ import { listFolder, readGolden } from './golden-files.js';
 // there; none of them may change, so there is no command that updates them.
 const MANIFEST_SHA256 = '66e9dc4c7130874bf6c0fc8d170d33b0a50dfcb9e0edc1e91a95bb4b6c5c89ea';
 
+// The JSON Schema of version 1 is as fixed as its bytes; only a change of its wording may change this digest.
+const SCHEMA_SHA256 = 'f6c901f9416ebac6fd4a0766a7a3dc5c5658e8c610702916f28768831fc54dc5';
+
 function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
@@ -23,6 +26,10 @@ const files = listFolder('testdata/v1').filter((name) => name !== 'SHA256SUMS');
 describe('frozen goldens of version 1', () => {
   it('have the manifest that was fixed', () => {
     expect(sha256(readGolden('testdata/v1/SHA256SUMS'))).toBe(MANIFEST_SHA256);
+  });
+
+  it('have the JSON Schema that was fixed', () => {
+    expect(sha256(readGolden('schema/v1.json'))).toBe(SCHEMA_SHA256);
   });
 
   it('are exactly the files of the manifest, unchanged', () => {
