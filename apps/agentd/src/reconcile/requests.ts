@@ -1,0 +1,31 @@
+import type { V2Request } from '@mvm/protocol';
+import type { Action, ActionKind } from './types.js';
+
+const REQUESTS: { readonly [K in ActionKind]: (action: Action<K>) => V2Request } = {
+  ensure_tenant: ({ tenant_id, net, quotas }) => ({ type: 'EnsureTenant', tenant_id, net, quotas }),
+  ensure_pool: ({ tenant_id, pool_id, spec }) => ({ type: 'EnsurePool', tenant_id, pool_id, spec }),
+  create: ({ tenant_id, pool_id }) => ({ type: 'CreateInstance', tenant_id, pool_id }),
+  start: ({ tenant_id, pool_id, instance_id }) => ({
+    type: 'StartInstance',
+    tenant_id,
+    pool_id,
+    instance_id,
+  }),
+  stop: ({ tenant_id, pool_id, instance_id }) => ({ type: 'StopInstance', tenant_id, pool_id, instance_id }),
+  destroy: ({ tenant_id, pool_id, instance_id, wipe_volumes }) => ({
+    type: 'DestroyInstance',
+    tenant_id,
+    pool_id,
+    instance_id,
+    wipe_volumes,
+  }),
+  remove_pool: ({ tenant_id, pool_id }) => ({ type: 'RemovePool', tenant_id, pool_id }),
+  remove_tenant: ({ tenant_id }) => ({ type: 'RemoveTenant', tenant_id }),
+};
+
+/** The request to hostd that carries out an action. */
+export function requestFor<K extends ActionKind>(action: Action<K>): V2Request {
+  // The table's entry for a kind takes exactly the actions of this kind.
+  const render = REQUESTS[action.kind] as (action: Action) => V2Request;
+  return render(action as Action);
+}

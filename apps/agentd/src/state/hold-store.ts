@@ -1,0 +1,92 @@
+import { join } from 'node:path';
+import { type Hold, holdSchema } from '@mvm/agentd-api';
+import { CodedError } from '@mvm/protocol';
+import { z } from 'zod';
+import { readIfThere, writeFileAtomic } from './atomic-file.js';
+
+// INVARIANTS
+// - What `active` shows is on disk: a change is visible after its file was written, never before.
+// - At most one hold per instance.
+
+const fileSchema = z.object({ schema_version: z.literal(1), holds: z.array(holdSchema) });
+
+/** Which instance a hold is about. */
+export interface HoldAddress {
+  readonly tenant_id: string;
+  readonly pool_id: string;
+  readonly instance_id: string;
+}
+
+function isAbout(hold: HoldAddress, address: HoldAddress): boolean {
+  return (
+    hold.instance_id === address.instance_id &&
+    hold.pool_id === address.pool_id &&
+    hold.tenant_id === address.tenant_id
+  );
+}
+
+/** The holds that outlive a restart of agentd, in `<state-dir>/holds.json`. */
+export class HoldStore {
+  readonly #path: string;
+  #holds: readonly Hold[];
+  #writing: Promise<unknown> = Promise.resolve();
+
+  private constructor(path: string, holds: readonly Hold[]) {
+    this.#path = path;
+    this.#holds = holds;
+  }
+
+  /** Reads the file; `failed_precondition`, reason `state.damaged`, when it is not what agentd writes. */
+  static async open(stateDir: string): Promise<HoldStore> {
+    const path = join(stateDir, 'holds.json');
+    const text = await readIfThere(path);
+    if (text === null) return new HoldStore(path, []);
+    try {
+      return new HoldStore(path, fileSchema.parse(JSON.parse(text)).holds);
+    } catch (cause) {
+      throw new CodedError({
+        code: 'failed_precondition',
+        reason: 'state.damaged',
+        message: `${path} is not what mvm-agentd writes`,
+        hint: 'Move the file away and start again: instances stopped by hand may then be started.',
+        cause,
+      });
+    }
+  }
+
+  /** The holds that have not ended at `nowMs`, in the order in which they were set. */
+  active(nowMs: number): readonly Hold[] {
+    return this.#holds.filter((hold) => Date.parse(hold.until) > nowMs);
+  }
+
+  find(address: HoldAddress, nowMs: number): Hold | null {
+    return this.active(nowMs).find((hold) => isAbout(hold, address)) ?? null;
+  }
+
+  /** Hold an instance for `seconds` from `nowMs`, in place of an earlier hold. */
+  async set(address: HoldAddress, seconds: number, nowMs: number): Promise<Hold> {
+    const { tenant_id, pool_id, instance_id } = address;
+    const since = new Date(nowMs).toISOString();
+    const until = new Date(nowMs + seconds * 1000).toISOString();
+    const hold: Hold = { tenant_id, pool_id, instance_id, kind: 'manual_stop', since, until };
+    await this.#change((holds) => [...holds.filter((other) => !isAbout(other, address)), hold], nowMs);
+    return hold;
+  }
+
+  /** End an instance's hold; false when it had none. */
+  async lift(address: HoldAddress, nowMs: number): Promise<boolean> {
+    if (this.find(address, nowMs) === null) return false;
+    await this.#change((holds) => holds.filter((other) => !isAbout(other, address)), nowMs);
+    return true;
+  }
+
+  #change(edit: (holds: readonly Hold[]) => readonly Hold[], nowMs: number): Promise<void> {
+    const done = this.#writing.then(async () => {
+      const holds = edit(this.active(nowMs));
+      await writeFileAtomic(this.#path, `${JSON.stringify({ schema_version: 1, holds }, null, 2)}\n`);
+      this.#holds = holds;
+    });
+    this.#writing = done.catch(() => {});
+    return done;
+  }
+}

@@ -1,0 +1,325 @@
+import {
+  assertTransition,
+  CodedError,
+  checkTenantNet,
+  DEFAULT_CLUSTER_CIDR,
+  type ImageView,
+  type InstanceView,
+  type PoolSpec,
+  parseInstanceId,
+  parsePoolId,
+  parseTenantId,
+  poolSpecSchema,
+  type Quotas,
+  type TenantNet,
+  type V2Request,
+  type V2Response,
+} from '@mvm/protocol';
+
+export const DEMO_IMAGE: ImageView = {
+  name: 'demo',
+  digest: `sha256:${'0'.repeat(64)}`,
+  size_bytes: 1,
+  created_at: '2026-01-01T00:00:00Z',
+  problem: '',
+};
+
+interface ModelTenant {
+  net: TenantNet;
+  networkUp: boolean;
+  quotas: Quotas;
+  createdAt: string;
+  pools: Map<string, PoolSpec>;
+}
+
+function fail(
+  code: ConstructorParameters<typeof CodedError>[0]['code'],
+  reason: string,
+  message: string,
+): never {
+  throw new CodedError({ code, reason, message });
+}
+
+/**
+ * hostd as far as agentd can tell, without a host: refuses what hostd refuses, and every request that it does not
+ * know. INVARIANTS: a request either throws and changes nothing, or does all of it; quotas hold after every request.
+ */
+export class ModelHost {
+  readonly tenants = new Map<string, ModelTenant>();
+  readonly instances = new Map<string, InstanceView>();
+  images: ImageView[] = [DEMO_IMAGE];
+  nowMs: number;
+  /** Asked before a change; throw to make it fail. */
+  beforeChange: (request: V2Request) => void = () => {};
+  #created = 0;
+
+  constructor(nowMs: number) {
+    this.nowMs = nowMs;
+  }
+
+  /** The answer to one request; throws the CodedError that hostd would answer with. */
+  handle(request: V2Request): V2Response {
+    switch (request.type) {
+      case 'Ping':
+        return { type: 'Pong' };
+      case 'HostInfo':
+        return this.#hostInfo();
+      case 'ListTenants':
+        return this.#page(this.#tenantViews(), request, (tenants, next_cursor) => ({
+          type: 'Tenants',
+          tenants,
+          next_cursor,
+        }));
+      case 'ListInstances':
+        return this.#page(this.#instanceViews(request), request, (instances, next_cursor) => ({
+          type: 'Instances',
+          instances,
+          next_cursor,
+        }));
+      case 'DescribeInstance':
+        return {
+          type: 'InstanceDetail',
+          ...this.#find(request),
+          runtime: null,
+          console_tail: 'mvm-guest ready\n',
+        };
+      case 'InstanceLogs':
+        return this.#logs(request);
+      default:
+        this.beforeChange(request);
+        return this.#change(request);
+    }
+  }
+
+  /** An instance's VMM ends on its own. */
+  crash(address: { tenant_id: string; pool_id: string; instance_id: string }): void {
+    const view = this.#find(address);
+    const at = this.#now();
+    Object.assign(view, { status: 'stopped', pid: null, last_stopped_at: at });
+    view.stop_reason = {
+      kind: 'exited',
+      message: 'exit status 1',
+      exit_code: 1,
+      signal: null,
+      console_tail: '',
+      at,
+    };
+  }
+
+  runningIn(tenant: string, pool?: string): number {
+    return [...this.instances.values()].filter(
+      (view) =>
+        view.status === 'running' && view.tenant_id === tenant && (pool ?? view.pool_id) === view.pool_id,
+    ).length;
+  }
+
+  #change(request: V2Request): V2Response {
+    switch (request.type) {
+      case 'EnsureTenant': {
+        checkTenantNet(request.net, DEFAULT_CLUSTER_CIDR);
+        const before = this.tenants.get(parseTenantId(request.tenant_id));
+        this.tenants.set(request.tenant_id, {
+          net: request.net,
+          networkUp: true,
+          quotas: request.quotas,
+          createdAt: before?.createdAt ?? this.#now(),
+          pools: before?.pools ?? new Map(),
+        });
+        return { type: 'Tenant', ...this.#tenantView(request.tenant_id) };
+      }
+      case 'EnsurePool': {
+        const tenant = this.#tenant(request.tenant_id);
+        parsePoolId(request.pool_id);
+        if (!tenant.pools.has(request.pool_id) && tenant.pools.size >= tenant.quotas.max_pools) {
+          fail('resource_exhausted', 'quota.max_pools', 'too many pools');
+        }
+        tenant.pools.set(request.pool_id, poolSpecSchema.parse(request.spec));
+        return { type: 'Pool', ...this.#poolView(request.tenant_id, request.pool_id) };
+      }
+      case 'RemovePool':
+        if (this.#instanceViews(request).length > 0)
+          fail('failed_precondition', 'pool.not_empty', 'pool has instances');
+        if (!this.#tenant(request.tenant_id).pools.delete(request.pool_id))
+          fail('not_found', 'pool.not_found', 'no pool');
+        return { type: 'Ok' };
+      case 'RemoveTenant':
+        if (this.#tenant(request.tenant_id).pools.size > 0)
+          fail('failed_precondition', 'tenant.not_empty', 'has pools');
+        this.tenants.delete(request.tenant_id);
+        return { type: 'Ok' };
+      case 'CreateInstance':
+        return { type: 'Instance', ...this.#create(request.tenant_id, request.pool_id) };
+      case 'StartInstance':
+        this.#start(this.#find(request));
+        return { type: 'Ok' };
+      case 'StopInstance': {
+        const view = this.#find(request);
+        view.status = assertTransition(view.status, 'stop');
+        const at = this.#now();
+        Object.assign(view, { pid: null, last_stopped_at: at });
+        view.stop_reason = {
+          kind: 'requested',
+          message: '',
+          exit_code: null,
+          signal: null,
+          console_tail: '',
+          at,
+        };
+        return { type: 'Ok' };
+      }
+      case 'DestroyInstance':
+        this.#find(request);
+        this.instances.delete(key(request));
+        return { type: 'Ok' };
+      default:
+        return fail('unimplemented', 'request.unknown', `the model knows no ${request.type}`);
+    }
+  }
+
+  #create(tenantId: string, poolId: string): InstanceView {
+    const { quotas, pools } = this.#tenant(tenantId);
+    const spec = pools.get(poolId) ?? fail('not_found', 'pool.not_found', `no pool ${poolId}`);
+    const inTenant = this.#instanceViews({ tenant_id: tenantId });
+    if (inTenant.filter((view) => view.pool_id === poolId).length >= quotas.max_instances_per_pool) {
+      fail('resource_exhausted', 'quota.max_instances_per_pool', 'too many instances');
+    }
+    const diskMib = inTenant.reduce(
+      (sum, view) => sum + view.resources.data_disk_mib,
+      spec.instance_resources.data_disk_mib,
+    );
+    if (diskMib > quotas.max_disk_gib * 1024)
+      fail('resource_exhausted', 'quota.max_disk_gib', 'too much disk');
+    this.#created += 1;
+    const view: InstanceView = {
+      tenant_id: tenantId,
+      pool_id: poolId,
+      instance_id: `i-${this.#created.toString(16).padStart(8, '0')}`,
+      status: 'ready',
+      role: spec.role,
+      net: null,
+      image: { name: DEMO_IMAGE.name, digest: DEMO_IMAGE.digest },
+      resources: spec.instance_resources,
+      pid: null,
+      created_at: this.#now(),
+      last_started_at: null,
+      last_stopped_at: null,
+      stop_reason: null,
+      operation: null,
+    };
+    this.instances.set(key(view), view);
+    return view;
+  }
+
+  #start(view: InstanceView): void {
+    const to = assertTransition(view.status, 'start');
+    const { quotas } = this.#tenant(view.tenant_id);
+    const running = this.#instanceViews({ tenant_id: view.tenant_id }).filter(
+      ({ status }) => status === 'running',
+    );
+    const sum = (field: 'vcpus' | 'mem_mib'): number =>
+      running.reduce((total, other) => total + other.resources[field], view.resources[field]);
+    if (running.length >= quotas.max_running) fail('resource_exhausted', 'quota.max_running', 'too many run');
+    if (sum('vcpus') > quotas.max_vcpus) fail('resource_exhausted', 'quota.max_vcpus', 'too many vCPUs');
+    if (sum('mem_mib') > quotas.max_mem_mib)
+      fail('resource_exhausted', 'quota.max_mem_mib', 'too much memory');
+    Object.assign(view, { status: to, pid: 4242, last_started_at: this.#now(), stop_reason: null });
+  }
+
+  #find(address: { tenant_id: string; pool_id: string; instance_id: string }): InstanceView {
+    parseInstanceId(address.instance_id);
+    return (
+      this.instances.get(key(address)) ??
+      fail('not_found', 'instance.not_found', `no instance ${key(address)}`)
+    );
+  }
+
+  #tenant(id: string): ModelTenant {
+    return this.tenants.get(id) ?? fail('not_found', 'tenant.not_found', `no tenant ${id}`);
+  }
+
+  #now(): string {
+    return new Date(this.nowMs).toISOString();
+  }
+
+  #poolView(tenant_id: string, pool_id: string) {
+    const spec =
+      this.#tenant(tenant_id).pools.get(pool_id) ?? fail('not_found', 'pool.not_found', `no pool ${pool_id}`);
+    const image = this.images.find(({ name }) => name === spec.flake_ref);
+    return { tenant_id, pool_id, ...spec, image: image ? { name: image.name, digest: image.digest } : null };
+  }
+
+  #tenantView(tenant_id: string) {
+    const { net, networkUp, quotas, createdAt } = this.#tenant(tenant_id);
+    return { tenant_id, net, network_up: networkUp, quotas, created_at: createdAt };
+  }
+
+  #tenantViews() {
+    return [...this.tenants.keys()].sort().map((id) => ({
+      ...this.#tenantView(id),
+      pools: [...this.#tenant(id).pools.keys()].sort().map((pool) => this.#poolView(id, pool)),
+    }));
+  }
+
+  #instanceViews(filter: {
+    tenant_id?: string | null | undefined;
+    pool_id?: string | null | undefined;
+  }): InstanceView[] {
+    return [...this.instances.values()]
+      .filter((view) => (filter.tenant_id ?? view.tenant_id) === view.tenant_id)
+      .filter((view) => (filter.pool_id ?? view.pool_id) === view.pool_id)
+      .sort((a, b) => key(a).localeCompare(key(b)));
+  }
+
+  #page<T>(
+    all: readonly T[],
+    { cursor, limit }: { cursor?: string | null | undefined; limit?: number | null | undefined },
+    answer: (items: T[], next: string | null) => V2Response,
+  ): V2Response {
+    const from = Number(cursor ?? 0);
+    const to = from + (limit ?? 500);
+    return answer(structuredClone(all.slice(from, to)), to < all.length ? String(to) : null);
+  }
+
+  #logs(request: Extract<V2Request, { type: 'InstanceLogs' }>): V2Response {
+    this.#find(request);
+    const text = Buffer.from('mvm-guest ready\n');
+    const offset = Math.min(request.offset ?? 0, text.length);
+    const piece = text.subarray(offset, offset + (request.max_bytes ?? 262_144));
+    return {
+      type: 'Logs',
+      stream: request.stream ?? 'console',
+      offset,
+      next_offset: offset + piece.length,
+      data_base64: piece.toString('base64'),
+      truncated: false,
+    };
+  }
+
+  #hostInfo(): V2Response {
+    return {
+      type: 'Host',
+      hostd_version: '0.0.0-model',
+      protocol_versions: [1, 2],
+      node_version: process.version,
+      kernel: 'model',
+      pid: process.pid,
+      started_at: this.#now(),
+      vmm: 'qemu',
+      vmm_version: null,
+      accelerator: 'tcg',
+      accelerator_reason: 'a model needs none',
+      cgroup_version: 2,
+      cluster_cidr: DEFAULT_CLUSTER_CIDR,
+      state_dir: '/nonexistent',
+      images: this.images,
+      tenants: this.tenants.size,
+      pools: [...this.tenants.values()].reduce((sum, tenant) => sum + tenant.pools.size, 0),
+      instances: this.instances.size,
+      running: [...this.instances.values()].filter(({ status }) => status === 'running').length,
+    };
+  }
+}
+
+function key(address: { tenant_id: string; pool_id: string; instance_id: string }): string {
+  return `${address.tenant_id}/${address.pool_id}/${address.instance_id}`;
+}

@@ -1,0 +1,25 @@
+import type { ObservedHost, PlanContext } from '../../src/reconcile/types.js';
+import type { ModelHost } from './model-host.js';
+
+/** The model as agentd would observe it. */
+export function observeModel(host: ModelHost): ObservedHost {
+  const tenants = host.handle({ type: 'ListTenants' });
+  const instances = host.handle({ type: 'ListInstances' });
+  const info = host.handle({ type: 'HostInfo' });
+  if (tenants.type !== 'Tenants' || instances.type !== 'Instances' || info.type !== 'Host') {
+    throw new Error('the model answered with something else');
+  }
+  return {
+    tenants: tenants.tenants,
+    instances: instances.instances,
+    images: info.images,
+    clusterCidr: info.cluster_cidr,
+  };
+}
+
+/** A planner's context without failures. */
+export function quietContext(nowMs: number, fields: Partial<PlanContext> = {}): PlanContext {
+  return { nowMs, failures: {}, maxActions: 64, ...fields };
+}
+
+export const NO_OVERRIDES = { holds: [], pinned: [], critical: [] } as const;
