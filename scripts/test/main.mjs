@@ -53,6 +53,8 @@ const stages = [
     },
   ],
   ['scripts', runScriptTests],
+  // Before the first tier, so that no test spends its time limit on a download.
+  ['guest image', buildGuestImage],
   ...TIERS.map(
     (tier) => /** @type {[string, () => Promise<StageOutcome>]} */ ([tier.name, () => runTier(tier)]),
   ),
@@ -115,6 +117,13 @@ async function runTier(tier) {
     ),
   );
   return { tests, ok: tests.failed === 0, note: cachedNote(outcome.cached) };
+}
+
+/** @returns {Promise<StageOutcome>} */
+async function buildGuestImage() {
+  const missing = TIERS.find(({ name }) => name === 'vm')?.missing() ?? null;
+  if (missing !== null) return { tests: null, ok: false, status: 'NOT RUN', note: missing };
+  return check(['scripts/guest-image.sh', []])();
 }
 
 /** @returns {Promise<StageOutcome>} */
