@@ -1,33 +1,22 @@
 import type { CodedError } from '../errors.js';
 import { type ProtocolReason, protocolError } from '../protocol-error.js';
+import {
+  BACKSLASH,
+  CLOSE_BRACE,
+  CLOSE_BRACKET,
+  COLON,
+  COMMA,
+  DIGIT_0,
+  isDigit,
+  MINUS,
+  OPEN_BRACE,
+  OPEN_BRACKET,
+  QUOTE,
+  SIMPLE_ESCAPES,
+} from './characters.js';
 
 /** Deepest nesting of a value that is kept: 127 arrays or objects inside each other, as in serde_json. */
 export const MAX_JSON_DEPTH = 127;
-
-const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
-const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
-const COMMA = 0x2c;
-const COLON = 0x3a;
-const MINUS = 0x2d;
-const DIGIT_0 = 0x30;
-const DIGIT_9 = 0x39;
-
-const SIMPLE_ESCAPES: Readonly<Record<string, string>> = {
-  '"': '"',
-  '\\': '\\',
-  '/': '/',
-  b: '\b',
-  f: '\f',
-  n: '\n',
-  r: '\r',
-  t: '\t',
-};
-
-const isDigit = (code: number): boolean => code >= DIGIT_0 && code <= DIGIT_9;
 
 /** A number as it stands in the text: the lexical form decides whether it may fill an integer field. */
 export interface NumberToken {
