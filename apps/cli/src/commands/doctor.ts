@@ -1,0 +1,96 @@
+import type { CommandModule } from '../command.js';
+import type { CliContext } from '../context.js';
+import { accountChecks } from '../doctor/account-checks.js';
+import { type Area, type CheckResult, runChecks, type Verdict } from '../doctor/check.js';
+import { askDaemons, daemonChecks } from '../doctor/daemon-checks.js';
+import { hostChecks } from '../doctor/host-checks.js';
+import { createHostProbe } from '../doctor/host-probe.js';
+import { toolChecks } from '../doctor/tool-checks.js';
+import { ReportedFailure } from '../errors/reported-failure.js';
+import { stripControlCharacters } from '../format/control-characters.js';
+import { renderDocument } from '../format/documents.js';
+import { completeWith, teach } from '../help.js';
+import { readOwnVersion } from '../own-version.js';
+import { addStateDirOption, chosenStateDir } from './image-options.js';
+
+/** As `failed_precondition`: the host is not ready. */
+const NOT_READY_EXIT_CODE = 4;
+
+const TITLES: Readonly<Record<Area, string>> = {
+  host: 'Host',
+  tools: 'Tools',
+  accounts: 'Accounts',
+  daemons: 'Daemons',
+};
+
+/** `mvm doctor`. */
+export const doctor: CommandModule = {
+  formats: ['table', 'json', 'yaml'],
+  configure(command) {
+    addStateDirOption(command);
+    completeWith(command);
+    teach(
+      command,
+      'Looks at everything that mvm needs and changes nothing. Exit code 4 when a check failed; warnings do not count.',
+      [
+        ['mvm doctor', 'Before the first start, or when something is wrong'],
+        ['sudo mvm doctor', 'As root, which may look at more'],
+        [
+          'mvm doctor -o json | jq -r \'.checks[] | select(.verdict == "fail") | .fix\'',
+          'Only what there is to do',
+        ],
+      ],
+    );
+  },
+  async run(context, invocation) {
+    const { socketPath } = context;
+    const ownVersion = readOwnVersion();
+    const [host, daemons] = await Promise.all([
+      examineHost(context, chosenStateDir(context, invocation)),
+      context.agentd().then((agentd) => askDaemons(agentd, { socketPath, ownVersion }, context.signal)),
+    ]);
+    context.signal.throwIfAborted();
+    const checks = [...host, ...(await runChecks(daemonChecks, daemons))];
+    const counts = count(checks);
+    if (invocation.format === 'json' || invocation.format === 'yaml') {
+      context.stdout.write(
+        await renderDocument('Diagnosis', { healthy: counts.fail === 0, checks }, invocation.format),
+      );
+    } else {
+      context.stdout.write(render(context, checks));
+      context.say(`\n${counts.ok} ok, ${counts.warn} to look at, ${counts.fail} failed`);
+    }
+    if (counts.fail > 0) throw new ReportedFailure(NOT_READY_EXIT_CODE);
+  },
+};
+
+async function examineHost(context: CliContext, stateDir: string | undefined): Promise<CheckResult[]> {
+  return runChecks([...hostChecks(stateDir), ...toolChecks, ...accountChecks], createHostProbe(context.env));
+}
+
+function render({ colours }: CliContext, checks: readonly CheckResult[]): string {
+  const mark: Readonly<Record<Verdict, string>> = {
+    ok: colours.green('ok  '),
+    warn: colours.yellow('warn'),
+    fail: colours.red('fail'),
+    skip: colours.dim('skip'),
+  };
+  const width = Math.max(...checks.map(({ check }) => check.length));
+  const lines: string[] = [];
+  let area: Area | undefined;
+  for (const { check, area: itsArea, verdict, detail, fix } of checks) {
+    if (itsArea !== area) lines.push(...(area === undefined ? [] : ['']), colours.bold(TITLES[itsArea]));
+    area = itsArea;
+    const indent = ' '.repeat(width + 10);
+    const text = (each: string) => stripControlCharacters(each).trim().replace(/\n/g, `\n${indent}`);
+    lines.push(`  ${mark[verdict]}  ${check.padEnd(width)}  ${text(detail)}`);
+    if (fix !== undefined && verdict !== 'ok') lines.push(`${indent}${colours.cyan('fix:')} ${text(fix)}`);
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function count(checks: readonly CheckResult[]): Record<Verdict, number> {
+  const counts = { ok: 0, warn: 0, fail: 0, skip: 0 };
+  for (const { verdict } of checks) counts[verdict] += 1;
+  return counts;
+}

@@ -1,0 +1,77 @@
+import { addImage } from '@mvm/image-store';
+import type { CommandModule } from '../command.js';
+import { formatBytes } from '../format/bytes.js';
+import { renderDocument } from '../format/documents.js';
+import { completeWith, teach } from '../help.js';
+import type { Progress } from '../progress/progress.js';
+import { addStateDirOption, storeRoot } from './image-options.js';
+
+const PATIENCE_MS = 1000;
+
+/** `mvm image add`. */
+export const imageAdd: CommandModule = {
+  formats: ['table', 'json', 'yaml', 'name'],
+  configure(command) {
+    command
+      .argument('<name>', 'name that a pool refers to it by')
+      .requiredOption('--kernel <file>', 'Linux kernel: bzImage, ELF or arm64 Image')
+      .requiredOption('--rootfs <file>', 'root file system: an ext4 image; instances share it read-only')
+      .option('--initrd <file>', 'initial RAM disk')
+      .option('--kernel-args <text>', 'kernel command line that the image needs', '');
+    addStateDirOption(command);
+    completeWith(command, 'none');
+    teach(
+      command,
+      'Copies the files into the image store and names them. Needs root: images decide what runs.\nRepeating it changes nothing; other files under the same name make a new version, and instances that\nwere made from the old one keep it.',
+      [
+        [
+          'sudo mvm image add debian-12 --kernel vmlinuz --initrd initrd.img --rootfs rootfs.ext4 --kernel-args "console=ttyS0"',
+          'Register an image',
+        ],
+        [
+          'mvm image add demo --kernel vmlinuz --rootfs rootfs.ext4 -o json | jq -r .digest',
+          'Get its digest, to pin it',
+        ],
+      ],
+    );
+  },
+  async run(context, invocation) {
+    const name = invocation.operand(0);
+    const start = context.monotonicMs();
+    let progress: Promise<Progress> | undefined;
+    let added: Awaited<ReturnType<typeof addImage>>;
+    try {
+      added = await addImage(
+        storeRoot(context, invocation),
+        {
+          name,
+          kernel: invocation.text('kernel') ?? '',
+          initrd: invocation.text('initrd'),
+          rootfs: invocation.text('rootfs') ?? '',
+          kernelArgs: invocation.text('kernelArgs') ?? '',
+        },
+        {
+          signal: context.signal,
+          onProgress: ({ copiedBytes, totalBytes }) => {
+            if (context.monotonicMs() - start < PATIENCE_MS) return;
+            const percent = Math.floor((100 * copiedBytes) / Math.max(1, totalBytes));
+            const text = `copying ${name}: ${context.stderr.isTty ? percent : percent - (percent % 10)} %`;
+            progress ??= context.progress(text);
+            void progress.then((shown) => shown.update(text));
+          },
+        },
+      );
+    } finally {
+      (await progress)?.done();
+    }
+    const { digest, sizeBytes, outcome } = added;
+    if (invocation.format === 'json' || invocation.format === 'yaml') {
+      const value = { name, digest, size_bytes: sizeBytes, outcome };
+      context.stdout.write(await renderDocument('Image', value, invocation.format));
+    } else if (invocation.format === 'name') {
+      context.stdout.write(`${name}@${digest}\n`);
+    } else {
+      context.stdout.write(`${name} ${outcome}: ${digest}, ${formatBytes(sizeBytes)}\n`);
+    }
+  },
+};

@@ -1,0 +1,67 @@
+import { CodedError } from '@mvm/protocol';
+import { type InstanceAddress, parseInstanceAddress } from '../address/address.js';
+import type { CommandModule } from '../command.js';
+import type { CliContext } from '../context.js';
+import { usageError } from '../errors/usage-error.js';
+import { completeWith, teach } from '../help.js';
+import { addOperationOptions, operate } from './operate.js';
+
+/** As many addresses as the question lists. */
+const MAX_LISTED = 10;
+
+/** `mvm instance destroy`. */
+export const instanceDestroy: CommandModule = {
+  formats: ['table', 'json', 'yaml', 'name'],
+  configure(command) {
+    command
+      .argument('<instance...>', 'addresses, <tenant>/<pool>/<instance>')
+      .option('-y, --yes', 'do not ask')
+      .option('--wipe-volumes', 'overwrite the data disk before it is deleted');
+    addOperationOptions(command);
+    completeWith(command, 'instance');
+    teach(
+      command,
+      'Stops the instance if it runs and deletes its disks. Asks first; without a terminal it needs --yes.\nThe pool creates another when the desired state wants one.',
+      [
+        ['mvm instance destroy acme/web/i-0a1b2c3d', 'Destroy one instance, after a question'],
+        [
+          'mvm instance destroy --yes --wipe-volumes acme/web/i-0a1b2c3d',
+          'In a script, leaving no data behind',
+        ],
+      ],
+    );
+  },
+  async run(context, invocation) {
+    const addresses = invocation.operands(0).map(parseInstanceAddress);
+    const wipe = invocation.flag('wipeVolumes');
+    if (!invocation.flag('yes')) await confirm(context, addresses, wipe);
+    await operate(context, invocation, addresses, {
+      doing: wipe ? 'wiping and destroying' : 'destroying',
+      done: 'destroyed',
+      call: (agentd, params, options) =>
+        agentd.destroyInstance({ params, query: { wipe_volumes: wipe } }, options),
+    });
+  },
+};
+
+async function confirm(
+  context: CliContext,
+  addresses: readonly InstanceAddress[],
+  wipe: boolean,
+): Promise<void> {
+  const names = addresses.map(({ tenantId, poolId, instanceId }) => `${tenantId}/${poolId}/${instanceId}`);
+  const listed =
+    names.length > MAX_LISTED
+      ? [...names.slice(0, MAX_LISTED), `and ${names.length - MAX_LISTED} more`]
+      : names;
+  const fate = wipe ? 'overwritten and deleted' : 'deleted';
+  const answer = await context.ask(`${listed.join('\n')}\nDestroy? The disks are ${fate}. [y/N] `);
+  if (answer === undefined) {
+    throw usageError(
+      'there is no terminal to ask for confirmation',
+      'to destroy without a question, pass --yes',
+    );
+  }
+  if (/^y(es)?$/i.test(answer.trim())) return;
+  throw new CodedError({ code: 'canceled', reason: 'cli.declined', message: 'nothing was destroyed' });
+}

@@ -1,0 +1,107 @@
+import type { InstanceInfo } from '@mvm/agentd-api';
+import { formatAddress, parseInstanceAddress } from '../address/address.js';
+import type { CommandModule } from '../command.js';
+import type { CliContext } from '../context.js';
+import { renderConsoleTail } from '../errors/render-error.js';
+import { formatAge, formatAgeOf } from '../format/age.js';
+import { formatBytes } from '../format/bytes.js';
+import { onOneLine } from '../format/control-characters.js';
+import { printObject } from '../format/print.js';
+import { describeStatus, endedOnItsOwn, styleStatus } from '../format/status-style.js';
+import { renderFields } from '../format/table.js';
+import { completeWith, teach } from '../help.js';
+
+/** `mvm instance info`. */
+export const instanceInfo: CommandModule = {
+  formats: ['table', 'json', 'yaml', 'name'],
+  configure(command) {
+    command.argument('<instance>', 'address, <tenant>/<pool>/<instance>');
+    completeWith(command, 'instance');
+    teach(command, '', [
+      ['mvm instance info acme/web/i-0a1b2c3d', 'State, network, process, limits, last console lines'],
+      ['mvm instance info acme/web/i-0a1b2c3d -o json | jq -r .net.guest_ip', 'One field'],
+    ]);
+  },
+  async run(context, invocation) {
+    const { tenantId, poolId, instanceId } = parseInstanceAddress(invocation.operand(0));
+    const agentd = await context.agentd();
+    const params = { tenant: tenantId, pool: poolId, instance: instanceId };
+    const instance = await agentd.getInstance({ params }, { signal: context.signal });
+    await printObject(context, invocation, {
+      kind: 'Instance',
+      value: instance,
+      name: formatAddress(instance),
+      text: () => describe(context, instance),
+    });
+  },
+};
+
+function describe(context: CliContext, instance: InstanceInfo): string {
+  const { colours } = context;
+  const now = context.nowMs();
+  const since = (time: string | null) =>
+    time === null ? undefined : `${time} (${formatAgeOf(time, now)} ago)`;
+  const { net, image, resources, runtime, stop_reason: stopReason, hold } = instance;
+  const sections = [
+    renderFields([
+      ['Instance', formatAddress(instance)],
+      ['Status', styleStatus(colours, instance)(describeStatus(instance))],
+      ['Held', hold === null ? undefined : describeHold(hold, now)],
+      ['Ended', stopReason === null ? undefined : onOneLine(`${stopReason.kind}: ${stopReason.message}`)],
+      ['Role', instance.role],
+      ['Image', image === null ? 'none registered' : `${image.name} (${image.digest.slice(0, 19)})`],
+      [
+        'Resources',
+        `${resources.vcpus} vCPUs, ${resources.mem_mib} MiB memory, ${dataDisk(resources.data_disk_mib)}`,
+      ],
+      ['Created', since(instance.created_at)],
+      ['Started', since(instance.last_started_at)],
+      ['Stopped', since(instance.last_stopped_at)],
+    ]),
+  ];
+  if (net !== null) {
+    sections.push(
+      `${colours.bold('Network')}\n${renderFields(
+        [
+          ['Address', `${net.guest_ip} in ${net.cidr}`],
+          ['Gateway', net.gateway_ip],
+          ['Device', `${net.tap_dev} (${net.mac})`],
+        ],
+        '  ',
+      )}`,
+    );
+  }
+  if (runtime !== null) sections.push(`${colours.bold('Process')}\n${describeRuntime(runtime)}`);
+  const tail = instance.console_tail || (endedOnItsOwn(instance) ? (stopReason?.console_tail ?? '') : '');
+  if (tail.trim() !== '') {
+    sections.push(`${colours.bold('Console')}\n${renderConsoleTail(tail, colours).join('\n')}\n`);
+  }
+  return sections.join('\n');
+}
+
+function describeRuntime(runtime: NonNullable<InstanceInfo['runtime']>): string {
+  const of = (current: string | undefined, max: string | undefined) =>
+    current === undefined && max === undefined
+      ? undefined
+      : `${current ?? '?'} of at most ${max ?? 'no limit'}`;
+  const bytes = (value: number | null) => (value === null ? undefined : formatBytes(value));
+  const count = (value: number | null) => (value === null ? undefined : String(value));
+  return renderFields(
+    [
+      ['VMM', onOneLine(`${runtime.vmm} ${runtime.vmm_version}, ${runtime.accelerator}`)],
+      ['PID', `${runtime.pid} (uid ${runtime.uid}, gid ${runtime.gid})`],
+      ['Memory', of(bytes(runtime.memory_current_bytes), bytes(runtime.memory_max_bytes))],
+      ['CPU', runtime.cpu_max_percent === null ? undefined : `at most ${runtime.cpu_max_percent} %`],
+      ['Tasks', of(count(runtime.pids_current), count(runtime.pids_max))],
+    ],
+    '  ',
+  );
+}
+
+function describeHold(hold: NonNullable<InstanceInfo['hold']>, now: number): string {
+  return `stopped by hand, left alone for another ${formatAge(Date.parse(hold.until) - now)}`;
+}
+
+function dataDisk(mib: number): string {
+  return mib === 0 ? 'no data disk' : `${mib} MiB data disk`;
+}

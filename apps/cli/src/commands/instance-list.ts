@@ -1,0 +1,71 @@
+import type { InstanceView } from '@mvm/protocol';
+import { compareAddresses, formatAddress, parseScope } from '../address/address.js';
+import type { CommandModule } from '../command.js';
+import type { CliContext } from '../context.js';
+import { formatAgeOf } from '../format/age.js';
+import { printList } from '../format/print.js';
+import { describeStatus, endedOnItsOwn, styleStatus } from '../format/status-style.js';
+import type { Column } from '../format/table.js';
+import { completeWith, teach } from '../help.js';
+
+/** `mvm instance list`, also `mvm ps`. */
+export const instanceList: CommandModule = {
+  formats: ['table', 'wide', 'json', 'yaml', 'name'],
+  configure(command) {
+    command.argument('[scope]', 'only those of <tenant> or <tenant>/<pool>');
+    completeWith(command, 'scope');
+    teach(
+      command,
+      'Sorted by tenant, pool and instance. STATUS names an operation under way in parentheses.',
+      [
+        ['mvm instance list', 'Everything on this host'],
+        ['mvm instance list acme/web -o wide', 'One pool, with image, network device and process'],
+        ['mvm instance list -o json | jq \'.items[] | select(.status == "stopped")\'', 'For scripts'],
+        ['mvm instance list acme/web -o name | xargs mvm instance stop', 'Stop a whole pool'],
+      ],
+    );
+  },
+  async run(context, invocation) {
+    const { tenantId, poolId } = parseScope(invocation.optionalOperand(0));
+    const agentd = await context.agentd();
+    const query = { ...(tenantId && { tenant: tenantId }), ...(poolId && { pool: poolId }) };
+    const { instances } = await agentd.listInstances({ query }, { signal: context.signal });
+    await printList(context, invocation, {
+      kind: 'Instance',
+      items: instances.toSorted(compareAddresses),
+      columns: columnsFor(context),
+      name: formatAddress,
+      empty: 'no instances; the desired state says how many a pool has: mvm apply --help',
+    });
+  },
+};
+
+function columnsFor(context: CliContext): Column<InstanceView>[] {
+  const now = context.nowMs();
+  return [
+    { header: 'INSTANCE', cell: formatAddress },
+    {
+      header: 'STATUS',
+      cell: describeStatus,
+      style: (text, instance) => styleStatus(context.colours, instance)(text),
+    },
+    { header: 'ADDRESS', cell: (instance) => instance.net?.guest_ip ?? '' },
+    { header: 'VCPUS', cell: (instance) => String(instance.resources.vcpus), align: 'right', wide: true },
+    { header: 'MEMORY', cell: (instance) => `${instance.resources.mem_mib}MiB`, align: 'right', wide: true },
+    {
+      header: 'UP',
+      cell: (instance) => (instance.status === 'running' ? formatAgeOf(instance.last_started_at, now) : ''),
+    },
+    { header: 'AGE', cell: (instance) => formatAgeOf(instance.created_at, now) },
+    { header: 'ROLE', cell: (instance) => instance.role, wide: true },
+    { header: 'IMAGE', cell: (instance) => instance.image?.name ?? '', wide: true },
+    { header: 'TAP', cell: (instance) => instance.net?.tap_dev ?? '', wide: true },
+    { header: 'MAC', cell: (instance) => instance.net?.mac ?? '', wide: true },
+    { header: 'PID', cell: (instance) => String(instance.pid ?? ''), align: 'right', wide: true },
+    {
+      header: 'NOTE',
+      cell: (instance) => (endedOnItsOwn(instance) ? (instance.stop_reason?.message ?? '') : ''),
+      wide: true,
+    },
+  ];
+}

@@ -1,0 +1,51 @@
+import { InvalidArgumentError, Option } from 'commander';
+import { formatAddress, parseInstanceAddress } from '../address/address.js';
+import type { CommandModule } from '../command.js';
+import { completeWith, teach } from '../help.js';
+import { createLogPrinter } from '../logs/log-printer.js';
+import { readLog } from '../logs/read-log.js';
+
+/** `mvm instance logs`. */
+export const instanceLogs: CommandModule = {
+  formats: [],
+  configure(command) {
+    command
+      .argument('<instance>', 'address, <tenant>/<pool>/<instance>')
+      .option('-f, --follow', 'go on printing what is added, until the instance stops')
+      .addOption(
+        new Option('--stream <stream>', "the guest's console, or what the VMM itself says")
+          .choices(['console', 'vmm'])
+          .default('console'),
+      )
+      .addOption(new Option('-n, --tail <lines>', 'only the last lines').argParser(parseLines))
+      .option('--raw', 'print to a terminal unchanged, control sequences and all');
+    completeWith(command, 'instance');
+    teach(
+      command,
+      'A guest writes what it likes: on a terminal, control sequences are taken out unless --raw is given.\nInto a file or a pipe every byte goes unchanged.',
+      [
+        ['mvm instance logs acme/web/i-0a1b2c3d', 'The whole console'],
+        ['mvm instance logs -f -n 20 acme/web/i-0a1b2c3d', 'The last 20 lines and what follows'],
+        ['mvm instance logs --stream vmm acme/web/i-0a1b2c3d', 'Why a virtual machine did not start'],
+      ],
+    );
+  },
+  async run(context, invocation) {
+    const address = parseInstanceAddress(invocation.operand(0));
+    const printer = createLogPrinter(context.stdout, invocation.flag('raw'));
+    const ended = await readLog(context, {
+      address,
+      stream: invocation.text('stream') === 'vmm' ? 'vmm' : 'console',
+      tailLines: invocation.number('tail'),
+      follow: invocation.flag('follow'),
+      onBytes: (bytes) => printer.print(bytes),
+    });
+    printer.end();
+    if (ended !== undefined) context.say(`${formatAddress(ended)} is ${ended.status}`);
+  },
+};
+
+function parseLines(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('Use a number of lines, 0 or more.');
+  return Number(text);
+}

@@ -1,0 +1,32 @@
+import { parseTenantId } from '@mvm/protocol';
+import { compareAddresses, formatAddress } from '../address/address.js';
+import type { CommandModule } from '../command.js';
+import { poolColumns } from '../format/pool-columns.js';
+import { printList } from '../format/print.js';
+import { completeWith, teach } from '../help.js';
+
+/** `mvm pool list`. */
+export const poolList: CommandModule = {
+  formats: ['table', 'wide', 'json', 'yaml', 'name'],
+  configure(command) {
+    command.argument('[tenant]', 'only those of this tenant');
+    completeWith(command, 'tenant');
+    teach(command, 'RUNNING, WARM and SLEEPING show actual/desired. Sorted by tenant and pool.', [
+      ['mvm pool list', 'All pools on this host'],
+      ['mvm pool list acme -o wide', "One tenant's, with resources and image digests"],
+    ]);
+  },
+  async run(context, invocation) {
+    const tenant = invocation.optionalOperand(0);
+    const agentd = await context.agentd();
+    const query = tenant === undefined ? {} : { tenant: parseTenantId(tenant) };
+    const { pools } = await agentd.listPools({ query }, { signal: context.signal });
+    await printList(context, invocation, {
+      kind: 'Pool',
+      items: pools.toSorted(compareAddresses),
+      columns: poolColumns,
+      name: formatAddress,
+      empty: 'no pools; a desired state names them: mvm apply --help',
+    });
+  },
+};

@@ -1,0 +1,156 @@
+import type { Decision, PoolStatus, Problem, Status } from '@mvm/agentd-api';
+import { compareAddresses, formatAddress } from '../address/address.js';
+import type { CommandModule } from '../command.js';
+import type { CliContext } from '../context.js';
+import { formatAgeOf } from '../format/age.js';
+import { onOneLine } from '../format/control-characters.js';
+import { formatDuration } from '../format/duration.js';
+import { printObject } from '../format/print.js';
+import { type Column, renderFields, renderTable } from '../format/table.js';
+import { completeWith, teach } from '../help.js';
+
+/** As many past failures as the text lists. */
+const MAX_FAILURES = 5;
+
+/** `mvm status`. */
+export const status: CommandModule = {
+  formats: ['table', 'wide', 'json', 'yaml'],
+  configure(command) {
+    completeWith(command);
+    teach(
+      command,
+      'What agentd wants, what it found, what it is about to do and what keeps it from that.\nThe exit code is 0 whether or not the host is as desired.',
+      [
+        ['mvm status', 'The present state'],
+        ['mvm status -o wide', 'With the last actions'],
+        ['mvm status -o json | jq .converged', 'For scripts; "mvm apply --wait" waits for true'],
+      ],
+    );
+  },
+  async run(context, invocation) {
+    const agentd = await context.agentd();
+    const state = await agentd.getStatus({}, { signal: context.signal });
+    await printObject(context, invocation, {
+      kind: 'Status',
+      value: state,
+      name: state.node_id ?? '',
+      text: () => describe(context, state, invocation.format === 'wide'),
+    });
+  },
+};
+
+function describe(context: CliContext, state: Status, wide: boolean): string {
+  const { colours } = context;
+  const sections = [renderFields(summary(context, state))];
+  if (state.pools.length > 0) {
+    sections.push(renderTable(state.pools.toSorted(compareAddresses), poolColumns(context), wide));
+  }
+  if (state.problems.length > 0) {
+    sections.push(
+      `${colours.bold('In the way')}\n${indent(renderTable(state.problems, problemColumns(context), wide))}`,
+    );
+  }
+  if (state.pending.length > 0) {
+    const columns = [
+      { header: 'ACTION', cell: (action: Status['pending'][number]) => action.kind.replaceAll('_', '-') },
+      { header: 'OBJECT', cell: (action: Status['pending'][number]) => formatAddress(action) },
+      { header: 'WHY', cell: (action: Status['pending'][number]) => action.reason },
+    ];
+    sections.push(`${colours.bold('To do')}\n${indent(renderTable(state.pending, columns, wide))}`);
+  }
+  const recent = wide
+    ? state.recent
+    : state.recent.filter(({ error }) => error !== null).slice(0, MAX_FAILURES);
+  if (recent.length > 0) {
+    const title = wide ? 'Done lately' : 'Failed lately';
+    sections.push(`${colours.bold(title)}\n${indent(renderTable(recent, decisionColumns(context), wide))}`);
+  }
+  return sections.join('\n');
+}
+
+function summary({ colours, nowMs }: CliContext, state: Status): (readonly [string, string | undefined])[] {
+  const { hostd, desired, last_pass: pass } = state;
+  const verdict = state.converged
+    ? colours.green('as desired')
+    : state.settled
+      ? colours.red('not as desired, and nothing more to do until something changes')
+      : colours.yellow('on the way');
+  const connection =
+    hostd.state === 'connected'
+      ? `connected, protocol ${hostd.version ?? '?'} (${onOneLine(hostd.server ?? 'unnamed')})`
+      : colours.red(
+          `${hostd.state.replaceAll('_', ' ')}${hostd.error === null ? '' : `: ${onOneLine(hostd.error.message)}`}`,
+        );
+  const source = desired.source === 'file' ? `file ${desired.path ?? ''}` : desired.source;
+  return [
+    ['Host', desired.revision === null ? colours.yellow('no desired state yet: mvm apply --help') : verdict],
+    ['Node', state.node_id ?? undefined],
+    [
+      'Revision',
+      desired.revision === null
+        ? undefined
+        : `${desired.revision} from ${onOneLine(source)}, ${formatAgeOf(desired.loaded_at, nowMs())} ago`,
+    ],
+    ['Rejected', desired.error === null ? undefined : colours.red(onOneLine(desired.error.message))],
+    ['Agentd', `${state.agentd.version}, up ${formatAgeOf(state.agentd.started_at, nowMs())}`],
+    ['Hostd', connection],
+    [
+      'Last pass',
+      pass === null
+        ? 'none yet'
+        : `number ${pass.number}, ${formatAgeOf(pass.started_at, nowMs())} ago, ${pass.actions} actions, ${pass.failed} failed, ${formatDuration(pass.duration_ms)}`,
+    ],
+    [
+      'Pass error',
+      pass === null || pass.error === null ? undefined : colours.red(onOneLine(pass.error.message)),
+    ],
+  ];
+}
+
+function poolColumns({ colours }: CliContext): Column<PoolStatus>[] {
+  return [
+    { header: 'POOL', cell: formatAddress },
+    { header: 'RUNNING', cell: (pool) => `${pool.actual.running}/${pool.wanted.running}`, align: 'right' },
+    { header: 'WARM', cell: (pool) => `${pool.actual.warm}/${pool.wanted.warm}`, align: 'right' },
+    { header: 'SLEEPING', cell: (pool) => `${pool.actual.sleeping}/${pool.wanted.sleeping}`, align: 'right' },
+    { header: 'STOPPED', cell: (pool) => String(pool.actual.stopped), align: 'right' },
+    { header: 'HELD', cell: (pool) => String(pool.held), align: 'right' },
+    {
+      header: 'STATE',
+      cell: (pool) => (pool.converged ? 'as desired' : 'not yet'),
+      style: (text, pool) => (pool.converged ? colours.green(text) : colours.yellow(text)),
+    },
+  ];
+}
+
+function problemColumns({ colours, nowMs }: CliContext): Column<Problem>[] {
+  return [
+    { header: 'OBJECT', cell: formatAddress },
+    { header: 'KIND', cell: (problem) => problem.kind, style: (text) => colours.yellow(text) },
+    { header: 'REASON', cell: (problem) => problem.reason, wide: true },
+    { header: 'AGAIN-IN', cell: (problem) => untilOf(problem.until, nowMs()) },
+    { header: 'MESSAGE', cell: (problem) => problem.message },
+  ];
+}
+
+function decisionColumns({ colours, nowMs }: CliContext): Column<Decision>[] {
+  return [
+    { header: 'AGE', cell: (decision) => formatAgeOf(decision.at, nowMs()) },
+    { header: 'ACTION', cell: (decision) => decision.kind.replaceAll('_', '-') },
+    { header: 'OBJECT', cell: formatAddress },
+    { header: 'TOOK', cell: (decision) => formatDuration(decision.duration_ms), align: 'right', wide: true },
+    {
+      header: 'RESULT',
+      cell: (decision) => decision.error?.message ?? 'ok',
+      style: (text, decision) => (decision.error === null ? text : colours.red(text)),
+    },
+  ];
+}
+
+function untilOf(until: string | null, now: number): string {
+  return until === null ? '' : formatDuration(Math.max(0, Date.parse(until) - now));
+}
+
+function indent(text: string): string {
+  return text.replace(/^(?=.)/gm, '  ');
+}

@@ -1,0 +1,103 @@
+import type { AgentdClient, VersionInfo } from '@mvm/agentd-api';
+import { type HostInfo, isCodedError } from '@mvm/protocol';
+import { type Check, type Finding, fail, ok, skip, warn } from './check.js';
+
+/** What the daemons said of themselves; an error in place of an answer that did not come. */
+export interface DaemonFacts {
+  readonly socketPath: string;
+  readonly ownVersion: string;
+  readonly version: VersionInfo | Error;
+  /** Only asked for when hostd answered. */
+  readonly host: HostInfo | Error | undefined;
+}
+
+/** Asks agentd, and through it hostd; never throws. */
+export async function askDaemons(
+  agentd: AgentdClient,
+  facts: Pick<DaemonFacts, 'socketPath' | 'ownVersion'>,
+  signal: AbortSignal,
+): Promise<DaemonFacts> {
+  const options = { signal, timeoutMs: 5000 };
+  const version = await agentd.getVersion({}, options).catch(toError);
+  const hostdAnswered = !(version instanceof Error) && version.hostd !== null;
+  return {
+    ...facts,
+    version,
+    host: hostdAnswered ? await agentd.getHost({}, options).catch(toError) : undefined,
+  };
+}
+
+export const daemonChecks: readonly Check<DaemonFacts>[] = [
+  { name: 'agentd', area: 'daemons', run: checkAgentd },
+  { name: 'hostd', area: 'daemons', run: checkHostd },
+  { name: 'versions', area: 'daemons', run: checkVersions },
+  { name: 'vmm', area: 'daemons', run: checkVmm },
+  { name: 'images', area: 'daemons', run: checkImages },
+];
+
+async function checkAgentd({ version, socketPath }: DaemonFacts): Promise<Finding> {
+  if (!(version instanceof Error)) return ok(`answers on ${socketPath}`);
+  return fail(version.message, hintOf(version) ?? 'journalctl -u mvm-agentd says why it does not answer');
+}
+
+async function checkHostd({ version }: DaemonFacts): Promise<Finding> {
+  if (version instanceof Error) return skip('agentd, which would ask it, does not answer');
+  if (version.hostd !== null) return ok(`answers agentd, protocol ${version.hostd.protocol_version}`);
+  const error = version.hostd_error;
+  return fail(error?.message ?? 'does not answer agentd', error?.hint ?? 'systemctl start mvm-hostd');
+}
+
+async function checkVersions({ version, ownVersion }: DaemonFacts): Promise<Finding> {
+  if (version instanceof Error || version.hostd === null) return skip('not all daemons answer');
+  if (!version.compatible) {
+    return fail(
+      `agentd knows a newer protocol than the ${version.hostd.protocol_version} that hostd speaks`,
+      'update hostd to the version of agentd, then restart both',
+    );
+  }
+  const found = {
+    mvm: ownVersion,
+    agentd: version.agentd.version,
+    hostd: version.hostd.version ?? 'not told',
+  };
+  const text = Object.entries(found)
+    .map(([name, each]) => `${name} ${each}`)
+    .join(', ');
+  return new Set(Object.values(found)).size === 1
+    ? ok(`all ${ownVersion}`)
+    : warn(text, 'the protocol is the same, so this works; update the older ones when convenient');
+}
+
+async function checkVmm({ host }: DaemonFacts): Promise<Finding> {
+  if (host === undefined) return skip('hostd does not answer');
+  if (host instanceof Error) return fail(host.message, hintOf(host) ?? 'journalctl -u mvm-hostd says why');
+  const text = `${host.vmm} ${host.vmm_version ?? '(version unknown)'} with ${host.accelerator}: ${host.accelerator_reason}`;
+  return host.vmm_version === null
+    ? fail(text, 'install the VMM: apt-get install qemu-system-x86')
+    : ok(text);
+}
+
+async function checkImages({ host }: DaemonFacts): Promise<Finding> {
+  if (host === undefined || host instanceof Error) return skip('hostd does not answer');
+  const broken = host.images.filter(({ problem }) => problem !== '');
+  const [first] = broken;
+  if (first !== undefined) {
+    return fail(`${first.name}: ${first.problem}`, 'add it again from its files: sudo mvm image add --help');
+  }
+  return host.images.length > 0
+    ? ok(
+        host.images
+          .map(({ name }) => name)
+          .sort()
+          .join(', '),
+      )
+    : warn('none registered: nothing can be started', 'sudo mvm image add --help');
+}
+
+function toError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}
+
+function hintOf(error: Error): string | undefined {
+  return isCodedError(error) ? error.hint : undefined;
+}

@@ -1,0 +1,111 @@
+import { execFile } from 'node:child_process';
+import { constants } from 'node:fs';
+import { access, open, readFile, stat, statfs } from 'node:fs/promises';
+import { release } from 'node:os';
+import { dirname, join } from 'node:path';
+
+/** What a program printed; `missing` when there is none of that name. */
+export type ToolAnswer =
+  | { readonly kind: 'missing' }
+  | { readonly kind: 'ran'; readonly exitCode: number; readonly output: string };
+
+/** Everything that the checks look at on this host; reads only. */
+export interface HostProbe {
+  readonly nodeVersion: string;
+  readonly kernelRelease: string;
+  /** As Node names it: `x64`, `arm64`. */
+  readonly arch: string;
+  readonly uid: number;
+  readonly groups: readonly number[];
+  /** A text file's content, or undefined when there is none. */
+  readText(path: string): Promise<string | undefined>;
+  /** `ok`, or the errno of opening it for reading and writing. */
+  openReadWrite(path: string): Promise<string>;
+  /** `socket`, `character device`, `other`, or `absent`. */
+  kindOf(path: string): Promise<'socket' | 'device' | 'other' | 'absent' | 'unreadable'>;
+  /** Bytes that a user may still write where `path` is or would be. */
+  freeBytes(path: string): Promise<number>;
+  /** Runs a program of this host with a time limit; without a shell. */
+  run(program: string, args: readonly string[]): Promise<ToolAnswer>;
+}
+
+const TOOL_TIMEOUT_MS = 5000;
+/** Where programs for root live, which an ordinary user's PATH leaves out. */
+const SYSTEM_DIRS = ['/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/local/bin', '/usr/bin', '/bin'];
+
+/** Probes the host that this process runs on. */
+export function createHostProbe(env: Readonly<Record<string, string | undefined>>): HostProbe {
+  return {
+    nodeVersion: process.version,
+    kernelRelease: release(),
+    arch: process.arch,
+    uid: process.getuid?.() ?? -1,
+    groups: process.getgroups?.() ?? [],
+    readText: async (path) => {
+      try {
+        return await readFile(path, 'utf8');
+      } catch (error) {
+        if (errnoOf(error) === 'ENOENT') return undefined;
+        throw error;
+      }
+    },
+    openReadWrite: async (path) => {
+      try {
+        await (await open(path, constants.O_RDWR | constants.O_NONBLOCK)).close();
+        return 'ok';
+      } catch (error) {
+        return errnoOf(error);
+      }
+    },
+    kindOf: async (path) => {
+      try {
+        const found = await stat(path);
+        return found.isSocket() ? 'socket' : found.isCharacterDevice() ? 'device' : 'other';
+      } catch (error) {
+        return errnoOf(error) === 'EACCES' ? 'unreadable' : 'absent';
+      }
+    },
+    freeBytes: async (path) => {
+      for (let at = path; ; at = dirname(at)) {
+        try {
+          const { bavail, bsize } = await statfs(at);
+          return bavail * bsize;
+        } catch (error) {
+          if (at === dirname(at)) throw error;
+        }
+      }
+    },
+    run: async (program, args) => {
+      const path = await findProgram(program, env.PATH ?? '');
+      return path === undefined ? { kind: 'missing' } : execute(path, args);
+    },
+  };
+}
+
+async function findProgram(program: string, path: string): Promise<string | undefined> {
+  for (const dir of [...path.split(':'), ...SYSTEM_DIRS]) {
+    if (!dir.startsWith('/')) continue;
+    const candidate = join(dir, program);
+    try {
+      await access(candidate, constants.X_OK);
+      return candidate;
+    } catch {
+      // Not in this directory.
+    }
+  }
+  return undefined;
+}
+
+function execute(path: string, args: readonly string[]): Promise<ToolAnswer> {
+  return new Promise((resolve) => {
+    const options = { timeout: TOOL_TIMEOUT_MS, maxBuffer: 64 * 1024, env: { LC_ALL: 'C' } };
+    execFile(path, [...args], options, (error, stdout, stderr) => {
+      const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 1;
+      resolve({ kind: 'ran', exitCode: code, output: `${stdout}${stderr}`.trim() });
+    });
+  });
+}
+
+function errnoOf(error: unknown): string {
+  return (error as NodeJS.ErrnoException).code ?? 'unknown';
+}

@@ -1,0 +1,39 @@
+import { onOneLine } from '../format/control-characters.js';
+import { type Check, type Finding, fail, ok } from './check.js';
+import type { HostProbe } from './host-probe.js';
+
+/** Programs that hostd runs, with the Debian package that brings each. */
+const TOOLS = [
+  { name: 'nft', args: ['--version'], debian: 'nftables' },
+  { name: 'ip', args: ['-V'], debian: 'iproute2' },
+  { name: 'mkfs.ext4', args: ['-V'], debian: 'e2fsprogs' },
+] as const;
+
+/** What must be installed. */
+export const toolChecks: readonly Check<HostProbe>[] = [
+  { name: 'qemu', area: 'tools', run: checkQemu },
+  ...TOOLS.map(({ name, args, debian }): Check<HostProbe> => {
+    return { name, area: 'tools', run: (host) => checkTool(host, name, args, debian) };
+  }),
+];
+
+async function checkQemu(host: HostProbe): Promise<Finding> {
+  return host.arch === 'arm64'
+    ? checkTool(host, 'qemu-system-aarch64', ['--version'], 'qemu-system-arm')
+    : checkTool(host, 'qemu-system-x86_64', ['--version'], 'qemu-system-x86');
+}
+
+async function checkTool(
+  host: HostProbe,
+  program: string,
+  args: readonly string[],
+  debianPackage: string,
+): Promise<Finding> {
+  const answer = await host.run(program, args);
+  if (answer.kind === 'missing')
+    return fail(`${program} is not installed`, `apt-get install ${debianPackage}`);
+  const firstLine = onOneLine(answer.output.split('\n', 1)[0] ?? '');
+  return answer.exitCode === 0
+    ? ok(firstLine || program)
+    : fail(`${program} does not run: ${firstLine}`, `apt-get install --reinstall ${debianPackage}`);
+}

@@ -1,0 +1,31 @@
+import type { InstanceView } from '@mvm/protocol';
+import type { Colours } from './colours.js';
+
+/** What the STATUS column says: the status, and an operation that is under way. */
+export function describeStatus(instance: Pick<InstanceView, 'status' | 'operation'>): string {
+  return instance.operation === null ? instance.status : `${instance.status} (${instance.operation})`;
+}
+
+/** Colour of a status: green runs, yellow is on its way or paused, red ended on its own. */
+export function styleStatus(
+  colours: Colours,
+  instance: Pick<InstanceView, 'status' | 'operation' | 'stop_reason'>,
+): (text: string) => string {
+  if (instance.operation !== null) return colours.yellow;
+  switch (instance.status) {
+    case 'running':
+      return colours.green;
+    case 'warm':
+    case 'sleeping':
+      return colours.cyan;
+    case 'stopped':
+      return endedOnItsOwn(instance) ? colours.red : colours.dim;
+    default:
+      return colours.dim;
+  }
+}
+
+/** Whether nobody asked for the stop. */
+export function endedOnItsOwn({ stop_reason }: Pick<InstanceView, 'stop_reason'>): boolean {
+  return stop_reason !== null && stop_reason.kind !== 'requested';
+}

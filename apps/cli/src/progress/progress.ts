@@ -1,0 +1,38 @@
+/** Something under way that a person waits for. */
+export interface Progress {
+  /** Replaces the text. On a terminal it changes in place, elsewhere a line is printed when the text is new. */
+  update(text: string): void;
+  /** Ends it; with a text, that is what stays on the screen. */
+  done(text?: string): void;
+  /** Ends it as failed. */
+  fail(text?: string): void;
+}
+
+export interface ProgressTarget {
+  readonly isTty: boolean;
+  write(text: string): void;
+  /** A spinner on this target; only asked for when it is a terminal. */
+  spinner(text: string): Promise<Progress>;
+}
+
+/** A spinner on a terminal, plain lines elsewhere, nothing when `quiet`. */
+export async function createProgress(
+  target: ProgressTarget,
+  text: string,
+  quiet: boolean,
+): Promise<Progress> {
+  if (quiet) return { update: () => {}, done: () => {}, fail: () => {} };
+  return target.isTty ? target.spinner(text) : createLineProgress(target, text);
+}
+
+/** Progress as lines: each new text once, so that a log stays short. */
+export function createLineProgress(target: Pick<ProgressTarget, 'write'>, text: string): Progress {
+  let last = '';
+  const print = (line: string | undefined) => {
+    if (line === undefined || line === last) return;
+    last = line;
+    target.write(`${line}\n`);
+  };
+  print(text);
+  return { update: print, done: print, fail: print };
+}

@@ -1,0 +1,143 @@
+import type { CommandModule } from './command.js';
+
+/** One command of the tool, known by name without loading its code. */
+export interface CommandEntry {
+  /** Words after `mvm`. */
+  readonly path: readonly string[];
+  readonly summary: string;
+  readonly aliases?: readonly string[];
+  /** Left out of help, completion and the reference. */
+  readonly hidden?: boolean;
+  readonly load: () => Promise<CommandModule>;
+}
+
+/** Groups of commands, by their first word. */
+export const GROUPS: Readonly<Record<string, string>> = {
+  tenant: 'Look at tenants',
+  pool: 'Look at pools of instances',
+  instance: 'Look at instances, and start, stop or destroy them',
+  image: "Manage this host's guest images",
+};
+
+/** Every command, in the order in which help lists them. Only the one that is called gets loaded. */
+export const COMMANDS: readonly CommandEntry[] = [
+  {
+    path: ['apply'],
+    summary: 'Make a file the desired state of this host',
+    load: async () => (await import('./commands/apply.js')).apply,
+  },
+  {
+    path: ['status'],
+    summary: 'Show desired against actual, and what is in the way',
+    load: async () => (await import('./commands/status.js')).status,
+  },
+  {
+    path: ['tenant', 'list'],
+    aliases: ['ls'],
+    summary: 'List tenants',
+    load: async () => (await import('./commands/tenant-list.js')).tenantList,
+  },
+  {
+    path: ['tenant', 'info'],
+    summary: "Show a tenant's network, quotas and pools",
+    load: async () => (await import('./commands/tenant-info.js')).tenantInfo,
+  },
+  {
+    path: ['pool', 'list'],
+    aliases: ['ls'],
+    summary: 'List pools',
+    load: async () => (await import('./commands/pool-list.js')).poolList,
+  },
+  {
+    path: ['pool', 'info'],
+    summary: "Show a pool's image, resources and counts",
+    load: async () => (await import('./commands/pool-info.js')).poolInfo,
+  },
+  {
+    path: ['instance', 'list'],
+    aliases: ['ls'],
+    summary: 'List instances',
+    load: async () => (await import('./commands/instance-list.js')).instanceList,
+  },
+  {
+    path: ['instance', 'info'],
+    summary: "Show an instance's state, network, process and last console lines",
+    load: async () => (await import('./commands/instance-info.js')).instanceInfo,
+  },
+  {
+    path: ['instance', 'start'],
+    summary: 'Start instances',
+    load: async () => (await import('./commands/instance-start.js')).instanceStart,
+  },
+  {
+    path: ['instance', 'stop'],
+    summary: 'Stop instances and keep them stopped',
+    load: async () => (await import('./commands/instance-stop.js')).instanceStop,
+  },
+  {
+    path: ['instance', 'destroy'],
+    aliases: ['rm'],
+    summary: 'Destroy instances',
+    load: async () => (await import('./commands/instance-destroy.js')).instanceDestroy,
+  },
+  {
+    path: ['instance', 'logs'],
+    summary: "Print an instance's console",
+    load: async () => (await import('./commands/instance-logs.js')).instanceLogs,
+  },
+  {
+    path: ['image', 'add'],
+    summary: 'Register a guest image (as root)',
+    load: async () => (await import('./commands/image-add.js')).imageAdd,
+  },
+  {
+    path: ['image', 'list'],
+    aliases: ['ls'],
+    summary: 'List registered images',
+    load: async () => (await import('./commands/image-list.js')).imageList,
+  },
+  {
+    path: ['image', 'remove'],
+    aliases: ['rm'],
+    summary: 'Remove a guest image (as root)',
+    load: async () => (await import('./commands/image-remove.js')).imageRemove,
+  },
+  {
+    path: ['ping'],
+    summary: 'Measure the way to agentd and on to hostd',
+    load: async () => (await import('./commands/ping.js')).ping,
+  },
+  {
+    path: ['doctor'],
+    summary: 'Check this host and say how to fix what is wrong',
+    load: async () => (await import('./commands/doctor.js')).doctor,
+  },
+  {
+    path: ['version'],
+    summary: 'Show the versions of mvm, agentd and hostd, and whether they match',
+    load: async () => (await import('./commands/version.js')).version,
+  },
+  {
+    path: ['completion'],
+    summary: 'Print a completion script for bash, zsh or fish',
+    load: async () => (await import('./commands/completion.js')).completion,
+  },
+  {
+    path: ['ps'],
+    summary: 'List instances',
+    hidden: true,
+    load: async () => (await import('./commands/instance-list.js')).instanceList,
+  },
+  {
+    path: ['__complete'],
+    summary: 'Print completions for the words given',
+    hidden: true,
+    load: async () => (await import('./commands/complete.js')).complete,
+  },
+  {
+    path: ['__reference'],
+    summary: 'Print the command reference as Markdown',
+    hidden: true,
+    load: async () => (await import('./commands/reference.js')).reference,
+  },
+];

@@ -1,0 +1,267 @@
+import { CodedError, ERROR_CODES, type ErrorCode } from '@mvm/protocol';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
+import { ModelAgentd } from './model-agentd.js';
+import { runMvm } from './run-mvm.js';
+
+let agentd: ModelAgentd;
+beforeEach(async () => {
+  agentd = await ModelAgentd.start();
+});
+afterEach(() => agentd.stop());
+
+const mvm = (...args: string[]) => runMvm(args, { socket: agentd.socketPath });
+
+describe('listings', () => {
+  it('print a table without borders, sorted by address', async () => {
+    const { stdout, stderr, code } = await mvm('instance', 'list');
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout.split('\n')).toEqual([
+      'INSTANCE                STATUS    ADDRESS      UP      AGE',
+      'acme/web/i-00000001     running   10.240.3.3   5m30s   5h',
+      'acme/web/i-00000002     stopped   10.240.3.4   -       5h',
+      'globex/api/i-00000001   running   10.240.3.3   5m30s   5h',
+      '',
+    ]);
+  });
+
+  it('narrow to a tenant or a pool', async () => {
+    expect((await mvm('instance', 'list', 'globex', '-o', 'name')).stdout).toBe('globex/api/i-00000001\n');
+    expect((await mvm('ps', 'acme/web', '-o', 'name')).stdout.trim().split('\n')).toHaveLength(2);
+    expect((await mvm('pool', 'ls', 'acme', '-o', 'name')).stdout).toBe('acme/web\n');
+    expect((await mvm('tenant', 'list', '-o', 'name')).stdout).toBe('acme\nglobex\n');
+    expect((await mvm('image', 'list', '-o', 'name')).stdout).toBe('demo\n');
+  });
+
+  it('print more with -o wide, and no control characters from elsewhere', async () => {
+    const { stdout } = await mvm('-o', 'wide', 'instance', 'list');
+    expect(stdout).toContain('tn3i4');
+    expect(stdout).toContain('the VMM ended with signal 9');
+    expect(stdout).not.toContain('\u001b');
+  });
+
+  it.each(['instance', 'pool', 'tenant', 'image'])(
+    'print %s lists as JSON and YAML documents',
+    async (noun) => {
+      const [json, yaml] = await Promise.all([
+        mvm(noun, 'list', '-o', 'json'),
+        mvm(noun, 'list', '-o', 'yaml'),
+      ]);
+      const document = JSON.parse(json.stdout) as { apiVersion: string; kind: string; items: object[] };
+      expect(document.apiVersion).toBe('mvm/v1');
+      expect(document.kind.toLowerCase()).toBe(`${noun}list`);
+      expect(document.items.length).toBeGreaterThan(0);
+      expect(parse(yaml.stdout)).toEqual(document);
+    },
+  );
+
+  it('say on stderr when there is nothing', async () => {
+    agentd.instances = [];
+    const { stdout, stderr, code } = await mvm('instance', 'list');
+    expect({ stdout, code }).toEqual({ stdout: '', code: 0 });
+    expect(stderr).toContain('mvm apply --help');
+    expect(JSON.parse((await mvm('instance', 'list', '-o', 'json')).stdout)).toMatchObject({ items: [] });
+  });
+});
+
+describe('info', () => {
+  it('shows an instance with its network, process and console', async () => {
+    const { stdout } = await mvm('instance', 'info', 'acme/web/i-00000001');
+    expect(stdout).toContain('10.240.3.3 in 10.240.3.0/24');
+    expect(stdout).toContain('90MiB of at most 200MiB');
+    expect(stdout).toContain('  | mvm-guest ready\n');
+  });
+
+  it('shows why one ended, with its last words', async () => {
+    const { stdout } = await mvm('instance', 'info', 'acme/web/i-00000002');
+    expect(stdout).toContain('exited: the VMM ended with signal 9');
+    expect(stdout).toContain('  | Kernel panic\n');
+    expect(stdout).not.toContain('\u001b');
+  });
+
+  it('shows tenants and pools', async () => {
+    expect((await mvm('tenant', 'info', 'acme')).stdout).toContain('br-tenant-3');
+    expect((await mvm('pool', 'info', 'acme/web')).stdout).toMatch(/running +1 +2\n/);
+    const pool: unknown = JSON.parse((await mvm('pool', 'info', 'acme/web', '-o', 'json')).stdout);
+    expect(pool).toMatchObject({ kind: 'Pool', tenant_id: 'acme', pool_id: 'web' });
+  });
+});
+
+describe('operations', () => {
+  it('start, stop and destroy', async () => {
+    const address = 'acme/web/i-00000002';
+    expect((await mvm('instance', 'start', address)).stdout).toBe(`${address} started\n`);
+    const stopped = await mvm('instance', 'stop', '--hold', '2h', address);
+    expect(stopped.stdout).toBe(`${address} stopped\n`);
+    expect(stopped.stderr).toMatch(/stays stopped for (120m|2h)/);
+    expect(agentd.calls.at(-1)?.query).toEqual({ hold_seconds: 7200 });
+    const destroyed = await mvm('instance', 'destroy', '--yes', '--wipe-volumes', address, '-o', 'json');
+    expect(JSON.parse(destroyed.stdout)).toMatchObject({
+      items: [{ instance_id: 'i-00000002', status: 'destroyed' }],
+    });
+    expect(agentd.calls.at(-1)?.query).toEqual({ wipe_volumes: true });
+  });
+
+  it('do not destroy without a terminal to ask on or --yes', async () => {
+    const { code, stderr } = await mvm('instance', 'destroy', 'acme/web/i-00000002');
+    expect(code).toBe(2);
+    expect(stderr).toContain('--yes');
+    expect(agentd.calls).toEqual([]);
+  });
+
+  it('go on with the others when one fails, and end with its exit code', async () => {
+    const result = await mvm(
+      'instance',
+      'start',
+      'acme/web/i-00000009',
+      'acme/web/i-00000002',
+      'acme/web/i-00000001',
+    );
+    expect(result.code).toBe(3);
+    expect(result.stdout).toBe('acme/web/i-00000002 started\n');
+    expect(result.stderr).toContain('instance.not_found');
+    expect(result.stderr).toContain('instance.invalid_transition');
+  });
+
+  it('time out with 124', async () => {
+    agentd.overrides.startInstance = () => new Promise(() => {});
+    const { code, stderr } = await mvm('instance', 'start', '--timeout', '300ms', 'acme/web/i-00000002');
+    expect(code).toBe(124);
+    expect(stderr).toContain('300 ms');
+  });
+
+  it('end with 130 on Ctrl-C', async () => {
+    const { startMvm } = await import('./run-mvm.js');
+    const called = new Promise<void>((resolve) => {
+      agentd.overrides.startInstance = () => {
+        resolve();
+        return new Promise(() => {});
+      };
+    });
+    const running = startMvm(['instance', 'start', 'acme/web/i-00000002'], { socket: agentd.socketPath });
+    await called;
+    running.child.kill('SIGINT');
+    expect(await running.finished).toMatchObject({ code: 130, stdout: '', stderr: 'interrupted\n' });
+  });
+});
+
+describe('errors', () => {
+  it.each(Object.entries(ERROR_CODES) as [ErrorCode, { exitCode: number }][])(
+    '%s from the daemon is exit code $exitCode',
+    async (code, { exitCode }) => {
+      const error = new CodedError({
+        code,
+        reason: 'test.reason',
+        message: 'what happened',
+        hint: 'what to do',
+      });
+      agentd.fail('listTenants', error);
+      const result = await mvm('tenant', 'list');
+      expect(result).toEqual({
+        code: exitCode,
+        stdout: '',
+        stderr: `error: what happened\nreason: test.reason (${code})\nhint: what to do\n`,
+      });
+    },
+  );
+
+  it("end with the guest's console when there is one", async () => {
+    agentd.fail(
+      'startInstance',
+      new CodedError({
+        code: 'internal',
+        reason: 'vmm.exited',
+        message: 'start failed: the VMM ended',
+        details: { console_tail: '\u001b[2JKernel panic\r\n' },
+      }),
+    );
+    const { stderr, code } = await mvm('instance', 'start', 'acme/web/i-00000002');
+    expect(code).toBe(1);
+    expect(stderr).toBe(
+      'error: start failed: the VMM ended\nreason: vmm.exited (internal)\nconsole:\n  | Kernel panic\n',
+    );
+  });
+
+  it('are 6 with a hint when nobody listens', async () => {
+    const socket = `${agentd.socketPath}.none`;
+    for (const command of [['tenant', 'list'], ['ping'], ['status'], ['instance', 'logs', 'a/b/c']]) {
+      const { code, stdout, stderr } = await runMvm(command, { socket });
+      expect({ code, stdout }).toEqual({ code: 6, stdout: '' });
+      expect(stderr).toContain(socket);
+      expect(stderr).toMatch(/^hint: ./m);
+    }
+    const version = await runMvm(['version'], { socket });
+    expect(version.code).toBe(6);
+    expect(version.stdout).toContain('mvm ');
+  });
+
+  it.each([
+    [['frobnicate'], 'unknown command'],
+    [['instance', 'lst'], 'Did you mean'],
+    [['instance', 'list', '--frob'], 'unknown option'],
+    [['instance', 'info'], 'missing required argument'],
+    [['instance', 'info', 'a', 'b'], 'too many arguments'],
+    [['instance', 'list', '-o', 'xml'], 'Allowed choices'],
+    [['instance', 'logs', '-o', 'json', 'a/b/c'], 'takes no -o'],
+    [['instance', 'logs', '--tail', 'x', 'a/b/c'], 'number of lines'],
+    [['instance', 'logs', '--stream', 'x', 'a/b/c'], 'Allowed choices'],
+    [['instance', 'start', '--timeout', '5 years', 'a/b/c'], 'for example 90s'],
+    [['instance', 'info', '../b/c'], 'Tenant'],
+    [['instance', 'info', 'a/b'], 'address'],
+    [['pool', 'info', 'a;rm/b'], 'Tenant'],
+    [['instance', 'list', 'A'], 'Tenant'],
+    [['apply'], '--file'],
+    [['image', 'add', 'x'], '--kernel'],
+    [['completion', 'tcsh'], 'Allowed choices'],
+  ])('%j is a usage error', async (args, message) => {
+    const { code, stdout, stderr } = await mvm(...args);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toContain(message);
+    expect(agentd.calls).toEqual([]);
+  });
+});
+
+describe('ping, version, status', () => {
+  it('ping measures both hops', async () => {
+    const { stdout, code } = await mvm('ping', '-c', '2', '-o', 'json');
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({
+      kind: 'Ping',
+      hops: [{ hop: 'mvm → agentd' }, { hop: 'agentd → hostd', round_trips_ms: [0.25, 0.25] }],
+    });
+    expect((await mvm('ping')).stdout).toMatch(/agentd → hostd +ok +0\.25ms/);
+  });
+
+  it('ping tells which hop is silent', async () => {
+    agentd.fail(
+      'ping',
+      new CodedError({ code: 'unavailable', reason: 'hostd.unreachable', message: 'no hostd' }),
+    );
+    const { stdout, stderr, code } = await mvm('ping');
+    expect(code).toBe(6);
+    expect(stdout).toMatch(/mvm → agentd +ok/);
+    expect(stdout).toMatch(/agentd → hostd +no answer/);
+    expect(stderr).toContain('hostd.unreachable');
+  });
+
+  it('version compares all three', async () => {
+    const { stdout, stderr } = await mvm('version');
+    expect(stdout).toMatch(/mvm-hostd +0\.0\.0 +v\d+\.\d+\.\d+ +1, 2 \(2 in use\)/);
+    expect(stderr).toBe('all versions match\n');
+  });
+
+  it('status shows what is in the way', async () => {
+    const data = await import('./model-data.js');
+    agentd.statuses = [data.statusStuck()];
+    const { stdout, code } = await mvm('status');
+    expect(code).toBe(0);
+    expect(stdout).toContain('nothing more to do until something changes');
+    expect(stdout).toMatch(/acme\/web +0\/2/);
+    expect(stdout).toContain('image demo is not registered');
+    expect(stdout).toContain('start failed: the VMM ended');
+    expect(JSON.parse((await mvm('status', '-o', 'json')).stdout)).toMatchObject({
+      kind: 'Status',
+      converged: false,
+    });
+  });
+});

@@ -1,0 +1,69 @@
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { runMvm } from './run-mvm.js';
+
+let dir: string;
+let kernel: string;
+let rootfs: string;
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), `mvm-cli-images-${process.pid}-`));
+  kernel = join(dir, 'vmlinuz');
+  rootfs = join(dir, 'rootfs.ext4');
+  await writeFile(kernel, Buffer.concat([Buffer.from([0x7f, 0x45, 0x4c, 0x46]), Buffer.alloc(4096)]));
+  const ext4 = Buffer.alloc(64 * 1024);
+  ext4.writeUInt16LE(0xef53, 1024 + 0x38);
+  await writeFile(rootfs, ext4);
+});
+afterEach(() => rm(dir, { recursive: true, force: true }));
+
+const mvm = (...args: string[]) => runMvm(args, { env: { MVM_STATE_DIR: join(dir, 'state') } });
+
+it('adds, lists and removes an image', async () => {
+  const added = await mvm(
+    'image',
+    'add',
+    'demo',
+    '--kernel',
+    kernel,
+    '--rootfs',
+    rootfs,
+    '--kernel-args',
+    'quiet',
+  );
+  expect(added).toMatchObject({ code: 0, stderr: '' });
+  expect(added.stdout).toMatch(/^demo added: sha256:[0-9a-f]{64}, 68KiB\n$/);
+  const again = await mvm(
+    'image',
+    'add',
+    'demo',
+    '--kernel',
+    kernel,
+    '--rootfs',
+    rootfs,
+    '--kernel-args',
+    'quiet',
+    '-o',
+    'json',
+  );
+  expect(JSON.parse(again.stdout)).toMatchObject({ kind: 'Image', name: 'demo', outcome: 'unchanged' });
+  expect((await mvm('image', 'list')).stdout).toMatch(
+    /^NAME .*\ndemo +sha256:[0-9a-f]{12} +68KiB +\d+s +ok\n$/,
+  );
+  expect(await mvm('image', 'remove', 'demo')).toMatchObject({ code: 0, stdout: 'demo removed\n' });
+  expect(await mvm('image', 'remove', 'demo')).toMatchObject({ code: 3 });
+  expect(await readdir(join(dir, 'state', 'images', 'blobs'))).toEqual([]);
+});
+
+it('refuses what is no image', async () => {
+  const swapped = await mvm('image', 'add', 'demo', '--kernel', rootfs, '--rootfs', kernel);
+  expect(swapped.code).toBe(2);
+  expect(swapped.stderr).toContain('is not a Linux kernel');
+  expect(await mvm('image', 'add', '../x', '--kernel', kernel, '--rootfs', rootfs)).toMatchObject({
+    code: 2,
+  });
+  expect(await mvm('image', 'add', 'x', '--kernel', '/nonexistent', '--rootfs', rootfs)).toMatchObject({
+    code: 3,
+  });
+});
