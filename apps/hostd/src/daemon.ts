@@ -22,6 +22,7 @@ import { recover } from './lifecycle/recover.js';
 import { createTenantOperations } from './lifecycle/tenant-operations.js';
 import { createVmRegistry } from './lifecycle/vm-registry.js';
 import { createDispatch } from './requests/dispatch.js';
+import { rememberFor } from './requests/remember.js';
 import { createAccessPolicy } from './server/access-policy.js';
 import { serveSession } from './server/session.js';
 import { makePrivateDir } from './state/atomic-file.js';
@@ -48,6 +49,8 @@ export interface Daemon {
   close(options: { readonly force: boolean }): Promise<void>;
 }
 
+/** How long HostInfo may tell a VMM's version without asking again. */
+const VMM_VERSION_MS = 10_000;
 /** How long requests under way may take to finish when the daemon is stopped. */
 const CLOSE_TIMEOUT_MS = 30_000;
 
@@ -257,6 +260,7 @@ async function prepare(
     accelerator,
     acceleratorReason: reason,
     clusterCidr: config.clusterCidr,
+    vmmVersion: rememberFor(VMM_VERSION_MS, () => effects.vmm.version().catch(() => null)),
   };
   const services = { effects, instances, tenants, facts };
   const dispatch = createDispatch({ services, audit, clock: systemClock, newOpId, logger });

@@ -44,7 +44,11 @@ function cell(text: string): string {
 }
 
 function defaultText(value: Setting['defaultValue']): string {
-  return typeof value === 'object' ? (value.length === 0 ? 'none' : `\`${value.join(',')}\``) : `\`${value}\``;
+  return typeof value === 'object'
+    ? value.length === 0
+      ? 'none'
+      : `\`${value.join(',')}\``
+    : `\`${value}\``;
 }
 
 /** The text of docs/hostd-config.md, made from the table of settings. */

@@ -11,6 +11,8 @@ export interface HostFacts {
   readonly accelerator: 'kvm' | 'tcg';
   readonly acceleratorReason: string;
   readonly clusterCidr: string;
+  /** Null when the VMM is not installed: a host without it still answers. May be some seconds old. */
+  readonly vmmVersion: () => Promise<string | null>;
 }
 
 export const ping: RequestHandler<'Ping'> = async () => ({ type: 'Pong' });
@@ -38,8 +40,7 @@ export const hostInfo: RequestHandler<'HostInfo'> = async (_request, { effects, 
     pid: process.pid,
     started_at: facts.startedAt,
     vmm: vmm.name,
-    // A host without its VMM still answers: what is missing shows as null.
-    vmm_version: await vmm.version().catch(() => null),
+    vmm_version: await facts.vmmVersion(),
     accelerator: facts.accelerator,
     accelerator_reason: facts.acceleratorReason,
     cgroup_version: cgroups.version,

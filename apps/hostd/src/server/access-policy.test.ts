@@ -26,7 +26,9 @@ test('a group that does not exist, or cannot be read, admits nobody', () => {
   };
   for (const lookup of [() => null, unreadable]) {
     const strict = createAccessPolicy({ allowUids: [], groupName: 'mvm', group: lookup });
-    expect(() => strict.check(peer(1001, 990))).toThrow(expect.objectContaining({ reason: 'peer.not_allowed' }));
+    expect(() => strict.check(peer(1001, 990))).toThrow(
+      expect.objectContaining({ reason: 'peer.not_allowed' }),
+    );
     expect(strict.check(peer(0, 0))).toBeUndefined();
   }
 });

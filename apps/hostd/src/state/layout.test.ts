@@ -14,11 +14,14 @@ test('paths are those of the contract', () => {
   expect(layout.vmSocketDir('tn3i5')).toBe('/run/mvm/vm/tn3i5');
 });
 
-test.each(['../x', 'a/b', '', 'A', '-a', 'a'.repeat(64), '.', 'a\0'])('the id %j never becomes a path', (id) => {
-  expect(() => layout.tenantDir(id)).toThrow('not validated');
-  expect(() => layout.poolDir({ tenant_id: 'acme', pool_id: id })).toThrow('not validated');
-  expect(() => layout.instanceDir({ ...address, instance_id: id })).toThrow('not validated');
-});
+test.each(['../x', 'a/b', '', 'A', '-a', 'a'.repeat(64), '.', 'a\0'])(
+  'the id %j never becomes a path',
+  (id) => {
+    expect(() => layout.tenantDir(id)).toThrow('not validated');
+    expect(() => layout.poolDir({ tenant_id: 'acme', pool_id: id })).toThrow('not validated');
+    expect(() => layout.instanceDir({ ...address, instance_id: id })).toThrow('not validated');
+  },
+);
 
 test('a digest or a VM id that is none never becomes a path', () => {
   expect(() => layout.revisionDir(address, 'sha256:../../x')).toThrow('not validated');

@@ -30,6 +30,13 @@ export const sendto = libc.func('int64_t sendto(int, void *, size_t, int, void *
 /** `int close(fd)`. Source: close(2). */
 export const closeDescriptor = libc.func('int close(int)') as unknown as (fd: number) => number;
 
+/** `int close_range(first, last, flags)`: 0, or -1 with errno. Source: close_range(2). */
+export const closeRange = libc.func('int close_range(unsigned int, unsigned int, int)') as unknown as (
+  first: number,
+  last: number,
+  flags: number,
+) => number;
+
 /** errno of the last failed call in this thread, by name (`EWOULDBLOCK` is `EAGAIN`), or `errno <n>`. */
 export function lastErrorName(): string {
   const number = koffi.errno();

@@ -1,0 +1,120 @@
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createHostdClient, type HostdClient } from '@mvm/hostd-client';
+import { type DesiredCounts, deriveTenantNet, type PoolSpec, type Quotas } from '@mvm/protocol';
+import { callVersionOne, type RunningDaemon, startDaemon } from '@mvm/testkit';
+import { DEFAULT_QUOTAS } from '../src/lifecycle/plan-tenant.js';
+
+/** A hostd of its own: state, run directory, socket and cgroup that no other test has. */
+export interface TestHost {
+  /** 0755, so that other users reach the socket. */
+  readonly dir: string;
+  readonly stateDir: string;
+  readonly runDir: string;
+  readonly socketPath: string;
+  readonly cgroupParent: string;
+  /** Start (or start again) with these flags besides the host's own. */
+  start(options?: {
+    args?: readonly string[];
+    env?: Record<string, string>;
+    prefix?: readonly string[];
+  }): Promise<RunningDaemon>;
+  readonly args: readonly string[];
+  client(): HostdClient;
+  /** One version 1 exchange by a client that shares no code with ours. */
+  v1(body: unknown): Promise<unknown>;
+  /** End what runs, remove the directory. */
+  dispose(): Promise<void>;
+}
+
+let count = 0;
+
+export async function createTestHost(): Promise<TestHost> {
+  const dir = await mkdtemp('/tmp/mvmh-');
+  await chmod(dir, 0o755);
+  count += 1;
+  const stateDir = join(dir, 's');
+  const runDir = join(dir, 'r');
+  const socketPath = join(dir, 'r', 'hostd.sock');
+  const cgroupParent = `mvmh-${process.pid}-${count}`;
+  const clients: HostdClient[] = [];
+  const daemons: RunningDaemon[] = [];
+  const args = [
+    ...['--state-dir', stateDir, '--run-dir', runDir, '--socket', socketPath],
+    ...['--cgroup-parent', cgroupParent, '--group', 'mvmh-none', '--log-level', 'debug'],
+  ];
+  return {
+    dir,
+    stateDir,
+    runDir,
+    socketPath,
+    cgroupParent,
+    args,
+    start: async (options = {}) => {
+      const daemon = await startDaemon({
+        daemon: 'hostd',
+        args: [...args, ...(options.args ?? [])],
+        socketPath,
+        ...(options.env === undefined ? {} : { env: options.env }),
+        ...(options.prefix === undefined ? {} : { prefix: options.prefix }),
+      });
+      daemons.push(daemon);
+      return daemon;
+    },
+    client: () => {
+      const client = createHostdClient({ socketPath, clientName: 'test' });
+      clients.push(client);
+      return client;
+    },
+    v1: (body) => callVersionOne(socketPath, body, 60_000),
+    dispose: async () => {
+      for (const client of clients) client.close();
+      for (const daemon of daemons) await daemon.stop();
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The network that belongs to a net id. */
+export const netOf = (netId: number): ReturnType<typeof deriveTenantNet> =>
+  deriveTenantNet(netId, `10.${240 + (netId >> 8)}.${netId & 255}.0/24`);
+
+const noCounts: DesiredCounts = { running: 0, warm: 0, sleeping: 0 };
+
+/** A pool of small instances. */
+export function poolSpec(over: Partial<PoolSpec> = {}): PoolSpec {
+  return {
+    flake_ref: 'demo',
+    profile: 'minimal',
+    role: 'worker',
+    instance_resources: { vcpus: 1, mem_mib: 192, data_disk_mib: 32 },
+    desired_counts: noCounts,
+    runtime_policy: {
+      min_running_seconds: 60,
+      min_warm_seconds: 30,
+      drain_timeout_seconds: 30,
+      graceful_shutdown_seconds: 15,
+    },
+    seccomp_policy: 'baseline',
+    snapshot_compression: 'none',
+    secret_scopes: [],
+    ...over,
+  };
+}
+
+/** A recorded tenant with one pool `workers`. */
+export async function ensureTenantAndPool(
+  client: HostdClient,
+  tenantId: string,
+  netId: number,
+  over: { quotas?: Partial<Quotas>; spec?: Partial<PoolSpec> } = {},
+): Promise<void> {
+  const quotas = { ...DEFAULT_QUOTAS, ...over.quotas };
+  await client.request({ type: 'EnsureTenant', tenant_id: tenantId, net: netOf(netId), quotas });
+  await client.request({
+    type: 'EnsurePool',
+    tenant_id: tenantId,
+    pool_id: 'workers',
+    spec: poolSpec(over.spec),
+  });
+}
