@@ -6,6 +6,7 @@ import { CodedError, isCodedError } from '@mvm/protocol';
 import { execa } from 'execa';
 import type { Logger } from 'pino';
 import { errnoOf, fromFileError } from '../../state/fs-error.js';
+import { keepDescriptors } from '../keep-descriptors.js';
 import { isAlive, readArgv, readHostBootId, readStartTime, verifyConfinement } from '../process-identity.js';
 import { hostTscKhz } from '../tsc.js';
 import type { VmExit, VmHandle, Vmm, VmRecord, VmSpec } from '../vmm.js';
@@ -155,6 +156,7 @@ async function spawnQemu(
     const logOffset = (await log.stat()).size;
     // SAFETY: an argument vector, no shell; every path is hostd's own. `detached` is setsid(2): signals to our session
     // or terminal do not reach it.
+    keepDescriptors();
     const child = spawn(binary, argv, {
       cwd: '/',
       detached: true,
