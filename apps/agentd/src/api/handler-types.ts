@@ -1,0 +1,36 @@
+import type { RouteName, RouteResponse, routes } from '@mvm/agentd-api';
+import type { HostdClient } from '@mvm/hostd-client';
+import type { z } from 'zod';
+import type { DesiredSource } from '../desired/desired-source.js';
+import type { Metrics } from '../metrics/metrics.js';
+import type { Reconciler } from '../reconcile/loop.js';
+import type { HoldStore } from '../state/hold-store.js';
+
+/** What the handlers work with; made once, in the composition root. */
+export interface ApiContext {
+  readonly client: HostdClient;
+  readonly hostdSocket: string;
+  readonly reconciler: Reconciler;
+  readonly desired: DesiredSource;
+  readonly holds: HoldStore;
+  readonly metrics: Metrics;
+  readonly now: () => number;
+  readonly version: string;
+  readonly startedAt: string;
+  /** For operations on instances that are asked for over the API. */
+  readonly actionTimeoutMs: number;
+}
+
+/** A request of route `N`, each part checked and decoded by the route's schemas. */
+export interface HandlerInput<N extends RouteName> {
+  readonly params: z.output<(typeof routes)[N]['params']>;
+  readonly query: z.output<(typeof routes)[N]['query']>;
+  readonly body: (typeof routes)[N]['body'] extends z.ZodType
+    ? z.output<(typeof routes)[N]['body']>
+    : undefined;
+}
+
+/** One handler per route: a route without one does not compile. Failures are thrown as CodedError. */
+export type Handlers<Names extends RouteName = RouteName> = {
+  readonly [N in Names]: (input: HandlerInput<N>) => Promise<RouteResponse<N>>;
+};

@@ -1,0 +1,168 @@
+import { AGENTD_SOCKET_PATH, HOSTD_SOCKET_PATH, isValidId } from '@mvm/protocol';
+import { z } from 'zod';
+
+/** How a setting's text (flag, environment) becomes a value. `duration`: `500ms`, `10s`, `2m`, or seconds. */
+export type SettingKind = 'text' | 'integer' | 'duration' | 'text-list' | 'switch';
+
+/** One row. The flag is `--<name>`, the variable `MVM_AGENTD_<NAME>`, the TOML key `<name>` with underscores. */
+export interface Setting {
+  readonly name: string;
+  readonly kind: SettingKind;
+  readonly placeholder: string;
+  readonly schema: z.ZodType;
+  readonly defaultValue: string | number | boolean | readonly string[] | null;
+  readonly meaning: string;
+}
+
+const absolutePath = z.string().regex(/^\/[^\0]*$/, 'must be an absolute path');
+const socketPath = absolutePath.refine(
+  (path) => Buffer.byteLength(path) <= 107,
+  'must be at most 107 bytes, the limit for a Unix socket',
+);
+const scopeList = z.array(
+  z.string().refine((scope) => {
+    const parts = scope.split('/');
+    return parts.length <= 2 && parts.every(isValidId);
+  }, 'must be a tenant, or a tenant and a pool as tenant/pool'),
+);
+
+function durationMs(minMs: number, maxMs: number) {
+  const range = `must be a duration of ${minMs} ms to ${maxMs / 1000} s, such as 500ms, 10s or 2m`;
+  return z.int(range).min(minMs, range).max(maxMs, range);
+}
+
+/**
+ * Every setting of agentd, once: flags, environment, TOML keys, defaults, validation and docs/agentd-config.md are all
+ * made from this table. Durations are milliseconds in the loaded configuration.
+ */
+export const settings = {
+  socket: {
+    name: 'socket',
+    kind: 'text',
+    placeholder: 'path',
+    schema: socketPath,
+    defaultValue: AGENTD_SOCKET_PATH,
+    meaning: 'Where the HTTP API listens: a Unix socket, mode 0660.',
+  },
+  hostdSocket: {
+    name: 'hostd-socket',
+    kind: 'text',
+    placeholder: 'path',
+    schema: socketPath,
+    defaultValue: HOSTD_SOCKET_PATH,
+    meaning: 'The socket of mvm-hostd.',
+  },
+  stateDir: {
+    name: 'state-dir',
+    kind: 'text',
+    placeholder: 'dir',
+    schema: absolutePath,
+    defaultValue: '/var/lib/mvm-agentd',
+    meaning: 'Where the applied desired state and the holds are kept. Made 0700 when missing.',
+  },
+  desired: {
+    name: 'desired',
+    kind: 'text',
+    placeholder: 'file',
+    schema: absolutePath.nullable(),
+    defaultValue: null,
+    meaning:
+      'A desired-state file (YAML or JSON) to follow: read again when it changes. PUT /v1/desired is then refused.',
+  },
+  interval: {
+    name: 'interval',
+    kind: 'duration',
+    placeholder: 'duration',
+    schema: durationMs(100, 3_600_000),
+    defaultValue: '10s',
+    meaning: 'Longest time between two looks at the host. Changes of the desired state are acted on at once.',
+  },
+  parallelActions: {
+    name: 'parallel-actions',
+    kind: 'integer',
+    placeholder: 'count',
+    schema: z.int().min(1).max(64),
+    defaultValue: 4,
+    meaning: 'Actions that run at the same time.',
+  },
+  maxActions: {
+    name: 'max-actions',
+    kind: 'integer',
+    placeholder: 'count',
+    schema: z.int().min(1).max(1000),
+    defaultValue: 64,
+    meaning: 'Actions per pass; the rest is left to the next pass, which looks at the host again.',
+  },
+  actionTimeout: {
+    name: 'action-timeout',
+    kind: 'duration',
+    placeholder: 'duration',
+    schema: durationMs(1000, 3_600_000),
+    defaultValue: '3m',
+    meaning: 'How long an action of hostd may take before it counts as failed.',
+  },
+  retryDelay: {
+    name: 'retry-delay',
+    kind: 'duration',
+    placeholder: 'duration',
+    schema: durationMs(10, 3_600_000),
+    defaultValue: '2s',
+    meaning: 'Wait after the first failure of an action; doubled with each further one in a row.',
+  },
+  retryDelayCap: {
+    name: 'retry-delay-cap',
+    kind: 'duration',
+    placeholder: 'duration',
+    schema: durationMs(10, 86_400_000),
+    defaultValue: '5m',
+    meaning: 'The longest such wait.',
+  },
+  pinned: {
+    name: 'pinned',
+    kind: 'text-list',
+    placeholder: 'tenant[/pool],…',
+    schema: scopeList,
+    defaultValue: [] as readonly string[],
+    meaning: 'Tenants and pools of which nothing is stopped, destroyed or removed.',
+  },
+  critical: {
+    name: 'critical',
+    kind: 'text-list',
+    placeholder: 'tenant[/pool],…',
+    schema: scopeList,
+    defaultValue: [] as readonly string[],
+    meaning: 'As pinned, and served before everything else.',
+  },
+  allowRoot: {
+    name: 'allow-root',
+    kind: 'switch',
+    placeholder: '',
+    schema: z.boolean(),
+    defaultValue: false,
+    meaning: 'Start as root, or with capabilities. For trying things out only: agentd needs no privileges.',
+  },
+  logLevel: {
+    name: 'log-level',
+    kind: 'text',
+    placeholder: 'level',
+    schema: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
+    defaultValue: 'info',
+    meaning: '`trace`, `debug`, `info`, `warn`, `error`, `fatal` or `silent`. Logs are JSON lines on stdout.',
+  },
+} as const satisfies Record<string, Setting>;
+
+export type SettingKey = keyof typeof settings;
+export const settingKeys = Object.keys(settings) as SettingKey[];
+
+/** The loaded configuration; durations in milliseconds. */
+export type AgentdConfig = { readonly [K in SettingKey]: z.output<(typeof settings)[K]['schema']> };
+
+/** `MVM_AGENTD_STATE_DIR` for `state-dir`. */
+export function environmentName(setting: Setting): string {
+  return `MVM_AGENTD_${setting.name.replaceAll('-', '_').toUpperCase()}`;
+}
+
+/** `state_dir` for `state-dir`. */
+export function tomlKey(setting: Setting): string {
+  return setting.name.replaceAll('-', '_');
+}

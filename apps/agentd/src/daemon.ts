@@ -1,0 +1,131 @@
+import { chmod } from 'node:fs/promises';
+import { createHostdClient, type HostdClient } from '@mvm/hostd-client';
+import { CodedError } from '@mvm/protocol';
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import { createApiServer } from './api/server.js';
+import type { AgentdConfig } from './config/settings.js';
+import { ApiDesiredSource } from './desired/api-source.js';
+import type { DesiredSource } from './desired/desired-source.js';
+import { FileDesiredSource } from './desired/file-source.js';
+import { createMetrics } from './metrics/metrics.js';
+import { readOwnVersion } from './own-version.js';
+import { Reconciler } from './reconcile/loop.js';
+import { checkPrivileges, readPrivileges } from './start/check-privileges.js';
+import { freeSocketPath } from './start/free-socket.js';
+import { lockStateDir } from './start/state-lock.js';
+import { HoldStore } from './state/hold-store.js';
+
+/** How long VMs must run for their failures to be forgotten. */
+const STABLE_MS = 10 * 60_000;
+
+export interface RunningDaemon {
+  /** Stop listening and reconciling; VMs and what hostd is doing go on. */
+  stop(): Promise<void>;
+}
+
+/**
+ * The composition root: checks, state, connection, loop, API, in this order; resolves once the API listens. Throws a
+ * CodedError with the next step when it cannot start, and then leaves nothing behind.
+ */
+export async function startDaemon(config: AgentdConfig, logger: Logger): Promise<RunningDaemon> {
+  if (!config.allowRoot) checkPrivileges(readPrivileges());
+  const lock = await lockStateDir(config.stateDir);
+  const closers: (() => Promise<unknown>)[] = [() => lock.release()];
+  const closeAll = async (): Promise<void> => {
+    for (const close of closers.splice(0).reverse()) await close();
+  };
+  try {
+    await freeSocketPath(config.socket);
+    const now = Date.now;
+    const version = readOwnVersion();
+    const holds = await HoldStore.open(config.stateDir);
+    const desired = await openDesired(config, now);
+    closers.push(() => desired.close());
+    const client = createHostdClient({ socketPath: config.hostdSocket, clientName: `mvm-agentd/${version}` });
+    closers.push(() => client.close());
+    const metrics = createMetrics();
+    const reconciler = createReconciler({ config, client, desired, holds, metrics, logger, now });
+    closers.push(() => reconciler.stop());
+    const app = await createApiServer(
+      {
+        client,
+        hostdSocket: config.hostdSocket,
+        reconciler,
+        desired,
+        holds,
+        metrics,
+        now,
+        version,
+        startedAt: new Date(now()).toISOString(),
+        actionTimeoutMs: config.actionTimeout,
+      },
+      logger,
+    );
+    await listen(app, config.socket);
+    // The client first: it ends what requests are waiting for, so that they are answered before the server is closed.
+    closers.push(() => Promise.all([app.close(), reconciler.stop(), client.close()]));
+    reconciler.start();
+    logger.info(
+      { socket: config.socket, hostd_socket: config.hostdSocket, version, pid: process.pid },
+      'listening',
+    );
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+  return { stop: closeAll };
+}
+
+function openDesired(config: AgentdConfig, now: () => number): Promise<DesiredSource> {
+  if (config.desired === null) return ApiDesiredSource.open(config.stateDir, now);
+  return FileDesiredSource.open(config.desired, now);
+}
+
+function createReconciler(parts: {
+  config: AgentdConfig;
+  client: HostdClient;
+  desired: DesiredSource;
+  holds: HoldStore;
+  metrics: ReturnType<typeof createMetrics>;
+  logger: Logger;
+  now: () => number;
+}): Reconciler {
+  const { config, ...rest } = parts;
+  return new Reconciler({
+    ...rest,
+    pinned: config.pinned,
+    critical: config.critical,
+    maxActions: config.maxActions,
+    concurrency: config.parallelActions,
+    actionTimeoutMs: config.actionTimeout,
+    backoff: { baseMs: config.retryDelay, capMs: config.retryDelayCap, stableMs: STABLE_MS },
+    pacing: {
+      intervalMs: config.interval,
+      reconnectMs: 250,
+      reconnectCapMs: Math.max(config.interval, 250),
+      maxFollowUps: 20,
+    },
+  });
+}
+
+async function listen(app: FastifyInstance, path: string): Promise<void> {
+  // The socket is never open to others, not even between bind and chmod.
+  const before = process.umask(0o117);
+  try {
+    await app.listen({ path });
+    await chmod(path, 0o660);
+  } catch (error) {
+    const errno = error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? null) : null;
+    throw new CodedError({
+      code: errno === 'EACCES' ? 'permission_denied' : 'failed_precondition',
+      reason: 'socket.listen_failed',
+      message: `cannot listen on ${path}: ${errno ?? String(error)}`,
+      hint: 'Check that the directory exists and that the user that runs mvm-agentd may write to it.',
+      details: { path, errno },
+      cause: error,
+    });
+  } finally {
+    process.umask(before);
+  }
+}

@@ -1,0 +1,274 @@
+import { type Decision, type Pass, type Status, toApiError } from '@mvm/agentd-api';
+import type { HostdClient } from '@mvm/hostd-client';
+import { CodedError, type DesiredState, toCodedError } from '@mvm/protocol';
+import type { Logger } from 'pino';
+import type { DesiredSource } from '../desired/desired-source.js';
+import type { Metrics } from '../metrics/metrics.js';
+import type { HoldStore } from '../state/hold-store.js';
+import { failureKey, targetOf, toActionView } from './actions.js';
+import { type ActionOutcome, executePlan, isConnectionFailure } from './execute.js';
+import { type BackoffPolicy, failuresAfterObserving, recordFailure } from './failures.js';
+import { observeHost } from './observe.js';
+import { plan } from './plan.js';
+import { isConverged, isSettled, poolStatuses, type Trigger, toDecision } from './status.js';
+import type { FailureRecord, ObservedHost, Plan } from './types.js';
+import { nextWait, type Pacing } from './wait-time.js';
+
+// INVARIANTS
+// - At most one pass at a time; what asks for one during a pass gets another one after it.
+// - A pass acts on what it observed itself; nothing that an earlier pass observed or an event said is acted on.
+// - `#answered` follows `#asked` when a pass ends that began after the asking; until then nothing is converged.
+
+/** Decisions that status shows. */
+const KEPT_DECISIONS = 100;
+/** Triggers that stand for a change that no pass has looked at yet. */
+const ASKED: ReadonlySet<Trigger> = new Set(['start', 'desired', 'request']);
+
+export interface ReconcilerOptions {
+  readonly client: HostdClient;
+  readonly desired: DesiredSource;
+  readonly holds: HoldStore;
+  readonly metrics: Metrics;
+  readonly logger: Logger;
+  readonly now: () => number;
+  readonly pinned: readonly string[];
+  readonly critical: readonly string[];
+  readonly maxActions: number;
+  readonly concurrency: number;
+  readonly actionTimeoutMs: number;
+  readonly backoff: BackoffPolicy;
+  readonly pacing: Pacing;
+}
+
+/** What the last pass that could observe saw and planned. */
+interface Outlook {
+  readonly revision: string | null;
+  readonly observed: ObservedHost;
+  readonly plan: Plan | null;
+}
+
+export type ReconcileReport = Pick<
+  Status,
+  'last_pass' | 'converged' | 'settled' | 'pools' | 'pending' | 'problems' | 'recent'
+>;
+
+/** Keeps the host at the desired state: on a timer, on change, on request, and after what it did itself. */
+export class Reconciler {
+  readonly #options: ReconcilerOptions;
+  readonly #stopping = new AbortController();
+  #failures: Readonly<Record<string, FailureRecord>> = {};
+  #recent: readonly Decision[] = [];
+  #lastPass: Pass | null = null;
+  #outlook: Outlook | null = null;
+  #passes = 0;
+  #failuresInRow = 0;
+  #activeInRow = 0;
+  #next: Trigger | null = null;
+  #asked = 0;
+  #answered = 0;
+  #waiters: (() => void)[] = [];
+  #running: Promise<void> | null = null;
+  #timer: NodeJS.Timeout | null = null;
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options;
+    options.desired.onChange(() => this.nudge('desired'));
+  }
+
+  /** Begin; the first pass runs at once. */
+  start(): void {
+    this.nudge('start');
+  }
+
+  /** Ask for a pass that begins after now. */
+  nudge(trigger: Trigger): void {
+    if (this.#stopping.signal.aborted) return;
+    this.#next = trigger;
+    if (ASKED.has(trigger)) this.#asked += 1;
+    this.#run();
+  }
+
+  /** A pass that begins after now; resolves when it has ended, whatever its outcome. */
+  reconcileNow(): Promise<void> {
+    if (this.#stopping.signal.aborted) return Promise.resolve();
+    const ended = new Promise<void>((resolve) => this.#waiters.push(resolve));
+    this.nudge('request');
+    return ended;
+  }
+
+  /** What a pass for `desired` would do on the host as it is now. Throws the errors of `HostdClient.request`. */
+  async planFor(desired: DesiredState): Promise<Plan> {
+    return this.#plan(desired, await observeHost(this.#options.client, this.#stopping.signal));
+  }
+
+  /** End: no further pass; what is under way is no longer waited for (hostd carries it out). */
+  async stop(): Promise<void> {
+    this.#stopping.abort(stopped());
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    await this.#running;
+    this.#releaseWaiters(this.#waiters.splice(0));
+  }
+
+  report(): ReconcileReport {
+    const { loaded } = this.#options.desired;
+    const outlook = this.#outlook;
+    const fresh =
+      this.#asked === this.#answered &&
+      outlook !== null &&
+      outlook.plan !== null &&
+      outlook.revision === loaded?.revision &&
+      this.#lastPass?.error === null;
+    // Nothing is wanted yet, so there is nothing to wait for.
+    const idle = loaded === null && this.#asked === this.#answered;
+    return {
+      last_pass: this.#lastPass,
+      converged: fresh && outlook?.plan !== null && isConverged(outlook.plan),
+      settled: idle || (fresh && outlook?.plan !== null && isSettled(outlook.plan)),
+      pools: outlook === null || outlook.plan === null ? [] : poolStatuses(outlook.plan, outlook.observed),
+      pending: outlook?.plan?.actions.map(toActionView) ?? [],
+      problems: [...(outlook?.plan?.problems ?? [])],
+      recent: [...this.#recent],
+    };
+  }
+
+  #run(): void {
+    if (this.#running !== null) return;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#running = this.#pass().then(() => {
+      this.#running = null;
+      this.#schedule();
+    });
+  }
+
+  #schedule(): void {
+    if (this.#stopping.signal.aborted) return;
+    if (this.#next !== null) {
+      this.#run();
+      return;
+    }
+    const result = {
+      failedToObserve: this.#failuresInRow > 0,
+      failuresInRow: this.#failuresInRow,
+      actions: this.#lastPass?.actions ?? 0,
+      activeInRow: this.#activeInRow,
+      problems: this.#outlook?.plan?.problems ?? [],
+    };
+    const { ms, trigger } = nextWait(result, this.#options.pacing, this.#options.now());
+    this.#timer = setTimeout(() => this.nudge(trigger), ms);
+  }
+
+  async #pass(): Promise<void> {
+    const { now, desired, metrics, logger } = this.#options;
+    const trigger = this.#next ?? 'interval';
+    this.#next = null;
+    const waiters = this.#waiters.splice(0);
+    this.#passes += 1;
+    const number = this.#passes;
+    const asked = this.#asked;
+    const log = logger.child({ pass: number });
+    const startedAtMs = now();
+    const { loaded } = desired;
+    const done = await this.#observePlanExecute(loaded, number, log).catch((error: unknown) => ({
+      outcomes: [],
+      error: toCodedError(error),
+    }));
+    if (this.#stopping.signal.aborted) {
+      this.#releaseWaiters(waiters);
+      return;
+    }
+    const failed = done.outcomes.filter(({ error }) => error !== null).length;
+    this.#answered = asked;
+    if (done.error === null && this.#failuresInRow > 0) log.info('hostd answers again');
+    this.#failuresInRow = done.error === null ? 0 : this.#failuresInRow + 1;
+    this.#activeInRow = done.outcomes.length > 0 ? this.#activeInRow + 1 : 0;
+    this.#lastPass = {
+      number,
+      revision: loaded?.revision ?? null,
+      trigger,
+      started_at: new Date(startedAtMs).toISOString(),
+      duration_ms: Math.round(now() - startedAtMs),
+      actions: done.outcomes.length,
+      failed,
+      error: done.error === null ? null : toApiError(done.error),
+    };
+    metrics.passEnded(this.#lastPass, this.report());
+    if (done.error !== null && this.#failuresInRow === 1) {
+      log.warn({ trigger, error: toApiError(done.error) }, 'pass failed');
+    } else if (done.outcomes.length > 0) {
+      log.info({ trigger, actions: done.outcomes.length, failed }, 'pass ended');
+    } else {
+      log.debug({ trigger }, 'pass ended, nothing to do');
+    }
+    this.#releaseWaiters(waiters);
+  }
+
+  async #observePlanExecute(
+    loaded: DesiredSource['loaded'],
+    number: number,
+    log: Logger,
+  ): Promise<{ outcomes: readonly ActionOutcome[]; error: CodedError | null }> {
+    const { client, now, metrics, backoff, concurrency, actionTimeoutMs } = this.#options;
+    const { signal } = this.#stopping;
+    const observed = await observeHost(client, signal);
+    metrics.observed(observed);
+    this.#failures = failuresAfterObserving(this.#failures, observed.instances, now(), backoff);
+    if (loaded === null) {
+      this.#outlook = { revision: null, observed, plan: null };
+      return { outcomes: [], error: null };
+    }
+    const planned = this.#plan(loaded.desired, observed);
+    this.#outlook = { revision: loaded.revision, observed, plan: planned };
+    const { outcomes, interrupted } = await executePlan(planned.actions, {
+      client,
+      concurrency,
+      timeoutMs: actionTimeoutMs,
+      signal,
+      now,
+      onOutcome: (outcome) => this.#record(outcome, number, log),
+    });
+    return { outcomes, error: interrupted };
+  }
+
+  #plan(desired: DesiredState, observed: ObservedHost): Plan {
+    const { holds, pinned, critical, maxActions, now } = this.#options;
+    const nowMs = now();
+    return plan({
+      desired,
+      observed,
+      overrides: { holds: holds.active(nowMs), pinned, critical },
+      context: { nowMs, failures: this.#failures, maxActions },
+    });
+  }
+
+  #record(outcome: ActionOutcome, pass: number, log: Logger): void {
+    const { action, error, durationMs } = outcome;
+    this.#recent = [toDecision(outcome, pass), ...this.#recent].slice(0, KEPT_DECISIONS);
+    this.#options.metrics.actionEnded(outcome);
+    const fields = { ...toActionView(action), duration_ms: Math.round(durationMs) };
+    const key = failureKey(action.kind, targetOf(action));
+    if (error === null) {
+      // A started instance keeps its history until it has run for a while: it may crash again at once.
+      if (action.kind !== 'start') {
+        this.#failures = Object.fromEntries(
+          Object.entries(this.#failures).filter(([other]) => other !== key),
+        );
+      }
+      log.info(fields, 'action done');
+      return;
+    }
+    if (!isConnectionFailure(error)) {
+      const record = recordFailure(this.#failures[key], error, this.#options.now(), this.#options.backoff);
+      this.#failures = { ...this.#failures, [key]: record };
+    }
+    log.warn({ ...fields, error: toApiError(error) }, 'action failed');
+  }
+
+  #releaseWaiters(waiters: readonly (() => void)[]): void {
+    for (const release of waiters) release();
+  }
+}
+
+function stopped(): CodedError {
+  return new CodedError({ code: 'canceled', reason: 'agentd.stopping', message: 'mvm-agentd is stopping' });
+}

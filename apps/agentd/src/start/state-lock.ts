@@ -1,0 +1,84 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { constants } from 'node:fs';
+import { type FileHandle, mkdir, open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CodedError } from '@mvm/protocol';
+
+/** A state directory that is ours until the lock is released or this process ends, however it ends. */
+export interface StateLock {
+  release(): Promise<void>;
+}
+
+function stateDirError(stateDir: string, cause: unknown): CodedError {
+  const errno = cause instanceof Error ? ((cause as NodeJS.ErrnoException).code ?? null) : null;
+  return new CodedError({
+    code: errno === 'EACCES' || errno === 'EPERM' ? 'permission_denied' : 'failed_precondition',
+    reason: 'state.unusable',
+    message: `cannot use the state directory ${stateDir}: ${errno ?? String(cause)}`,
+    hint: `Make it for the user that runs mvm-agentd: install -d -o mvm -g mvm -m 0700 ${stateDir}`,
+    details: { path: stateDir, errno },
+    cause,
+  });
+}
+
+/**
+ * Make the state directory (0700) when it is missing, and take its lock. `failed_precondition`, reason
+ * `agentd.already_running`, when another process has it.
+ *
+ * The lock is flock(2) on an open file that this process keeps: the command `flock` (util-linux) is given that file as
+ * its stdin, locks it, and ends; the lock belongs to the open file and so stays, and the kernel drops it when this
+ * process is gone, even by SIGKILL. Source: flock(2), flock(1).
+ */
+export async function lockStateDir(stateDir: string): Promise<StateLock> {
+  let file: FileHandle;
+  try {
+    await mkdir(stateDir, { recursive: true, mode: 0o700 });
+    file = await open(
+      join(stateDir, 'agentd.lock'),
+      constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW,
+      0o600,
+    );
+  } catch (error) {
+    throw stateDirError(stateDir, error);
+  }
+  try {
+    await flock(file, stateDir);
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+  return { release: () => file.close() };
+}
+
+/** Exit status of flock(1) when somebody else has the lock; chosen so that no other failure looks like it. */
+const CONFLICT = 93;
+
+async function flock(file: FileHandle, stateDir: string): Promise<void> {
+  const child = spawn('flock', ['--nonblock', '--conflict-exit-code', String(CONFLICT), '0'], {
+    stdio: [file.fd, 'ignore', 'ignore'],
+  });
+  let status: unknown;
+  try {
+    [status] = await once(child, 'close');
+  } catch (error) {
+    throw new CodedError({
+      code: 'failed_precondition',
+      reason: 'state.no_flock',
+      message: `cannot run flock: ${error instanceof Error ? error.message : String(error)}`,
+      hint: 'Install util-linux, which brings flock.',
+      cause: error,
+    });
+  }
+  if (status === 0) return;
+  if (status === CONFLICT) {
+    throw new CodedError({
+      code: 'failed_precondition',
+      reason: 'agentd.already_running',
+      message: `another mvm-agentd uses the state directory ${stateDir}`,
+      hint: 'Stop it first (systemctl stop mvm-agentd), or give this one its own --state-dir and --socket.',
+      details: { path: stateDir },
+    });
+  }
+  throw stateDirError(stateDir, new Error(`flock ended with status ${String(status)}`));
+}
