@@ -5,7 +5,7 @@ import { CodedError, parseIpv4, parseIpv4Cidr } from '@mvm/protocol';
 
 const INTERFACE_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$/;
 const MAC = /^[0-9a-f]{2}(?::[0-9a-f]{2}){5}$/;
-const CHAIN_NAME = /^[a-z][a-z0-9_]{0,30}$/;
+const CHAIN_NAME = /^egress_[a-z0-9_]{1,20}$/;
 const MAX_UID = 4_294_967_294;
 
 function refuse(what: string, text: unknown): CodedError {
@@ -62,7 +62,7 @@ export function addressWithPrefix(text: string): string {
   return text;
 }
 
-/** The name of a chain of ours. Else `invalid_argument`, reason `net.unsafe_text`. */
+/** The name of a chain of ours that a verdict map may go to: `egress_…`. Else `invalid_argument`, reason `net.unsafe_text`. */
 export function chainName(text: string): string {
   if (typeof text === 'string' && CHAIN_NAME.test(text)) return text;
   throw refuse('a chain name', text);

@@ -1,4 +1,4 @@
-import { execa } from 'execa';
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 
 /** The programs that are ever run. */
 export type Program = 'ip' | 'nft';
@@ -9,7 +9,7 @@ export interface CommandResult {
   readonly exitCode: number | null;
   readonly stdout: string;
   readonly stderr: string;
-  /** `ENOENT` and the like when it could not be started; `timeout` when it took too long; else null. */
+  /** `ENOENT` and the like when it could not be started; `timeout`, `output` when it took or said too much; else null. */
   readonly failure: string | null;
 }
 
@@ -18,27 +18,72 @@ export interface CommandRunner {
   run(program: Program, args: readonly string[], stdin: string): Promise<CommandResult>;
 }
 
-// Nothing of the caller's environment reaches a program that runs as root.
-const ENVIRONMENT = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' };
+/** Nothing of the caller's environment reaches a program that runs as root. */
+export const COMMAND_ENVIRONMENT: Readonly<Record<string, string>> = {
+  PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
+  LC_ALL: 'C',
+};
 const TIMEOUT_MS = 30_000;
 /** 1000 tenants with their TAPs list as some 3 MB. */
 const MAX_OUTPUT_BYTES = 256 * 1024 * 1024;
 
-/** The runner for the real host: `ip` of iproute2 and `nft` of nftables, found in the system's directories only. */
+interface Ending {
+  failure: string | null;
+}
+
+function collect(
+  child: ChildProcessWithoutNullStreams,
+  ending: Ending,
+): { stdout: Buffer[]; stderr: Buffer[] } {
+  const output = { stdout: [] as Buffer[], stderr: [] as Buffer[] };
+  let bytes = 0;
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name].on('data', (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes <= MAX_OUTPUT_BYTES) output[name].push(chunk);
+      else {
+        ending.failure = 'output';
+        child.kill('SIGKILL');
+      }
+    });
+    child[name].on('error', () => undefined);
+  }
+  return output;
+}
+
+/**
+ * The runner for the real host: `ip` of iproute2 and `nft` of nftables, found in the system's directories only, without a
+ * shell. Plain node:child_process, because a request is two of these calls and nothing else: execa adds 2 ms of CPU to
+ * each, a third of the whole.
+ */
 export function createCommandRunner(): CommandRunner {
   return {
-    async run(program, args, stdin) {
-      const result = await execa(program, [...args], {
-        input: stdin,
-        env: ENVIRONMENT,
-        extendEnv: false,
-        reject: false,
-        stripFinalNewline: false,
-        timeout: TIMEOUT_MS,
-        maxBuffer: MAX_OUTPUT_BYTES,
-      });
-      const failure = result.timedOut ? 'timeout' : (result.code ?? null);
-      return { exitCode: result.exitCode ?? null, stdout: result.stdout, stderr: result.stderr, failure };
-    },
+    run: (program, args, stdin) =>
+      new Promise((resolve) => {
+        const ending: Ending = { failure: null };
+        const child = spawn(program, args, { env: COMMAND_ENVIRONMENT, stdio: ['pipe', 'pipe', 'pipe'] });
+        const output = collect(child, ending);
+        const timer = setTimeout(() => {
+          ending.failure = 'timeout';
+          child.kill('SIGKILL');
+        }, TIMEOUT_MS);
+        child.on('error', (error: NodeJS.ErrnoException) => {
+          ending.failure ??= error.code ?? 'unknown';
+        });
+        // Comes after `error` too, when the program could not be started.
+        child.on('close', (code) => {
+          clearTimeout(timer);
+          const started = child.pid !== undefined;
+          resolve({
+            exitCode: started && ending.failure === null ? code : null,
+            stdout: Buffer.concat(output.stdout).toString('utf8'),
+            stderr: Buffer.concat(output.stderr).toString('utf8'),
+            failure: ending.failure,
+          });
+        });
+        // A program that ends before it has read its script breaks the pipe; its exit code says more than that.
+        child.stdin.on('error', () => undefined);
+        child.stdin.end(stdin);
+      }),
   };
 }

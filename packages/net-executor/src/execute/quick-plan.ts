@@ -61,6 +61,9 @@ export async function planQuickly(
   }
   const { port } = change;
   const tapExists = linkExists(port.tapName);
+  if (change.kind === 'attach' && !change.known && !bridgeExists && !tapExists) {
+    return planNetwork({ tenants: [{ net, ports: [port] }] }, assume(seen, context, [], []), context);
+  }
   if (!bridgeExists || tapExists !== (change.kind === 'detach')) return null;
   if (change.kind === 'attach' && !change.known) return null;
   const links = await observeLinks([net.bridge_name, port.tapName], runner);

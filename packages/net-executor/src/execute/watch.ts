@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type CodedError, toCodedError } from '@mvm/protocol';
 import { execa } from 'execa';
 import { TABLE_NAME } from '../base-tables.js';
+import { COMMAND_ENVIRONMENT } from '../command/command-runner.js';
 import type { NetStep, NetworkChange } from '../types.js';
 
 /** What a watch tells. */
@@ -30,7 +31,6 @@ const POLL_INTERVAL_MS = 10_000;
 /** Events come in bursts; one look serves them all. */
 const SETTLE_MS = 20;
 const RESTART_DELAY_MS = 1_000;
-const ENVIRONMENT = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' };
 // Our own deletions of elements come by as well and need no look.
 const DAMAGE = new RegExp(
   `^(?:delete|destroy) (?:table|chain|rule|set|map|counter) (?:bridge|inet) ${TABLE_NAME}\\b`,
@@ -81,7 +81,7 @@ export function watchNetwork(options: WatchOptions): NetworkWatch {
     // SAFETY: constant arguments.
     const child = execa('nft', ['monitor', 'destroy'], {
       stdin: 'ignore',
-      env: ENVIRONMENT,
+      env: COMMAND_ENVIRONMENT,
       extendEnv: false,
       reject: false,
       buffer: false,

@@ -1,0 +1,167 @@
+import { deriveTenantNet, instanceIp, macAddress, tapName } from '@mvm/protocol';
+import { describe, expect, it } from 'vitest';
+import { applySteps } from './apply-steps.js';
+import { planNetwork } from './plan.js';
+import { renderIpBatch } from './render-ip.js';
+import { renderNftScript } from './render-nft.js';
+import type { DesiredHostNetwork, NetworkContext, ObservedNetwork } from './types.js';
+import { verifyNetwork } from './verify.js';
+
+const context: NetworkContext = { clusterCidr: '10.240.0.0/12', uplinks: ['eth0'], base: 'present' };
+const net = deriveTenantNet(3, '10.240.3.0/24');
+const port = {
+  tapName: tapName(3, 5),
+  mac: macAddress(3, 5),
+  ipv4: instanceIp(net, 5),
+  ownerUid: 1_900_000_773,
+};
+const wish: DesiredHostNetwork = { tenants: [{ net, ports: [port] }] };
+const nothing: DesiredHostNetwork = { tenants: [] };
+
+const bare: ObservedNetwork = {
+  links: [],
+  tables: 'absent',
+  tableFaults: [],
+  elements: [],
+  rules: [],
+  sysctls: { 'net/ipv4/conf/all/forwarding': '0', 'net/ipv4/conf/eth0/forwarding': '0' },
+};
+const ready = applySteps(bare, planNetwork(nothing, bare, context));
+const busy = applySteps(ready, planNetwork(wish, ready, context));
+
+describe('planNetwork', () => {
+  it('makes a tenant and its instance: filter first, links up last', () => {
+    const steps = planNetwork(wish, ready, context);
+    expect(renderNftScript(steps)).toBe(
+      [
+        'add element bridge mvm taps { "tn3i5" }',
+        'add element bridge mvm port_mac { "tn3i5" . 02:fc:00:03:00:05 }',
+        'add element bridge mvm port_src { "tn3i5" . 02:fc:00:03:00:05 . 10.240.3.5 }',
+        'add element inet mvm bridges { "br-tenant-3" }',
+        'add element inet mvm intra { "br-tenant-3" . "br-tenant-3" }',
+        'add element inet mvm gw { "br-tenant-3" . 10.240.3.1 }',
+        'add element inet mvm egress { "br-tenant-3" : goto egress_internet }',
+        '',
+      ].join('\n'),
+    );
+    expect(renderIpBatch(steps)).toBe(
+      [
+        'link add name br-tenant-3 address 02:fc:00:03:00:01 type bridge forward_delay 0 stp_state 0 mcast_snooping 0',
+        'address add 10.240.3.1/24 dev br-tenant-3',
+        'tuntap add dev tn3i5 mode tap user 1900000773',
+        'link set dev tn3i5 master br-tenant-3',
+        'link set dev tn3i5 up',
+        'link set dev br-tenant-3 up',
+        '',
+      ].join('\n'),
+    );
+    const lastElement = steps.findLastIndex(({ kind }) => kind === 'element.add');
+    expect(lastElement).toBeLessThan(steps.findIndex(({ kind }) => kind === 'bridge.create'));
+  });
+
+  it('takes them down in reverse: links first, filter last', () => {
+    const kinds = planNetwork(nothing, busy, context).map(({ kind }) => kind);
+    expect(kinds.slice(0, 2)).toEqual(['tap.delete', 'bridge.delete']);
+    expect(new Set(kinds.slice(2))).toEqual(new Set(['element.delete']));
+  });
+
+  it('says nothing when nothing is to do', () => {
+    expect(planNetwork(wish, busy, context)).toEqual([]);
+  });
+
+  it('writes a deletion so that it succeeds when somebody was quicker', () => {
+    const script = renderNftScript(planNetwork(nothing, busy, context));
+    expect(script).toMatch(/^add element bridge mvm taps \{ "tn3i5" \}$/m);
+    expect(script).toMatch(/^delete element bridge mvm taps \{ "tn3i5" \}$/m);
+    expect(script.indexOf('add element bridge')).toBeLessThan(script.indexOf('delete element bridge'));
+  });
+
+  it('changes the verdict of a bridge in one transaction', () => {
+    const open: DesiredHostNetwork = { tenants: [{ net, ports: [port], egress: 'open' }] };
+    expect(
+      renderNftScript(planNetwork(open, busy, context))
+        .trim()
+        .split('\n'),
+    ).toEqual([
+      'add element inet mvm egress { "br-tenant-3" : goto egress_internet }',
+      'delete element inet mvm egress { "br-tenant-3" : goto egress_internet }',
+      'add element inet mvm egress { "br-tenant-3" : goto egress_open }',
+    ]);
+  });
+
+  it('refuses a name that somebody else has, and leaves it alone when nobody wants it', () => {
+    const foreign = {
+      name: 'br-tenant-3',
+      kind: 'other',
+      mac: '',
+      up: true,
+      master: null,
+      addresses: [],
+      ownerUid: null,
+    };
+    const observed: ObservedNetwork = { ...ready, links: [{ ...foreign, kind: 'other' }] };
+    expect(() => planNetwork(wish, observed, context)).toThrow('exists already');
+    expect(planNetwork(nothing, observed, context)).toEqual([]);
+  });
+
+  it('switches forwarding for the uplink and the bridge only, and remembers to give it back', () => {
+    const steps = planNetwork(nothing, bare, context);
+    expect(steps.filter(({ kind }) => kind === 'sysctl.write')).toEqual([
+      { kind: 'sysctl.write', key: 'net/ipv4/conf/eth0/forwarding', value: '1', was: '0' },
+    ]);
+    expect(ready.elements.filter(({ set }) => set === 'switched')).toEqual([
+      { set: 'switched', key: ['eth0'] },
+    ]);
+    const leaving = planNetwork(nothing, ready, { ...context, base: 'absent' });
+    expect(leaving[0]).toEqual({
+      kind: 'sysctl.write',
+      key: 'net/ipv4/conf/eth0/forwarding',
+      value: '0',
+      was: '1',
+    });
+  });
+
+  it('does not take forwarding away from a host that forwards everywhere by now', () => {
+    const docker = { ...ready, sysctls: { ...ready.sysctls, 'net/ipv4/conf/all/forwarding': '1' } };
+    const leaving = planNetwork(nothing, docker, { ...context, base: 'absent' });
+    expect(leaving.filter(({ kind }) => kind === 'sysctl.write')).toEqual([]);
+  });
+
+  it('turns IPv6 off on bridge and TAP where the kernel has it', () => {
+    const withIpv6 = { ...ready, sysctls: { ...ready.sysctls, 'net/ipv6/conf/default/disable_ipv6': '0' } };
+    const keys = planNetwork(wish, withIpv6, context).flatMap((step) =>
+      step.kind === 'sysctl.write' ? [step.key] : [],
+    );
+    expect(keys).toContain('net/ipv6/conf/br-tenant-3/disable_ipv6');
+    expect(keys).toContain('net/ipv6/conf/tn3i5/disable_ipv6');
+  });
+
+  it('makes steps that survive JSON', () => {
+    const steps = planNetwork(wish, bare, context);
+    expect(JSON.parse(JSON.stringify(steps))).toEqual(steps);
+  });
+});
+
+describe('verifyNetwork', () => {
+  it('names every fault of damaged tables', () => {
+    const damaged: ObservedNetwork = {
+      ...busy,
+      tables: 'damaged',
+      tableFaults: ['chain inet forward has other rules'],
+    };
+    expect(verifyNetwork(wish, damaged, context)).toEqual([
+      { object: 'table', name: 'mvm', state: 'different', detail: 'chain inet forward has other rules' },
+    ]);
+  });
+
+  it('names a TAP that belongs to the wrong user', () => {
+    const links = busy.links.map((link) => (link.kind === 'tap' ? { ...link, ownerUid: 1000 } : link));
+    const drifts = verifyNetwork(wish, { ...busy, links }, context);
+    expect(drifts[0]).toEqual({
+      object: 'tap',
+      name: 'tn3i5',
+      state: 'unwanted',
+      detail: 'a TAP owned by uid 1000',
+    });
+  });
+});
