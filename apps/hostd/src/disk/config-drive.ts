@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, open, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fromFileError } from '../state/fs-error.js';
-import { runMkfs } from './run-mkfs.js';
+import { fixInodes, runMkfs } from './e2fs-tools.js';
 
 /** Size of a config drive. */
 const CONFIG_DRIVE_KIB = 1024;
@@ -36,6 +36,7 @@ export async function buildConfigDrive(options: {
       ],
       ...[image, `${CONFIG_DRIVE_KIB}k`],
     ]);
+    await fixInodes(image, ['config.json', 'config.env']);
     await rename(image, path);
   } catch (error) {
     throw fromFileError(error, `cannot build ${path}`);

@@ -2,7 +2,7 @@ import { open, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { syncDirectory } from '../state/atomic-file.js';
 import { errnoOf, fromFileError } from '../state/fs-error.js';
-import { runMkfs } from './run-mkfs.js';
+import { runMkfs } from './e2fs-tools.js';
 
 const MIB = 1_048_576;
 

@@ -40,6 +40,12 @@ describe('a config drive', () => {
     );
     execFileSync('e2fsck', ['-fn', path], { stdio: 'ignore' });
     expect((await stat(path)).mode & 0o777).toBe(0o600);
+    // The clock must not show, or the next second would make another image.
+    for (const inode of ['/', '/config.json', '/config.env']) {
+      const times = debugfs(path, `stat ${inode}`).match(/^\s*\w?[acm]time: 0x(\w+)/gm) ?? [];
+      expect(times.map((line) => line.split('0x')[1])).toEqual(Array(times.length).fill('5e0be100'));
+      expect(times.length).toBeGreaterThanOrEqual(3);
+    }
     await buildConfigDrive({ path, config });
     expect(await sha256(path)).toBe(first);
     await buildConfigDrive({ path, config: { ...config, tenant_id: 'other' } });
