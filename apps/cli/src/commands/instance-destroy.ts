@@ -1,7 +1,8 @@
-import { CodedError } from '@mvm/protocol';
 import { type InstanceAddress, parseInstanceAddress } from '../address/address.js';
 import type { CommandModule } from '../command.js';
 import type { CliContext } from '../context.js';
+import { INTERRUPTED_EXIT_CODE } from '../errors/exit-code.js';
+import { ReportedFailure } from '../errors/reported-failure.js';
 import { usageError } from '../errors/usage-error.js';
 import { completeWith, teach } from '../help.js';
 import { addOperationOptions, operate } from './operate.js';
@@ -63,5 +64,6 @@ async function confirm(
     );
   }
   if (/^y(es)?$/i.test(answer.trim())) return;
-  throw new CodedError({ code: 'canceled', reason: 'cli.declined', message: 'nothing was destroyed' });
+  context.say('nothing was destroyed');
+  throw new ReportedFailure(INTERRUPTED_EXIT_CODE);
 }

@@ -52,7 +52,7 @@ function describe(context: CliContext, instance: InstanceInfo): string {
       ['Image', image === null ? 'none registered' : `${image.name} (${image.digest.slice(0, 19)})`],
       [
         'Resources',
-        `${resources.vcpus} vCPUs, ${resources.mem_mib} MiB memory, ${dataDisk(resources.data_disk_mib)}`,
+        `${resources.vcpus} ${resources.vcpus === 1 ? 'vCPU' : 'vCPUs'}, ${resources.mem_mib} MiB memory, ${dataDisk(resources.data_disk_mib)}`,
       ],
       ['Created', since(instance.created_at)],
       ['Started', since(instance.last_started_at)],

@@ -2,7 +2,9 @@ import { CodedError, ERROR_CODES, type ErrorCode } from '@mvm/protocol';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { ModelAgentd } from './model-agentd.js';
-import { runMvm } from './run-mvm.js';
+import { statusStuck } from './model-data.js';
+import { onTerminal } from './on-terminal.js';
+import { runMvm, startMvm } from './run-mvm.js';
 
 let agentd: ModelAgentd;
 beforeEach(async () => {
@@ -109,6 +111,19 @@ describe('operations', () => {
     expect(agentd.calls).toEqual([]);
   });
 
+  it.each([
+    ['y', 0, true],
+    ['yes', 0, true],
+    ['n', 130, false],
+    ['', 130, false],
+  ])('destroy after a question on a terminal: %j', async (answer, code, destroyed) => {
+    const args = ['instance', 'destroy', 'acme/web/i-00000002'];
+    const result = await onTerminal(args, { socket: agentd.socketPath, answerTo: '[y/N] ', answer });
+    expect(result.code, result.output).toBe(code);
+    expect(result.output).toContain(destroyed ? 'i-00000002 destroyed' : 'nothing was destroyed');
+    expect(agentd.calls.map(({ route }) => route)).toEqual(destroyed ? ['destroyInstance'] : []);
+  });
+
   it('go on with the others when one fails, and end with its exit code', async () => {
     const result = await mvm(
       'instance',
@@ -131,7 +146,6 @@ describe('operations', () => {
   });
 
   it('end with 130 on Ctrl-C', async () => {
-    const { startMvm } = await import('./run-mvm.js');
     const called = new Promise<void>((resolve) => {
       agentd.overrides.startInstance = () => {
         resolve();
@@ -251,8 +265,7 @@ describe('ping, version, status', () => {
   });
 
   it('status shows what is in the way', async () => {
-    const data = await import('./model-data.js');
-    agentd.statuses = [data.statusStuck()];
+    agentd.statuses = [statusStuck()];
     const { stdout, code } = await mvm('status');
     expect(code).toBe(0);
     expect(stdout).toContain('nothing more to do until something changes');

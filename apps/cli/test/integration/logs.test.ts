@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { CodedError } from '@mvm/protocol';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ModelAgentd } from './model-agentd.js';
+import { onTerminal } from './on-terminal.js';
 import { runMvm, startMvm } from './run-mvm.js';
 
 const BIN = fileURLToPath(new URL('../../bin/mvm.js', import.meta.url));
@@ -37,8 +38,8 @@ describe('mvm instance logs', () => {
   it('leaves control sequences in a pipe, and takes them out on a terminal', async () => {
     agentd.log = Buffer.from('\u001b[31mred\u001b[0m\r\n\u001b]0;title\u0007end\n');
     expect((await mvm('instance', 'logs', ADDRESS)).stdout).toBe(agentd.log.toString());
-    expect(await onTerminal(['instance', 'logs', ADDRESS])).toBe('red\nend\n');
-    expect(await onTerminal(['instance', 'logs', '--raw', ADDRESS])).toBe(
+    expect(await shownOnTerminal('instance', 'logs', ADDRESS)).toBe('red\nend\n');
+    expect(await shownOnTerminal('instance', 'logs', '--raw', ADDRESS)).toBe(
       agentd.log.toString().replaceAll('\r\n', '\n'),
     );
   });
@@ -87,12 +88,8 @@ describe('mvm instance logs', () => {
   });
 });
 
-/** What a terminal of 80 columns would be sent; script(1) gives the program one. */
-async function onTerminal(args: readonly string[]): Promise<string> {
-  const command = [process.execPath, BIN, ...args].map((word) => `'${word}'`).join(' ');
-  const { stdout } = await shell('script', ['-qec', command, '/dev/null']);
-  // The terminal's line discipline turns each line feed into carriage return and line feed.
-  return stdout.replaceAll(/\r+\n/g, '\n');
+async function shownOnTerminal(...args: string[]): Promise<string> {
+  return (await onTerminal(args, { socket: agentd.socketPath })).output;
 }
 
 function shell(program: string, args: readonly string[]): Promise<{ stdout: string; stderr: string }> {
