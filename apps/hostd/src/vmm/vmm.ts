@@ -34,7 +34,7 @@ export interface VmSpec {
   /** Where console and VMM log go. */
   readonly consolePath: string;
   readonly vmmLogPath: string;
-  /** An empty, root-owned directory to chroot into. */
+  /** An empty, root-owned directory of this VM alone to chroot into; it holds the socket of a `save` while one runs. */
   readonly emptyRootPath: string;
   readonly accelerator: 'kvm' | 'tcg';
 }
@@ -66,6 +66,13 @@ export interface VmHandle {
   resume(): Promise<void>;
   /** Stop the vCPUs, keeping memory. Repeating it changes nothing. */
   pause(): Promise<void>;
+  /**
+   * The paused VM's memory and device state as a stream, which `Vmm.restore` takes back. Complete when it ends without
+   * an error; giving it up midway leaves the VM paused, as it was. Errors: `internal` `vmm.save_failed`, `vmm.gone`.
+   */
+  save(): AsyncIterable<Uint8Array>;
+  /** The guest agent's channel, or null while no program in the guest has it open. */
+  agentSocket(): Promise<string | null>;
   /** End the VMM now (SIGKILL) and wait until the process is gone. Repeating it changes nothing. */
   kill(): Promise<void>;
   /** Let go of the VM without ending it: closes our connections and listeners. */
@@ -81,6 +88,16 @@ export interface Vmm {
    * On any error the process is gone and its sockets are removed. Errors: `vmm.launch_failed`, with the VMM's own words.
    */
   launch(spec: VmSpec, attach: (pid: number) => Promise<void>): Promise<VmHandle>;
+  /**
+   * Like `launch`, with the state of a saved VM in place of a boot: paused, at the instruction where it was saved.
+   * `argv` is the saved VM's: its devices must be those of `spec`. Errors: those of `launch`; `failed_precondition`
+   * `vmm.devices_changed`; `vmm.restore_failed` when the VMM does not take the stream.
+   */
+  restore(
+    spec: VmSpec,
+    attach: (pid: number) => Promise<void>,
+    saved: { readonly argv: readonly string[]; readonly image: AsyncIterable<Uint8Array> },
+  ): Promise<VmHandle>;
   /** The VM of a record, or null when it is gone (or the pid is somebody else's). */
   adopt(record: VmRecord): Promise<VmHandle | null>;
 }

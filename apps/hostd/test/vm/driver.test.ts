@@ -195,6 +195,18 @@ describe('a launch that fails', () => {
     await expectNothingLeft(second);
   });
 
+  it('does not share a writable disk', async () => {
+    const first = await prepare(17);
+    await launch(first);
+    const own = await prepare(18);
+    const second = { ...own, drives: [...own.drives.slice(0, 2), ...first.drives.slice(2)] };
+    await expect(launch(second)).rejects.toMatchObject({
+      code: 'failed_precondition',
+      reason: 'disk.in_use',
+    });
+    await expectNothingLeft(second);
+  });
+
   it('leaves no process when the cgroup cannot take it', async () => {
     const spec = await prepare(15);
     let pid = 0;

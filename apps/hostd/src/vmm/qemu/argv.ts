@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { CodedError } from '@mvm/protocol';
 import { checkSocketPath } from '../socket-path.js';
 import type { VmDrive, VmSpec } from '../vmm.js';
 
@@ -58,6 +59,32 @@ export function renderQemuArgv(spec: VmSpec, host: QemuHost): string[] {
   ];
 }
 
+/** How a restored QEMU gets its state: the descriptor that `spawn` gave it. */
+const INCOMING = ['-incoming', 'fd:3'];
+
+/**
+ * The arguments that restore a saved VM: those it was saved with (program's name first), once they are found to be what
+ * `spec` asks for. An extra or a missing device is accepted silently by QEMU and breaks the guest later. The kernel's
+ * command line is not compared: it took effect long ago, and names this boot's clock frequency.
+ * Throws `failed_precondition`, reason `vmm.devices_changed`. Pure.
+ */
+export function restoreArgv(spec: VmSpec, saved: readonly string[]): string[] {
+  const before = saved.slice(1).filter((argument) => !INCOMING.includes(argument));
+  const wanted = renderQemuArgv(spec, { tscKhz: null });
+  const append = wanted.indexOf('-append') + 1;
+  const changed = wanted.findIndex((argument, index) => index !== append && argument !== before[index]);
+  if (changed >= 0 || before.length !== wanted.length) {
+    throw new CodedError({
+      code: 'failed_precondition',
+      reason: 'vmm.devices_changed',
+      message: `the VM ${spec.vmId} was saved with other devices than it would get now: ${before[changed] ?? 'fewer arguments'}`,
+      hint: 'Give hostd the directories and names back that it had, or stop the instance, which discards its snapshot.',
+      details: { vm_id: spec.vmId },
+    });
+  }
+  return [...before, ...INCOMING];
+}
+
 /**
  * ACPI is how the guest finds its devices; the PIT and the PIC must stay, for without them an emulated guest cannot set
  * its clock and hangs.
@@ -77,7 +104,11 @@ function drive({ id, path, readOnly }: VmDrive): string[] {
   const mode = readOnly ? 'readonly=on' : 'cache=none,aio=threads,discard=unmap';
   return [
     ...['-drive', `if=none,id=${id},file=${escaped(path)},format=raw,${mode}`],
-    ...['-device', `virtio-blk-device,drive=${id},serial=${id}`],
+    // A host's full disk is the guest's I/O error, as with Firecracker; by default QEMU would stop the guest in silence.
+    ...[
+      '-device',
+      `virtio-blk-device,drive=${id},serial=${id}${readOnly ? '' : ',werror=report,rerror=report'}`,
+    ],
   ];
 }
 

@@ -10,10 +10,11 @@ import { keepDescriptors } from '../keep-descriptors.js';
 import { isAlive, readArgv, readHostBootId, readStartTime, verifyConfinement } from '../process-identity.js';
 import { hostTscKhz } from '../tsc.js';
 import type { VmExit, VmHandle, Vmm, VmRecord, VmSpec } from '../vmm.js';
-import { qmpSocketPath, renderQemuArgv } from './argv.js';
+import { qmpSocketPath, renderQemuArgv, restoreArgv } from './argv.js';
 import { createQemuHandle, killProcess, removeSockets } from './handle.js';
 import { launchError, missingBinary, readWords } from './launch-error.js';
 import { connectQmp, type QmpClient } from './qmp.js';
+import { feed, restored, runState } from './restore.js';
 
 const READY_WITHIN_MS = 30_000;
 const ADOPT_WITHIN_MS = 5_000;
@@ -41,9 +42,18 @@ export function createQemuVmm(options: QemuVmmOptions = {}): Vmm {
       const begun = performance.now();
       await checkHost(spec);
       const argv = renderQemuArgv(spec, { tscKhz: await tscKhz });
-      const handle = await launchQemu(binary, argv, spec, attach);
+      const handle = await launchQemu(binary, argv, spec, attach, null);
       const { pid } = handle.record;
       logger?.debug({ vmId: spec.vmId, pid, launchMs: performance.now() - begun }, 'launched QEMU, paused');
+      return handle;
+    },
+    restore: async (spec, attach, saved) => {
+      const begun = performance.now();
+      await checkHost(spec);
+      const argv = restoreArgv(spec, saved.argv);
+      const handle = await launchQemu(binary, argv, spec, attach, saved.image);
+      const { pid } = handle.record;
+      logger?.debug({ vmId: spec.vmId, pid, restoreMs: performance.now() - begun }, 'restored QEMU, paused');
       return handle;
     },
     adopt: adoptQemu,
@@ -87,9 +97,10 @@ async function launchQemu(
   argv: readonly string[],
   spec: VmSpec,
   attach: (pid: number) => Promise<void>,
+  image: AsyncIterable<Uint8Array> | null,
 ): Promise<VmHandle> {
   await removeSockets(spec);
-  const { child, logOffset } = await spawnQemu(binary, argv, spec);
+  const { child, logOffset } = await spawnQemu(binary, argv, spec, image !== null);
   const childExit = once(child, 'exit').then(
     ([exitCode, signal]: (number | string | null)[]): VmExit => ({
       exitCode: typeof exitCode === 'number' ? exitCode : null,
@@ -104,15 +115,17 @@ async function launchQemu(
   try {
     if (startTimeTicks === null) throw await fail(ending(await childExit));
     await attach(pid);
+    const feeding = image === null ? null : feed(child, image);
     const [connected, hostBootId] = await Promise.all([
       readyQmp(qmpSocketPath(spec), childExit, fail),
       readHostBootId(),
     ]);
     qmp = connected;
     // Answered by the main loop, which runs only after the privileges are dropped.
-    const status = await qmp.execute('query-status');
-    if ((status as { status?: unknown } | null)?.status !== 'prelaunch') {
-      throw await fail('the guest did not wait to be let run');
+    if (feeding === null) {
+      if ((await runState(qmp)) !== 'prelaunch') throw await fail('the guest did not wait to be let run');
+    } else {
+      await restored(qmp, feeding, childExit, fail);
     }
     await verifyConfinement(pid, { uid: spec.uid, gid: spec.gid, rootPath: spec.emptyRootPath });
     const record: VmRecord = {
@@ -145,6 +158,7 @@ async function spawnQemu(
   binary: string,
   argv: readonly string[],
   spec: VmSpec,
+  withImage: boolean,
 ): Promise<{ child: ChildProcess; logOffset: number }> {
   let log: FileHandle;
   try {
@@ -161,7 +175,7 @@ async function spawnQemu(
       cwd: '/',
       detached: true,
       env: { PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
-      stdio: ['ignore', log.fd, log.fd],
+      stdio: ['ignore', log.fd, log.fd, ...(withImage ? (['pipe'] as const) : [])],
     });
     try {
       await once(child, 'spawn');

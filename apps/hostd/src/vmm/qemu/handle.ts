@@ -13,6 +13,7 @@ import { isAlive } from '../process-identity.js';
 import type { VmExit, VmHandle, VmRecord } from '../vmm.js';
 import { agentSocketPath, qmpSocketPath } from './argv.js';
 import { connectQmp, type QmpClient } from './qmp.js';
+import { saveQemu } from './save.js';
 
 const GONE_WITHIN_MS = 10_000;
 const LOOK_AGAIN_MS = 5;
@@ -86,6 +87,19 @@ class QemuHandle implements VmHandle {
     await this.#execute('stop');
   }
 
+  save(): AsyncIterable<Uint8Array> {
+    return saveQemu(this.record.spec, this.#qmp);
+  }
+
+  async agentSocket(): Promise<string | null> {
+    const devices = await this.#execute('query-chardev');
+    const open = (Array.isArray(devices) ? devices : []).some(
+      (device: { label?: unknown; 'frontend-open'?: unknown } | null) =>
+        device?.label === 'agent0' && device['frontend-open'] === true,
+    );
+    return open ? agentSocketPath(this.record.spec) : null;
+  }
+
   async kill(): Promise<void> {
     await killProcess(this.record);
     if (!this.#released) await this.exited;
@@ -98,9 +112,9 @@ class QemuHandle implements VmHandle {
     this.#qmp.close();
   }
 
-  async #execute(command: string): Promise<void> {
+  async #execute(command: string): Promise<unknown> {
     try {
-      await this.#qmp.execute(command);
+      return await this.#qmp.execute(command);
     } catch (error) {
       if (await isAlive(this.record)) throw error;
       throw new CodedError({

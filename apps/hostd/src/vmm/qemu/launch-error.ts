@@ -53,6 +53,16 @@ export function launchError(failure: {
       cause,
     });
   }
+  if (/failed to get .* lock/i.test(words)) {
+    return new CodedError({
+      code: 'failed_precondition',
+      reason: 'disk.in_use',
+      message,
+      hint: 'Another process still has the disk: look for an older VMM of this instance.',
+      details,
+      cause,
+    });
+  }
   if (/cannot allocate memory|cannot set up guest memory/i.test(words)) {
     return new CodedError({
       code: 'resource_exhausted',

@@ -1,0 +1,89 @@
+import { describe, expect, it } from 'vitest';
+import type { VmSpec } from '../vmm.js';
+import { agentSocketPath, qmpSocketPath, renderQemuArgv } from './argv.js';
+
+const spec: VmSpec = {
+  vmId: 'tn3i5',
+  vcpus: 2,
+  memMib: 512,
+  kernelPath: '/s/vmlinux',
+  initrdPath: '/s/initrd',
+  kernelArgs: 'console=ttyS0 quiet',
+  drives: [
+    { id: 'rootfs', path: '/s/rootfs.ext4', readOnly: true },
+    { id: 'data', path: '/s/data.ext4', readOnly: false },
+  ],
+  net: { tapName: 'tn3i5', mac: '02:fc:00:03:00:05' },
+  uid: 1_900_000_773,
+  gid: 1_900_000_773,
+  socketDir: '/run/mvm/vm/tn3i5',
+  consolePath: '/s/console.log',
+  vmmLogPath: '/s/vmm.log',
+  emptyRootPath: '/run/mvm/empty',
+  accelerator: 'tcg',
+};
+
+/** Values of an option, in order. */
+function values(argv: readonly string[], option: string): string[] {
+  return argv.flatMap((argument, index) => (argument === option ? [argv[index + 1] ?? ''] : []));
+}
+
+describe('renderQemuArgv', () => {
+  const argv = renderQemuArgv(spec, { tscKhz: 2_596_146 });
+
+  it('is the same for the same VM', () => {
+    expect(renderQemuArgv(structuredClone(spec), { tscKhz: 2_596_146 })).toEqual(argv);
+  });
+
+  it('starts paused, without defaults, confined', () => {
+    for (const flag of ['-S', '-nodefaults', '-no-user-config', '-no-reboot']) expect(argv).toContain(flag);
+    expect(values(argv, '-runas')).toEqual(['1900000773:1900000773']);
+    expect(values(argv, '-chroot')).toEqual(['/run/mvm/empty']);
+    expect(values(argv, '-sandbox')).toEqual(['on,obsolete=deny,spawn=deny,resourcecontrol=deny']);
+  });
+
+  it('gives drives their serial numbers, and only writable ones the right to write', () => {
+    expect(values(argv, '-drive')).toEqual([
+      'if=none,id=rootfs,file=/s/rootfs.ext4,format=raw,readonly=on',
+      'if=none,id=data,file=/s/data.ext4,format=raw,cache=none,aio=threads,discard=unmap',
+    ]);
+    expect(values(argv, '-device').filter((device) => device.includes('blk'))).toEqual([
+      'virtio-blk-device,drive=rootfs,serial=rootfs',
+      'virtio-blk-device,drive=data,serial=data,werror=report,rerror=report',
+    ]);
+  });
+
+  it('tells an emulated guest the counter’s frequency, and no other', () => {
+    expect(values(argv, '-append')).toEqual(['console=ttyS0 quiet tsc_early_khz=2596146 tsc=reliable']);
+    expect(values(renderQemuArgv(spec, { tscKhz: null }), '-append')).toEqual([spec.kernelArgs]);
+    const fast = renderQemuArgv({ ...spec, accelerator: 'kvm' }, { tscKhz: 2_596_146 });
+    expect(values(fast, '-append')).toEqual([spec.kernelArgs]);
+    expect(values(fast, '-cpu')).toEqual(['host']);
+  });
+
+  it('leaves the initrd out when there is none', () => {
+    expect(renderQemuArgv({ ...spec, initrdPath: null }, { tscKhz: null })).not.toContain('-initrd');
+  });
+
+  it('does not let a comma in a path begin another option', () => {
+    const odd = renderQemuArgv(
+      {
+        ...spec,
+        consolePath: '/s/a,append=off',
+        drives: [{ id: 'data', path: '/s/b,readonly=on', readOnly: false }],
+      },
+      { tscKhz: null },
+    );
+    expect(values(odd, '-chardev')[0]).toBe('file,id=console0,path=/s/a,,append=off,append=on');
+    expect(values(odd, '-drive')[0]).toContain('file=/s/b,,readonly=on,format=raw');
+  });
+
+  it('refuses a socket path that would be cut off, counting bytes', () => {
+    const long = { socketDir: `/${'ü'.repeat(50)}` };
+    expect(() => qmpSocketPath(long)).toThrow(
+      expect.objectContaining({ reason: 'vmm.socket_path_too_long' }),
+    );
+    expect(agentSocketPath({ socketDir: `/${'a'.repeat(95)}` })).toHaveLength(107);
+    expect(() => agentSocketPath({ socketDir: `/${'a'.repeat(96)}` })).toThrow();
+  });
+});

@@ -1,0 +1,93 @@
+import { once } from 'node:events';
+import { chown, rm } from 'node:fs/promises';
+import { createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CodedError } from '@mvm/protocol';
+import { checkSocketPath } from '../socket-path.js';
+import type { VmSpec } from '../vmm.js';
+import type { QmpClient } from './qmp.js';
+
+const SOCKET_NAME = 'save.sock';
+const CONNECT_WITHIN_MS = 10_000;
+const LOOK_AGAIN_MS = 5;
+const SETTLE_WITHIN_MS = 30_000;
+/** Bytes per second: as fast as it goes; QEMU's default would throttle to a network's speed. */
+const MAX_BANDWIDTH = 64 * 2 ** 30;
+
+/**
+ * The state of a paused QEMU as a stream. QEMU, in its empty root, connects to a socket that stands there for as long
+ * as the stream lasts, and that only root and this VM's user can reach. Errors: `internal`, reason `vmm.save_failed`.
+ * Source: QEMU 7.2, docs/devel/migration.rst.
+ */
+export async function* saveQemu(
+  spec: Pick<VmSpec, 'vmId' | 'emptyRootPath' | 'uid' | 'gid'>,
+  qmp: QmpClient,
+): AsyncGenerator<Uint8Array> {
+  const path = checkSocketPath(join(spec.emptyRootPath, SOCKET_NAME));
+  await rm(path, { force: true });
+  const server = createServer({ allowHalfOpen: true });
+  let socket: Socket | null = null;
+  let complete = false;
+  try {
+    server.listen(path);
+    await once(server, 'listening');
+    // PRIVILEGE: the VMM's user must be able to connect, and nobody else but root: the directory is closed to others.
+    await chown(path, spec.uid, spec.gid);
+    await qmp.execute('migrate-set-parameters', { 'max-bandwidth': MAX_BANDWIDTH });
+    const connected = firstConnection(server, spec.vmId);
+    await qmp.execute('migrate', { uri: `unix:/${SOCKET_NAME}` });
+    socket = await connected;
+    for await (const chunk of socket) yield chunk as Uint8Array;
+    // The end of the stream says nothing of its success.
+    const status = await settled(qmp);
+    if (status !== 'completed') throw saveFailed(spec.vmId, `QEMU says ${status}`);
+    complete = true;
+  } finally {
+    socket?.destroy();
+    await new Promise((resolve) => server.close(resolve));
+    await rm(path, { force: true });
+    if (!complete) await giveUp(qmp);
+  }
+}
+
+async function firstConnection(server: Server, vmId: string): Promise<Socket> {
+  const signal = AbortSignal.timeout(CONNECT_WITHIN_MS);
+  try {
+    const [socket] = (await once(server, 'connection', { signal })) as [Socket];
+    return socket;
+  } catch (error) {
+    throw saveFailed(vmId, 'QEMU did not connect', error);
+  }
+}
+
+async function settled(qmp: QmpClient): Promise<string> {
+  const deadline = performance.now() + SETTLE_WITHIN_MS;
+  for (;;) {
+    const answer = await qmp.execute('query-migrate');
+    const status = (answer as { status?: unknown } | null)?.status;
+    if (status === 'completed' || status === 'failed' || status === 'cancelled') return status;
+    if (performance.now() > deadline) return 'nothing';
+    await sleep(LOOK_AGAIN_MS);
+  }
+}
+
+/** After a save that was given up: QEMU must have let go of it before the guest may go on. */
+async function giveUp(qmp: QmpClient): Promise<void> {
+  try {
+    await qmp.execute('migrate_cancel');
+    await settled(qmp);
+  } catch {
+    // QEMU is gone; whoever asks it next hears that.
+  }
+}
+
+function saveFailed(vmId: string, why: string, cause?: unknown): CodedError {
+  return new CodedError({
+    code: 'internal',
+    reason: 'vmm.save_failed',
+    message: `the state of the VM ${vmId} could not be saved: ${why}`,
+    details: { vm_id: vmId },
+    cause,
+  });
+}
