@@ -8,6 +8,7 @@ import type { FrameLimits } from './limits.js';
 // - Frames written in the same turn of the event loop go out in one system call.
 // - #queuedBytes counts every byte accepted and not yet taken by the kernel; it exceeds maxWriteQueueBytes only
 //   through a frame accepted while nothing was queued.
+// - Every batch settles exactly once for its writers; what comes later for it only updates the counts.
 
 /** Bodies of at most this size are copied behind their header; larger ones are handed over as they are. */
 const COPY_BYTES = 65_536;
@@ -28,6 +29,7 @@ export class FrameWriter {
   #queuedBytes = 0;
   #unfinished = 0;
   #stalledSince: number | null = null;
+  #failure: FramingError | null = null;
 
   constructor(socket: Socket, limits: FrameLimits) {
     this.#socket = socket;
@@ -39,13 +41,15 @@ export class FrameWriter {
     return this.#stalledSince;
   }
 
+  /** What writes are rejected with from now on, because the connection is about to be destroyed for it. */
+  fail(failure: FramingError): void {
+    this.#failure ??= failure;
+  }
+
   /** Queues one frame; resolves once the kernel has taken it. See FrameConnection.write. */
   write(body: Uint8Array): Promise<void> {
-    try {
-      this.#check(body.length);
-    } catch (error) {
-      return Promise.reject(error);
-    }
+    const refused = this.#refuse(body.length);
+    if (refused !== null) return Promise.reject(refused);
     const bytes = HEADER_BYTES + body.length;
     this.#queuedBytes += bytes;
     let batch = this.#batch;
@@ -64,31 +68,42 @@ export class FrameWriter {
     const batch = this.#batch;
     if (batch === null) return;
     this.#batch = null;
-    if (this.#socket.destroyed) {
+    const socket = this.#socket;
+    if (socket.destroyed) {
       this.#queuedBytes -= batch.bytes;
-      batch.reject(connectionClosed('the connection was closed before a frame was written'));
+      batch.reject(this.#failure ?? connectionClosed('the connection was closed before a frame was written'));
       return;
     }
     this.#unfinished += 1;
-    this.#stalledSince ??= performance.now();
-    const onWritten = (error?: Error | null): void => {
-      this.#unfinished -= 1;
-      this.#queuedBytes -= batch.bytes;
-      this.#stalledSince = this.#unfinished === 0 ? null : performance.now();
-      if (error) batch.reject(connectionClosed('the connection was closed while a frame was written', error));
-      else batch.resolve();
-    };
-    writeBatch(this.#socket, batch, onWritten);
+    writeBatch(socket, batch, (error) => this.#onWritten(batch, error));
+    if (socket.writableLength > 0) this.#stalledSince ??= performance.now();
+    // Nothing waits and nothing failed: the kernel has it all, and the callback need not be waited for.
+    else if (socket.errored === null) batch.resolve();
   }
 
-  #check(length: number): void {
-    checkFrameLength(length, this.#limits.maxFrameBytes);
+  #onWritten(batch: Batch, error: Error | null | undefined): void {
+    this.#unfinished -= 1;
+    this.#queuedBytes -= batch.bytes;
+    if (this.#stalledSince !== null) this.#stalledSince = this.#unfinished === 0 ? null : performance.now();
+    if (error) {
+      batch.reject(
+        this.#failure ?? connectionClosed('the connection was closed while a frame was written', error),
+      );
+    } else batch.resolve();
+  }
+
+  #refuse(length: number): unknown {
+    try {
+      checkFrameLength(length, this.#limits.maxFrameBytes);
+    } catch (error) {
+      return error;
+    }
     if (this.#socket.destroyed || this.#socket.writableEnded) {
-      throw connectionClosed('a frame was written on a closed connection');
+      return this.#failure ?? connectionClosed('a frame was written on a closed connection');
     }
     const limit = this.#limits.maxWriteQueueBytes;
-    if (this.#queuedBytes === 0 || this.#queuedBytes + HEADER_BYTES + length <= limit) return;
-    throw new FramingError({
+    if (this.#queuedBytes === 0 || this.#queuedBytes + HEADER_BYTES + length <= limit) return null;
+    return new FramingError({
       reason: 'connection.write_queue_full',
       message: `${this.#queuedBytes} bytes already wait for the peer to read them`,
       hint: 'wait for earlier writes, or close the connection: the peer does not read',

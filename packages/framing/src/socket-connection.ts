@@ -59,20 +59,13 @@ export class SocketFrameConnection implements FrameConnection {
 
   read(): Promise<Uint8Array | null> {
     const frame = this.#reader.read();
+    if (this.#reader.waiting) this.#activeAt = performance.now();
     if (!this.#reader.full && this.#reader.ended === null && this.socket.isPaused()) this.#resume();
     return frame;
   }
 
-  async write(body: Uint8Array): Promise<void> {
-    try {
-      await this.#writer.write(body);
-    } catch (error) {
-      // What destroyed the connection says more than the socket's error for the write that this interrupted.
-      throw this.#failure !== null && isFramingError(error) && error.reason === 'connection.closed'
-        ? this.#failure
-        : error;
-    }
-    this.#activeAt = performance.now();
+  write(body: Uint8Array): Promise<void> {
+    return this.#writer.write(body);
   }
 
   hold(): () => void {
@@ -96,6 +89,7 @@ export class SocketFrameConnection implements FrameConnection {
       this.#failure ??= isFramingError(error)
         ? error
         : connectionClosed('the connection was destroyed', error);
+      this.#writer.fail(this.#failure);
     }
     this.#writer.flush();
     this.socket.destroy();
@@ -149,10 +143,8 @@ export class SocketFrameConnection implements FrameConnection {
     }
     this.#anyByte = true;
     const frames = this.#reader.feed(chunk);
-    if (!this.#reader.partial) {
-      this.#frameSince = null;
-      this.#activeAt = performance.now();
-    } else if (frames > 0 || this.#frameSince === null) this.#frameSince = performance.now();
+    if (!this.#reader.partial) this.#frameSince = null;
+    else if (frames > 0 || this.#frameSince === null) this.#frameSince = performance.now();
     if (this.#reader.full && this.#reader.ended === null) {
       this.#frameSince = null;
       this.socket.pause();
@@ -171,9 +163,10 @@ export class SocketFrameConnection implements FrameConnection {
 
   #onClose(): void {
     this.#closed = true;
-    this.#reader.stop(this.#closeReason());
+    // The usual end needs no reason, and making an Error for each connection would cost more than the rest of this file.
+    if (this.#reader.ended === null) this.#reader.stop(this.#closeReason());
     this.#writer.flush();
-    this.#abort?.abort(this.#closeReason());
+    if (this.#abort !== null) this.#abort.abort(this.#closeReason());
     this.#onClosed?.();
   }
 

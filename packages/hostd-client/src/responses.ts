@@ -15,6 +15,8 @@ export const RESPONSE_TYPES = {
   EnsurePool: 'Pool',
   RemovePool: 'Ok',
   CreateInstance: 'Instance',
+  WarmInstance: 'Ok',
+  ResumeInstance: 'Ok',
   ListTenants: 'Tenants',
   ListInstances: 'Instances',
   DescribeInstance: 'InstanceDetail',
