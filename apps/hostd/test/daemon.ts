@@ -1,8 +1,10 @@
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createHostdClient, type HostdClient } from '@mvm/hostd-client';
 import { type DesiredCounts, deriveTenantNet, type PoolSpec, type Quotas } from '@mvm/protocol';
 import { callVersionOne, type RunningDaemon, startDaemon } from '@mvm/testkit';
+import { createCgroups } from '../src/cgroup/cgroups.js';
 import { DEFAULT_QUOTAS } from '../src/lifecycle/plan-tenant.js';
 
 /** A hostd of its own: state, run directory, socket and cgroup that no other test has. */
@@ -23,7 +25,7 @@ export interface TestHost {
   client(): HostdClient;
   /** One version 1 exchange by a client that shares no code with ours. */
   v1(body: unknown): Promise<unknown>;
-  /** End what runs, remove the directory. */
+  /** End what runs (VMs too), remove the directory. */
   dispose(): Promise<void>;
 }
 
@@ -70,9 +72,29 @@ export async function createTestHost(): Promise<TestHost> {
     dispose: async () => {
       for (const client of clients) client.close();
       for (const daemon of daemons) await daemon.stop();
+      const cgroups = await createCgroups({ parent: cgroupParent });
+      for (const name of await cgroups.list()) {
+        await cgroups.kill(name);
+        await cgroups.remove(name);
+      }
       await rm(dir, { recursive: true, force: true });
     },
   };
+}
+
+/** Waits until `probe` answers something but null or false; throws after `timeoutMs`. */
+export async function until<T>(
+  what: string,
+  probe: () => Promise<T> | T,
+  timeoutMs = 30_000,
+): Promise<NonNullable<T>> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    const found = await probe();
+    if (found !== null && found !== undefined && found !== false) return found as NonNullable<T>;
+    if (performance.now() > deadline) throw new Error(`${what}: not within ${timeoutMs} ms`);
+    await sleep(5);
+  }
 }
 
 /** The network that belongs to a net id. */

@@ -1,0 +1,67 @@
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { buildGuestImage } from '@mvm/guest-image';
+import type { HostdClient } from '@mvm/hostd-client';
+import { addImage, imagesDir } from '@mvm/image-store';
+import { diffHost, type HostDifference, type HostSnapshot, snapshotHost } from '@mvm/testkit';
+import type { InstanceAddress } from '../../src/state/layout.js';
+import { createTestHost, type TestHost, until } from '../daemon.js';
+
+/** A test host with the demo image registered as `demo`. */
+export async function createVmHost(): Promise<TestHost> {
+  const routes = execFileSync('ip', ['route', 'show', 'default'], { encoding: 'utf8' });
+  if (routes !== '')
+    throw new Error('run the vm tier by `pnpm test:vm`: it needs a network namespace of its own');
+  execFileSync('ip', ['link', 'set', 'lo', 'up']);
+  const outDir = fileURLToPath(new URL('../../../../.cache/guest-image', import.meta.url));
+  const image = await buildGuestImage({ outDir });
+  const host = await createTestHost();
+  await addImage(imagesDir(host.stateDir), {
+    name: 'demo',
+    kernel: image.kernel,
+    initrd: image.initrd,
+    rootfs: image.rootfs,
+    kernelArgs: image.kernelArgs,
+  });
+  return host;
+}
+
+/** Everything on the host that carries this test host's names, now. */
+export function look(host: TestHost): Promise<HostSnapshot> {
+  return snapshotHost({ marks: [host.dir, host.cgroupParent] });
+}
+
+/** What has changed on the host since; hostd itself (its pid differs after a restart) does not count. */
+export async function leftSince(host: TestHost, before: HostSnapshot): Promise<HostDifference[]> {
+  const differences = diffHost(before, await look(host));
+  return differences.filter(
+    ({ item }) => !item.includes('mvm-hostd.js') && !item.endsWith(host.cgroupParent),
+  );
+}
+
+/** The guest's greeting, once it is on the console; `after` skips greetings of earlier boots. */
+export async function greeting(client: HostdClient, address: InstanceAddress, after = 0): Promise<string> {
+  return await until(
+    'greeting',
+    async () => {
+      const { data_base64 } = await client.request({ type: 'InstanceLogs', ...address, offset: after });
+      const text = Buffer.from(data_base64, 'base64').toString();
+      return /mvm-guest ready .*boot_id=\S+/.exec(text)?.[0] ?? null;
+    },
+    90_000,
+  );
+}
+
+/** The highest number that the guest has counted to. */
+export async function guestCount(client: HostdClient, address: InstanceAddress): Promise<number> {
+  const { data_base64 } = await client.request({ type: 'InstanceLogs', ...address });
+  const text = Buffer.from(data_base64, 'base64').toString();
+  return Math.max(0, ...[...text.matchAll(/alive count=(\d+)/g)].map((match) => Number(match[1])));
+}
+
+/** Path of a file of an instance. */
+export function instanceFile(host: TestHost, address: InstanceAddress, ...parts: string[]): string {
+  const { tenant_id, pool_id, instance_id } = address;
+  return join(host.stateDir, 'tenants', tenant_id, 'pools', pool_id, 'instances', instance_id, ...parts);
+}
