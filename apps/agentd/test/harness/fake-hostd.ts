@@ -1,0 +1,112 @@
+import { chmod } from 'node:fs/promises';
+import { createFrameServer, type FrameConnection, type FrameServer } from '@mvm/framing';
+import {
+  clientFrameCodec,
+  decodeFirstFrame,
+  errorToResponse,
+  type ServerFrame,
+  serverFrameCodec,
+  type V1Request,
+  type V2Request,
+  type V2Response,
+  v1ResponseCodec,
+} from '@mvm/protocol';
+import { ModelHost } from '../model/model-host.js';
+
+export interface FakeHostd {
+  readonly model: ModelHost;
+  /** Every changing request that came, in order. */
+  readonly changes: V2Request[];
+  /** Called before a request is answered; await something to make it slow. */
+  gate: (request: V2Request) => Promise<void>;
+  /** Stop listening and drop every connection, as SIGKILL would. */
+  kill(): Promise<void>;
+  /** Listen again on the same socket, with the same host. */
+  restart(): Promise<void>;
+  close(): Promise<void>;
+}
+
+const READS: ReadonlySet<string> = new Set([
+  'Ping',
+  'HostInfo',
+  'ListTenants',
+  'ListInstances',
+  'DescribeInstance',
+  'InstanceLogs',
+]);
+
+/**
+ * Something that speaks as hostd does, over a model of a host. With `versions: [1]` it closes the connection on a
+ * Hello, as a version 1 hostd does, and answers version 1 requests only.
+ */
+export async function startFakeHostd(
+  path: string,
+  options: { versions?: readonly number[] } = {},
+): Promise<FakeHostd> {
+  const model = new ModelHost(Date.now());
+  const live = new Set<FrameConnection>();
+  const onlyVersion1 = options.versions !== undefined && !options.versions.includes(2);
+  let server: FrameServer | null = null;
+
+  async function answer(request: V2Request): Promise<V2Response> {
+    try {
+      if (!READS.has(request.type)) fake.changes.push(request);
+      await fake.gate(request);
+      model.nowMs = Math.max(model.nowMs, Date.now());
+      return model.handle(request);
+    } catch (error) {
+      return errorToResponse(error);
+    }
+  }
+
+  async function serve(connection: FrameConnection): Promise<void> {
+    live.add(connection);
+    connection.signal.addEventListener('abort', () => live.delete(connection));
+    const first = await connection.read();
+    if (first === null) return;
+    const opening = decodeFirstFrame(first);
+    if (opening.type === 'v1') {
+      await connection.write(
+        v1ResponseCodec.encode(toVersion1(await answer(opening.request satisfies V1Request))),
+      );
+      return;
+    }
+    if (onlyVersion1) return;
+    const welcome: ServerFrame = { type: 'Welcome', version: 2, server: 'fake-hostd/0', features: [] };
+    await connection.write(serverFrameCodec.encode(welcome));
+    for (;;) {
+      const body = await connection.read();
+      if (body === null) return;
+      const frame = clientFrameCodec.decode(body);
+      if (frame.type !== 'request') throw new Error(`a fake hostd cannot answer ${frame.type}`);
+      void answer(frame.request)
+        .then((response) =>
+          connection.write(serverFrameCodec.encode({ type: 'response', id: frame.id, response })),
+        )
+        .catch(() => connection.destroy());
+    }
+  }
+
+  async function listen(): Promise<void> {
+    server = createFrameServer({ onConnection: serve });
+    await server.listen({ path });
+    // Agentd runs as another user in these tests.
+    await chmod(path, 0o666);
+  }
+
+  async function kill(): Promise<void> {
+    for (const connection of live) connection.destroy();
+    await server?.close({ timeoutMs: 0 });
+    server = null;
+  }
+
+  const fake: FakeHostd = { model, changes: [], gate: async () => {}, kill, restart: listen, close: kill };
+  await listen();
+  return fake;
+}
+
+function toVersion1(response: V2Response) {
+  if (response.type === 'Error') return { type: 'Error', message: response.message } as const;
+  if (response.type === 'Pong') return { type: 'Pong' } as const;
+  return { type: 'Ok' } as const;
+}

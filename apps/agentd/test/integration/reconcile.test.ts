@@ -1,0 +1,222 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { type AgentdHome, createAgentdHome, statusWhen, until } from '../harness/agentd.js';
+import { type FakeHostd, startFakeHostd } from '../harness/fake-hostd.js';
+import { desiredPool, desiredState, desiredTenant } from '../model/desired.js';
+
+let home: AgentdHome;
+let hostd: FakeHostd;
+
+const twoTenants = desiredState([
+  desiredTenant('acme', 3, [desiredPool('workers', { running: 2 }), desiredPool('gateways', { running: 1 })]),
+  desiredTenant('beta', 4, [desiredPool('workers', { running: 1 })]),
+]);
+
+function acme(running: number, fields: Record<string, unknown> = {}) {
+  return desiredState([desiredTenant('acme', 3, [desiredPool('workers', { running, ...fields })])]);
+}
+
+async function firstInstance(): Promise<{ tenant: string; pool: string; instance: string }> {
+  const [view] = (await home.client.listInstances({ query: { tenant: 'acme' } })).instances;
+  if (view === undefined) throw new Error('there is no instance');
+  return { tenant: view.tenant_id, pool: view.pool_id, instance: view.instance_id };
+}
+
+beforeEach(async () => {
+  home = await createAgentdHome();
+  hostd = await startFakeHostd(home.hostdSocket);
+});
+afterEach(async () => {
+  await home.dispose();
+  await hostd.close();
+});
+
+describe('an applied state', () => {
+  it('is brought to running, tenant by tenant, and every action has a reason', async () => {
+    await home.start();
+    const applied = await home.client.putDesired({ body: twoTenants });
+    expect(applied).toMatchObject({ applied: true, plan_error: null, problems: [] });
+    expect(applied.actions.map(({ kind }) => kind)).toContain('create');
+    const status = await statusWhen(home.client, ({ converged }) => converged);
+    expect(status).toMatchObject({
+      node_id: 'node-1',
+      settled: true,
+      pending: [],
+      problems: [],
+      desired: { source: 'api', revision: applied.revision, error: null },
+      hostd: { state: 'connected', version: 2, server: 'fake-hostd/0' },
+      last_pass: { revision: applied.revision, actions: 0 },
+    });
+    expect(status.pools).toMatchObject([
+      {
+        tenant_id: 'acme',
+        pool_id: 'workers',
+        wanted: { running: 2 },
+        actual: { running: 2 },
+        converged: true,
+      },
+      { tenant_id: 'acme', pool_id: 'gateways', actual: { running: 1 } },
+      { tenant_id: 'beta', pool_id: 'workers', actual: { running: 1 } },
+    ]);
+    expect(status.recent).toHaveLength(2 + 3 + 4 + 4);
+    expect(status.recent.every(({ reason, error }) => reason.length > 10 && error === null)).toBe(true);
+    expect(hostd.model.runningIn('acme')).toBe(3);
+  });
+
+  it('is followed when it changes, down to nothing', async () => {
+    await home.start();
+    await home.client.putDesired({ body: acme(3) });
+    await statusWhen(home.client, ({ converged }) => converged);
+    await home.client.putDesired({ body: acme(1) });
+    await statusWhen(home.client, ({ converged }) => converged);
+    expect(hostd.model.runningIn('acme')).toBe(1);
+    await home.client.putDesired({ body: { ...desiredState([]), prune_unknown_tenants: true } });
+    await statusWhen(home.client, ({ converged }) => converged);
+    expect([...hostd.model.tenants.keys(), ...hostd.model.instances.keys()]).toEqual([]);
+  });
+
+  it('is only planned by a dry run', async () => {
+    await home.start();
+    const { actions, applied } = await home.client.putDesired({ body: acme(1), query: { dry_run: true } });
+    expect(applied).toBe(false);
+    expect(actions.map(({ kind }) => kind)).toEqual(['ensure_tenant', 'ensure_pool', 'create']);
+    await home.client.reconcile();
+    expect(hostd.changes).toEqual([]);
+    expect(await home.client.getDesired()).toMatchObject({ source: 'none', desired: null });
+  });
+
+  it('is repaired when an instance ends on its own', async () => {
+    await home.start(['--retry-delay', '1s']);
+    await home.client.putDesired({ body: acme(1) });
+    await statusWhen(home.client, ({ converged }) => converged);
+    for (const view of hostd.model.instances.values()) hostd.model.crash(view);
+    const status = await statusWhen(
+      home.client,
+      ({ converged, problems }) => !converged && problems.length > 0,
+    );
+    expect(status.problems).toMatchObject([{ kind: 'backoff', reason: 'instance.exited' }]);
+    await statusWhen(home.client, ({ converged }) => converged);
+    expect(hostd.model.instances.size).toBe(1);
+    expect(hostd.model.runningIn('acme')).toBe(1);
+  });
+
+  it('is reported as not reached, with the reason, when an image is missing; and reached once it is there', async () => {
+    hostd.model.images = [];
+    await home.start();
+    await home.client.putDesired({ body: acme(1) });
+    const status = await statusWhen(home.client, ({ settled }) => settled);
+    expect(status.converged).toBe(false);
+    expect(status.problems).toMatchObject([
+      { kind: 'blocked', reason: 'image.not_found', pool_id: 'workers' },
+    ]);
+    hostd.model.images = [
+      { name: 'demo', digest: `sha256:${'0'.repeat(64)}`, size_bytes: 1, created_at: '', problem: '' },
+    ];
+    await statusWhen(home.client, ({ converged }) => converged);
+  });
+});
+
+describe('a start that fails', () => {
+  it('is tried less and less often, and reported', async () => {
+    hostd.model.beforeChange = (request) => {
+      if (request.type === 'StartInstance') throw new Error('start failed: no such luck');
+    };
+    await home.start(['--retry-delay', '100ms', '--interval', '100ms']);
+    await home.client.putDesired({ body: acme(1) });
+    const from = performance.now();
+    const starts = () => hostd.changes.filter(({ type }) => type === 'StartInstance').length;
+    await until(() => starts() === 4, 'four attempts');
+    // 100 + 200 + 400 ms lie between the four.
+    expect(performance.now() - from).toBeGreaterThan(690);
+    const status = await statusWhen(home.client, ({ problems }) => problems.length > 0);
+    expect(status.problems).toMatchObject([
+      { kind: 'backoff', message: expect.stringContaining('no such luck') },
+    ]);
+    expect(status.settled).toBe(false);
+    expect(status.recent[0]).toMatchObject({
+      kind: 'start',
+      error: { message: expect.stringContaining('no such luck') },
+    });
+    expect(hostd.model.instances.size).toBe(1);
+  });
+});
+
+describe('a manual stop', () => {
+  it('holds the slot until a manual start, and a destroyed instance is replaced', async () => {
+    await home.start();
+    await home.client.putDesired({ body: acme(2) });
+    await statusWhen(home.client, ({ converged }) => converged);
+    const params = await firstInstance();
+
+    const stopped = await home.client.stopInstance({ params });
+    expect(stopped).toMatchObject({ status: 'stopped', hold: { kind: 'manual_stop' } });
+    const held = await home.client.reconcile();
+    expect(held).toMatchObject({ converged: true, holds: [{ instance_id: params.instance }] });
+    expect(held.pools).toMatchObject([{ held: 1, actual: { running: 1, stopped: 1 } }]);
+    expect(held.problems).toMatchObject([{ kind: 'hold' }]);
+    expect(await home.client.getInstance({ params })).toMatchObject({
+      status: 'stopped',
+      hold: stopped.hold,
+    });
+
+    expect(await home.client.startInstance({ params })).toMatchObject({ status: 'running', hold: null });
+    expect((await home.client.reconcile()).holds).toEqual([]);
+
+    await home.client.destroyInstance({ params, query: { wipe_volumes: true } });
+    await statusWhen(home.client, ({ converged }) => converged);
+    expect(hostd.model.runningIn('acme')).toBe(2);
+    await expect(home.client.getInstance({ params })).rejects.toMatchObject({ code: 'not_found' });
+  });
+
+  it('ends with its time', async () => {
+    await home.start();
+    await home.client.putDesired({ body: acme(1) });
+    await statusWhen(home.client, ({ converged }) => converged);
+    await home.client.stopInstance({ params: await firstInstance(), query: { hold_seconds: 1 } });
+    expect(hostd.model.runningIn('acme')).toBe(0);
+    await until(() => hostd.model.runningIn('acme') === 1, 'started again');
+  });
+
+  it('of an instance that is not there holds nothing', async () => {
+    await home.start();
+    const params = { tenant: 'acme', pool: 'workers', instance: 'i-nosuch' };
+    await expect(home.client.stopInstance({ params })).rejects.toMatchObject({
+      reason: 'instance.not_found',
+    });
+    expect((await home.client.getStatus()).holds).toEqual([]);
+  });
+});
+
+describe('after kill -9', () => {
+  it('the desired state and the holds are still there', async () => {
+    const first = await home.start();
+    const { revision } = await home.client.putDesired({ body: acme(2) });
+    await statusWhen(home.client, ({ converged }) => converged);
+    const params = await firstInstance();
+    const { hold } = await home.client.stopInstance({ params });
+    expect(await first.kill()).toBe('SIGKILL');
+    // What happened while agentd was gone is seen, not remembered.
+    for (const view of hostd.model.instances.values()) if (view.status === 'running') hostd.model.crash(view);
+
+    await home.start();
+    const status = await statusWhen(home.client, ({ converged }) => converged);
+    expect(status.desired).toMatchObject({ source: 'api', revision });
+    expect(status.holds).toEqual([hold]);
+    expect(hostd.model.runningIn('acme')).toBe(1);
+    expect(hostd.model.instances.size).toBe(2);
+  });
+
+  it('in the middle of a pass, the next agentd finishes it', async () => {
+    hostd.gate = async ({ type }) => {
+      if (type === 'StartInstance') await new Promise(() => {});
+    };
+    const first = await home.start();
+    await home.client.putDesired({ body: acme(3) });
+    await until(() => hostd.changes.some(({ type }) => type === 'StartInstance'), 'a start under way');
+    await first.kill();
+    hostd.gate = async () => {};
+    await home.start();
+    await statusWhen(home.client, ({ converged }) => converged);
+    expect(hostd.model.runningIn('acme')).toBe(3);
+    expect(hostd.model.instances.size).toBe(3);
+  });
+});
