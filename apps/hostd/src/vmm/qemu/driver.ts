@@ -137,7 +137,7 @@ async function launchQemu(
       spec,
       argv: [binary, ...argv],
     };
-    return createQemuHandle({ record, qmp, childExit });
+    return createQemuHandle({ record, qmp, child: { exit: childExit, letGo: () => child.unref() } });
   } catch (error) {
     qmp?.close();
     const endedByItself = startTimeTicks === null || !(await isAlive({ pid, startTimeTicks }));
@@ -183,7 +183,6 @@ async function spawnQemu(
       if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'EACCES') throw missingBinary(binary, error);
       throw launchError({ vmId: spec.vmId, what: `${binary} does not start`, words: '', cause: error });
     }
-    child.unref();
     return { child, logOffset };
   } finally {
     await log.close();
@@ -226,7 +225,7 @@ async function adoptQemu(record: VmRecord): Promise<VmHandle | null> {
   try {
     const qmp = await connectQmp({ path: qmpSocketPath(spec), timeoutMs: ADOPT_WITHIN_MS });
     await verifyConfinement(record.pid, { uid: spec.uid, gid: spec.gid, rootPath: spec.emptyRootPath });
-    return createQemuHandle({ record, qmp, childExit: null });
+    return createQemuHandle({ record, qmp, child: null });
   } catch (error) {
     if (!(await isAlive(record))) return null;
     throw error;

@@ -23,8 +23,15 @@ const CONNECT_TIMEOUT_MS = 5_000;
 export interface QemuHandleOptions {
   readonly record: VmRecord;
   readonly qmp: QmpClient;
-  /** How our own child ends; null for an adopted process, which only /proc and its socket tell about. */
-  readonly childExit: Promise<VmExit> | null;
+  /** Our own child; null for an adopted process, which only /proc and its socket tell about. */
+  readonly child: QemuChild | null;
+}
+
+/** A QEMU that this process has started. */
+export interface QemuChild {
+  readonly exit: Promise<VmExit>;
+  /** No longer keep this process alive for its sake. */
+  letGo(): void;
 }
 
 /** The handle of a QEMU whose identity has been checked. */
@@ -71,12 +78,14 @@ class QemuHandle implements VmHandle {
   readonly record: VmRecord;
   readonly exited: Promise<VmExit>;
   #qmp: QmpClient;
+  readonly #child: QemuChild | null;
   #released = false;
 
-  constructor({ record, qmp, childExit }: QemuHandleOptions) {
+  constructor({ record, qmp, child }: QemuHandleOptions) {
     this.record = record;
     this.#qmp = qmp;
-    this.exited = childExit ?? this.#watch();
+    this.#child = child;
+    this.exited = child?.exit ?? this.#watch();
   }
 
   async resume(): Promise<void> {
@@ -109,6 +118,7 @@ class QemuHandle implements VmHandle {
 
   release(): void {
     this.#released = true;
+    this.#child?.letGo();
     this.#qmp.close();
   }
 
