@@ -1,4 +1,4 @@
-import { SET_NAMES, setShape } from './sets.js';
+import { MAP_TYPES, SET_NAMES, setShape } from './sets.js';
 
 /** A rule and why it is there; the reason, with a fingerprint, becomes the rule's comment in the kernel. */
 export interface BaseRule {
@@ -251,9 +251,6 @@ const INET_TABLE: BaseTable = {
 /** Our tables, without elements. */
 export const BASE_TABLES: readonly BaseTable[] = [BRIDGE_TABLE, INET_TABLE];
 
-/** Maps that are declared but not filled yet. */
-const PUBLISH_MAP = 'map publish { type inet_proto . inet_service : ipv4_addr . inet_service; }';
-
 // FNV-1a, 32 bits: tells one text of the rules from another; it is no protection against somebody with root.
 function fingerprint(text: string): string {
   let hash = 0x811c9dc5;
@@ -269,19 +266,19 @@ export function ruleComment(table: BaseTable, chain: string, index: number, base
 /** Names of the sets and maps that must be in a table: ours to fill, and those that packets fill. */
 export function setNamesOf(table: BaseTable): string[] {
   const filled = SET_NAMES.filter((name) => setShape(name).family === table.family);
-  return [...filled, ...Object.keys(table.dynamicSets), ...(table.family === 'inet' ? ['publish'] : [])];
+  return [...filled, ...Object.keys(table.dynamicSets)];
 }
 
 function renderSets(table: BaseTable): string[] {
   const filled = SET_NAMES.filter((name) => setShape(name).family === table.family).map((name) => {
     const shape = setShape(name);
     const key = shape.key.map((field) => (field === 'ipv4_cidr' ? 'ipv4_addr' : field)).join(' . ');
-    const type = shape.map === 'verdict' ? `${key} : verdict` : key;
+    const type = shape.map === undefined ? key : `${key} : ${MAP_TYPES[shape.map]}`;
     const flags = shape.interval ? ' flags interval;' : '';
     return `${shape.map ? 'map' : 'set'} ${name} { type ${type};${flags} }`;
   });
   const dynamic = Object.entries(table.dynamicSets).map(([name, text]) => `set ${name} { ${text} }`);
-  return [...filled, ...dynamic, ...(table.family === 'inet' ? [PUBLISH_MAP] : [])];
+  return [...filled, ...dynamic];
 }
 
 function renderChain(table: BaseTable, chain: BaseChain): string[] {

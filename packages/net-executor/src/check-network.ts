@@ -10,6 +10,7 @@ import {
   type TenantNet,
 } from '@mvm/protocol';
 import { uidText } from './grammar.js';
+import { checkPolicy } from './policy.js';
 import type { DesiredHostNetwork, InstancePort } from './types.js';
 
 function invalid(reason: string, message: string, hint: string): CodedError {
@@ -51,13 +52,20 @@ export function checkPort(net: TenantNet, port: InstancePort): void {
 
 /**
  * Whether everything wanted is sound by itself and together: each tenant's network by `checkTenantNet`, each port by
- * `checkPort`, no net id twice, no overlapping subnets, no port twice. Throws `invalid_argument` as those do;
+ * `checkPort`, no net id twice, no overlapping subnets, no port and no published port twice. Throws `invalid_argument` as those do;
  * `already_exists`, reason `net.clash`, for two that exclude each other.
  */
 export function checkDesiredNetwork(desired: DesiredHostNetwork, clusterCidr: string): void {
   const seen = new Map<number, string>();
-  const subnets = desired.tenants.map(({ net, ports }) => {
+  const published = new Set<string>();
+  const subnets = desired.tenants.map(({ net, ports, policy }) => {
     checkTenantNet(net, clusterCidr);
+    checkPolicy(net, policy);
+    for (const { protocol, hostPort } of policy?.publish ?? []) {
+      if (published.has(`${protocol} ${hostPort}`))
+        throw clash(`${protocol} port ${hostPort} is published twice`);
+      published.add(`${protocol} ${hostPort}`);
+    }
     for (const port of ports) checkPort(net, port);
     if (new Set(ports.map((port) => port.tapName)).size !== ports.length || seen.has(net.tenant_net_id)) {
       throw clash(`tenant net id ${net.tenant_net_id}, or a port of it, is wanted twice`);

@@ -73,3 +73,23 @@ export function uidText(uid: number): string {
   if (Number.isInteger(uid) && uid >= 0 && uid <= MAX_UID) return String(uid);
   throw refuse('a user id', uid);
 }
+
+/** A transport protocol with ports. Else `invalid_argument`, reason `net.unsafe_text`. */
+export function protocolText(text: string): string {
+  if (text === 'tcp' || text === 'udp') return text;
+  throw refuse('tcp or udp', text);
+}
+
+/** A port as decimal text, 1…65535. Else `invalid_argument`, reason `net.unsafe_text`. */
+export function portText(text: string): string {
+  if (typeof text === 'string' && /^[1-9][0-9]{0,4}$/.test(text) && Number(text) <= 65_535) return text;
+  throw refuse('a port', text);
+}
+
+/** Address and port, as `10.240.3.5 . 80`. Else `invalid_argument`. */
+export function addressAndPort(text: string): string {
+  const [address, port, ...rest] = String(text).split(' . ');
+  if (rest.length > 0 || address === undefined || port === undefined)
+    throw refuse('an address and a port', text);
+  return `${ipv4Text(address)} . ${portText(port)}`;
+}

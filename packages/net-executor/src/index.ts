@@ -3,7 +3,16 @@ export { DEFAULT_LIMITS, PRIVATE_RANGES, renderBaseTables, TABLE_NAME } from './
 export { checkDesiredNetwork, checkPort } from './check-network.js';
 export { invertStep, invertSteps } from './invert.js';
 export { planNetwork } from './plan.js';
-export { DEFAULT_EGRESS, type EgressVerdict } from './policy.js';
+export {
+  checkPolicy,
+  completePolicy,
+  DEFAULT_POLICY,
+  type EgressException,
+  type EgressVerdict,
+  type GuestLimits,
+  type NetworkPolicy,
+  type PublishedPort,
+} from './policy.js';
 export { RULE_PREFERENCES, RULE_PROTOCOL, renderIpBatch } from './render-ip.js';
 export { renderNftScript } from './render-nft.js';
 export { type NetElement, SET_NAMES, SETS, type SetName } from './sets.js';

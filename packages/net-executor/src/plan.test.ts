@@ -77,7 +77,7 @@ describe('planNetwork', () => {
   });
 
   it('changes the verdict of a bridge in one transaction', () => {
-    const open: DesiredHostNetwork = { tenants: [{ net, ports: [port], egress: 'open' }] };
+    const open: DesiredHostNetwork = { tenants: [{ net, ports: [port], policy: { egress: 'open' } }] };
     expect(
       renderNftScript(planNetwork(open, busy, context))
         .trim()

@@ -1,5 +1,14 @@
 import { renderBaseTables, TABLE_NAME } from './base-tables.js';
-import { chainName, cidrText, interfaceName, ipv4Text, macText } from './grammar.js';
+import {
+  addressAndPort,
+  chainName,
+  cidrText,
+  interfaceName,
+  ipv4Text,
+  macText,
+  portText,
+  protocolText,
+} from './grammar.js';
 import { type FieldType, type NetElement, SET_NAMES, setShape } from './sets.js';
 import type { NetStep } from './types.js';
 
@@ -11,6 +20,8 @@ const RENDER_FIELD: { readonly [T in FieldType]: (text: string) => string } = {
   ether_addr: macText,
   ipv4_addr: ipv4Text,
   ipv4_cidr: cidrText,
+  inet_proto: protocolText,
+  inet_service: portText,
 };
 
 function renderElement(element: NetElement): string {
@@ -21,7 +32,9 @@ function renderElement(element: NetElement): string {
     );
   }
   const key = shape.key.map((type, i) => RENDER_FIELD[type](element.key[i] ?? '')).join(' . ');
-  return shape.map === undefined ? key : `${key} : goto ${chainName(element.value ?? '')}`;
+  if (shape.map === undefined) return key;
+  const value = element.value ?? '';
+  return `${key} : ${shape.map === 'verdict' ? `goto ${chainName(value)}` : addressAndPort(value)}`;
 }
 
 function renderCommand(verb: 'add' | 'delete', elements: readonly NetElement[]): string[] {

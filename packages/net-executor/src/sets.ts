@@ -1,12 +1,12 @@
 /** How one field of a set's key is written and checked; see `grammar.ts`. */
-export type FieldType = 'ifname' | 'ether_addr' | 'ipv4_addr' | 'ipv4_cidr';
+export type FieldType = 'ifname' | 'ether_addr' | 'ipv4_addr' | 'ipv4_cidr' | 'inet_proto' | 'inet_service';
 
 interface SetShape {
   readonly family: 'bridge' | 'inet';
   /** Concatenated in this order. */
   readonly key: readonly FieldType[];
-  /** `verdict`: a map whose values are `goto <chain>`. */
-  readonly map?: 'verdict';
+  /** `verdict`: a map whose values are `goto <chain>`; `address`: a map whose values are `<ipv4> . <port>`. */
+  readonly map?: 'verdict' | 'address';
   readonly interval?: true;
 }
 
@@ -26,6 +26,8 @@ export const SETS = {
   gw: { family: 'inet', key: ['ifname', 'ipv4_addr'] },
   /** What the guests behind a bridge may reach outside. */
   egress: { family: 'inet', key: ['ifname'], map: 'verdict' },
+  /** Published ports: protocol and port of the host → address and port of a guest. */
+  publish: { family: 'inet', key: ['inet_proto', 'inet_service'], map: 'address' },
   /** Interfaces through which guests leave the host. */
   uplinks: { family: 'inet', key: ['ifname'] },
   /** Uplinks whose forwarding we switched on: nobody else is forwarded from them; switched off again at the end. */
@@ -46,12 +48,15 @@ export function setShape(name: SetName): SetShape {
   return SETS[name];
 }
 
+/** The type of a map's values, as nft writes it. */
+export const MAP_TYPES = { verdict: 'verdict', address: 'ipv4_addr . inet_service' } as const;
+
 /** One element of a set, or of a map when `value` is there. */
 export interface NetElement {
   readonly set: SetName;
   /** One text per field of the set's key. */
   readonly key: readonly string[];
-  /** Of a verdict map: the chain to go to. */
+  /** Of a verdict map: the chain to go to. Of an address map: address and port, as `10.240.3.5 . 80`. */
   readonly value?: string | undefined;
 }
 

@@ -1,5 +1,5 @@
 import type { TenantNet } from '@mvm/protocol';
-import type { EgressVerdict } from './policy.js';
+import type { NetworkPolicy } from './policy.js';
 import type { NetElement } from './sets.js';
 
 /** One instance's place on its tenant's bridge. Name, MAC and address follow from the net id and the IP offset. */
@@ -18,8 +18,8 @@ export interface InstancePort {
 export interface DesiredTenantNetwork {
   readonly net: TenantNet;
   readonly ports: readonly InstancePort[];
-  /** What its guests may reach outside; `internet` when absent. */
-  readonly egress?: EgressVerdict | undefined;
+  /** What its guests may do; what is left out is as in `DEFAULT_POLICY`. */
+  readonly policy?: Partial<NetworkPolicy> | undefined;
 }
 
 /** Everything that this host is to have. Order carries no meaning. */

@@ -1,6 +1,6 @@
 import { macAddress, parseIpv4Cidr } from '@mvm/protocol';
 import { PRIVATE_RANGES } from './base-tables.js';
-import { DEFAULT_EGRESS } from './policy.js';
+import { completePolicy } from './policy.js';
 import type { NetElement } from './sets.js';
 import type {
   DesiredHostNetwork,
@@ -61,14 +61,18 @@ export function disableIpv6Key(link: string): string {
 }
 
 /** The elements that make a tenant's bridge one of ours. */
-export function tenantElements({ net, egress }: DesiredTenantNetwork): NetElement[] {
+export function tenantElements({ net, policy }: DesiredTenantNetwork): NetElement[] {
   const bridge = net.bridge_name;
-  const verdict = egress ?? DEFAULT_EGRESS;
+  const { egress, publish } = completePolicy(policy);
   return [
     { set: 'bridges', key: [bridge] },
     { set: 'intra', key: [bridge, bridge] },
     { set: 'gw', key: [bridge, net.gateway_ip] },
-    ...(verdict === 'none' ? [] : [{ set: 'egress', key: [bridge], value: `egress_${verdict}` } as const]),
+    ...(egress === 'none' ? [] : [{ set: 'egress', key: [bridge], value: `egress_${egress}` } as const]),
+    ...publish.map(
+      ({ protocol, hostPort, guestIp, guestPort }) =>
+        ({ set: 'publish', key: [protocol, String(hostPort)], value: `${guestIp} . ${guestPort}` }) as const,
+    ),
   ];
 }
 

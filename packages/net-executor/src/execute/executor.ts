@@ -5,6 +5,7 @@ import { cidrText, interfaceName } from '../grammar.js';
 import { observeNetwork } from '../observe/observe-network.js';
 import { readDefaultRouteLinks } from '../observe/uplinks.js';
 import { planNetwork } from '../plan.js';
+import type { NetworkPolicy } from '../policy.js';
 import type {
   DesiredHostNetwork,
   DesiredTenantNetwork,
@@ -49,8 +50,8 @@ export interface NetworkLogger {
 export interface NetworkExecutor {
   /** Base tables, rules, settings, every tenant; what nobody recorded goes. The first call of all. */
   reconcile(desired: DesiredHostNetwork): Promise<NetworkChange>;
-  /** A tenant's bridge, gateway and egress. Refused when it clashes with another, or would change one with instances. */
-  ensureTenant(net: TenantNet): Promise<NetworkChange>;
+  /** A tenant's bridge, gateway and policy (as it was when left out). Refused when it clashes with another, or would change one with instances. */
+  ensureTenant(net: TenantNet, policy?: Partial<NetworkPolicy>): Promise<NetworkChange>;
   /** The reverse. Refused, `failed_precondition` reason `net.tenant_has_ports`, while it has ports. */
   removeTenant(net: TenantNet): Promise<NetworkChange>;
   /** An instance's TAP, owned by `port.ownerUid`, on its tenant's bridge, guarded before it is raised. */
@@ -130,11 +131,12 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
   }
 
   /** The steps of one tenant, looking at everything; damaged tables are loaded with everybody's elements. */
-  async function planThoroughly(next: Wanted, netId: number): Promise<NetStep[]> {
+  async function planThoroughly(next: Wanted, net: TenantNet): Promise<NetStep[]> {
+    const netId = net.tenant_net_id;
     const observed = await observe();
     const tenant = next.get(netId);
     const desired = { tenants: tenant === undefined ? [] : [tenant] };
-    const steps = planNetwork(desired, scopeToTenant(observed, netId), context());
+    const steps = planNetwork(desired, scopeToTenant(observed, netId, net.ipv4_subnet), context());
     const { elements } = spellOut(toDesired(next), observed, context());
     const whole = steps.map((step) => (step.kind === 'tables.load' ? { ...step, elements } : step));
     remember(observed, whole);
@@ -162,7 +164,7 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
         options.logger?.warn({ err: error }, 'network change failed, looking at the whole network');
       }
     }
-    const done = await run(await planThoroughly(next, quick.net.tenant_net_id));
+    const done = await run(await planThoroughly(next, quick.tenant.net));
     wanted = next;
     return done;
   }
@@ -181,45 +183,53 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
 
   return {
     reconcile: (desired) => lock.run(() => reconcileNow(desired)),
-    ensureTenant: (net) =>
+    ensureTenant: (net, policy) =>
       lock.run(async () => {
-        const tenant = { ...knownTenant(net), net };
-        const next = new Map(wanted).set(net.tenant_net_id, tenant);
-        return await change(next, { kind: 'ensure', net, known: wanted.has(net.tenant_net_id) });
+        const before = knownTenant(net);
+        const tenant = { ...before, net, policy: policy ?? before.policy };
+        const known = wanted.has(net.tenant_net_id);
+        return await change(new Map(wanted).set(net.tenant_net_id, tenant), {
+          kind: 'ensure',
+          tenant,
+          known,
+        });
       }),
     removeTenant: (net) =>
       lock.run(async () => {
         checkDesiredNetwork({ tenants: [{ net, ports: [] }] }, clusterCidr);
-        const { ports } = knownTenant(net);
-        if (ports.length > 0) {
+        const tenant = knownTenant(net);
+        if (tenant.ports.length > 0) {
           throw precondition(
             'tenant_has_ports',
-            `${net.bridge_name} has ${ports.length} instances`,
+            `${net.bridge_name} has ${tenant.ports.length} instances`,
             "Stop the tenant's instances first.",
           );
         }
         const next = new Map(wanted);
-        next.delete(net.tenant_net_id);
-        return await change(next, { kind: 'remove', net });
+        const known = next.delete(net.tenant_net_id);
+        return await change(next, { kind: 'remove', tenant, known });
       }),
     attachPort: (net, port) =>
       lock.run(async () => {
-        const { ports } = knownTenant(net);
-        const others = ports.filter(({ tapName }) => tapName !== port.tapName);
-        const tenant = { ...knownTenant(net), net, ports: [...others, port] };
-        const next = new Map(wanted).set(net.tenant_net_id, tenant);
-        return await change(next, { kind: 'attach', net, port, known: wanted.has(net.tenant_net_id) });
+        const before = knownTenant(net);
+        const others = before.ports.filter(({ tapName }) => tapName !== port.tapName);
+        const tenant = { ...before, net, ports: [...others, port] };
+        const known = wanted.has(net.tenant_net_id);
+        return await change(new Map(wanted).set(net.tenant_net_id, tenant), {
+          kind: 'attach',
+          tenant,
+          known,
+          port,
+        });
       }),
     detachPort: (net, port) =>
       lock.run(async () => {
         checkDesiredNetwork({ tenants: [{ net, ports: [port] }] }, clusterCidr);
-        const tenant = wanted.get(net.tenant_net_id);
-        const next = new Map(wanted);
-        if (tenant !== undefined) {
-          const ports = tenant.ports.filter(({ tapName }) => tapName !== port.tapName);
-          next.set(net.tenant_net_id, { ...tenant, ports });
-        }
-        return await change(next, { kind: 'detach', net, port });
+        const before = knownTenant(net);
+        const tenant = { ...before, ports: before.ports.filter(({ tapName }) => tapName !== port.tapName) };
+        const known = wanted.has(net.tenant_net_id);
+        const next = known ? new Map(wanted).set(net.tenant_net_id, tenant) : wanted;
+        return await change(next, { kind: 'detach', tenant, known, port });
       }),
     verify: (netId) =>
       lock.run(async () => {
@@ -227,7 +237,11 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
         if (netId === undefined) return verifyNetwork(toDesired(wanted), observed, context());
         const tenant = wanted.get(netId);
         const desired = { tenants: tenant === undefined ? [] : [tenant] };
-        return verifyNetwork(desired, scopeToTenant(observed, netId), context());
+        return verifyNetwork(
+          desired,
+          scopeToTenant(observed, netId, tenant?.net.ipv4_subnet ?? null),
+          context(),
+        );
       }),
     watch(onEvent) {
       const restore = () =>

@@ -1,17 +1,28 @@
-import type { TenantNet } from '@mvm/protocol';
 import type { CommandRunner } from '../command/command-runner.js';
 import { linkExists, observeLinks, readSettings } from '../observe/observe-network.js';
 import { planNetwork } from '../plan.js';
 import type { NetElement } from '../sets.js';
-import type { InstancePort, NetStep, NetworkContext, ObservedNetwork } from '../types.js';
+import type {
+  DesiredTenantNetwork,
+  InstancePort,
+  NetStep,
+  NetworkContext,
+  ObservedNetwork,
+} from '../types.js';
 import { portElements, spellOut, tenantElements } from '../wanted.js';
 
-/** One request, as the short way needs it. `known`: the tenant was wanted before. */
+interface QuickBase {
+  /** The tenant as it is wanted, or was until now; its ports do not matter. */
+  readonly tenant: DesiredTenantNetwork;
+  /** Whether it was wanted before this request. */
+  readonly known: boolean;
+}
+
+/** One request, as the short way needs it. */
 export type QuickChange =
-  | { readonly kind: 'ensure'; readonly net: TenantNet; readonly known: boolean }
-  | { readonly kind: 'remove'; readonly net: TenantNet }
-  | { readonly kind: 'attach'; readonly net: TenantNet; readonly port: InstancePort; readonly known: boolean }
-  | { readonly kind: 'detach'; readonly net: TenantNet; readonly port: InstancePort };
+  | (QuickBase & { readonly kind: 'ensure' })
+  | (QuickBase & { readonly kind: 'remove' })
+  | (QuickBase & { readonly kind: 'attach' | 'detach'; readonly port: InstancePort });
 
 /** The host as a whole as it stands when all is well, with these links and elements of one tenant. */
 function assume(
@@ -44,30 +55,25 @@ export async function planQuickly(
   context: NetworkContext,
   runner: CommandRunner,
 ): Promise<NetStep[] | null> {
-  const { net } = change;
+  const { known } = change;
+  const { net } = change.tenant;
+  const tenant = { ...change.tenant, ports: [] };
   const bridgeExists = linkExists(net.bridge_name);
-  if (change.kind === 'ensure') {
-    if (bridgeExists || change.known) return null;
-    return planNetwork({ tenants: [{ net, ports: [] }] }, assume(seen, context, [], []), context);
-  }
+  const make = (desired: DesiredTenantNetwork) =>
+    planNetwork({ tenants: [desired] }, assume(seen, context, [], []), context);
+  if (change.kind === 'ensure') return bridgeExists || known ? null : make(tenant);
   if (change.kind === 'remove') {
     const links = await observeLinks([net.bridge_name], runner);
     if (links.length === 0) return null;
-    return planNetwork(
-      { tenants: [] },
-      assume(seen, context, links, tenantElements({ net, ports: [] })),
-      context,
-    );
+    return planNetwork({ tenants: [] }, assume(seen, context, links, tenantElements(tenant)), context);
   }
   const { port } = change;
   const tapExists = linkExists(port.tapName);
-  if (change.kind === 'attach' && !change.known && !bridgeExists && !tapExists) {
-    return planNetwork({ tenants: [{ net, ports: [port] }] }, assume(seen, context, [], []), context);
-  }
-  if (!bridgeExists || tapExists !== (change.kind === 'detach')) return null;
-  if (change.kind === 'attach' && !change.known) return null;
+  const attach = change.kind === 'attach';
+  if (attach && !known && !bridgeExists && !tapExists) return make({ ...tenant, ports: [port] });
+  if (!known || !bridgeExists || tapExists === attach) return null;
   const links = await observeLinks([net.bridge_name, port.tapName], runner);
-  const elements = [...tenantElements({ net, ports: [] }), ...(tapExists ? portElements(port) : [])];
-  const ports = change.kind === 'attach' ? [port] : [];
-  return planNetwork({ tenants: [{ net, ports }] }, assume(seen, context, links, elements), context);
+  const elements = [...tenantElements(tenant), ...(tapExists ? portElements(port) : [])];
+  const desired = { tenants: [{ ...tenant, ports: attach ? [port] : [] }] };
+  return planNetwork(desired, assume(seen, context, links, elements), context);
 }

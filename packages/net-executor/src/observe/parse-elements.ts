@@ -1,4 +1,13 @@
-import { chainName, cidrText, interfaceName, ipv4Text, macText } from '../grammar.js';
+import {
+  addressAndPort,
+  chainName,
+  cidrText,
+  interfaceName,
+  ipv4Text,
+  macText,
+  portText,
+  protocolText,
+} from '../grammar.js';
 import { type FieldType, type NetElement, type SetName, setShape } from '../sets.js';
 import { asArray, asRecord } from './json.js';
 
@@ -7,6 +16,8 @@ const CHECK: { readonly [T in FieldType]: (text: string) => string } = {
   ether_addr: macText,
   ipv4_addr: ipv4Text,
   ipv4_cidr: cidrText,
+  inet_proto: protocolText,
+  inet_service: portText,
 };
 
 function fieldText(type: FieldType, value: unknown): string {
@@ -35,5 +46,8 @@ export function parseElement(set: SetName, value: unknown): NetElement {
   if (fields.length !== shape.key.length) throw new Error(`an element of ${set} has ${fields.length} fields`);
   const key = shape.key.map((type, i) => CHECK[type](fieldText(type, fields[i])));
   if (shape.map === undefined) return { set, key };
+  if (shape.map === 'address') {
+    return { set, key, value: addressAndPort(asArray(asRecord(mapped).concat).map(String).join(' . ')) };
+  }
   return { set, key, value: chainName(String(asRecord(asRecord(mapped).goto).target)) };
 }

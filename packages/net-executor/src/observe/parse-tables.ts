@@ -1,5 +1,5 @@
 import { BASE_TABLES, type BaseTable, ruleComment, setNamesOf } from '../base-tables.js';
-import { type NetElement, SET_NAMES, type SetName, setShape } from '../sets.js';
+import { MAP_TYPES, type NetElement, SET_NAMES, type SetName, setShape } from '../sets.js';
 import type { TablesState } from '../types.js';
 import { asArray, asRecord, asText, type JsonRecord } from './json.js';
 import { parseElement } from './parse-elements.js';
@@ -38,7 +38,9 @@ function setFaults(objects: readonly JsonRecord[], table: BaseTable): string[] {
     const shape = setShape(name);
     const wanted = shape.key.map((field) => (field === 'ipv4_cidr' ? 'ipv4_addr' : field)).join(' . ');
     const type = Array.isArray(found.type) ? found.type.join(' . ') : asText(found.type);
-    return type === wanted && found.map === shape.map ? [] : [`set ${name} has another type`];
+    return type === wanted && found.map === (shape.map && MAP_TYPES[shape.map])
+      ? []
+      : [`set ${name} has another type`];
   });
 }
 

@@ -121,6 +121,12 @@ describe.each([
       expect(a1.received.some(is('10.240.1.1', a1.ip))).toBe(true);
     });
 
+    it("a published port is reached by the outside, and answers under the host's address", () => {
+      const { b1, internet, peers } = topology;
+      expect(connects(internet, HOST_MAC, UPLINK_ADDRESS, 8443, peers)).toBe('open');
+      expect(b1.received.some(({ ip }) => ip?.src === internet.ip && ip.dport === 80)).toBe(true);
+    });
+
     it('a container is reached by the outside, as docker means it', () => {
       const { internet, peers } = topology;
       const wanted = switchAll ? 'open' : 'refused';
@@ -257,6 +263,12 @@ describe.each([
       container.sendTo('02:42:ac:11:00:01', tcp(CONTAINER_ADDRESS, a1.ip, 4003, 80, TCP_SYN));
       settle(peers);
       expect(a1.received.filter(({ ip }) => ip?.src === CONTAINER_ADDRESS)).toEqual([]);
+    });
+
+    it('a published port leads to its guest only, and not from another tenant', () => {
+      const { a1, peers } = topology;
+      expect(connects(a1, gatewayMac, UPLINK_ADDRESS, 8443, peers)).toBe('no answer');
+      expect(connects(a1, gatewayMac, '10.240.1.1', 8443, peers)).toBe('no answer');
     });
 
     it('nobody else is forwarded, where we switched forwarding on', () => {

@@ -145,6 +145,39 @@ describe('a tenant and an instance', () => {
   });
 });
 
+describe('a policy', () => {
+  const publish = [{ protocol: 'tcp', hostPort: 8443, guestIp: acmePort.ipv4, guestPort: 443 }] as const;
+  const entries = (map: string) => sh('nft', 'list', 'map', 'inet', 'mvm', map);
+
+  it('is put into the maps, kept by later requests, changed, and gone with its tenant', async () => {
+    await executor.ensureTenant(acme, { egress: 'open', publish });
+    expect(entries('egress')).toContain('"br-tenant-3" : goto egress_open');
+    expect(entries('publish')).toContain('tcp . 8443 : 10.240.3.5 . 443');
+    await executor.attachPort(acme, acmePort);
+    expect(await executor.ensureTenant(acme)).toEqual({ steps: [] });
+    expect(await executor.verify(3)).toEqual([]);
+    await executor.ensureTenant(acme, { egress: 'none' });
+    expect(entries('egress') + entries('publish')).not.toMatch(/br-tenant-3|8443/);
+    expect(await executor.verify()).toEqual([]);
+    await executor.ensureTenant(acme, { egress: 'open', publish });
+    await executor.detachPort(acme, acmePort);
+    await executor.removeTenant(acme);
+    expect(entries('egress') + entries('publish')).not.toMatch(/br-tenant-3|8443/);
+    expect(await executor.verify()).toEqual([]);
+  });
+
+  it("is refused when its port is another tenant's, or it cannot be enforced", async () => {
+    await executor.ensureTenant(acme, { publish });
+    const taken = [{ protocol: 'tcp', hostPort: 8443, guestIp: otherPort.ipv4, guestPort: 80 }] as const;
+    expect(await reasonOf(executor.ensureTenant(other, { publish: taken }))).toBe('net.clash');
+    expect(await reasonOf(executor.ensureTenant(other, { publish }))).toBe('net.invalid_policy');
+    expect(await reasonOf(executor.ensureTenant(other, { isolateInstances: true }))).toBe(
+      'net.policy_unsupported',
+    );
+    expect(linkNames(/^br-tenant-7$/)).toEqual([]);
+  });
+});
+
 describe('refusals', () => {
   it('a tenant with instances is neither removed nor moved', async () => {
     await executor.ensureTenant(acme);

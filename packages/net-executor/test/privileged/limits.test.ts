@@ -99,7 +99,7 @@ describe('egress taken away', () => {
     expect(data()).toBe(true);
     const [tenant, ...others] = topology.desired.tenants;
     if (tenant === undefined) throw new Error('no tenant');
-    await executor.reconcile({ tenants: [{ ...tenant, egress: 'none' }, ...others] });
+    await executor.reconcile({ tenants: [{ ...tenant, policy: { egress: 'none' } }, ...others] });
     expect(data()).toBe(false);
     await executor.reconcile(topology.desired);
     expect(data()).toBe(true);

@@ -30,6 +30,8 @@ export const PUBLIC_ADDRESS = '203.0.113.5';
 export const TENANT_A = tenantNet(1);
 export const TENANT_B = tenantNet(2);
 export const TENANT_C = tenantNet(3);
+/** Port 8443 of the host is port 80 of tenant B's guest. */
+export const PUBLISHED = [{ protocol: 'tcp', hostPort: 8443, guestIp: '10.240.2.3', guestPort: 80 }] as const;
 
 /** The uplink and the container network, before any tenant. `switchAll`: the host forwards everywhere, as with docker. */
 export function buildOutside(switchAll: boolean): Pick<Topology, 'internet' | 'container'> {
@@ -72,8 +74,8 @@ export async function buildTopology(executor: NetworkExecutor, switchAll: boolea
   const desired: DesiredHostNetwork = {
     tenants: [
       { net: TENANT_A, ports: [instancePort(TENANT_A, 3), instancePort(TENANT_A, 4)] },
-      { net: TENANT_B, ports: [instancePort(TENANT_B, 3)] },
-      { net: TENANT_C, ports: [instancePort(TENANT_C, 3)], egress: 'none' },
+      { net: TENANT_B, ports: [instancePort(TENANT_B, 3)], policy: { publish: PUBLISHED } },
+      { net: TENANT_C, ports: [instancePort(TENANT_C, 3)], policy: { egress: 'none' } },
     ],
   };
   await executor.reconcile(desired);
