@@ -3,9 +3,10 @@ import { formatAddress, parseInstanceAddress } from '../address/address.js';
 import type { CommandModule } from '../command.js';
 import type { CliContext } from '../context.js';
 import { renderConsoleTail } from '../errors/render-error.js';
-import { formatAge, formatAgeOf } from '../format/age.js';
+import { formatAgeOf } from '../format/age.js';
 import { formatBytes } from '../format/bytes.js';
 import { onOneLine } from '../format/control-characters.js';
+import { formatDuration } from '../format/duration.js';
 import { printObject } from '../format/print.js';
 import { describeStatus, endedOnItsOwn, styleStatus } from '../format/status-style.js';
 import { renderFields } from '../format/table.js';
@@ -99,7 +100,7 @@ function describeRuntime(runtime: NonNullable<InstanceInfo['runtime']>): string 
 }
 
 function describeHold(hold: NonNullable<InstanceInfo['hold']>, now: number): string {
-  return `stopped by hand, left alone for another ${formatAge(Date.parse(hold.until) - now)}`;
+  return `stopped by hand, left alone for another ${formatDuration(Math.max(0, Date.parse(hold.until) - now))}`;
 }
 
 function dataDisk(mib: number): string {

@@ -1,8 +1,7 @@
 import { Option } from 'commander';
 import { formatAddress, parseInstanceAddress } from '../address/address.js';
 import type { CommandModule } from '../command.js';
-import { formatAge } from '../format/age.js';
-import { parseDuration } from '../format/duration.js';
+import { formatDuration, parseDuration } from '../format/duration.js';
 import { completeWith, teach } from '../help.js';
 import { addOperationOptions, operate } from './operate.js';
 
@@ -40,7 +39,7 @@ export const instanceStop: CommandModule = {
     });
     for (const { hold, ...instance } of results) {
       if (hold === null) continue;
-      const rest = formatAge(Date.parse(hold.until) - context.nowMs());
+      const rest = formatDuration(Math.max(0, Date.parse(hold.until) - context.nowMs()));
       context.say(`${formatAddress(instance)} stays stopped for ${rest}, or until "mvm instance start"`);
     }
   },

@@ -70,11 +70,14 @@ function describe(context: CliContext, state: Status, wide: boolean): string {
 
 function summary({ colours, nowMs }: CliContext, state: Status): (readonly [string, string | undefined])[] {
   const { hostd, desired, last_pass: pass } = state;
-  const verdict = state.converged
-    ? colours.green('as desired')
-    : state.settled
-      ? colours.red('not as desired, and nothing more to do until something changes')
-      : colours.yellow('on the way');
+  const verdict =
+    hostd.state === 'unreachable'
+      ? colours.red('unknown: hostd cannot be reached')
+      : state.converged
+        ? colours.green('as desired')
+        : state.settled
+          ? colours.red('not as desired, and nothing more to do until something changes')
+          : colours.yellow('on the way');
   const connection =
     hostd.state === 'connected'
       ? `connected, protocol ${hostd.version ?? '?'} (${onOneLine(hostd.server ?? 'unnamed')})`

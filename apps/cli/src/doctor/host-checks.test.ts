@@ -67,7 +67,7 @@ describe('finds', () => {
     ['a missing controller', 'cgroups', 'fail', host({ '/sys/fs/cgroup/cgroup.controllers': 'cpu pids\n' })],
     ['no cgroups', 'cgroups', 'fail', host({ '/sys/fs/cgroup/cgroup.controllers': undefined })],
     ['no tun device', 'tun', 'fail', host({}, { kindOf: async () => 'absent' })],
-    ['no forwarding', 'forwarding', 'warn', host({ '/proc/sys/net/ipv4/ip_forward': '0\n' })],
+    ['no IPv4', 'forwarding', 'fail', host({ '/proc/sys/net/ipv4/ip_forward': undefined })],
     ['no default route', 'uplink', 'warn', host({ '/proc/net/route': 'Iface\tDestination\n' })],
     ['little space', 'disk-space', 'warn', host({}, { freeBytes: async () => 2 * 1024 ** 3 })],
     ['no space', 'disk-space', 'fail', host({}, { freeBytes: async () => 1024 })],

@@ -21,13 +21,17 @@ export function parseDuration(text: string): number {
   return within(total);
 }
 
-/** A span as short text: `850ms`, `12.3s`, `2m5s`. */
+/** A span as short text: `850ms`, `12.3s`, `2m5s`, `1h30m`. */
 export function formatDuration(spanMs: number): string {
   if (spanMs < 1000) return `${Math.round(spanMs)}ms`;
-  if (spanMs < 60_000) return `${(spanMs / 1000).toFixed(1).replace(/\.0$/, '')}s`;
+  if (spanMs < 59_950) return `${(spanMs / 1000).toFixed(1).replace(/\.0$/, '')}s`;
   const seconds = Math.round(spanMs / 1000);
-  const rest = seconds % 60;
-  return `${Math.floor(seconds / 60)}m${rest === 0 ? '' : `${rest}s`}`;
+  return seconds < 3600 ? pair(seconds, 60, 'm', 's') : pair(Math.floor(seconds / 60), 60, 'h', 'm');
+}
+
+function pair(value: number, by: number, coarse: string, fine: string): string {
+  const rest = value % by;
+  return `${Math.floor(value / by)}${coarse}${rest === 0 ? '' : `${rest}${fine}`}`;
 }
 
 function within(ms: number): number {

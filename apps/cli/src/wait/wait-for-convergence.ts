@@ -1,9 +1,8 @@
-import type { Problem, Status } from '@mvm/agentd-api';
+import type { PoolStatus, Problem, Status } from '@mvm/agentd-api';
 import { CodedError, isCodedError } from '@mvm/protocol';
 import { formatAddress } from '../address/address.js';
 import type { CliContext } from '../context.js';
 import { formatDuration } from '../format/duration.js';
-import type { Progress } from '../progress/progress.js';
 
 const POLL_MS = 300;
 
@@ -57,7 +56,7 @@ export async function waitForConvergence(
       await context.sleep(Math.min(POLL_MS, leftMs));
     }
   } catch (error) {
-    endQuietly(progress);
+    progress.fail();
     throw error;
   }
 }
@@ -67,24 +66,27 @@ export function describeProblem(problem: Problem): string {
   return `${formatAddress(problem)}: ${problem.message}`;
 }
 
-function endQuietly(progress: Progress): void {
-  progress.fail();
+function describeProgress(status: Status): string {
+  const behind = status.pools.filter((pool) => pool.actual.running !== pool.wanted.running);
+  const problem = status.problems.find(({ kind }) => kind === 'backoff' || kind === 'blocked');
+  return [describeCounts(status, behind), ...(problem ? [describeProblem(problem)] : [])].join('; ');
 }
 
-function describeProgress(status: Status): string {
-  const wanted = status.pools.reduce((sum, pool) => sum + pool.wanted.running, 0);
-  const running = status.pools.reduce(
-    (sum, pool) => sum + Math.min(pool.actual.running, pool.wanted.running),
-    0,
-  );
-  const behind = status.pools.filter((pool) => !pool.converged);
-  const pools = behind
+function describeCounts(status: Status, behind: readonly PoolStatus[]): string {
+  if (behind.length === 0) {
+    const left = status.pending.length;
+    return left === 0 ? 'looking at the host' : `${left} ${left === 1 ? 'action' : 'actions'} left`;
+  }
+  const sum = (of: (pool: PoolStatus) => number) => status.pools.reduce((total, pool) => total + of(pool), 0);
+  const wanted = sum((pool) => pool.wanted.running);
+  const counts = behind.some((pool) => pool.actual.running > pool.wanted.running)
+    ? `${sum((pool) => pool.actual.running)} instances running, ${wanted} wanted`
+    : `${sum((pool) => pool.actual.running)} of ${wanted} instances running`;
+  const listed = behind
     .slice(0, 3)
     .map((pool) => `${formatAddress(pool)} ${pool.actual.running}/${pool.wanted.running}`);
-  if (behind.length > 3) pools.push(`${behind.length - 3} more pools`);
-  const rest = pools.length === 0 ? '' : ` (${pools.join(', ')})`;
-  const problem = status.problems.find(({ kind }) => kind === 'backoff' || kind === 'blocked');
-  return `${running} of ${wanted} instances running${rest}${problem ? `; ${describeProblem(problem)}` : ''}`;
+  const more = behind.length > listed.length ? [`${behind.length - listed.length} more pools`] : [];
+  return `${counts} (${[...listed, ...more].join(', ')})`;
 }
 
 function timedOut(status: Status | undefined, timeoutMs: number): CodedError {

@@ -95,7 +95,7 @@ describe('operations', () => {
     expect((await mvm('instance', 'start', address)).stdout).toBe(`${address} started\n`);
     const stopped = await mvm('instance', 'stop', '--hold', '2h', address);
     expect(stopped.stdout).toBe(`${address} stopped\n`);
-    expect(stopped.stderr).toMatch(/stays stopped for (120m|2h)/);
+    expect(stopped.stderr).toMatch(/stays stopped for (1h59m|2h),/);
     expect(agentd.calls.at(-1)?.query).toEqual({ hold_seconds: 7200 });
     const destroyed = await mvm('instance', 'destroy', '--yes', '--wipe-volumes', address, '-o', 'json');
     expect(JSON.parse(destroyed.stdout)).toMatchObject({

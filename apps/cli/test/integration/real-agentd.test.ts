@@ -1,0 +1,64 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type RunningDaemon, startDaemon } from '@mvm/testkit';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { runMvm } from './run-mvm.js';
+
+let dir: string;
+let socket: string;
+let agentd: RunningDaemon;
+
+/** The real agentd, on a host without hostd: what needs no root is held against the real thing. */
+beforeAll(async () => {
+  dir = await mkdtemp(join(tmpdir(), `mvm-cli-real-${process.pid}-`));
+  socket = join(dir, 'agentd.sock');
+  const args = [
+    '--socket',
+    socket,
+    '--hostd-socket',
+    join(dir, 'hostd.sock'),
+    '--state-dir',
+    join(dir, 'state'),
+  ];
+  agentd = await startDaemon({ daemon: 'agentd', args: [...args, '--allow-root'], socketPath: socket });
+});
+afterAll(async () => {
+  await agentd.stop();
+  await rm(dir, { recursive: true, force: true });
+});
+
+const mvm = (...args: string[]) => runMvm(args, { socket });
+
+it('tells agentd, which answers, from hostd, which does not', async () => {
+  const version = await mvm('version');
+  expect(version.code, version.stderr).toBe(6);
+  expect(version.stdout).toMatch(/^mvm-agentd +\d+\.\d+\.\d+/m);
+  expect(version.stdout).not.toContain('mvm-hostd');
+  const ping = await mvm('ping');
+  expect(ping.code).toBe(6);
+  expect(ping.stdout).toMatch(/agentd → hostd +no answer/);
+  expect(await mvm('instance', 'list')).toMatchObject({ code: 6, stdout: '' });
+  const { stdout } = await mvm('doctor', '-o', 'json');
+  const { checks } = JSON.parse(stdout) as { checks: { check: string; verdict: string }[] };
+  expect(checks).toContainEqual(expect.objectContaining({ check: 'agentd', verdict: 'ok' }));
+  expect(checks).toContainEqual(expect.objectContaining({ check: 'hostd', verdict: 'fail' }));
+});
+
+it('takes a desired state that it cannot act on yet, and says so', async () => {
+  const file = join(dir, 'state.yaml');
+  await writeFile(file, 'schema_version: 1\nnode_id: node-1\ntenants: []\n');
+  expect(await mvm('apply', '-f', file, '--dry-run')).toMatchObject({ code: 6 });
+  const applied = await mvm('apply', '-f', file, '-o', 'json');
+  expect(applied.code, applied.stderr).toBe(0);
+  const { revision } = JSON.parse(applied.stdout) as { revision: string };
+  const status = await mvm('status');
+  expect(status.code, status.stderr).toBe(0);
+  expect(status.stdout).toContain(revision);
+  expect(status.stdout).toContain('unknown: hostd cannot be reached');
+  expect(await mvm('apply', '-f', file, '--wait', '--timeout', '1s')).toMatchObject({ code: 124 });
+});
+
+it('has invalid addresses refused before they are sent', async () => {
+  expect(await mvm('instance', 'info', '../x/y')).toMatchObject({ code: 2 });
+});
