@@ -27,11 +27,8 @@ elapsed() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", b - a }'; }
 t0=$(seconds)
 scripts/setup.sh --quiet
 t1=$(seconds)
-# The build is turbo's: what has not changed comes out of its cache.
-export PATH="$PWD/node_modules/.bin:$PATH" TURBO_TELEMETRY_DISABLED=1 TURBO_NO_UPDATE_NOTIFIER=1
-MVM_NODE_VERSION=$(node -p process.version)
-export MVM_NODE_VERSION
-if ! log=$(turbo run build --filter=@mvm/demo --filter=@mvm/cli --filter=@mvm/hostd --filter=@mvm/agentd --output-logs=errors-only 2>&1); then
+# One compiler for all projects: quicker from nothing than one per package, and instant when nothing has changed.
+if ! log=$(node_modules/.bin/tsc -b apps/hostd apps/agentd apps/cli scripts/demo 2>&1); then
   printf '%s\n' "$log" >&2
   echo 'The build failed; its output is above.' >&2
   exit 1
