@@ -23,9 +23,9 @@ const program = new Command('mvm-agentd')
 program.addCommand(
   serveCommand(process.env, async (config) => {
     const logger = pino({ level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime });
-    const stopping = Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
     const daemon = await startDaemon(config, logger);
-    await stopping;
+    // Not earlier: while it starts, a signal ends the process, and what it leaves is what SIGKILL would.
+    await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
     logger.info('stopping');
     await daemon.stop();
     logger.info('stopped');

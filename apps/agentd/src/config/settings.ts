@@ -58,7 +58,8 @@ export const settings = {
     placeholder: 'dir',
     schema: absolutePath,
     defaultValue: '/var/lib/mvm-agentd',
-    meaning: 'Where the applied desired state and the holds are kept. Made 0700 when missing.',
+    meaning:
+      'Where the applied desired state and the holds are kept. Made 0700 when missing; its parent must exist.',
   },
   desired: {
     name: 'desired',

@@ -15,7 +15,7 @@ const PROBLEM_KINDS = [
   'protected',
 ] as const;
 
-/** agentd's metrics; docs/agentd-metrics in the API's `/metrics`. Each is written in one place. */
+/** agentd's metrics, as `GET /metrics` shows them. Each is written in one place. */
 export interface Metrics {
   passEnded(pass: Pass, report: ReconcileReport): void;
   actionEnded(outcome: ActionOutcome): void;

@@ -23,7 +23,7 @@ function stateDirError(stateDir: string, cause: unknown): CodedError {
 }
 
 /**
- * Make the state directory (0700) when it is missing, and take its lock. `failed_precondition`, reason
+ * Make the state directory (0700) when it is missing in its parent, and take its lock. `failed_precondition`, reason
  * `agentd.already_running`, when another process has it.
  *
  * The lock is flock(2) on an open file that this process keeps: the command `flock` (util-linux) is given that file as
@@ -33,7 +33,7 @@ function stateDirError(stateDir: string, cause: unknown): CodedError {
 export async function lockStateDir(stateDir: string): Promise<StateLock> {
   let file: FileHandle;
   try {
-    await mkdir(stateDir, { recursive: true, mode: 0o700 });
+    await mkdir(stateDir, { mode: 0o700 }).catch(ignoreExisting);
     file = await open(
       join(stateDir, 'agentd.lock'),
       constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW,
@@ -49,6 +49,10 @@ export async function lockStateDir(stateDir: string): Promise<StateLock> {
     throw error;
   }
   return { release: () => file.close() };
+}
+
+function ignoreExisting(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EEXIST') throw error;
 }
 
 /** Exit status of flock(1) when somebody else has the lock; chosen so that no other failure looks like it. */

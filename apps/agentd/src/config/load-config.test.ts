@@ -1,0 +1,70 @@
+import { describe, expect, it } from 'vitest';
+import { loadConfig, parseDurationMs } from './load-config.js';
+import { environmentName, settingKeys, settings, tomlKey } from './settings.js';
+
+const nothing = { flags: {}, environment: {}, file: null };
+
+describe('loadConfig', () => {
+  it('has defaults for everything, with durations in milliseconds', () => {
+    expect(loadConfig(nothing)).toMatchObject({
+      socket: '/run/mvm/agentd.sock',
+      desired: null,
+      interval: 10_000,
+      actionTimeout: 180_000,
+      allowRoot: false,
+      pinned: [],
+    });
+  });
+
+  it('takes a flag before the environment before the file', () => {
+    const file = {
+      path: 'f.toml',
+      text: 'interval = "1s"\nparallel_actions = 2\npinned = ["acme"]\nallow_root = true',
+    };
+    const environment = { MVM_AGENTD_INTERVAL: '2s', MVM_AGENTD_PARALLEL_ACTIONS: '3' };
+    expect(loadConfig({ flags: { interval: '3s' }, environment, file })).toMatchObject({
+      interval: 3000,
+      parallelActions: 3,
+      pinned: ['acme'],
+      allowRoot: true,
+    });
+  });
+
+  it('splits lists at commas', () => {
+    const { critical } = loadConfig({ ...nothing, flags: { critical: 'acme, beta/workers' } });
+    expect(critical).toEqual(['acme', 'beta/workers']);
+  });
+
+  it.each([
+    [{ ...nothing, flags: { interval: 'soon' } }, '--interval: "soon": must be a duration'],
+    [{ ...nothing, flags: { interval: '1ms' } }, '--interval'],
+    [{ ...nothing, environment: { MVM_AGENTD_MAX_ACTIONS: '0' } }, 'MVM_AGENTD_MAX_ACTIONS'],
+    [{ ...nothing, environment: { MVM_AGENTD_ALLOW_ROOT: 'yes' } }, 'MVM_AGENTD_ALLOW_ROOT'],
+    [{ ...nothing, file: { path: 'f.toml', text: 'intervall = "1s"' } }, 'f.toml: unknown key "intervall"'],
+    [{ ...nothing, file: { path: 'f.toml', text: 'pinned = "acme"' } }, 'f.toml, pinned'],
+    [{ ...nothing, file: { path: 'f.toml', text: '= 1' } }, 'f.toml: '],
+    [{ ...nothing, flags: { socket: `/${'a'.repeat(107)}` } }, '107 bytes'],
+  ])('refuses bad input %#, naming where it stands', (input, message) => {
+    expect(() => loadConfig(input)).toThrow(
+      expect.objectContaining({ code: 'invalid_argument', message: expect.stringContaining(message) }),
+    );
+  });
+});
+
+it.each([
+  ['500ms', 500],
+  ['1.5s', 1500],
+  ['2m', 120_000],
+  ['1h', 3_600_000],
+  ['10', 10_000],
+  [0.25, 250],
+  ['-1s', '-1s'],
+  ['1 s', '1 s'],
+])('parseDurationMs(%j) is %j', (value, expected) => {
+  expect(parseDurationMs(value)).toBe(expected);
+});
+
+it('every setting has names of its own', () => {
+  const all = settingKeys.map((key) => settings[key]);
+  for (const name of [environmentName, tomlKey]) expect(new Set(all.map(name)).size).toBe(all.length);
+});
