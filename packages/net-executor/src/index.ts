@@ -1,5 +1,5 @@
 export { applyStep, applySteps } from './apply-steps.js';
-export { DEFAULT_LIMITS, PRIVATE_RANGES, renderBaseTables, TABLE_NAME } from './base-tables.js';
+export { DEFAULT_LIMITS, PRIVATE_RANGES, TABLE_NAME } from './base-tables.js';
 export { checkDesiredNetwork, checkPort } from './check-network.js';
 export { invertStep, invertSteps } from './invert.js';
 export { planNetwork } from './plan.js';
@@ -15,6 +15,7 @@ export {
 } from './policy.js';
 export { RULE_PREFERENCES, RULE_PROTOCOL, renderIpBatch } from './render-ip.js';
 export { renderNftScript } from './render-nft.js';
+export { renderBaseTables } from './render-tables.js';
 export { type NetElement, SET_NAMES, SETS, type SetName } from './sets.js';
 export type {
   DesiredHostNetwork,

@@ -1,4 +1,4 @@
-import { renderBaseTables, TABLE_NAME } from './base-tables.js';
+import { TABLE_NAME } from './base-tables.js';
 import {
   addressAndPort,
   chainName,
@@ -9,6 +9,7 @@ import {
   portText,
   protocolText,
 } from './grammar.js';
+import { renderBaseTables } from './render-tables.js';
 import { type FieldType, type NetElement, SET_NAMES, setShape } from './sets.js';
 import type { NetStep } from './types.js';
 

@@ -26,12 +26,10 @@ function tableListing(result: CommandResult): string | null {
   return succeeded('nft', 'listing the tables', result);
 }
 
-function sysctlKeys(links: readonly ObservedLink[]): string[] {
-  return links.flatMap(({ name, kind }) => {
-    if (kind === 'tap') return [disableIpv6Key(name)];
-    const ipv4 = Object.keys(BRIDGE_IPV4_SYSCTLS).map((setting) => `net/ipv4/conf/${name}/${setting}`);
-    return kind === 'bridge' ? [disableIpv6Key(name), ...ipv4] : [];
-  });
+function sysctlKeys({ name, kind }: ObservedLink, ipv6: boolean): string[] {
+  if (kind === 'other') return [];
+  const ipv4 = Object.keys(BRIDGE_IPV4_SYSCTLS).map((setting) => `net/ipv4/conf/${name}/${setting}`);
+  return [...(ipv6 ? [disableIpv6Key(name)] : []), ...(kind === 'bridge' ? ipv4 : [])];
 }
 
 /** The settings of these links and uplinks that matter to us, as of now; keys that do not exist are left out. */
@@ -39,14 +37,19 @@ export function readSettings(
   links: readonly ObservedLink[],
   uplinks: readonly string[],
 ): ObservedNetwork['sysctls'] {
+  const ipv6 = readSysctl(disableIpv6Key('default')) !== null;
   const keys = [
     FORWARD_ALL_KEY,
-    disableIpv6Key('default'),
+    ...(ipv6 ? [disableIpv6Key('default')] : []),
     ...uplinks.map(forwardingKey),
-    ...sysctlKeys(links),
+    ...links.flatMap((link) => sysctlKeys(link, ipv6)),
   ];
-  const entries = keys.map((key) => [key, readSysctl(key)] as const);
-  return Object.fromEntries(entries.filter((entry): entry is [string, string] => entry[1] !== null));
+  const settings: Record<string, string> = {};
+  for (const key of keys) {
+    const value = readSysctl(key);
+    if (value !== null) settings[key] = value;
+  }
+  return settings;
 }
 
 /**

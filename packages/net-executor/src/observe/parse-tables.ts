@@ -1,4 +1,5 @@
-import { BASE_TABLES, type BaseTable, ruleComment, setNamesOf } from '../base-tables.js';
+import { BASE_TABLES, type BaseTable } from '../base-tables.js';
+import { ruleComment, setNamesOf } from '../render-tables.js';
 import { MAP_TYPES, type NetElement, SET_NAMES, type SetName, setShape } from '../sets.js';
 import type { TablesState } from '../types.js';
 import { asArray, asRecord, asText, type JsonRecord } from './json.js';

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { CodedError } from '@mvm/protocol';
 
 const ROOT = '/proc/sys';
@@ -14,14 +14,27 @@ export function sysctlPath(key: string): string {
   });
 }
 
-/** The value of a setting without the line's end; null when the kernel or the interface does not have it. */
+const BUFFER = Buffer.alloc(64);
+
+/**
+ * The value of a setting without the line's end; null when the kernel or the interface does not have it. Values are
+ * numbers of at most 63 characters; thousands are read at a time, hence three system calls and no more.
+ */
 export function readSysctl(key: string): string | null {
+  let fd: number;
   try {
-    return readFileSync(sysctlPath(key), 'utf8').trim();
+    fd = openSync(sysctlPath(key), 'r');
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    // EINVAL: the interface went away between open and read.
-    if (code === 'ENOENT' || code === 'EINVAL') return null;
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
     throw error;
+  }
+  try {
+    return BUFFER.toString('latin1', 0, readSync(fd, BUFFER)).trim();
+  } catch (error) {
+    // The interface went away between open and read.
+    if ((error as NodeJS.ErrnoException).code === 'EINVAL') return null;
+    throw error;
+  } finally {
+    closeSync(fd);
   }
 }

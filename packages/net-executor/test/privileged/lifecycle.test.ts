@@ -204,6 +204,34 @@ describe('refusals', () => {
     }
   });
 
+  it.each([
+    { bridge_name: 'br-tenant-3; reboot' },
+    { bridge_name: 'br-tenant-3\nlink delete dev up0' },
+    { bridge_name: 'up0' },
+    { gateway_ip: '10.240.3.1 } ; flush ruleset' },
+    { ipv4_subnet: '10.240.3.5/24' },
+    { ipv4_subnet: '0.0.0.0/0' },
+    { ipv4_subnet: 'fd00::/64' },
+    { tenant_net_id: 65_535 },
+  ])('a hostile network %j, before anything is run', async (spoiled) => {
+    const hostile = { ...acme, ...spoiled };
+    const codes = await Promise.all(
+      [
+        executor.ensureTenant(hostile),
+        executor.removeTenant(hostile),
+        executor.attachPort(hostile, acmePort),
+        executor.detachPort(hostile, acmePort),
+      ].map((request) =>
+        request.then(
+          () => 'done',
+          (error: unknown) => (isCodedError(error) ? error.code : error),
+        ),
+      ),
+    );
+    expect(codes).toEqual(Array(4).fill('invalid_argument'));
+    expect(runner.changes).toEqual([]);
+  });
+
   it('any request before the first reconcile', async () => {
     const fresh = createNetworkExecutor({ clusterCidr: CLUSTER_CIDR, uplinks: 'auto' });
     expect(await reasonOf(fresh.ensureTenant(acme))).toBe('net.not_reconciled');

@@ -42,7 +42,9 @@ function listen(): {
 }
 
 function monitors(): string[] {
-  const children = execFileSync('ps', ['--ppid', String(process.pid), '-o', 'args='], { encoding: 'utf8' });
+  const children = execFileSync('ps', ['--ppid', String(process.pid), '-o', 'pid=,args='], {
+    encoding: 'utf8',
+  });
   return children.split('\n').filter((line) => line.includes('nft monitor'));
 }
 
@@ -79,6 +81,20 @@ describe('watch', () => {
     expect(hostState()).toBe(before);
     await watch.close();
     expect(ears.events).toEqual([]);
+    await executor.removeAll();
+    expect(hostState()).toBe(bare);
+  });
+
+  it('listens again when its child is killed', async () => {
+    const ears = listen();
+    const watch = executor.watch(ears.hear);
+    await watch.ready;
+    process.kill(Number(monitors()[0]?.trim().split(' ')[0]), 'SIGKILL');
+    expect(await ears.next()).toMatchObject({ kind: 'deaf' });
+    nft('flush ruleset\n');
+    expect(await ears.next()).toMatchObject({ kind: 'restored' });
+    await watch.close();
+    expect(monitors()).toEqual([]);
     await executor.removeAll();
     expect(hostState()).toBe(bare);
   });
