@@ -60,7 +60,8 @@ for await (const line of createInterface({ input: compiler.stdout, signal: onInt
   if (session !== null && daemons.length > 0) restarting = restarting.then(() => session.restart(daemons));
 }
 await restarting;
-if (session !== null) process.exitCode = await session.end();
+// The watchers above would keep the process alive.
+process.exit(session === null ? 0 : await session.end());
 
 async function startSession() {
   const { createDevSession } = await import('./demo/dist/dev-session.js');

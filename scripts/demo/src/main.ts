@@ -62,8 +62,9 @@ async function demo(): Promise<number> {
   const host = await createDemoHost(repo);
   const mvm = createMvm(repo, host.paths, interrupt.signal);
   let failure: unknown;
+  let instances: string[] = [];
   try {
-    await showTenants({
+    instances = await showTenants({
       host,
       mvm,
       stages,
@@ -72,14 +73,14 @@ async function demo(): Promise<number> {
       example: join(repo, 'examples/two-tenants.yaml'),
     });
   } catch (error) {
-    failure = interrupt.signal.aborted ? interrupt.signal.reason : error;
-    printFailure(failure, host.paths);
+    failure = error;
+    if (!interrupt.signal.aborted) printFailure(error, host.paths);
   }
 
   if (failure === undefined && options.keep) {
     host.markKept();
     console.log(renderStageTable(stages.finished));
-    printKept(host.state(), mvm);
+    printKept(host.state(), mvm, instances[0] ?? '');
     return 0;
   }
   console.log(heading('Taking everything down'));

@@ -40,13 +40,14 @@ export function printFailure(error: unknown, paths: DemoPaths): void {
 }
 
 /** What to try next, and how to stop it. */
-export function printKept(state: DemoState, mvm: Mvm): void {
+export function printKept(state: DemoState, mvm: Mvm, instance: string): void {
   const variables = Object.entries(mvm.env).map(([name, value]) => `${name}=${value}`);
   console.log(`${heading('It is still running. Try:')}
   export PATH="$PWD/node_modules/.bin:$PATH" ${variables.join(' ')}
   mvm instance list
-  mvm instance logs <tenant>/<pool>/<instance>
-  mvm instance stop <tenant>/<pool>/<instance>
+  mvm instance logs ${instance}
+  mvm instance stop ${instance}
+  mvm status
   mvm tenant info acme
   mvm doctor
   nsenter -t ${state.holder?.pid} -n ip -br addr      # the demo's own network

@@ -18,8 +18,11 @@ export interface ShowOptions {
   readonly example: string;
 }
 
-/** The demo itself: everything between an untouched host and guests that have greeted. Rejects as soon as one part fails. */
-export async function showTenants(options: ShowOptions): Promise<void> {
+/**
+ * The demo itself: everything between an untouched host and guests that have greeted. Resolves to the addresses of
+ * the instances; rejects as soon as one part fails.
+ */
+export async function showTenants(options: ShowOptions): Promise<string[]> {
   const { host, mvm, stages, signal } = options;
   const stage = <T>(name: string, work: () => Promise<T>, describe?: (result: T) => string): Promise<T> => {
     signal.throwIfAborted();
@@ -76,6 +79,7 @@ export async function showTenants(options: ShowOptions): Promise<void> {
   await mvm.show(['instance', 'list', '-o', 'wide']);
   console.log(heading('The guests on their own consoles (mvm instance logs …)'));
   for (const { instance, line } of greetings) console.log(`  ${instance}\n    ${line}`);
+  return instances;
 }
 
 /** `<tenant>/<pool>/<instance>` of each instance. */
