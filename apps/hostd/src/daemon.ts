@@ -24,7 +24,7 @@ import { createVmRegistry } from './lifecycle/vm-registry.js';
 import { createDispatch } from './requests/dispatch.js';
 import { rememberFor } from './requests/remember.js';
 import { createAccessPolicy } from './server/access-policy.js';
-import { serveSession } from './server/session.js';
+import { type SessionOptions, serveSession } from './server/session.js';
 import { makePrivateDir } from './state/atomic-file.js';
 import { type AuditLog, createAuditLog } from './state/audit-log.js';
 import { createJournal } from './state/journal.js';
@@ -38,6 +38,7 @@ import {
   readPeerCredentials,
 } from './system/peer-credentials.js';
 import { lockStateDir, type StateLock } from './system/state-lock.js';
+import { createTenantKeys } from './system/tenant-keys.js';
 import { createVmProcesses } from './system/vm-processes.js';
 import { HOSTD_VERSION } from './version.js';
 import { detectAccelerator } from './vmm/accelerator.js';
@@ -89,6 +90,7 @@ async function buildEffects(config: HostdConfig, logger: Logger): Promise<Effect
     disks: { buildConfigDrive, ensureDataDisk, wipeFile },
     logs: boundedLogs(config.consoleLimitKib * 1024, logger),
     processes: createVmProcesses(layout.vmSocketsDir),
+    keys: createTenantKeys(config.tenantKeysDir),
     logger,
   };
 }
@@ -147,6 +149,13 @@ function buildServer(
     policy.check(peer);
     return peer;
   };
+  const options: SessionOptions = {
+    ...session,
+    identify,
+    maxInFlight: config.maxInFlight,
+    server: `mvm-hostd ${HOSTD_VERSION}`,
+    onProblem: (problem, peer) => logger.debug({ err: problem, peer }, 'a connection was ended early'),
+  };
   return createFrameServer({
     limits: {
       maxConnections: config.maxConnections,
@@ -154,14 +163,7 @@ function buildServer(
       firstByteTimeoutMs: config.frameTimeoutMs,
       idleTimeoutMs: config.idleTimeoutMs,
     },
-    onConnection: (connection) =>
-      serveSession(connection, {
-        ...session,
-        identify,
-        maxInFlight: config.maxInFlight,
-        server: `mvm-hostd ${HOSTD_VERSION}`,
-        onProblem: (problem, peer) => logger.debug({ err: problem, peer }, 'a connection was ended early'),
-      }),
+    onConnection: (connection) => serveSession(connection, options),
     onError: (error) => logger.debug({ err: error }, 'connection problem'),
   });
 }

@@ -15,6 +15,9 @@ const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
 const UCRED_BYTES = 12;
 
+// One buffer for all calls, which are synchronous: one made for each would cost more than the system call.
+const ucred = Buffer.alloc(UCRED_BYTES);
+
 function unknownPeer(problem: string): CodedError {
   return new CodedError({
     code: 'permission_denied',
@@ -32,12 +35,13 @@ export function readPeerCredentials(socket: Socket): PeerCredentials {
   const fd = (socket as unknown as { _handle?: { fd?: unknown } | null })._handle?.fd;
   if (typeof fd !== 'number' || !Number.isInteger(fd) || fd < 0)
     throw unknownPeer('the connection is closed');
-  const value = Buffer.alloc(UCRED_BYTES);
+  // Nothing of the caller before may be left where the kernel writes nothing; all bits set is nobody's uid.
+  ucred.fill(0xff);
   const length: [number] = [UCRED_BYTES];
-  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, value, length) !== 0) throw unknownPeer(lastErrorName());
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ucred, length) !== 0) throw unknownPeer(lastErrorName());
   if (length[0] !== UCRED_BYTES)
     throw unknownPeer(`${length[0]} bytes of credentials instead of ${UCRED_BYTES}`);
-  return { pid: value.readInt32LE(0), uid: value.readUInt32LE(4), gid: value.readUInt32LE(8) };
+  return { pid: ucred.readInt32LE(0), uid: ucred.readUInt32LE(4), gid: ucred.readUInt32LE(8) };
 }
 
 /**
