@@ -1,0 +1,15 @@
+import { defineConfig } from 'vitest/config';
+
+// The benchmark shares the tests' host, which is TypeScript; vitest is what runs TypeScript here.
+const conditions = ['@mvm/source', 'node', 'import', 'module', 'default'];
+
+export default defineConfig({
+  resolve: { conditions },
+  ssr: { resolve: { conditions } },
+  test: {
+    root: new URL('..', import.meta.url).pathname,
+    include: ['bench/start.bench.ts'],
+    testTimeout: 900_000,
+    pool: 'forks',
+  },
+});
