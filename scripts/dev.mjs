@@ -18,11 +18,7 @@ const say = (/** @type {string} */ text) => console.log(`[dev] ${text}`);
 const packages = listPackages(root);
 
 say('building');
-if (
-  (await run(join(root, 'node_modules/.bin/turbo'), ['run', 'build', '--output-logs=errors-only'], {
-    cwd: root,
-  })) !== 0
-) {
+if ((await run(join(root, 'node_modules/.bin/tsc'), ['-b', root], { cwd: root })) !== 0) {
   say('the build has errors; watching all the same');
 }
 
