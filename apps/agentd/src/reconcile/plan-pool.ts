@@ -20,6 +20,8 @@ export interface PoolInput {
 
 /** Operations that end in a running instance. */
 const STARTING: ReadonlySet<string> = new Set(['start', 'wake', 'resume']);
+/** Operations after which an instance cannot be started. */
+const LEAVING: ReadonlySet<string> = new Set(['destroy', 'sleep', 'warm']);
 
 /** Whether an instance runs, or will when the operation under way has ended. */
 export function willRun(view: InstanceView): boolean {
@@ -62,9 +64,7 @@ export function planPool(draft: PlanDraft, input: PoolInput): void {
   const { tenantId, pool, instances } = input;
   const subject = { tenant_id: tenantId, pool_id: pool.pool_id };
   const wanted = pool.desired_counts;
-  const held = instances.filter(
-    (view) => !willRun(view) && view.operation === null && isHeld(view, input.holds, draft.context.nowMs),
-  );
+  const held = instances.filter((view) => !willRun(view) && isHeld(view, input.holds, draft.context.nowMs));
   draft.pools.push({ ...subject, wanted: { ...wanted }, held: held.length });
   reportHolds(draft, held, input.holds);
   reportUnsupported(draft, input);
@@ -86,11 +86,10 @@ function fill(draft: PlanDraft, input: PoolInput, need: number, held: readonly I
   // Slots that stay empty for now, because what is to fill them is on its way or has to wait.
   let taken = 0;
   let turn = 0;
-  const candidates = instances
-    .filter((view) => view.operation === null && !held.includes(view))
-    .sort(oldestFirst);
-  for (const view of candidates) {
-    if (view.status === 'created') taken += 1;
+  const others = instances.filter((view) => !willRun(view) && !held.includes(view)).sort(oldestFirst);
+  for (const view of others) {
+    if (isComing(view)) taken += 1;
+    if (view.operation !== null) continue;
     if (view.status !== 'ready' && view.status !== 'stopped') continue;
     const start = {
       kind: 'start',
@@ -114,7 +113,7 @@ function fill(draft: PlanDraft, input: PoolInput, need: number, held: readonly I
     draft.propose(start, { urgency, turn });
     turn += 1;
   }
-  if (taken > 0 && turn < need) reportComing(draft, candidates);
+  if (taken > 0 && turn < need) reportComing(draft, others);
   for (let slot = turn + taken; slot < need; slot += 1) {
     // A new instance is made to run, so both are asked before it is made.
     const refusal =
@@ -143,11 +142,19 @@ function oldestFirst(a: InstanceView, b: InstanceView): number {
   return byAge !== 0 ? byAge : a.instance_id.localeCompare(b.instance_id);
 }
 
-function reportComing(draft: PlanDraft, candidates: readonly InstanceView[]): void {
-  for (const view of candidates) {
-    if (view.status !== 'created') continue;
-    const message = 'created, but not ready: its image has not been prepared';
-    draft.report('waiting', view, { reason: 'instance.not_ready', message });
+/** Whether an instance that cannot be started now will be in a moment, so that no other is made in its place. */
+function isComing({ operation, status }: InstanceView): boolean {
+  return operation === null ? status === 'created' : !LEAVING.has(operation);
+}
+
+function reportComing(draft: PlanDraft, others: readonly InstanceView[]): void {
+  for (const view of others.filter(isComing)) {
+    const ready = {
+      reason: 'instance.not_ready',
+      message: 'created, but its image has not been prepared yet',
+    };
+    const busy = { reason: 'instance.busy', message: `to be started once its ${view.operation} has ended` };
+    draft.report('waiting', view, view.operation === null ? ready : busy);
   }
 }
 

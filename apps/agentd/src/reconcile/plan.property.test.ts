@@ -1,3 +1,4 @@
+import type { Hold } from '@mvm/agentd-api';
 import type { DesiredState } from '@mvm/protocol';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -52,11 +53,11 @@ const state: fc.Arbitrary<DesiredState> = fc
     ),
   );
 
-function planFor(host: ModelHost, desired: DesiredState): readonly Action[] {
+function planFor(host: ModelHost, desired: DesiredState, holds: readonly Hold[] = []): readonly Action[] {
   return plan({
     desired,
     observed: observeModel(host),
-    overrides: NO_OVERRIDES,
+    overrides: { ...NO_OVERRIDES, holds },
     context: quietContext(host.nowMs, { maxActions: MAX_ACTIONS }),
   }).actions;
 }
@@ -69,9 +70,14 @@ function runningIn(host: ModelHost, desired: DesiredState): Map<string, number> 
 }
 
 /** Carries out at most `prefix` actions of a pass. The model refuses what breaks a quota or a transition. */
-function pass(host: ModelHost, desired: DesiredState, prefix = Number.POSITIVE_INFINITY): number {
+function pass(
+  host: ModelHost,
+  desired: DesiredState,
+  prefix = MAX_ACTIONS,
+  holds: readonly Hold[] = [],
+): number {
   const before = runningIn(host, desired);
-  const actions = planFor(host, desired).slice(0, prefix);
+  const actions = planFor(host, desired, holds).slice(0, prefix);
   expect(actions.length).toBeLessThanOrEqual(MAX_ACTIONS);
   for (const action of actions) {
     host.nowMs += 10;
@@ -166,6 +172,40 @@ describe('plan', () => {
         }
         converge(host, second);
         expect(planFor(host, second)).toEqual([]);
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  it('creates no more instances than were ever wanted, whatever is stopped or crashes meanwhile', () => {
+    const disturbance = fc.record({ victim: fc.nat(20), how: fc.constantFrom('crash', 'stop', 'held stop') });
+    fc.assert(
+      fc.property(state, fc.array(disturbance, { maxLength: 6 }), (desired, disturbances) => {
+        const host = new ModelHost(START);
+        for (const { victim, how } of disturbances) {
+          pass(host, desired);
+          const view = [...host.instances.values()].filter(({ status }) => status === 'running')[victim];
+          if (view === undefined) continue;
+          if (how === 'crash') {
+            host.crash(view);
+            continue;
+          }
+          // A pass in the middle of a stop by hand, whose hold is set before it.
+          view.operation = 'stop';
+          const until = new Date(host.nowMs + 1000).toISOString();
+          const { tenant_id, pool_id, instance_id } = view;
+          const hold = { tenant_id, pool_id, instance_id, kind: 'manual_stop' as const, since: until, until };
+          pass(host, desired, MAX_ACTIONS, how === 'stop' ? [] : [hold]);
+          view.operation = null;
+          host.handle({ type: 'StopInstance', tenant_id, pool_id, instance_id });
+        }
+        converge(host, desired);
+        for (const { tenant, pool: id, running } of wantedOf(desired)) {
+          const all = [...host.instances.values()].filter(
+            (view) => view.tenant_id === tenant && view.pool_id === id,
+          );
+          expect(all.length).toBeLessThanOrEqual(running);
+        }
       }),
       { numRuns: 150 },
     );

@@ -158,7 +158,11 @@ describe('to the running count', () => {
     setStatus(0, 'stopped', { operation: 'start' });
     setStatus(1, 'running', { operation: 'stop' });
     expect(moves(planNow(workers(1)))).toEqual([]);
+    expect(moves(planNow(workers(2)))).toEqual([]);
+    expect(reasons(planNow(workers(2)))).toEqual(['waiting instance.busy']);
+    setStatus(1, 'running', { operation: 'destroy' });
     expect(moves(planNow(workers(2)))).toEqual(['create acme/workers']);
+    setStatus(1, 'running', { operation: 'stop' });
     expect(reasons(planNow(workers(0)))).toEqual(['waiting instance.busy']);
   });
 
@@ -267,6 +271,14 @@ describe('a manual stop', () => {
     expect(moves(planNow(workers(3), { holds }))).toEqual(['create acme/workers']);
     host.nowMs += 900_000;
     expect(moves(planNow(workers(2), { holds }))).toEqual(['start acme/workers/i-00000001']);
+  });
+
+  it('holds one that is still being stopped', () => {
+    converge(workers(1));
+    const holds = [hold(setStatus(0, 'running', { operation: 'stop' }))];
+    const result = planNow(workers(1), { holds });
+    expect(moves(result)).toEqual([]);
+    expect(reasons(result)).toEqual(['hold instance.manual_stop']);
   });
 
   it('does not hold one that runs again', () => {

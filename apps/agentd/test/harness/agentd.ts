@@ -69,9 +69,13 @@ export async function createAgentdHome(): Promise<AgentdHome> {
   };
 }
 
-/** The first status that `accept` takes; fails with the last one after 20 s. */
-export async function statusWhen(client: AgentdClient, accept: (status: Status) => boolean): Promise<Status> {
-  const deadline = performance.now() + 20_000;
+/** The first status that `accept` takes; fails with the last one after 20 s, or `timeoutMs`. */
+export async function statusWhen(
+  client: AgentdClient,
+  accept: (status: Status) => boolean,
+  timeoutMs = 20_000,
+): Promise<Status> {
+  const deadline = performance.now() + timeoutMs;
   for (;;) {
     const status = await client.getStatus();
     if (accept(status)) return status;
@@ -101,7 +105,11 @@ export async function runAgentd(
 ): Promise<ProgramResult> {
   const program = fileURLToPath(new URL('../../bin/mvm-agentd.js', import.meta.url));
   const [command = '', ...rest] = [...prefix, process.execPath, program, ...args];
-  const child = spawn(command, rest, { stdio: ['ignore', 'ignore', 'pipe'], timeout: 15_000 });
+  const child = spawn(command, rest, {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    timeout: 15_000,
+    killSignal: 'SIGKILL',
+  });
   let stderr = '';
   child.stderr.on('data', (chunk: Buffer) => {
     stderr += chunk.toString();
