@@ -2,7 +2,7 @@ import { createNetworkExecutor } from '../src/execute/index.js';
 import { type DesiredHostNetwork, renderNftScript, spellOut } from '../src/index.js';
 import { observeNetwork } from '../src/observe/index.js';
 import { ethernet, udp } from '../test/support/frames.js';
-import { nft, sh } from '../test/support/host.js';
+import { nft, sh, waitForCarrier } from '../test/support/host.js';
 import { createRawPeer, resolve, settle } from '../test/support/raw-peer.js';
 import { openTap } from '../test/support/tap-device.js';
 import { plugIn } from '../test/support/topology.js';
@@ -54,6 +54,7 @@ export async function measurePacketPath(tenants: number): Promise<PacketFigure[]
   });
   const guest = plugIn(1, 3);
   const peers = [uplink, guest];
+  await waitForCarrier(['up0', 'tn1i3', 'br-tenant-1']);
   resolve(guest, '10.240.1.1', peers);
   const frame = ethernet('02:fc:00:01:00:01', guest.mac, 0x0800, udp(guest.ip, DESTINATION, 5000, 5001));
 

@@ -62,3 +62,32 @@ export function counter(family: 'bridge' | 'inet', name: string): number {
   const text = sh('nft', 'list', 'counter', family, 'mvm', name);
   return Number(/packets (\d+)/.exec(text)?.[1] ?? Number.NaN);
 }
+
+interface LinkState {
+  readonly ifname: string;
+  readonly operstate: string;
+  readonly flags: readonly string[];
+  readonly linkinfo?: { readonly info_slave_data?: { readonly state?: string } };
+}
+
+function carries({ operstate, flags, linkinfo }: LinkState): boolean {
+  const forwarding = (linkinfo?.info_slave_data?.state ?? 'forwarding') === 'forwarding';
+  // UNKNOWN: a TAP that had its reader from the beginning.
+  return (operstate === 'UP' || operstate === 'UNKNOWN') && flags.includes('LOWER_UP') && forwarding;
+}
+
+/**
+ * Waits until these links carry packets. The kernel notices an opened TAP in a work queue of its own, and wakes bridge
+ * port, bridge and transmit queue from there; until then frames are dropped.
+ */
+export async function waitForCarrier(names: readonly string[]): Promise<void> {
+  let missing = names;
+  for (let attempt = 0; attempt < 500; attempt += 1) {
+    const links: LinkState[] = JSON.parse(sh('ip', '-j', '-d', 'link', 'show'));
+    const ready = links.filter(carries).map(({ ifname }) => ifname);
+    missing = names.filter((name) => !ready.includes(name));
+    if (missing.length === 0) return;
+    await new Promise((done) => setTimeout(done, 10));
+  }
+  throw new Error(`no carrier on ${missing.join(', ')}`);
+}

@@ -1,6 +1,6 @@
 import type { NetworkExecutor } from '../../src/execute/index.js';
 import type { DesiredHostNetwork } from '../../src/index.js';
-import { sh } from './host.js';
+import { sh, waitForCarrier } from './host.js';
 import { createRawPeer, type RawPeer, settle } from './raw-peer.js';
 import { openTap } from './tap-device.js';
 import { instancePort, tenantNet } from './wish.js';
@@ -81,6 +81,8 @@ export async function buildTopology(executor: NetworkExecutor, switchAll: boolea
   await executor.reconcile(desired);
   const guests = { a1: plugIn(1, 3), a2: plugIn(1, 4), b1: plugIn(2, 3), c1: plugIn(3, 3) };
   const peers = [...Object.values(guests), outside.internet, outside.container];
+  const bridges = desired.tenants.map(({ net }) => net.bridge_name);
+  await waitForCarrier([...peers.map(({ tap }) => tap.name), ...bridges, 'docker0']);
   settle(peers);
   return {
     ...guests,
