@@ -167,7 +167,7 @@ describe('plan', () => {
         for (const { prefix, crash } of steps) {
           pass(host, second, prefix);
           const running = [...host.instances.values()].filter(({ status }) => status === 'running');
-          const victim = crash === null ? undefined : running[crash];
+          const victim = crash === null ? undefined : running[crash % Math.max(1, running.length)];
           if (victim !== undefined) host.crash(victim);
         }
         converge(host, second);
@@ -184,7 +184,8 @@ describe('plan', () => {
         const host = new ModelHost(START);
         for (const { victim, how } of disturbances) {
           pass(host, desired);
-          const view = [...host.instances.values()].filter(({ status }) => status === 'running')[victim];
+          const running = [...host.instances.values()].filter(({ status }) => status === 'running');
+          const view = running[victim % Math.max(1, running.length)];
           if (view === undefined) continue;
           if (how === 'crash') {
             host.crash(view);
