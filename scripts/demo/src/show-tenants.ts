@@ -76,7 +76,7 @@ export async function showTenants(options: ShowOptions): Promise<string[]> {
   );
 
   console.log(heading('mvm instance list'));
-  await mvm.show(['instance', 'list', '-o', 'wide']);
+  await mvm.show(['instance', 'list']);
   console.log(heading('The guests on their own consoles (mvm instance logs …)'));
   for (const { instance, line } of greetings) console.log(`  ${instance}\n    ${line}`);
   return instances;
