@@ -32,6 +32,10 @@ export const v2RequestSchemas = {
   RemovePool: z.object({ tenant_id: z.string(), pool_id: z.string() }),
   /** Create an instance; hostd chooses the id when there is none. Answer: `Instance`. */
   CreateInstance: z.object({ tenant_id: z.string(), pool_id: z.string(), instance_id: z.string().nullish() }),
+  /** Stop a running instance's vCPUs and keep its memory. Answer: `Ok`. */
+  WarmInstance: z.object(instanceAddress),
+  /** Let a warm instance run on. Answer: `Ok`. */
+  ResumeInstance: z.object(instanceAddress),
   /** Answer: `Tenants`, sorted by tenant and pool. */
   ListTenants: z.object({ ...page }),
   /** Answer: `Instances`, sorted by tenant, pool, instance. */

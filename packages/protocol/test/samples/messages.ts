@@ -71,6 +71,8 @@ export const v2Requests: Samples<V2Request> = {
     'chosen-id': { type: 'CreateInstance', ...address },
     'no-id': { type: 'CreateInstance', tenant_id: 'acme', pool_id: 'workers', instance_id: null },
   },
+  WarmInstance: { plain: { type: 'WarmInstance', ...address } },
+  ResumeInstance: { plain: { type: 'ResumeInstance', ...address } },
   ListTenants: { 'first-page': { type: 'ListTenants', cursor: null, limit: null } },
   ListInstances: {
     all: { type: 'ListInstances', tenant_id: null, pool_id: null, cursor: null, limit: null },
