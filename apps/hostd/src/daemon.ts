@@ -255,6 +255,9 @@ async function prepare(
   reapOnExit(effects, instances, audit, own);
   const began = performance.now();
   const report = await recover(effects, instances, config.vmUidBase, own());
+  effects.network.watch((event) => {
+    logger.warn({ network: event.kind, err: event.error }, 'the tenants’ network was disturbed from outside');
+  });
   logger.info({ ...report, ms: performance.now() - began }, 'host is in line with the records');
   const facts = {
     hostdVersion: HOSTD_VERSION,

@@ -121,6 +121,15 @@ export const settings = {
     meaning:
       'A VM runs as user and group base + 256 × tenant network id + address offset. Keep 1 048 576 ids free.',
   },
+  tenantKeysDir: {
+    name: 'tenant-keys-dir',
+    kind: 'text',
+    placeholder: 'dir',
+    schema: absolutePath,
+    defaultValue: '/etc/mvm/keys',
+    meaning:
+      'Where tenants’ keys are: `<tenant>.key`, 64 hexadecimal digits, mode 0600. A tenant that has one sleeps encrypted.',
+  },
   logLevel: {
     name: 'log-level',
     kind: 'text',

@@ -35,6 +35,8 @@ export interface HostNetwork {
   removeTenant(net: TenantNet): Promise<unknown>;
   attachPort(net: TenantNet, port: PortArgs): Promise<unknown>;
   detachPort(net: TenantNet, port: PortArgs): Promise<unknown>;
+  /** Put back, within a second, what somebody else removes from our tables, until `close`. */
+  watch(onEvent: (event: { readonly kind: string; readonly error?: Error }) => void): unknown;
   close(): Promise<void>;
 }
 
@@ -68,6 +70,12 @@ export interface VmProcesses {
   kill(vmId: string): Promise<void>;
 }
 
+/** Keys that tenants' snapshots are sealed with. */
+export interface TenantKeys {
+  /** 32 bytes, or null when the tenant has none on this host. Throws `failed_precondition`, `tenant.bad_key`. */
+  find(tenantId: string): Promise<Buffer | null>;
+}
+
 /** Everything that steps may touch; built once, in the composition root. */
 export interface Effects {
   readonly layout: Layout;
@@ -78,6 +86,7 @@ export interface Effects {
   readonly vms: VmRegistry;
   readonly disks: VmDisks;
   readonly logs: VmLogs;
+  readonly keys: TenantKeys;
   readonly processes: VmProcesses;
   readonly logger: Logger;
 }

@@ -17,9 +17,29 @@ export type PlanOutcome =
     };
 
 /** The executor of a step with its arguments bound; the only place where the two meet untyped. */
-function bind(step: Step, effects: Effects): { execute(): Promise<void>; undo(): Promise<void> } {
+function bind(
+  step: Step,
+  effects: Effects,
+): { execute(): Promise<void>; undo(): Promise<void>; committed: (() => Promise<boolean>) | null } {
   const executor = stepExecutors[step.kind] as StepExecutor<StepKind>;
-  return { execute: () => executor.execute(step, effects), undo: () => executor.undo(step, effects) };
+  const { committed } = executor;
+  return {
+    execute: () => executor.execute(step, effects),
+    undo: () => executor.undo(step, effects),
+    committed: committed === undefined ? null : () => committed(step, effects),
+  };
+}
+
+/**
+ * The steps after a plan's commit point when that has taken effect, as the files tell; null when it has not, or the
+ * plan has none.
+ */
+export async function stepsAfterCommit(plan: StepPlan, effects: Effects): Promise<readonly Step[] | null> {
+  for (const [index, step] of plan.steps.entries()) {
+    const { committed } = bind(step, effects);
+    if (committed !== null) return (await committed()) ? plan.steps.slice(index + 1) : null;
+  }
+  return null;
 }
 
 /**
@@ -58,7 +78,10 @@ export async function executePlan(
       await onStepDone(index + 1);
     } catch (error) {
       logger.warn({ step: step.kind, ms: performance.now() - began, err: error }, 'step failed');
-      if (plan.onFailure === 'finish') return { ok: false, error, failedStep: step, undone: false };
+      const stays =
+        plan.onFailure === 'finish' ||
+        (plan.onFailure === 'commit' && (await stepsAfterCommit(plan, effects)) !== null);
+      if (stays) return { ok: false, error, failedStep: step, undone: false };
       const undone = await undoSteps(plan.steps.slice(0, index + 1), effects, logger);
       return { ok: false, error, failedStep: step, undone };
     }

@@ -1,5 +1,6 @@
 import { assertTransition, CodedError, type StopReason, toCodedError } from '@mvm/protocol';
 import pLimit from 'p-limit';
+import { askGuestAgent } from '../guest-agent/agent-channel.js';
 import type { Journal } from '../state/journal.js';
 import { addressText, type InstanceAddress } from '../state/layout.js';
 import type { InstanceRecord } from '../state/records.js';
@@ -7,12 +8,15 @@ import { requireInstance, requirePool, requireTenant } from '../state/store.js';
 import type { VmExit } from '../vmm/vmm.js';
 import { consoleMark, consoleTail } from './console-tail.js';
 import type { Effects } from './effects.js';
-import { executePlan, undoSteps } from './execute-plan.js';
+import { executePlan, stepsAfterCommit, undoSteps } from './execute-plan.js';
+import { requireManifest, wakeGuest } from './executors/suspend.js';
+import { watchVm } from './executors/vm.js';
 import type { KeyedMutex } from './keyed-mutex.js';
 import type { Ledger } from './ledger.js';
 import type { Clock, OperationContext } from './operation-context.js';
 import { type EndInput, planDestroy, planReap, planStop } from './plan-end.js';
 import { instancePort, planStart } from './plan-start.js';
+import { planPause, planSleep, planWake, wokenResources } from './plan-suspend.js';
 import { currentImage, type PoolImageDeps } from './pool-image.js';
 import type { OperationName, Plan } from './steps.js';
 import type { LiveVm } from './vm-registry.js';
@@ -29,8 +33,18 @@ export interface InstanceOperationDeps {
   readonly maxParallel: number;
 }
 
+export interface SleepOptions {
+  /** Skip the drain. */
+  readonly force: boolean;
+  /** Null: the pool's. */
+  readonly drainTimeoutSecs: number | null;
+}
+
+/** Longest wait for a guest's drain; setTimeout knows no longer one. */
+const MAX_DRAIN_MS = 2_147_483_647;
+
 /**
- * Start, stop, destroy, and what follows when a VM ends by itself.
+ * Start, stop, sleep, wake, destroy, and what follows when a VM ends by itself.
  *
  * INVARIANTS
  * - Operations on one instance run one at a time, in order of arrival; at most `maxParallel` run over all instances.
@@ -42,6 +56,11 @@ export interface InstanceOperations {
   start(address: InstanceAddress, context: OperationContext): Promise<void>;
   stop(address: InstanceAddress, context: OperationContext): Promise<void>;
   destroy(address: InstanceAddress, wipeVolumes: boolean, context: OperationContext): Promise<void>;
+  /** Drain, snapshot, shut down. Until the snapshot is begun, a stop, a destroy or a wake overtakes it: `aborted`. */
+  sleep(address: InstanceAddress, options: SleepOptions, context: OperationContext): Promise<void>;
+  wake(address: InstanceAddress, context: OperationContext): Promise<void>;
+  warm(address: InstanceAddress, context: OperationContext): Promise<void>;
+  resume(address: InstanceAddress, context: OperationContext): Promise<void>;
   /** Clean up after a VM that ended by itself; nothing when it was stopped meanwhile. Whether there was something to do. */
   reapExited(vm: LiveVm, exit: VmExit, context: OperationContext): Promise<boolean>;
   /** Record a VM that is gone without a trace as stopped, reason `lost`, and clean up. */
@@ -56,7 +75,25 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
   const { effects, journal, ledger, mutex, clock } = deps;
   const { store } = effects;
   const active = new Map<string, OperationName>();
+  /** Sleeps that may still be given up: until they journal their plan. */
+  const drains = new Map<string, AbortController>();
   const limit = pLimit(deps.maxParallel);
+
+  /** Give up a sleep that is still draining its guest. Whether there was one. */
+  function overtakeSleep(address: InstanceAddress): boolean {
+    const drain = drains.get(addressText(address));
+    drain?.abort();
+    return drain !== undefined;
+  }
+
+  function overtaken(instance: InstanceRecord): CodedError {
+    return new CodedError({
+      code: 'aborted',
+      reason: 'instance.sleep_overtaken',
+      message: `the sleep of instance ${instance.instance_id} was overtaken by another request while the guest drained`,
+      hint: 'Look at the state of the instance (mvm instance info), and repeat the sleep if it is still wanted.',
+    });
+  }
 
   function endInput(instance: InstanceRecord): EndInput {
     return { tenant: requireTenant(store, instance.tenant_id), instance, vmUidBase: deps.vmUidBase };
@@ -89,19 +126,56 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
     if (entry === null) return false;
     const { plan, opId } = entry;
     const logger = context.logger.child({ settling: opId, operation: plan.operation });
-    if (plan.onFailure === 'finish') {
+    const rest = plan.onFailure === 'commit' ? await stepsAfterCommit(plan, effects) : null;
+    if (plan.onFailure === 'finish' || rest !== null) {
       logger.warn('finishing an operation that did not end');
-      const outcome = await executePlan(plan, effects, logger);
+      if (plan.operation === 'wake' && !(await findWokenVm(address))) {
+        await journal.end(address);
+        await reapWoken(address, 'the VMM was gone when hostd went on with the wake', context);
+        return true;
+      }
+      const outcome = await executePlan({ ...plan, steps: rest ?? plan.steps }, effects, logger);
       if (!outcome.ok) throw cleanupIncomplete(plan, outcome.error);
-    } else if (store.instance(address)?.status === 'running') {
+    } else if (plan.onFailure === 'undo' && store.instance(address)?.status === 'running') {
       logger.info('an operation was complete, only its journal was left');
     } else {
       logger.warn('undoing an operation that did not end');
       if (!(await undoSteps(plan.steps, effects, logger))) throw cleanupIncomplete(plan, null);
-      await recordStartFailure(address, 'hostd ended while the instance was being started', '');
+      if (plan.operation === 'start') {
+        await recordStartFailure(address, 'hostd ended while the instance was being started', '');
+      }
     }
     await journal.end(address);
     return true;
+  }
+
+  /** The VM of a wake that is past its commit point: watched already, or adopted now. Whether it is there. */
+  async function findWokenVm(address: InstanceAddress): Promise<boolean> {
+    const vm = store.instance(address)?.vm;
+    if (vm == null) return false;
+    if (effects.vms.get(vm.spec.vmId) !== undefined) return true;
+    const handle = await effects.vmm.adopt(vm);
+    if (handle === null) return false;
+    watchVm(address, handle, effects);
+    return true;
+  }
+
+  /** A wake that failed past its commit point: the memory is lost, and the instance is stopped, cleanly. */
+  async function reapWoken(
+    address: InstanceAddress,
+    message: string,
+    context: OperationContext,
+  ): Promise<void> {
+    const tail = await consoleTail(effects, address, null);
+    const reason: StopReason = {
+      kind: 'lost',
+      message: message.slice(0, 1000),
+      exit_code: null,
+      signal: null,
+      console_tail: tail,
+      at: clock.now(),
+    };
+    await run(planReap(endInput(requireInstance(store, address)), reason), context);
   }
 
   function cleanupIncomplete(plan: Plan, cause: unknown): CodedError {
@@ -145,7 +219,18 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
       await journal.end(address);
       return;
     }
-    if (mark === null) throw outcome.error;
+    if (plan.onFailure === 'commit') {
+      if (outcome.undone) await journal.end(address);
+      else if (plan.operation === 'wake') {
+        await journal.end(address);
+        await reapWoken(address, `the wake failed: ${toCodedError(outcome.error).message}`, context);
+      }
+      throw outcome.error;
+    }
+    if (mark === null) {
+      if (outcome.undone) await journal.end(address);
+      throw outcome.error;
+    }
     const error = toCodedError(outcome.error);
     const tail = await consoleTail(effects, address, mark);
     if (outcome.undone) {
@@ -195,6 +280,75 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
     }
   }
 
+  async function wake(address: InstanceAddress, context: OperationContext): Promise<void> {
+    assertTransition(requireInstance(store, address).status, 'wake');
+    const { launch } = await requireManifest(address, effects);
+    // From here to the claim nothing may be awaited: what was checked must still hold.
+    const instance = requireInstance(store, address);
+    const usage = ledger.runningUsage(address.tenant_id, address);
+    const plan = planWake({ ...endInput(instance), launch, usage }, { now: clock.now() });
+    const release = ledger.claimStart(address, wokenResources(instance, launch));
+    try {
+      await run(plan, context);
+    } finally {
+      release();
+    }
+  }
+
+  /** Ask the guest to get ready; nothing that it answers, or does not, keeps the instance awake. */
+  async function drain(
+    instance: InstanceRecord,
+    timeoutSecs: number,
+    context: OperationContext,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const handle = instance.net == null ? undefined : effects.vms.get(instance.net.tap_dev)?.handle;
+    const socket = await handle?.agentSocket();
+    if (socket == null) {
+      context.logger.info('the guest has no agent to be drained by');
+      return;
+    }
+    try {
+      const request = { type: 'SleepPrep', drain_timeout_secs: timeoutSecs } as const;
+      const timeoutMs = Math.min(Math.max(timeoutSecs, 1) * 1000, MAX_DRAIN_MS);
+      const { success, detail } = await askGuestAgent(socket, request, { timeoutMs, signal });
+      if (success) context.logger.info('the guest is drained');
+      else
+        context.logger.warn(
+          { detail },
+          'the guest says that it is not drained; it is put to sleep all the same',
+        );
+    } catch (error) {
+      if (signal.aborted) throw overtaken(instance);
+      context.logger.warn({ err: error }, 'the guest did not drain in time; it is put to sleep all the same');
+    }
+  }
+
+  async function sleep(
+    address: InstanceAddress,
+    options: SleepOptions,
+    context: OperationContext,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const before = requireInstance(store, address);
+    assertTransition(before.status, 'sleep');
+    const pool = requirePool(store, address);
+    const timeoutSecs = options.drainTimeoutSecs ?? pool.runtime_policy.drain_timeout_seconds;
+    const drained = before.status === 'running' && !options.force;
+    const vmId = before.net?.tap_dev ?? '';
+    try {
+      if (drained) await drain(before, timeoutSecs, context, signal);
+      if (signal.aborted) throw overtaken(before);
+      const instance = requireInstance(store, address);
+      const input = { ...endInput(instance), compression: pool.snapshot_compression };
+      await limit(() => run(planSleep(input, { now: clock.now() }), context));
+    } catch (error) {
+      // A guest that got ready to sleep must hear that it goes on.
+      if (drained && effects.vms.get(vmId) !== undefined) await wakeGuest(address, vmId, effects);
+      throw error;
+    }
+  }
+
   function exitReason(exit: VmExit, tail: string): StopReason {
     const how =
       exit.signal !== null
@@ -213,16 +367,51 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
   }
 
   return {
+    sleep: async (address, options, context) => {
+      const key = addressText(address);
+      const controller = new AbortController();
+      await mutex.run(key, async () => {
+        active.set(key, 'sleep');
+        drains.set(key, controller);
+        try {
+          await limit(() => settleNow(address, context));
+          await sleep(address, options, context, controller.signal);
+        } finally {
+          drains.delete(key);
+          active.delete(key);
+        }
+      });
+    },
+    wake: async (address, context) => {
+      const overtook = overtakeSleep(address);
+      await exclusively(address, 'wake', context, async () => {
+        // The sleep that this wake kept from happening left it running: that is what was asked for.
+        if (overtook && requireInstance(store, address).status === 'running') return;
+        await wake(address, context);
+      });
+    },
+    warm: (address, context) =>
+      exclusively(address, 'warm', context, () =>
+        run(planPause(requireInstance(store, address), 'warm', { now: clock.now() }), context),
+      ),
+    resume: (address, context) =>
+      exclusively(address, 'resume', context, () =>
+        run(planPause(requireInstance(store, address), 'resume', { now: clock.now() }), context),
+      ),
     operationOf: (address) => active.get(addressText(address)) ?? null,
     start: (address, context) => exclusively(address, 'start', context, () => start(address, context)),
-    stop: (address, context) =>
-      exclusively(address, 'stop', context, () =>
+    stop: (address, context) => {
+      overtakeSleep(address);
+      return exclusively(address, 'stop', context, () =>
         run(planStop(endInput(requireInstance(store, address)), { now: clock.now() }), context),
-      ),
-    destroy: (address, wipeVolumes, context) =>
-      exclusively(address, 'destroy', context, () =>
+      );
+    },
+    destroy: (address, wipeVolumes, context) => {
+      overtakeSleep(address);
+      return exclusively(address, 'destroy', context, () =>
         run(planDestroy(endInput(requireInstance(store, address)), { wipeVolumes }), context),
-      ),
+      );
+    },
     reapExited: (vm, exit, context) =>
       exclusively(vm.address, 'reap', context, async () => {
         const instance = store.instance(vm.address);

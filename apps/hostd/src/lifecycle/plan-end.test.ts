@@ -17,6 +17,7 @@ test('a stop kills first, records that, then cleans up', () => {
   expect(kinds(plan)).toEqual([
     'vm.kill',
     'instance.commit_stopped',
+    'snapshot.discard',
     'port.detach',
     'cgroup.remove',
     'runtime.remove',

@@ -9,12 +9,13 @@ export interface EndInput {
   readonly vmUidBase: number;
 }
 
-function addressOf({ tenant_id, pool_id, instance_id }: InstanceRecord): Plan['address'] {
+/** The address in a record. */
+export function addressOf({ tenant_id, pool_id, instance_id }: InstanceRecord): Plan['address'] {
   return { tenant_id, pool_id, instance_id };
 }
 
 /** What a VM leaves on the host once it is dead: its port, its cgroup, its sockets. Nothing when it never had a port. */
-function cleaningSteps({ tenant, instance, vmUidBase }: EndInput): Step[] {
+export function cleaningSteps({ tenant, instance, vmUidBase }: EndInput): Step[] {
   if (instance.net == null) return [];
   const port = instancePort(instance, vmUidBase);
   const { tenant_net_id, ipv4_subnet, gateway_ip, bridge_name } = tenant.net;
@@ -50,6 +51,7 @@ export function planStop(input: EndInput, context: { readonly now: string }): Pl
     steps: [
       ...killStep(input.instance),
       { kind: 'instance.commit_stopped', address, at: context.now, reason },
+      { kind: 'snapshot.discard', address },
       ...cleaningSteps(input),
     ],
   };
@@ -68,6 +70,7 @@ export function planReap(input: EndInput, reason: StopReason): Plan {
     steps: [
       ...killStep(input.instance),
       { kind: 'instance.commit_stopped', address, at: reason.at, reason },
+      { kind: 'snapshot.discard', address },
       ...cleaningSteps(input),
     ],
   };

@@ -6,7 +6,7 @@ import {
   parseTapName,
 } from '@mvm/protocol';
 import type { InstanceRecord, TenantRecord } from '../state/records.js';
-import type { GuestConfig, Plan, PlannedImage, PortArgs } from './steps.js';
+import type { CgroupLimits, GuestConfig, Plan, PlannedImage, PortArgs } from './steps.js';
 
 /** What the tenant's instances use while they run, or are about to. */
 export interface RunningUsage {
@@ -74,7 +74,8 @@ export function checkRunningQuota(tenant: TenantRecord, usage: RunningUsage, mor
   if (memMib > max_mem_mib) throw exhausted(tenant, 'max_mem_mib', max_mem_mib, memMib);
 }
 
-function guestConfig(tenant: TenantRecord, instance: InstanceRecord, port: PortArgs): GuestConfig {
+/** What the guest is told of itself. Pure. */
+export function guestConfig(tenant: TenantRecord, instance: InstanceRecord, port: PortArgs): GuestConfig {
   const { prefixLength } = parseIpv4Cidr(tenant.net.ipv4_subnet);
   const { tenant_id, pool_id, instance_id, role } = instance;
   return {
@@ -89,6 +90,18 @@ function guestConfig(tenant: TenantRecord, instance: InstanceRecord, port: PortA
       mac: port.mac,
       mtu: GUEST_MTU,
     },
+  };
+}
+
+/** The cgroup that an instance of these resources gets. Pure. */
+export function cgroupLimits(
+  resources: Pick<InstanceResources, 'vcpus' | 'mem_mib'>,
+  accelerator: 'kvm' | 'tcg',
+): CgroupLimits {
+  return {
+    memoryMaxBytes: (resources.mem_mib + VMM_OVERHEAD_MIB[accelerator]) * MIB,
+    cpuMaxPercent: resources.vcpus * 100,
+    pidsMax: resources.vcpus + VMM_THREADS,
   };
 }
 
@@ -126,11 +139,7 @@ export function planStart(input: StartInput, context: { readonly now: string }):
       {
         kind: 'cgroup.create',
         name: vmId,
-        limits: {
-          memoryMaxBytes: (resources.mem_mib + VMM_OVERHEAD_MIB[input.accelerator]) * MIB,
-          cpuMaxPercent: resources.vcpus * 100,
-          pidsMax: resources.vcpus + VMM_THREADS,
-        },
+        limits: cgroupLimits(resources, input.accelerator),
       },
       { kind: 'port.attach', net, port },
       {

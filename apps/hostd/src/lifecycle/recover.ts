@@ -54,6 +54,7 @@ async function adoptOrReap(
 ): Promise<'adopted' | 'lost' | 'none'> {
   const instance = effects.store.instance(address);
   if (instance === undefined || !['running', 'warm'].includes(instance.status)) return 'none';
+  if (instance.vm != null && effects.vms.get(instance.vm.spec.vmId) !== undefined) return 'adopted';
   const handle = instance.vm == null ? null : await effects.vmm.adopt(instance.vm);
   if (handle === null) {
     const pid = instance.firecracker_pid;
@@ -62,6 +63,9 @@ async function adoptOrReap(
     return 'lost';
   }
   watchVm(address, handle, effects);
+  // An operation that was cut short, or undone without knowing the VM, may have left it otherwise.
+  if (instance.status === 'running') await handle.resume();
+  else await handle.pause();
   context.logger.info({ instance: addressText(address), pid: handle.record.pid }, 'adopted a running VM');
   return 'adopted';
 }

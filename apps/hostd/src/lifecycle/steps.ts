@@ -46,6 +46,16 @@ export interface LaunchArgs {
   readonly accelerator: 'kvm' | 'tcg';
 }
 
+/** What a snapshot is written with. */
+export interface SnapshotArgs {
+  readonly address: InstanceAddress;
+  readonly vmId: string;
+  readonly at: string;
+  readonly compression: 'none' | 'lz4' | 'zstd';
+  /** How the saved VM was launched, and is to be restored. */
+  readonly launch: LaunchArgs;
+}
+
 /** Upper bounds of a VM's cgroup. `cpuMaxPercent`: 100 is one whole CPU. */
 export interface CgroupLimits {
   readonly memoryMaxBytes: number;
@@ -71,6 +81,20 @@ export interface StepArgs {
   /** Record how to find the VM again, before a guest instruction runs. */
   'vm.record': { readonly address: InstanceAddress; readonly vmId: string };
   'vm.resume': { readonly vmId: string };
+  'vm.pause': { readonly vmId: string };
+  /** Launch with the state of the committed snapshot in place of a boot. */
+  'vm.restore': LaunchArgs;
+  /** Tell the guest's agent the time and that it runs again, and give it entropy. A guest without one goes on as well. */
+  'guest.wake': { readonly address: InstanceAddress; readonly vmId: string };
+  /** Stream the paused VM's state beside the last snapshot, make the disks durable, and describe both. */
+  'snapshot.write': SnapshotArgs;
+  /** The commit point of a sleep: the snapshot has its final name. */
+  'snapshot.commit': { readonly address: InstanceAddress; readonly at: string };
+  /** Everything that a wake relies on is as it was written: VMM, disks, checksums. */
+  'snapshot.verify': { readonly address: InstanceAddress };
+  /** The commit point of a wake: the snapshot is never loaded again. */
+  'snapshot.consume': { readonly address: InstanceAddress };
+  'snapshot.discard': { readonly address: InstanceAddress };
   'vm.kill': { readonly address: InstanceAddress; readonly vmId: string };
   /** The commit point of a start: once it is durable, the instance runs. */
   'instance.commit_running': {
@@ -79,6 +103,9 @@ export interface StepArgs {
     readonly resources: InstanceResources;
     readonly at: string;
   };
+  'instance.commit_sleeping': { readonly address: InstanceAddress; readonly at: string };
+  'instance.commit_warm': { readonly address: InstanceAddress; readonly at: string };
+  'instance.commit_resumed': { readonly address: InstanceAddress; readonly at: string };
   /** The commit point of a stop. */
   'instance.commit_stopped': {
     readonly address: InstanceAddress;
@@ -101,7 +128,17 @@ export type StepKind = keyof StepArgs;
 export type Step = { [K in StepKind]: { readonly kind: K } & StepArgs[K] }[StepKind];
 
 /** The operations on an instance, journaled. `reap` is hostd's own: cleaning up after a VM that ended by itself. */
-export type OperationName = 'start' | 'stop' | 'destroy' | 'reap';
+export type OperationName = (typeof OPERATION_NAMES)[number];
+export const OPERATION_NAMES = [
+  'start',
+  'stop',
+  'destroy',
+  'sleep',
+  'wake',
+  'warm',
+  'resume',
+  'reap',
+] as const;
 
 /** The operations that need no journal: their record says what is wanted, and reconciling at the next start does it. */
 export type RecordOperationName =
@@ -113,11 +150,12 @@ export type RecordOperationName =
 
 /**
  * What an operation will do, in order. `onFailure` says what becomes of a plan that stopped midway, be it by an error
- * or by a crash: `undo` takes back every step in reverse order; `finish` repeats it from the beginning later.
+ * or by a crash: `undo` takes back every step in reverse order; `finish` repeats it from the beginning later; `commit`
+ * is undone until its commit point has taken effect, and from then on the steps after that point are finished.
  */
 export interface StepPlan {
   readonly operation: OperationName | RecordOperationName;
-  readonly onFailure: 'undo' | 'finish';
+  readonly onFailure: 'undo' | 'finish' | 'commit';
   readonly steps: readonly Step[];
 }
 

@@ -11,7 +11,7 @@ import {
   removePool,
   removeTenant,
 } from './objects.js';
-import { sleepInstance, wakeInstance } from './suspend.js';
+import { resumeInstance, sleepInstance, wakeInstance, warmInstance } from './suspend.js';
 
 /** What is known of a type of request besides how it is answered. */
 export interface RequestEntry<T extends RequestType> {
@@ -65,6 +65,8 @@ export const requestTable: { readonly [T in RequestType]: RequestEntry<T> } = {
   EnsurePool: { handle: ensurePool, operation: 'ensure_pool', mutates: true, failurePrefix: null },
   RemovePool: { handle: removePool, operation: 'remove_pool', mutates: true, failurePrefix: null },
   CreateInstance: { handle: createInstance, operation: 'create', mutates: true, failurePrefix: null },
+  WarmInstance: { handle: warmInstance, operation: 'warm', mutates: true, failurePrefix: null },
+  ResumeInstance: { handle: resumeInstance, operation: 'resume', mutates: true, failurePrefix: null },
   ListTenants: { handle: listTenants, operation: 'list_tenants', mutates: false, failurePrefix: null },
   ListInstances: { handle: listInstances, operation: 'list_instances', mutates: false, failurePrefix: null },
   DescribeInstance: { handle: describeInstance, operation: 'describe', mutates: false, failurePrefix: null },

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { LaunchArgs } from '../lifecycle/steps.js';
 
 const sha256Hex = z.string().regex(/^[0-9a-f]{64}$/);
 
@@ -16,8 +17,8 @@ export const snapshotManifestSchema = z.object({
   image_digest: z.string().nullable(),
   /** The VMM's exact argument vector: an extra or missing device is accepted silently and breaks the guest later. */
   argv: z.array(z.string()),
-  /** VmSpec, as launched; opaque here. */
-  spec: z.record(z.string(), z.unknown()),
+  /** How it was launched, for the plan that restores it: hostd's own `LaunchArgs`, in a directory that only root reads. */
+  launch: z.custom<LaunchArgs>((value) => typeof value === 'object' && value !== null),
   memory: z.object({
     file: z.literal('memory'),
     compression: z.enum(['none', 'lz4', 'zstd']),

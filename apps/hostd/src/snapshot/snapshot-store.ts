@@ -79,8 +79,8 @@ export async function writeMemoryImage(
   }
 }
 
-/** Writes `meta.json` beside the memory image and renames the whole to its final name; durable when it returns. */
-export async function commitSnapshot(paths: SnapshotPaths, manifest: SnapshotManifest): Promise<void> {
+/** Writes `meta.json` beside the unfinished memory image; durable when it returns. Errors: `disk.full`. */
+export async function stageManifest(paths: SnapshotPaths, manifest: SnapshotManifest): Promise<void> {
   try {
     const file = await open(join(paths.temporary, 'meta.json'), 'wx', 0o600);
     try {
@@ -90,13 +90,17 @@ export async function commitSnapshot(paths: SnapshotPaths, manifest: SnapshotMan
       await file.close();
     }
     await syncDirectory(paths.temporary);
-    await rm(paths.committed, { recursive: true, force: true });
-    await rename(paths.temporary, paths.committed);
-    await syncDirectory(dirname(paths.committed));
   } catch (error) {
     await rm(paths.temporary, { recursive: true, force: true });
-    throw asDiskError(error, paths.committed);
+    throw asDiskError(error, paths.temporary);
   }
+}
+
+/** Gives the staged snapshot its final name, in place of an older one; durable when it returns. */
+export async function commitSnapshot(paths: SnapshotPaths): Promise<void> {
+  await rm(paths.committed, { recursive: true, force: true });
+  await rename(paths.temporary, paths.committed);
+  await syncDirectory(dirname(paths.committed));
 }
 
 /** The committed snapshot's manifest, or null when there is none. Errors: `snapshot.damaged`. */
@@ -160,11 +164,15 @@ export async function consumeSnapshot(paths: SnapshotPaths): Promise<void> {
   await syncDirectory(dirname(paths.committed));
 }
 
-/** Removes whatever snapshot there is, whole, half-written or used. Repeating it changes nothing. */
-export async function discardSnapshots(paths: SnapshotPaths): Promise<void> {
-  for (const path of [paths.temporary, paths.used, paths.committed]) {
-    await rm(path, { recursive: true, force: true });
-  }
+/** Removes what is half-written, or every snapshot there is. Repeating it changes nothing. */
+export async function discardSnapshots(paths: SnapshotPaths, what: 'unfinished' | 'all'): Promise<void> {
+  const doomed = what === 'all' ? [paths.temporary, paths.used, paths.committed] : [paths.temporary];
+  for (const path of doomed) await rm(path, { recursive: true, force: true });
+}
+
+/** Where memory images may stand below an instance's `snapshots` directory. */
+export function memoryImagePaths(snapshotsDir: string): string[] {
+  return Object.values(snapshotPaths(snapshotsDir)).map((directory: string) => join(directory, 'memory'));
 }
 
 async function writeAll(file: FileHandle, piece: Uint8Array): Promise<void> {

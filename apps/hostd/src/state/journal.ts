@@ -1,7 +1,7 @@
 import { unlink } from 'node:fs/promises';
 import { CodedError } from '@mvm/protocol';
 import { z } from 'zod';
-import type { Plan, Step } from '../lifecycle/steps.js';
+import { OPERATION_NAMES, type Plan, type Step } from '../lifecycle/steps.js';
 import { readFileIfThere, syncDirectory, writeFileAtomic } from './atomic-file.js';
 import { errnoOf, fromFileError } from './fs-error.js';
 import type { InstanceAddress, Layout } from './layout.js';
@@ -27,8 +27,8 @@ export interface Journal {
 
 const entrySchema = z.object({
   op_id: z.string(),
-  operation: z.enum(['start', 'stop', 'destroy', 'reap']),
-  on_failure: z.enum(['undo', 'finish']),
+  operation: z.enum(OPERATION_NAMES),
+  on_failure: z.enum(['undo', 'finish', 'commit']),
   completed: z.int().min(0),
   // Only hostd writes this file and root alone can change it: the steps are taken as they were planned.
   steps: z.array(z.looseObject({ kind: z.string() })),

@@ -18,7 +18,6 @@ export interface Layout {
   readonly imagesDir: string;
   readonly tenantsDir: string;
   /** Empty and root-owned: what a VMM is confined to. */
-  readonly emptyRoot: string;
   /** Holds one directory of sockets per live VM. */
   readonly vmSocketsDir: string;
   tenantDir(tenantId: string): string;
@@ -44,8 +43,12 @@ export interface Layout {
   volumesDir(address: InstanceAddress): string;
   dataDisk(address: InstanceAddress): string;
   configDrive(address: InstanceAddress): string;
+  /** Of suspended state; there while an instance sleeps. */
+  snapshotsDir(address: InstanceAddress): string;
   /** `vmId` is the TAP's name. */
   vmSocketDir(vmId: string): string;
+  /** The empty directory that a VM's VMM is confined to. */
+  vmEmptyRoot(vmId: string): string;
 }
 
 /** Prefix of an instance directory that is being removed. */
@@ -82,12 +85,16 @@ export function createLayout(stateDir: string, runDir: string): Layout {
       join(poolDir(pool), ...parts);
   const revisionsDir = inPool('artifacts', 'revisions');
   const vmSocketsDir = join(runDir, 'vm');
+  const vmSocketDir = (vmId: string): string => {
+    if (parseTapName(vmId) === null)
+      throw new Error('a VM id that is not a TAP name reached the state layout');
+    return join(vmSocketsDir, vmId);
+  };
   return {
     stateDir,
     runDir,
     imagesDir: join(stateDir, 'images'),
     tenantsDir,
-    emptyRoot: join(runDir, 'empty'),
     vmSocketsDir,
     tenantDir,
     tenantRecord: (tenantId) => join(tenantDir(tenantId), 'tenant.json'),
@@ -109,11 +116,9 @@ export function createLayout(stateDir: string, runDir: string): Layout {
     volumesDir: inInstance('volumes'),
     dataDisk: inInstance('volumes', 'data.ext4'),
     configDrive: inInstance('volumes', 'config.ext4'),
-    vmSocketDir: (vmId) => {
-      if (parseTapName(vmId) === null)
-        throw new Error('a VM id that is not a TAP name reached the state layout');
-      return join(vmSocketsDir, vmId);
-    },
+    snapshotsDir: inInstance('snapshots'),
+    vmSocketDir,
+    vmEmptyRoot: (vmId) => join(vmSocketDir(vmId), 'root'),
   };
 }
 

@@ -5,13 +5,14 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { SnapshotManifest } from '../../src/snapshot/manifest.js';
 import {
-  commitSnapshot,
   consumeSnapshot,
   discardSnapshots,
   readManifest,
   readMemoryImage,
+  commitSnapshot as renameSnapshot,
   type SnapshotPaths,
   snapshotPaths,
+  stageManifest,
   verifyMemoryImage,
   writeMemoryImage,
 } from '../../src/snapshot/snapshot-store.js';
@@ -52,10 +53,16 @@ function manifest(memory: SnapshotManifest['memory']): SnapshotManifest {
     accelerator: 'tcg',
     image_digest: null,
     argv: ['-M', 'microvm'],
-    spec: { vmId: 'tn3i5' },
+    launch: { vmId: 'tn3i5' } as SnapshotManifest['launch'],
     memory,
     disks: [],
   };
+}
+
+async function commitSnapshot(at: SnapshotPaths, described: SnapshotManifest): Promise<void> {
+  await stageManifest(at, described);
+  expect(await readManifest(at)).toBeNull();
+  await renameSnapshot(at);
 }
 
 describe.each([
@@ -120,14 +127,26 @@ describe('snapshot directory', () => {
     }
   });
 
+  it('lets go of a reader that stops midway', async () => {
+    const memory = await writeMemoryImage(paths, source(randomBytes(3_000_000)), {
+      compression: 'zstd',
+      key: null,
+    });
+    await commitSnapshot(paths, manifest(memory));
+    for await (const piece of readMemoryImage(paths, manifest(memory), null)) {
+      expect(piece.byteLength).toBeGreaterThan(0);
+      break;
+    }
+  });
+
   it('is used once', async () => {
     const memory = await writeMemoryImage(paths, source(image), { compression: 'none', key: null });
     await commitSnapshot(paths, manifest(memory));
     await consumeSnapshot(paths);
     expect(await readManifest(paths)).toBeNull();
     await expect(consumeSnapshot(paths)).rejects.toMatchObject({ code: 'ENOENT' });
-    await discardSnapshots(paths);
-    await discardSnapshots(paths);
+    await discardSnapshots(paths, 'all');
+    await discardSnapshots(paths, 'all');
     expect(await readdir(directory)).toEqual([]);
   });
 

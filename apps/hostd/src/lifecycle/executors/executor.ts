@@ -5,6 +5,8 @@ import type { StepArgs, StepKind } from '../steps.js';
 export interface StepExecutor<K extends StepKind> {
   execute(args: StepArgs[K], effects: Effects): Promise<void>;
   undo(args: StepArgs[K], effects: Effects): Promise<void>;
+  /** Only of a commit point: whether it has taken effect, as files and records tell. */
+  committed?(args: StepArgs[K], effects: Effects): Promise<boolean>;
 }
 
 /** The undo of a step that leaves nothing worth taking back, or that no undone plan contains. */

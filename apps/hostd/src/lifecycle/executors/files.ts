@@ -1,4 +1,5 @@
 import { chmod, mkdir, rm } from 'node:fs/promises';
+import { memoryImagePaths } from '../../snapshot/snapshot-store.js';
 import { makePrivateDir } from '../../state/atomic-file.js';
 import { fromFileError } from '../../state/fs-error.js';
 import type { Effects } from '../effects.js';
@@ -18,14 +19,15 @@ async function removeSockets(vmId: string, { layout }: Effects): Promise<void> {
 export const runtimeCreate: StepExecutor<'runtime.create'> = {
   execute: async ({ address, vmId }, effects) => {
     const { layout } = effects;
+    const emptyRoot = layout.vmEmptyRoot(vmId);
     await removeSockets(vmId, effects);
     await makePrivateDir(layout.runtimeDir(address));
     await makePrivateDir(layout.volumesDir(address));
     try {
       await mkdir(layout.vmSocketDir(vmId), { recursive: true, mode: 0o700 });
-      await mkdir(layout.emptyRoot, { recursive: true, mode: 0o555 });
-      // PRIVILEGE: root's own directory; an earlier mode is corrected, so that no VMM can write there.
-      await chmod(layout.emptyRoot, 0o555);
+      await mkdir(emptyRoot, { mode: 0o555 });
+      // PRIVILEGE: root's own directory, whatever our umask is: its VMM may enter it and write nothing there.
+      await chmod(emptyRoot, 0o555);
     } catch (error) {
       throw fromFileError(error, `cannot make ${layout.vmSocketDir(vmId)}`);
     }
@@ -62,6 +64,8 @@ export const volumesWipe: StepExecutor<'volumes.wipe'> = {
   execute: async ({ address }, { disks, layout }) => {
     await disks.wipeFile(layout.dataDisk(address));
     await disks.wipeFile(layout.configDrive(address));
+    // Memory is what a guest's disks are not: it holds the keys.
+    for (const path of memoryImagePaths(layout.snapshotsDir(address))) await disks.wipeFile(path);
   },
   undo: nothing,
 };

@@ -18,6 +18,47 @@ export const commitRunning: StepExecutor<'instance.commit_running'> = {
   undo: nothing,
 };
 
+export const commitSleeping: StepExecutor<'instance.commit_sleeping'> = {
+  execute: async ({ address, at }, { store }) => {
+    const instance = store.instance(address);
+    // Already committed, when a plan is repeated.
+    if (instance === undefined || instance.status === 'sleeping') return;
+    await store.saveInstance({
+      ...instance,
+      status: 'sleeping',
+      firecracker_pid: null,
+      vm: null,
+      last_stopped_at: at,
+      entered_running_at: null,
+      entered_warm_at: null,
+    });
+  },
+  undo: nothing,
+};
+
+export const commitWarm: StepExecutor<'instance.commit_warm'> = {
+  execute: async ({ address, at }, { store }) => {
+    const instance = store.instance(address);
+    if (instance === undefined) throw new Error('the instance is gone while it is being paused');
+    await store.saveInstance({ ...instance, status: 'warm', entered_running_at: null, entered_warm_at: at });
+  },
+  undo: nothing,
+};
+
+export const commitResumed: StepExecutor<'instance.commit_resumed'> = {
+  execute: async ({ address, at }, { store }) => {
+    const instance = store.instance(address);
+    if (instance === undefined) throw new Error('the instance is gone while it is being resumed');
+    await store.saveInstance({
+      ...instance,
+      status: 'running',
+      entered_running_at: at,
+      entered_warm_at: null,
+    });
+  },
+  undo: nothing,
+};
+
 export const commitStopped: StepExecutor<'instance.commit_stopped'> = {
   execute: async ({ address, at, reason }, { store }) => {
     const instance = store.instance(address);

@@ -28,7 +28,7 @@ export function vmSpecOf(args: LaunchArgs, { layout }: Pick<Effects, 'layout'>):
     socketDir: layout.vmSocketDir(vmId),
     consolePath: layout.consoleLog(address),
     vmmLogPath: layout.vmmLog(address),
-    emptyRootPath: layout.emptyRoot,
+    emptyRootPath: layout.vmEmptyRoot(vmId),
     accelerator: args.accelerator,
   };
 }
@@ -40,7 +40,7 @@ export function watchVm(address: InstanceAddress, handle: VmHandle, effects: Eff
 }
 
 /** End the VM, however it is known: by its handle, its cgroup, or the socket directory in its arguments. */
-async function killVm(vmId: string, { vms, cgroups, processes }: Effects): Promise<void> {
+export async function killVm(vmId: string, { vms, cgroups, processes }: Effects): Promise<void> {
   const live = vms.get(vmId);
   if (live === undefined) {
     await cgroups.kill(vmId);
@@ -52,7 +52,8 @@ async function killVm(vmId: string, { vms, cgroups, processes }: Effects): Promi
   vms.remove(vmId);
 }
 
-function requireLive(vmId: string, { vms }: Effects): VmHandle {
+/** The handle of a VM that is watched; its absence is a bug, or the VM's end just now. */
+export function requireLive(vmId: string, { vms }: Effects): VmHandle {
   const live = vms.get(vmId);
   if (live === undefined) throw new Error(`VM ${vmId} is not launched`);
   return live.handle;
@@ -83,7 +84,7 @@ export const vmRecord: StepExecutor<'vm.record'> = {
 
 export const vmResume: StepExecutor<'vm.resume'> = {
   execute: ({ vmId }, effects) => requireLive(vmId, effects).resume(),
-  undo: nothing,
+  undo: async ({ vmId }, { vms }) => vms.get(vmId)?.handle.pause(),
 };
 
 export const vmKill: StepExecutor<'vm.kill'> = {

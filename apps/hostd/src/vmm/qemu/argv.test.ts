@@ -45,7 +45,7 @@ describe('renderQemuArgv', () => {
   it('gives drives their serial numbers, and only writable ones the right to write', () => {
     expect(values(argv, '-drive')).toEqual([
       'if=none,id=rootfs,file=/s/rootfs.ext4,format=raw,readonly=on',
-      'if=none,id=data,file=/s/data.ext4,format=raw,cache=none,aio=threads,discard=unmap',
+      'if=none,id=data,file=/s/data.ext4,format=raw,cache=none,aio=threads,discard=unmap,auto-read-only=off',
     ]);
     expect(values(argv, '-device').filter((device) => device.includes('blk'))).toEqual([
       'virtio-blk-device,drive=rootfs,serial=rootfs',

@@ -101,7 +101,9 @@ function kernelCommandLine(spec: VmSpec, host: QemuHost): string {
 
 function drive({ id, path, readOnly }: VmDrive): string[] {
   // A writable disk bypasses the host's page cache: its guest has one, and memory limits count the host's too.
-  const mode = readOnly ? 'readonly=on' : 'cache=none,aio=threads,discard=unmap';
+  // Without auto-read-only, QEMU never opens the file again: when it hands its state over it no longer could, by path,
+  // from inside its empty root.
+  const mode = readOnly ? 'readonly=on' : 'cache=none,aio=threads,discard=unmap,auto-read-only=off';
   return [
     ...['-drive', `if=none,id=${id},file=${escaped(path)},format=raw,${mode}`],
     // A host's full disk is the guest's I/O error, as with Firecracker; by default QEMU would stop the guest in silence.

@@ -14,7 +14,7 @@ import { qmpSocketPath, renderQemuArgv, restoreArgv } from './argv.js';
 import { createQemuHandle, killProcess, removeSockets } from './handle.js';
 import { launchError, missingBinary, readWords } from './launch-error.js';
 import { connectQmp, type QmpClient } from './qmp.js';
-import { feed, restored, runState } from './restore.js';
+import { type Feeding, feed, restored, runState } from './restore.js';
 
 const READY_WITHIN_MS = 30_000;
 const ADOPT_WITHIN_MS = 5_000;
@@ -112,10 +112,11 @@ async function launchQemu(
   const fail = async (what: string, cause?: unknown): Promise<CodedError> =>
     launchError({ vmId: spec.vmId, what, words: await readWords(spec.vmmLogPath, logOffset), cause });
   let qmp: QmpClient | null = null;
+  let feeding: Feeding | null = null;
   try {
     if (startTimeTicks === null) throw await fail(ending(await childExit));
     await attach(pid);
-    const feeding = image === null ? null : feed(child, image);
+    if (image !== null) feeding = feed(child, image);
     const [connected, hostBootId] = await Promise.all([
       readyQmp(qmpSocketPath(spec), childExit, fail),
       readHostBootId(),
@@ -125,7 +126,7 @@ async function launchQemu(
     if (feeding === null) {
       if ((await runState(qmp)) !== 'prelaunch') throw await fail('the guest did not wait to be let run');
     } else {
-      await restored(qmp, feeding, childExit, fail);
+      await restored(qmp, feeding, fail);
     }
     await verifyConfinement(pid, { uid: spec.uid, gid: spec.gid, rootPath: spec.emptyRootPath });
     const record: VmRecord = {
@@ -145,6 +146,9 @@ async function launchQemu(
       endedByItself && !isLaunchError(error) ? await fail(ending(await childExit), error) : error;
     if (startTimeTicks !== null) await killProcess({ pid, startTimeTicks });
     await removeSockets(spec);
+    // An image that cannot be read (damaged, or sealed with another key) is why QEMU was not content with it.
+    const unreadable = await feeding;
+    if (isCodedError(unreadable)) throw unreadable;
     throw isCodedError(reported) ? reported : await fail(String(reported), reported);
   }
 }

@@ -1,9 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import type { Writable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type CodedError, isCodedError } from '@mvm/protocol';
-import type { VmExit } from '../vmm.js';
+import type { CodedError } from '@mvm/protocol';
 import type { QmpClient } from './qmp.js';
 
 const LOOK_AGAIN_MS = 5;
@@ -15,13 +13,29 @@ export type Feeding = Promise<unknown>;
 /** Streams the saved state into a QEMU that was spawned with a pipe as its fourth descriptor. */
 export function feed(child: ChildProcess, image: AsyncIterable<Uint8Array>): Feeding {
   const pipe = child.stdio[3] as Writable;
-  return pipeline(image, pipe).then(
+  // QEMU closes the pipe as soon as it has all that it needs, or when it ends; which of the two, its run state tells.
+  pipe.on('error', () => {});
+  return pump(image, pipe).then(
     () => null,
-    (error: unknown) => {
-      pipe.destroy();
-      return error;
-    },
+    (error: unknown) => error,
   );
+}
+
+async function pump(image: AsyncIterable<Uint8Array>, pipe: Writable): Promise<void> {
+  const closed = new Promise<void>((resolve) => {
+    pipe.once('close', () => resolve());
+  });
+  try {
+    for await (const chunk of image) {
+      if (pipe.destroyed || pipe.writableEnded) return;
+      const written = new Promise<void>((resolve) => {
+        pipe.write(chunk, () => resolve());
+      });
+      await Promise.race([written, closed]);
+    }
+  } finally {
+    pipe.end();
+  }
 }
 
 /** QEMU's run state, e.g. `prelaunch`, `paused`, `running`. */
@@ -31,40 +45,23 @@ export async function runState(qmp: QmpClient): Promise<unknown> {
 }
 
 /**
- * Waits until the state is loaded and the guest is paused at it. Throws the image's own error when that failed (damaged,
- * wrong key), else what `fail` makes of QEMU's end: a QEMU that does not like its state ends.
+ * Waits until the state is loaded and the guest is paused at it. Throws what `fail` makes of a QEMU that does not take
+ * it: such a QEMU ends.
  */
 export async function restored(
   qmp: QmpClient,
   feeding: Feeding,
-  childExit: Promise<VmExit>,
   fail: (what: string, cause?: unknown) => Promise<CodedError>,
 ): Promise<void> {
   const deadline = performance.now() + RESTORED_WITHIN_MS;
-  let fed: unknown;
-  void feeding.then((problem) => {
-    fed = problem ?? undefined;
-  });
   for (;;) {
-    let state: unknown;
-    try {
-      state = await runState(qmp);
-    } catch (error) {
-      await childExit;
-      const problem = await feeding;
-      // A broken pipe is only the echo of QEMU's end; anything else is why it came to that.
-      if (isCodedError(problem)) throw problem;
-      throw await fail('QEMU does not take the saved state', error);
-    }
-    if (state === 'paused') {
-      const problem = await feeding;
-      if (problem !== null) throw problem;
-      return;
-    }
-    if (fed !== undefined) throw fed;
+    const state = await runState(qmp);
+    if (state === 'paused') break;
     if (state !== 'inmigrate' || performance.now() > deadline) {
       throw await fail(`the saved state is not loaded (QEMU says ${String(state)})`);
     }
     await sleep(LOOK_AGAIN_MS);
   }
+  const problem = await feeding;
+  if (problem !== null) throw problem;
 }

@@ -40,8 +40,8 @@ export async function* saveQemu(
     socket = await connected;
     for await (const chunk of socket) yield chunk as Uint8Array;
     // The end of the stream says nothing of its success.
-    const status = await settled(qmp);
-    if (status !== 'completed') throw saveFailed(spec.vmId, `QEMU says ${status}`);
+    const end = await settled(qmp);
+    if (end !== 'completed') throw saveFailed(spec.vmId, `QEMU says: ${end}`);
     complete = true;
   } finally {
     socket?.destroy();
@@ -61,12 +61,14 @@ async function firstConnection(server: Server, vmId: string): Promise<Socket> {
   }
 }
 
+/** How a migration ended: `completed`, or what QEMU says of its failure. */
 async function settled(qmp: QmpClient): Promise<string> {
   const deadline = performance.now() + SETTLE_WITHIN_MS;
   for (;;) {
     const answer = await qmp.execute('query-migrate');
-    const status = (answer as { status?: unknown } | null)?.status;
-    if (status === 'completed' || status === 'failed' || status === 'cancelled') return status;
+    const { status, 'error-desc': why } = (answer ?? {}) as { status?: unknown; 'error-desc'?: unknown };
+    if (status === 'completed' || status === 'cancelled') return status;
+    if (status === 'failed') return typeof why === 'string' ? why.slice(0, 500) : status;
     if (performance.now() > deadline) return 'nothing';
     await sleep(LOOK_AGAIN_MS);
   }

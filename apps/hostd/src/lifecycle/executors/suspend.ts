@@ -1,0 +1,191 @@
+import { randomBytes } from 'node:crypto';
+import { open, stat } from 'node:fs/promises';
+import { CodedError, type GuestAgentRequest } from '@mvm/protocol';
+import { askGuestAgent } from '../../guest-agent/agent-channel.js';
+import type { SnapshotManifest } from '../../snapshot/manifest.js';
+import {
+  commitSnapshot,
+  consumeSnapshot,
+  discardSnapshots,
+  readManifest,
+  readMemoryImage,
+  snapshotPaths,
+  stageManifest,
+  verifyMemoryImage,
+  writeMemoryImage,
+} from '../../snapshot/snapshot-store.js';
+import { errnoOf, fromFileError } from '../../state/fs-error.js';
+import type { InstanceAddress } from '../../state/layout.js';
+import type { VmSpec } from '../../vmm/vmm.js';
+import type { Effects } from '../effects.js';
+import { nothing, type StepExecutor } from './executor.js';
+import { killVm, requireLive, vmSpecOf, watchVm } from './vm.js';
+
+const WAKE_TIMEOUT_MS = 2_000;
+const ENTROPY_BYTES = 64;
+
+function pathsOf(
+  address: InstanceAddress,
+  { layout }: Pick<Effects, 'layout'>,
+): ReturnType<typeof snapshotPaths> {
+  return snapshotPaths(layout.snapshotsDir(address));
+}
+
+/** The manifest of an instance's snapshot. Throws `failed_precondition`, `snapshot.missing` or `snapshot.damaged`. */
+export async function requireManifest(
+  address: InstanceAddress,
+  effects: Pick<Effects, 'layout'>,
+): Promise<SnapshotManifest> {
+  const manifest = await readManifest(pathsOf(address, effects));
+  if (manifest !== null) return manifest;
+  throw new CodedError({
+    code: 'failed_precondition',
+    reason: 'snapshot.missing',
+    message: `instance ${address.instance_id} has no snapshot`,
+    hint: 'Stop the instance, then start it fresh; its data volume is kept.',
+  });
+}
+
+export const vmPause: StepExecutor<'vm.pause'> = {
+  execute: ({ vmId }, effects) => requireLive(vmId, effects).pause(),
+  // A VM that is not known yet, after a crash, is let run when it is adopted.
+  undo: async ({ vmId }, { vms }) => vms.get(vmId)?.handle.resume(),
+};
+
+/** The writable disks as they are on stable storage now: fsynced, with size and time of last change. */
+async function settleDisks(spec: VmSpec): Promise<SnapshotManifest['disks']> {
+  const disks: SnapshotManifest['disks'] = [];
+  for (const { id, path } of spec.drives.filter((drive) => !drive.readOnly)) {
+    const file = await open(path, 'r+').catch((error: unknown) => {
+      throw fromFileError(error, `cannot open ${path}`);
+    });
+    try {
+      await file.sync();
+      const { size, mtimeNs } = await file.stat({ bigint: true });
+      disks.push({ id, path, size_bytes: Number(size), mtime_ns: String(mtimeNs) });
+    } finally {
+      await file.close();
+    }
+  }
+  return disks;
+}
+
+export const snapshotWrite: StepExecutor<'snapshot.write'> = {
+  execute: async ({ address, vmId, at, compression, launch }, effects) => {
+    const handle = requireLive(vmId, effects);
+    const { record } = handle;
+    const paths = pathsOf(address, effects);
+    const key = await effects.keys.find(address.tenant_id);
+    const memory = await writeMemoryImage(paths, handle.save(), { compression, key });
+    await stageManifest(paths, {
+      format: 1,
+      ...address,
+      created_at: at,
+      vmm: record.vmm,
+      vmm_version: record.vmmVersion,
+      accelerator: record.spec.accelerator,
+      image_digest: launch.image.digest,
+      argv: [...record.argv],
+      launch,
+      memory,
+      disks: await settleDisks(record.spec),
+    });
+  },
+  undo: async ({ address }, effects) => discardSnapshots(pathsOf(address, effects), 'unfinished'),
+};
+
+export const snapshotCommit: StepExecutor<'snapshot.commit'> = {
+  execute: async ({ address }, effects) => commitSnapshot(pathsOf(address, effects)),
+  undo: nothing,
+  committed: async ({ address, at }, effects) =>
+    (await readManifest(pathsOf(address, effects)))?.created_at === at,
+};
+
+export const snapshotVerify: StepExecutor<'snapshot.verify'> = {
+  execute: async ({ address }, effects) => {
+    const manifest = await requireManifest(address, effects);
+    const version = await effects.vmm.version();
+    if (manifest.vmm !== effects.vmm.name || manifest.vmm_version !== version) {
+      throw new CodedError({
+        code: 'failed_precondition',
+        reason: 'snapshot.other_version',
+        message: `the snapshot is of ${manifest.vmm} ${manifest.vmm_version}, and this host has ${effects.vmm.name} ${version}`,
+        hint: 'Install that version again, or stop the instance (its memory is lost, its data volume kept) and start it.',
+        details: { snapshot: manifest.vmm_version, host: version },
+      });
+    }
+    for (const disk of manifest.disks) {
+      const now = await stat(disk.path, { bigint: true }).catch((error: unknown) => {
+        if (errnoOf(error) === 'ENOENT') return null;
+        throw fromFileError(error, `cannot look at ${disk.path}`);
+      });
+      if (now === null || Number(now.size) !== disk.size_bytes || String(now.mtimeNs) !== disk.mtime_ns) {
+        throw new CodedError({
+          code: 'failed_precondition',
+          reason: 'snapshot.disk_changed',
+          message: `the ${disk.id} volume ${now === null ? 'is gone' : 'was changed'} since the instance went to sleep`,
+          hint: 'Memory and disk do not fit together any more: stop the instance, then start it fresh.',
+          details: { disk: disk.id },
+        });
+      }
+    }
+    await verifyMemoryImage(pathsOf(address, effects), manifest);
+  },
+  undo: nothing,
+};
+
+export const vmRestore: StepExecutor<'vm.restore'> = {
+  execute: async (args, effects) => {
+    const { address, vmId } = args;
+    const manifest = await requireManifest(address, effects);
+    const key = await effects.keys.find(address.tenant_id);
+    const handle = await effects.vmm.restore(
+      vmSpecOf(args, effects),
+      (pid) => effects.cgroups.attach(vmId, pid),
+      { argv: manifest.argv, image: readMemoryImage(pathsOf(address, effects), manifest, key) },
+    );
+    watchVm(address, handle, effects);
+  },
+  undo: ({ vmId }, effects) => killVm(vmId, effects),
+};
+
+export const snapshotConsume: StepExecutor<'snapshot.consume'> = {
+  execute: async ({ address }, effects) => consumeSnapshot(pathsOf(address, effects)),
+  undo: nothing,
+  committed: async ({ address }, effects) => {
+    // The used snapshot is discarded last, when the record says running.
+    if (effects.store.instance(address)?.status === 'running') return true;
+    return (await readManifest(pathsOf(address, effects))) === null;
+  },
+};
+
+export const snapshotDiscard: StepExecutor<'snapshot.discard'> = {
+  execute: async ({ address }, effects) => discardSnapshots(pathsOf(address, effects), 'all'),
+  undo: nothing,
+};
+
+/**
+ * Tell a guest that it runs again: the time, entropy, and `Wake`. What the guest answers, or that it does not, is logged
+ * and changes nothing. Entropy comes first, so that nothing after it draws on the numbers of before.
+ */
+export async function wakeGuest(address: InstanceAddress, vmId: string, effects: Effects): Promise<void> {
+  const socket = await requireLive(vmId, effects).agentSocket();
+  if (socket === null) return;
+  const resync: GuestAgentRequest = {
+    type: 'Resync',
+    unix_time_ms: Date.now(),
+    entropy_base64: randomBytes(ENTROPY_BYTES).toString('base64'),
+  };
+  for (const request of [resync, { type: 'Wake' } as const]) {
+    try {
+      await askGuestAgent(socket, request, { timeoutMs: WAKE_TIMEOUT_MS });
+    } catch (error) {
+      effects.logger.warn({ ...address, request: request.type, err: error }, 'the guest agent was not told');
+    }
+  }
+}
+
+export const guestWake: StepExecutor<'guest.wake'> = {
+  execute: ({ address, vmId }, effects) => wakeGuest(address, vmId, effects),
+  undo: nothing,
+};
