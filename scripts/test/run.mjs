@@ -2,9 +2,12 @@ import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { delimiter, join } from 'node:path';
 
+/** @type {NodeJS.Signals[]} */
+const FORWARDED = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+
 /**
  * Runs a command with this process's output; resolves with its exit status (128 + n for a signal, 127 when it
- * cannot be started). Never rejects.
+ * cannot be started). Never rejects. Signals that would end this process are passed on to the command meanwhile.
  * @param {string} command
  * @param {string[]} args
  * @param {{ cwd: string, env?: Record<string, string> }} options
@@ -26,12 +29,16 @@ export function run(command, args, options) {
       },
       stdio: ['ignore', 'inherit', 'inherit'],
     });
+    const forward = (/** @type {NodeJS.Signals} */ signal) => child.kill(signal);
+    for (const signal of FORWARDED) process.on(signal, forward);
+    const done = (/** @type {number} */ status) => {
+      for (const signal of FORWARDED) process.off(signal, forward);
+      resolve(status);
+    };
     child.on('error', (error) => {
       process.stderr.write(`${command}: ${error.message}\n`);
-      resolve(127);
+      done(127);
     });
-    child.on('exit', (code, signal) =>
-      resolve(code ?? 128 + (signal === null ? 1 : constants.signals[signal])),
-    );
+    child.on('exit', (code, signal) => done(code ?? 128 + (signal === null ? 1 : constants.signals[signal])));
   });
 }
