@@ -66,8 +66,14 @@ export function createHostdClient(options: HostdClientOptions): HostdClient {
 
   async function connect(): Promise<HostdSession | null> {
     session = null;
-    spoken = null;
-    const negotiated = await negotiate({ socketPath, clientName, connectTimeoutMs: limits.connectTimeoutMs });
+    const negotiated = await negotiate({
+      socketPath,
+      clientName,
+      connectTimeoutMs: limits.connectTimeoutMs,
+    }).catch((error: unknown) => {
+      spoken = null;
+      throw error;
+    });
     spoken = negotiated.version;
     if (negotiated.version === 1) {
       version1Until = performance.now() + limits.version1MemoryMs;
