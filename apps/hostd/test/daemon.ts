@@ -2,8 +2,16 @@ import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createHostdClient, type HostdClient } from '@mvm/hostd-client';
-import { type DesiredCounts, deriveTenantNet, type PoolSpec, type Quotas } from '@mvm/protocol';
+import { createNetworkExecutor } from '@mvm/net-executor/execute';
+import {
+  DEFAULT_CLUSTER_CIDR,
+  type DesiredCounts,
+  deriveTenantNet,
+  type PoolSpec,
+  type Quotas,
+} from '@mvm/protocol';
 import { callVersionOne, type RunningDaemon, startDaemon } from '@mvm/testkit';
+import { execa } from 'execa';
 import { createCgroups } from '../src/cgroup/cgroups.js';
 import { DEFAULT_QUOTAS } from '../src/lifecycle/plan-tenant.js';
 
@@ -31,7 +39,18 @@ export interface TestHost {
 
 let count = 0;
 
+/** What hostds of this network namespace have set up there is taken down, so that the next test finds it as it was. */
+async function removeNetworks(): Promise<void> {
+  const network = createNetworkExecutor({ clusterCidr: DEFAULT_CLUSTER_CIDR, uplinks: [] });
+  await network.reconcile({ tenants: [] });
+  await network.removeAll();
+  await network.close();
+}
+
+/** Throws in a network namespace that leads anywhere: the machine's own is left alone. */
 export async function createTestHost(): Promise<TestHost> {
+  const { stdout: routes } = await execa('ip', ['route', 'show', 'default']);
+  if (routes !== '') throw new Error('run this tier by its script: it needs a network namespace of its own');
   const dir = await mkdtemp('/tmp/mvmh-');
   await chmod(dir, 0o755);
   count += 1;
@@ -77,6 +96,7 @@ export async function createTestHost(): Promise<TestHost> {
         await cgroups.kill(name);
         await cgroups.remove(name);
       }
+      await removeNetworks();
       await rm(dir, { recursive: true, force: true });
     },
   };

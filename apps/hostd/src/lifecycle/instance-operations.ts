@@ -441,11 +441,14 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
   };
 }
 
-/** The port of an instance that is recorded as running, for reconciling the network; null when it has none. */
+/**
+ * The port of an instance whose VM runs or may run, for reconciling the network; null when it has none. Between the
+ * record of a VM and the commit of its start or wake, its status does not tell yet.
+ */
 export function recordedPort(
   instance: InstanceRecord,
   vmUidBase: number,
 ): ReturnType<typeof instancePort> | null {
-  if (instance.net == null || !['running', 'warm'].includes(instance.status)) return null;
-  return instancePort(instance, vmUidBase);
+  const mayRun = instance.vm != null || ['running', 'warm'].includes(instance.status);
+  return mayRun && instance.net != null ? instancePort(instance, vmUidBase) : null;
 }

@@ -12,6 +12,7 @@ const SOCKET_NAME = 'save.sock';
 const CONNECT_WITHIN_MS = 10_000;
 const LOOK_AGAIN_MS = 5;
 const SETTLE_WITHIN_MS = 30_000;
+const STALLED_AFTER_MS = 60_000;
 /** Bytes per second: as fast as it goes; QEMU's default would throttle to a network's speed. */
 const MAX_BANDWIDTH = 64 * 2 ** 30;
 
@@ -38,6 +39,10 @@ export async function* saveQemu(
     const connected = firstConnection(server, spec.vmId);
     await qmp.execute('migrate', { uri: `unix:/${SOCKET_NAME}` });
     socket = await connected;
+    // A QEMU that stops sending must not hold the instance for ever.
+    socket.setTimeout(STALLED_AFTER_MS, () =>
+      socket?.destroy(saveFailed(spec.vmId, 'QEMU sends nothing any more')),
+    );
     for await (const chunk of socket) yield chunk as Uint8Array;
     // The end of the stream says nothing of its success.
     const end = await settled(qmp);
