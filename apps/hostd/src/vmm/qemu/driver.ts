@@ -153,8 +153,10 @@ async function launchQemu(
   }
 }
 
+/** Whether the error says why the launch failed. A process that has ended is in no cgroup, which says nothing. */
 function isLaunchError(error: unknown): boolean {
-  return isCodedError(error) && (error.details.vm_id !== undefined || error.reason.startsWith('cgroup.'));
+  if (!isCodedError(error) || error.reason === 'cgroup.not_attached') return false;
+  return error.details.vm_id !== undefined || error.reason.startsWith('cgroup.');
 }
 
 /** PRIVILEGE: root, for the TAP device, the disks, and then for giving root up (`-runas`, `-chroot`). */
