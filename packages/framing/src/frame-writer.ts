@@ -5,13 +5,15 @@ import type { FrameLimits } from './limits.js';
 
 // INVARIANTS
 // - Frames reach the socket in the order of write(), each whole.
-// - Frames written in the same turn of the event loop go out in one system call.
-// - #queuedBytes counts every byte accepted and not yet taken by the kernel; it exceeds maxWriteQueueBytes only
-//   through a frame accepted while nothing was queued.
-// - Every batch settles exactly once for its writers; what comes later for it only updates the counts.
+// - Frames written in the same turn of the event loop go out in one system call, except for a connection's first, which
+//   goes at once: many connections carry no other.
+// - What waits (in the socket and in #batch) exceeds maxWriteQueueBytes only through a frame accepted while nothing did.
 
 /** Bodies of at most this size are copied behind their header; larger ones are handed over as they are. */
 const COPY_BYTES = 65_536;
+
+/** What a write returns that the kernel has taken already. */
+const TAKEN = Promise.resolve();
 
 interface Batch {
   readonly bodies: Uint8Array[];
@@ -26,7 +28,7 @@ export class FrameWriter {
   readonly #socket: Socket;
   readonly #limits: FrameLimits;
   #batch: Batch | null = null;
-  #queuedBytes = 0;
+  #isFirst = true;
   #unfinished = 0;
   #stalledSince: number | null = null;
   #failure: FramingError | null = null;
@@ -51,9 +53,9 @@ export class FrameWriter {
     const refused = this.#refuse(body.length);
     if (refused !== null) return Promise.reject(refused);
     const bytes = HEADER_BYTES + body.length;
-    this.#queuedBytes += bytes;
     let batch = this.#batch;
     if (batch === null) {
+      if (this.#isFirst && bytes <= COPY_BYTES) return this.#writeNow(body, bytes);
       batch = newBatch();
       this.#batch = batch;
       process.nextTick(flushWriter, this);
@@ -70,26 +72,44 @@ export class FrameWriter {
     this.#batch = null;
     const socket = this.#socket;
     if (socket.destroyed) {
-      this.#queuedBytes -= batch.bytes;
       batch.reject(this.#failure ?? connectionClosed('the connection was closed before a frame was written'));
       return;
     }
     this.#unfinished += 1;
-    writeBatch(socket, batch, (error) => this.#onWritten(batch, error));
-    if (socket.writableLength > 0) this.#stalledSince ??= performance.now();
-    // Nothing waits and nothing failed: the kernel has it all, and the callback need not be waited for.
-    else if (socket.errored === null) batch.resolve();
+    writeBatch(socket, batch, (error) => {
+      const failure = this.#onWritten(error);
+      if (failure === null) batch.resolve();
+      else batch.reject(failure);
+    });
+    if (this.#isTaken()) batch.resolve();
   }
 
-  #onWritten(batch: Batch, error: Error | null | undefined): void {
+  #writeNow(body: Uint8Array, bytes: number): Promise<void> {
+    let settle: ((failure: FramingError | null) => void) | null = null;
+    this.#isFirst = false;
+    this.#unfinished += 1;
+    this.#socket.write(joinFrames([body], bytes), (error) => {
+      const failure = this.#onWritten(error);
+      settle?.(failure);
+    });
+    if (this.#isTaken()) return TAKEN;
+    return new Promise((resolve, reject) => {
+      settle = (failure) => (failure === null ? resolve() : reject(failure));
+    });
+  }
+
+  /** Whether the kernel has everything, so that the callback, a turn later, need not be waited for. */
+  #isTaken(): boolean {
+    if (this.#socket.writableLength > 0) this.#stalledSince ??= performance.now();
+    else return this.#socket.errored === null;
+    return false;
+  }
+
+  #onWritten(error: Error | null | undefined): FramingError | null {
     this.#unfinished -= 1;
-    this.#queuedBytes -= batch.bytes;
     if (this.#stalledSince !== null) this.#stalledSince = this.#unfinished === 0 ? null : performance.now();
-    if (error) {
-      batch.reject(
-        this.#failure ?? connectionClosed('the connection was closed while a frame was written', error),
-      );
-    } else batch.resolve();
+    if (!error) return null;
+    return this.#failure ?? connectionClosed('the connection was closed while a frame was written', error);
   }
 
   #refuse(length: number): unknown {
@@ -102,12 +122,13 @@ export class FrameWriter {
       return this.#failure ?? connectionClosed('a frame was written on a closed connection');
     }
     const limit = this.#limits.maxWriteQueueBytes;
-    if (this.#queuedBytes === 0 || this.#queuedBytes + HEADER_BYTES + length <= limit) return null;
+    const queued = this.#socket.writableLength + (this.#batch?.bytes ?? 0);
+    if (queued === 0 || queued + HEADER_BYTES + length <= limit) return null;
     return new FramingError({
       reason: 'connection.write_queue_full',
-      message: `${this.#queuedBytes} bytes already wait for the peer to read them`,
+      message: `${queued} bytes already wait for the peer to read them`,
       hint: 'wait for earlier writes, or close the connection: the peer does not read',
-      details: { queued_bytes: this.#queuedBytes, max_write_queue_bytes: limit },
+      details: { queued_bytes: queued, max_write_queue_bytes: limit },
     });
   }
 }
@@ -128,14 +149,7 @@ function newBatch(): Batch {
 /** One copy of all bodies behind their headers, or, where a body is large, a gathering write without copying it. */
 function writeBatch(socket: Socket, batch: Batch, onWritten: (error?: Error | null) => void): void {
   if (batch.bytes <= COPY_BYTES) {
-    const buffer = Buffer.allocUnsafe(batch.bytes);
-    let at = 0;
-    for (const body of batch.bodies) {
-      at = buffer.writeUInt32BE(body.length, at);
-      buffer.set(body, at);
-      at += body.length;
-    }
-    socket.write(buffer, onWritten);
+    socket.write(joinFrames(batch.bodies, batch.bytes), onWritten);
     return;
   }
   socket.cork();
@@ -149,4 +163,16 @@ function writeBatch(socket: Socket, batch: Batch, onWritten: (error?: Error | nu
     if (body.length > 0) socket.write(body, isLast ? onWritten : undefined);
   });
   socket.uncork();
+}
+
+/** All frames in one buffer of `bytes` bytes, headers included. */
+function joinFrames(bodies: readonly Uint8Array[], bytes: number): Buffer {
+  const buffer = Buffer.allocUnsafe(bytes);
+  let at = 0;
+  for (const body of bodies) {
+    at = buffer.writeUInt32BE(body.length, at);
+    buffer.set(body, at);
+    at += body.length;
+  }
+  return buffer;
 }

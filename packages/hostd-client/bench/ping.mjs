@@ -4,8 +4,9 @@
  *   b  version 1 on mvm-hostd, one connection per request, 16 clients
  *   c  version 2 on mvm-hostd, one connection, 16 requests in flight, through the typed client
  * a and b are driven by the same bare client, so that they differ in the server only; every server is a process of its
- * own. hostd is the one on MVM_HOSTD_SOCKET, or else the stand-in beside this file.
- * Options: --rounds 12 --round-ms 500
+ * own. hostd is the one on MVM_HOSTD_SOCKET; else the one built here, started for this (as root); else, or with --stand-in,
+ * the stand-in beside this file.
+ * Options: --rounds 100 --round-ms 60 --stand-in
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, release, tmpdir } from 'node:os';
@@ -15,12 +16,16 @@ import { parseArgs } from 'node:util';
 import { createHostdClient } from '@mvm/hostd-client';
 import { v1RequestCodec } from '@mvm/protocol';
 import { median, quantile, runFor } from './measure.mjs';
-import { startServer } from './processes.mjs';
+import { canStartHostd, startHostd, startScript } from './processes.mjs';
 import { exchange } from './raw-client.mjs';
 
 const CLIENTS = 16;
 const { values } = parseArgs({
-  options: { rounds: { type: 'string', default: '12' }, 'round-ms': { type: 'string', default: '500' } },
+  options: {
+    rounds: { type: 'string', default: '100' },
+    'round-ms': { type: 'string', default: '60' },
+    'stand-in': { type: 'boolean', default: false },
+  },
 });
 const here = dirname(fileURLToPath(import.meta.url));
 const dir = mkdtempSync(join(tmpdir(), 'mvm-ping-bench-'));
@@ -28,8 +33,12 @@ const echoPath = join(dir, 'echo.sock');
 const given = process.env.MVM_HOSTD_SOCKET;
 const hostdPath = given ?? join(dir, 'hostd.sock');
 
-const servers = [await startServer(join(here, 'echo-server.mjs'), echoPath)];
-if (given === undefined) servers.push(await startServer(join(here, 'stand-in-server.mjs'), hostdPath));
+const isReal = given !== undefined || (canStartHostd() && !values['stand-in']);
+
+const servers = [await startScript('echo-server.mjs', echoPath)];
+if (given === undefined) {
+  servers.push(await (isReal ? startHostd(hostdPath) : startScript('stand-in-server.mjs', hostdPath)));
+}
 const client = createHostdClient({ socketPath: hostdPath, clientName: 'mvm-ping-bench' });
 
 const body = v1RequestCodec.encode({ type: 'Ping' });
@@ -52,7 +61,7 @@ const sides = [
 ];
 
 try {
-  for (const side of sides) await runFor(300, CLIENTS, side.request);
+  for (const side of sides) await runFor(1000, CLIENTS, side.request);
   for (let round = 0; round < Number(values.rounds); round += 1) {
     // Each round begins with another side, so that none is always the one after a busy one.
     for (let turn = 0; turn < sides.length; turn += 1) {
@@ -73,7 +82,7 @@ const [echo, v1, v2] = sides;
 if (!echo || !v1 || !v2) throw new Error('a side is missing');
 const ratio = (/** @type {number[]} */ of, /** @type {number[]} */ to) =>
   Number(median(of.map((rate, round) => rate / (to[round] ?? Number.NaN))).toFixed(3));
-const server = given === undefined ? 'a stand-in with the real framing and codecs' : 'mvm-hostd';
+const server = isReal ? 'mvm-hostd' : 'a stand-in with the real framing and codecs';
 const figures = [
   {
     name: 'Ping, version 1, against the bare echo',

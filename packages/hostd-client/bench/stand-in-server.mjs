@@ -1,6 +1,6 @@
 /**
  * Stands in for mvm-hostd where that is not at hand: the real framing and codecs, version 1 and 2, Ping only.
- * Argument: the socket's path. Prints `up`.
+ * Argument: the socket's path.
  */
 import { createFrameServer } from '@mvm/framing';
 import { clientFrameCodec, decodeFirstFrame, serverFrameCodec, v1ResponseCodec } from '@mvm/protocol';
@@ -28,5 +28,4 @@ const server = createFrameServer({
   },
 });
 await server.listen({ path: process.argv[2] });
-process.stdout.write('up');
 process.on('SIGTERM', () => void server.close({ timeoutMs: 100 }).then(() => process.exit(0)));
