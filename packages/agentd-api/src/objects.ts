@@ -27,8 +27,8 @@ export const holdSchema = z.object({
   tenant_id: z.string(),
   pool_id: z.string(),
   instance_id: z.string(),
-  /** `manual_stop`: somebody stopped it, so it is not started again before `until`. */
-  kind: z.enum(['manual_stop']),
+  /** What somebody did with it by hand: stopped it, put it to sleep or warmed it. It is left so until `until`. */
+  kind: z.enum(['manual_stop', 'manual_sleep', 'manual_warm']),
   since: z.string(),
   until: z.string(),
 });

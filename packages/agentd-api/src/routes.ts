@@ -62,6 +62,10 @@ const flag = z.union([
   z.stringbool({ truthy: ['true', '1'], falsy: ['false', '0'], case: 'sensitive' }),
 ]);
 const wholeNumber = (schema: z.ZodInt) => z.coerce.number<number | string>().pipe(schema);
+const holding = z.strictObject({
+  /** How long the slot is held, 0…86 400 seconds. */
+  hold_seconds: wholeNumber(z.int().min(0).max(86_400)).default(900),
+});
 
 /** A sha256 revision, an applied or planned desired state, and what it leads to. */
 export const applyResultSchema = z.object({
@@ -250,7 +254,7 @@ export const routes = {
   startInstance: {
     method: 'POST',
     path: '/v1/instances/:tenant/:pool/:instance/start',
-    summary: 'Start an instance, and lift the hold of an earlier stop by hand.',
+    summary: 'Start an instance, and lift its hold.',
     params: ofInstance,
     query: none,
     body: null,
@@ -262,10 +266,53 @@ export const routes = {
     path: '/v1/instances/:tenant/:pool/:instance/stop',
     summary: 'Stop an instance and hold its slot: agentd neither starts nor replaces it until the hold ends.',
     params: ofInstance,
-    query: z.strictObject({
-      /** How long the slot is held, 0…86 400 seconds. */
-      hold_seconds: wholeNumber(z.int().min(0).max(86_400)).default(900),
+    query: holding,
+    body: null,
+    response: operationResultSchema,
+    format: 'json',
+  },
+  sleepInstance: {
+    method: 'POST',
+    path: '/v1/instances/:tenant/:pool/:instance/sleep',
+    summary:
+      'Drain an instance, keep its memory on disk and end its VM; its slot is held as after a stop by hand.',
+    params: ofInstance,
+    query: holding,
+    body: z.strictObject({
+      /** Do not let the guest drain first. */
+      force: z.boolean().default(false),
+      /** How long the guest may drain, 0…86 400 seconds; null or absent: the pool's. */
+      drain_timeout_secs: z.int().min(0).max(86_400).nullish(),
     }),
+    response: operationResultSchema,
+    format: 'json',
+  },
+  wakeInstance: {
+    method: 'POST',
+    path: '/v1/instances/:tenant/:pool/:instance/wake',
+    summary: 'Let a sleeping instance run on where it was put to sleep, and lift its hold.',
+    params: ofInstance,
+    query: none,
+    body: null,
+    response: operationResultSchema,
+    format: 'json',
+  },
+  warmInstance: {
+    method: 'POST',
+    path: '/v1/instances/:tenant/:pool/:instance/warm',
+    summary: "Stop an instance's vCPUs and keep its memory; its slot is held as after a stop by hand.",
+    params: ofInstance,
+    query: holding,
+    body: null,
+    response: operationResultSchema,
+    format: 'json',
+  },
+  resumeInstance: {
+    method: 'POST',
+    path: '/v1/instances/:tenant/:pool/:instance/resume',
+    summary: 'Let a warm instance run on, and lift its hold.',
+    params: ofInstance,
+    query: none,
     body: null,
     response: operationResultSchema,
     format: 'json',

@@ -32,8 +32,8 @@ export type ActionView = z.infer<typeof actionViewSchema>;
 
 /**
  * Something that keeps a tenant, pool or instance from its desired state, or that agentd leaves alone on purpose.
- * `blocked`: somebody has to change something; `backoff`: tried, failed, tried again at `until`; `hold`: stopped by
- * hand, left alone until `until`; `waiting`: an operation is under way or the pass was full; `unsupported`: this
+ * `blocked`: somebody has to change something; `backoff`: tried, failed, tried again at `until`; `hold`: stopped,
+ * warmed or put to sleep by hand, left alone until `until`; `waiting`: an operation is under way or the pass was full; `unsupported`: this
  * version cannot do it; `unmanaged`: on the host but not in the desired state, and pruning was not asked for;
  * `protected`: surplus, but pinned or critical.
  */
@@ -67,7 +67,7 @@ export const poolStatusSchema = z.object({
   pool_id: z.string(),
   wanted: z.object({ running: z.int(), warm: z.int(), sleeping: z.int() }),
   actual: statusCountsSchema,
-  /** Instances stopped by hand whose slot is kept. */
+  /** Instances stopped, warmed or put to sleep by hand whose slot is kept. */
   held: z.int(),
   converged: z.boolean(),
 });

@@ -1,4 +1,5 @@
-import { listInstances } from '../reconcile/observe.js';
+import { listInstances, listTenants } from '../reconcile/observe.js';
+import { createHandOperations } from './hand-operations.js';
 import type { ApiContext, Handlers } from './handler-types.js';
 
 type InstanceRoute =
@@ -6,6 +7,10 @@ type InstanceRoute =
   | 'getInstance'
   | 'startInstance'
   | 'stopInstance'
+  | 'sleepInstance'
+  | 'wakeInstance'
+  | 'warmInstance'
+  | 'resumeInstance'
   | 'destroyInstance'
   | 'getInstanceLogs';
 
@@ -21,8 +26,15 @@ function addressOf({ tenant, pool, instance }: InstanceParams) {
 
 /** Instances: shown as hostd knows them; operations go to hostd at once, and the next pass sees what they did. */
 export function instanceHandlers(context: ApiContext): Handlers<InstanceRoute> {
-  const { client, holds, now, reconciler } = context;
-  const options = { timeoutMs: context.actionTimeoutMs };
+  const { client, holds, now } = context;
+  const { hold, lift } = createHandOperations(context);
+
+  /** 0 for a pool that hostd does not know: the operation itself then says so. */
+  async function poolDrainSeconds(address: ReturnType<typeof addressOf>): Promise<number> {
+    const tenant = (await listTenants(client)).find(({ tenant_id }) => tenant_id === address.tenant_id);
+    const pool = tenant?.pools.find(({ pool_id }) => pool_id === address.pool_id);
+    return pool?.runtime_policy.drain_timeout_seconds ?? 0;
+  }
 
   return {
     async listInstances({ query }) {
@@ -39,39 +51,42 @@ export function instanceHandlers(context: ApiContext): Handlers<InstanceRoute> {
       return { ...detail, hold: holds.find(address, now()) };
     },
 
-    async startInstance({ params }) {
-      const address = addressOf(params);
-      await client.request({ type: 'StartInstance', ...address }, options);
-      await holds.lift(address, now());
-      reconciler.nudge('request');
-      return { ...address, status: 'running', hold: null };
-    },
+    startInstance: ({ params }) => lift({ type: 'StartInstance', ...addressOf(params) }, 'running'),
 
-    async stopInstance({ params, query }) {
-      const address = addressOf(params);
-      const before = holds.find(address, now());
-      // Held before it stops: a pass that sees it stopped must see the hold too.
-      const hold = query.hold_seconds === 0 ? null : await holds.set(address, query.hold_seconds, now());
-      try {
-        await client.request({ type: 'StopInstance', ...address }, options);
-      } catch (error) {
-        if (hold !== null && before === null) await holds.lift(address, now());
-        throw error;
-      }
-      reconciler.nudge('request');
-      return { ...address, status: 'stopped', hold };
-    },
+    stopInstance: ({ params, query }) =>
+      hold({ type: 'StopInstance', ...addressOf(params) }, 'stopped', {
+        kind: 'manual_stop',
+        seconds: query.hold_seconds,
+      }),
 
-    async destroyInstance({ params, query }) {
+    async sleepInstance({ params, query, body }) {
       const address = addressOf(params);
-      await client.request(
-        { type: 'DestroyInstance', ...address, wipe_volumes: query.wipe_volumes },
-        options,
+      const drainSecs = body.force ? 0 : (body.drain_timeout_secs ?? (await poolDrainSeconds(address)));
+      return hold(
+        {
+          type: 'SleepInstance',
+          ...address,
+          force: body.force,
+          drain_timeout_secs: body.drain_timeout_secs ?? null,
+        },
+        'sleeping',
+        { kind: 'manual_sleep', seconds: query.hold_seconds },
+        drainSecs * 1000,
       );
-      await holds.lift(address, now());
-      reconciler.nudge('request');
-      return { ...address, status: 'destroyed', hold: null };
     },
+
+    wakeInstance: ({ params }) => lift({ type: 'WakeInstance', ...addressOf(params) }, 'running'),
+
+    warmInstance: ({ params, query }) =>
+      hold({ type: 'WarmInstance', ...addressOf(params) }, 'warm', {
+        kind: 'manual_warm',
+        seconds: query.hold_seconds,
+      }),
+
+    resumeInstance: ({ params }) => lift({ type: 'ResumeInstance', ...addressOf(params) }, 'running'),
+
+    destroyInstance: ({ params, query }) =>
+      lift({ type: 'DestroyInstance', ...addressOf(params), wipe_volumes: query.wipe_volumes }, 'destroyed'),
 
     async getInstanceLogs({ params, query }) {
       const { type: _, ...chunk } = await client.request({

@@ -23,6 +23,13 @@ const STARTING: ReadonlySet<string> = new Set(['start', 'wake', 'resume']);
 /** Operations after which an instance cannot be started. */
 const LEAVING: ReadonlySet<string> = new Set(['destroy', 'sleep', 'warm']);
 
+/** What a hold's instance went through, and what ends it early. */
+const BY_HAND: Readonly<Record<Hold['kind'], { done: string; undo: string }>> = {
+  manual_stop: { done: 'stopped', undo: 'start' },
+  manual_sleep: { done: 'put to sleep', undo: 'wake' },
+  manual_warm: { done: 'warmed', undo: 'resume' },
+};
+
 /** Whether an instance runs, or will when the operation under way has ended. */
 export function willRun(view: InstanceView): boolean {
   return view.operation === null ? view.status === 'running' : STARTING.has(view.operation);
@@ -67,7 +74,7 @@ export function planPool(draft: PlanDraft, input: PoolInput): void {
   const held = instances.filter((view) => !willRun(view) && isHeld(view, input.holds, draft.context.nowMs));
   draft.pools.push({ ...subject, wanted: { ...wanted }, held: held.length });
   reportHolds(draft, held, input.holds);
-  reportUnsupported(draft, input);
+  reportUnsupported(draft, input, held);
   const running = instances.filter(willRun);
   const missing = wanted.running - running.length;
   if (missing < 0) planSurplus(draft, input, running);
@@ -160,21 +167,25 @@ function reportComing(draft: PlanDraft, others: readonly InstanceView[]): void {
 
 function reportHolds(draft: PlanDraft, held: readonly InstanceView[], holds: readonly Hold[]): void {
   for (const view of held) {
-    const until = holds.find(
-      (hold) => hold.instance_id === view.instance_id && hold.pool_id === view.pool_id,
-    )?.until;
+    const hold = holds.find(
+      ({ instance_id, pool_id }) => instance_id === view.instance_id && pool_id === view.pool_id,
+    );
+    if (hold === undefined) continue;
+    const { done, undo } = BY_HAND[hold.kind];
     draft.report('hold', view, {
-      reason: 'instance.manual_stop',
-      message: 'stopped by hand: its slot is kept until then, or until: mvm instance start',
-      ...(until === undefined ? {} : { untilMs: Date.parse(until) }),
+      reason: `instance.${hold.kind}`,
+      message: `${done} by hand: its slot is kept until then, or until: mvm instance ${undo}`,
+      untilMs: Date.parse(hold.until),
     });
   }
 }
 
-function reportUnsupported(draft: PlanDraft, { tenantId, pool, instances }: PoolInput): void {
+/** Held ones are not counted: what somebody did by hand is no obstacle. */
+function reportUnsupported(draft: PlanDraft, input: PoolInput, held: readonly InstanceView[]): void {
+  const { tenantId, pool, instances } = input;
   for (const state of ['warm', 'sleeping'] as const) {
     const wanted = pool.desired_counts[state];
-    const actual = instances.filter((view) => view.status === state).length;
+    const actual = instances.filter((view) => view.status === state && !held.includes(view)).length;
     if (wanted === actual) continue;
     draft.report(
       'unsupported',

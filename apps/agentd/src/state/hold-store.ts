@@ -48,7 +48,7 @@ export class HoldStore {
         code: 'failed_precondition',
         reason: 'state.damaged',
         message: `${path} is not what mvm-agentd writes`,
-        hint: 'Move the file away and start again: instances stopped by hand may then be started.',
+        hint: 'Move the file away and start again: instances stopped or put to sleep by hand may then be started.',
         cause,
       });
     }
@@ -64,13 +64,18 @@ export class HoldStore {
   }
 
   /** Hold an instance for `seconds` from `nowMs`, in place of an earlier hold. */
-  async set(address: HoldAddress, seconds: number, nowMs: number): Promise<Hold> {
+  async set(address: HoldAddress, kind: Hold['kind'], seconds: number, nowMs: number): Promise<Hold> {
     const { tenant_id, pool_id, instance_id } = address;
     const since = new Date(nowMs).toISOString();
     const until = new Date(nowMs + seconds * 1000).toISOString();
-    const hold: Hold = { tenant_id, pool_id, instance_id, kind: 'manual_stop', since, until };
-    await this.#change((holds) => [...holds.filter((other) => !isAbout(other, address)), hold], nowMs);
+    const hold: Hold = { tenant_id, pool_id, instance_id, kind, since, until };
+    await this.put(hold, nowMs);
     return hold;
+  }
+
+  /** Set a hold as it is, in place of the instance's earlier one. */
+  async put(hold: Hold, nowMs: number): Promise<void> {
+    await this.#change((holds) => [...holds.filter((other) => !isAbout(other, hold)), hold], nowMs);
   }
 
   /** End an instance's hold; false when it had none. */

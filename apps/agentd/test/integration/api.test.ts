@@ -203,6 +203,20 @@ describe('bad requests', () => {
     expect(errorOf(answer).message).toContain(field);
   });
 
+  it.each([
+    ['{"force":"yes"}', 'force'],
+    ['{"drain_timeout_secs":-1}', 'drain_timeout_secs'],
+    ['{"drain_timeout_secs":1.5}', 'drain_timeout_secs'],
+    ['{"forse":true}', 'forse'],
+  ])('a sleep with %s is refused, naming the field', async (body, field) => {
+    const [view] = (await home.client.listInstances()).instances;
+    const path = `/v1/instances/${view?.tenant_id}/${view?.pool_id}/${view?.instance_id}/sleep`;
+    const answer = await send('POST', path, body);
+    expect(answer.status).toBe(400);
+    expect(errorOf(answer).message).toContain(field);
+    expect((await home.client.getStatus()).holds).toEqual([]);
+  });
+
   it('unknown routes and methods are not found', async () => {
     expect(errorOf(await send('GET', '/v2/nosuch')).reason).toBe('route.not_found');
     expect((await send('DELETE', '/v1/desired')).status).toBe(404);

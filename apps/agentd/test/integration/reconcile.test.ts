@@ -186,6 +186,74 @@ describe('a manual stop', () => {
   });
 });
 
+describe('by hand', () => {
+  async function runningPair() {
+    await home.start();
+    await home.client.putDesired({ body: acme(2) });
+    await statusWhen(home.client, ({ converged }) => converged);
+    return firstInstance();
+  }
+
+  it('sleep holds the slot until wake', async () => {
+    const params = await runningPair();
+    const asleep = await home.client.sleepInstance({ params, body: { drain_timeout_secs: 7 } });
+    expect(asleep).toMatchObject({ status: 'sleeping', hold: { kind: 'manual_sleep' } });
+    expect(hostd.changes.at(-1)).toMatchObject({
+      type: 'SleepInstance',
+      instance_id: params.instance,
+      force: false,
+      drain_timeout_secs: 7,
+    });
+    const held = await home.client.reconcile();
+    expect(held).toMatchObject({ converged: true, holds: [asleep.hold] });
+    expect(held.pools).toMatchObject([{ held: 1, actual: { running: 1, sleeping: 1 } }]);
+    expect(held.problems).toMatchObject([
+      {
+        kind: 'hold',
+        reason: 'instance.manual_sleep',
+        message: expect.stringContaining('mvm instance wake'),
+      },
+    ]);
+    expect(hostd.model.instances.size).toBe(2);
+
+    expect(await home.client.wakeInstance({ params })).toMatchObject({ status: 'running', hold: null });
+    expect(await home.client.reconcile()).toMatchObject({ converged: true, holds: [], problems: [] });
+    expect(hostd.model.runningIn('acme')).toBe(2);
+  });
+
+  it('warm holds the slot until resume, and a forced sleep takes over its hold', async () => {
+    const params = await runningPair();
+    const warm = await home.client.warmInstance({ params, query: { hold_seconds: 60 } });
+    expect(warm).toMatchObject({ status: 'warm', hold: { kind: 'manual_warm' } });
+    expect((await home.client.reconcile()).problems).toMatchObject([{ reason: 'instance.manual_warm' }]);
+    expect(await home.client.resumeInstance({ params })).toMatchObject({ status: 'running', hold: null });
+
+    await home.client.warmInstance({ params });
+    await home.client.sleepInstance({ params, body: { force: true } });
+    expect(hostd.changes.at(-1)).toMatchObject({ type: 'SleepInstance', force: true });
+    const { holds } = await home.client.reconcile();
+    expect(holds).toMatchObject([{ kind: 'manual_sleep', instance_id: params.instance }]);
+    expect(hostd.model.instances.size).toBe(2);
+  });
+
+  it('an operation that fails leaves the hold as it was', async () => {
+    const params = await runningPair();
+    const { hold } = await home.client.warmInstance({ params });
+    hostd.model.beforeChange = ({ type }) => {
+      if (type === 'SleepInstance') throw new Error('no room');
+    };
+    await expect(home.client.sleepInstance({ params, body: {} })).rejects.toThrow('no room');
+    expect((await home.client.getStatus()).holds).toEqual([hold]);
+    await expect(home.client.wakeInstance({ params })).rejects.toMatchObject({
+      reason: 'instance.invalid_transition',
+    });
+    expect((await home.client.getStatus()).holds).toEqual([hold]);
+    await home.client.resumeInstance({ params });
+    await expect(home.client.sleepInstance({ params, body: {} })).rejects.toThrow('no room');
+    expect((await home.client.getStatus()).holds).toEqual([]);
+  });
+});
+
 describe('after kill -9', () => {
   it('the desired state and the holds are still there', async () => {
     const first = await home.start();

@@ -150,7 +150,7 @@ export class ModelHost {
       case 'CreateInstance':
         return { type: 'Instance', ...this.#create(request.tenant_id, request.pool_id) };
       case 'StartInstance':
-        this.#start(this.#find(request));
+        this.#run(this.#find(request), 'start');
         return { type: 'Ok' };
       case 'StopInstance': {
         const view = this.#find(request);
@@ -165,6 +165,25 @@ export class ModelHost {
           console_tail: '',
           at,
         };
+        return { type: 'Ok' };
+      }
+      case 'SleepInstance': {
+        const view = this.#find(request);
+        view.status = assertTransition(view.status, 'sleep');
+        view.pid = null;
+        return { type: 'Ok' };
+      }
+      case 'WakeInstance':
+        this.#run(this.#find(request), 'wake');
+        return { type: 'Ok' };
+      case 'WarmInstance': {
+        const view = this.#find(request);
+        view.status = assertTransition(view.status, 'warm');
+        return { type: 'Ok' };
+      }
+      case 'ResumeInstance': {
+        const view = this.#find(request);
+        view.status = assertTransition(view.status, 'resume');
         return { type: 'Ok' };
       }
       case 'DestroyInstance':
@@ -210,11 +229,11 @@ export class ModelHost {
     return view;
   }
 
-  #start(view: InstanceView): void {
-    const to = assertTransition(view.status, 'start');
+  #run(view: InstanceView, operation: 'start' | 'wake'): void {
+    const to = assertTransition(view.status, operation);
     const { quotas } = this.#tenant(view.tenant_id);
     const running = this.#instanceViews({ tenant_id: view.tenant_id }).filter(
-      ({ status }) => status === 'running',
+      ({ status }) => status === 'running' || status === 'warm',
     );
     const sum = (field: 'vcpus' | 'mem_mib'): number =>
       running.reduce((total, other) => total + other.resources[field], view.resources[field]);

@@ -99,8 +99,14 @@ function describeRuntime(runtime: NonNullable<InstanceInfo['runtime']>): string 
   );
 }
 
+const BY_HAND = {
+  manual_stop: 'stopped',
+  manual_sleep: 'put to sleep',
+  manual_warm: 'warmed',
+} as const satisfies Record<NonNullable<InstanceInfo['hold']>['kind'], string>;
+
 function describeHold(hold: NonNullable<InstanceInfo['hold']>, now: number): string {
-  return `stopped by hand, left alone for another ${formatDuration(Math.max(0, Date.parse(hold.until) - now))}`;
+  return `${BY_HAND[hold.kind]} by hand, left alone for another ${formatDuration(Math.max(0, Date.parse(hold.until) - now))}`;
 }
 
 function dataDisk(mib: number): string {
