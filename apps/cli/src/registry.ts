@@ -15,7 +15,7 @@ export interface CommandEntry {
 export const GROUPS: Readonly<Record<string, string>> = {
   tenant: 'Look at tenants',
   pool: 'Look at pools of instances',
-  instance: 'Look at instances, and start, stop or destroy them',
+  instance: 'Look at instances, and start, stop, suspend or destroy them',
   image: "Manage this host's guest images",
 };
 
@@ -73,6 +73,26 @@ export const COMMANDS: readonly CommandEntry[] = [
     path: ['instance', 'stop'],
     summary: 'Stop instances and keep them stopped',
     load: async () => (await import('./commands/instance-stop.js')).instanceStop,
+  },
+  {
+    path: ['instance', 'sleep'],
+    summary: 'Put instances to sleep: memory to disk, virtual machine ended',
+    load: async () => (await import('./commands/instance-sleep.js')).instanceSleep,
+  },
+  {
+    path: ['instance', 'wake'],
+    summary: 'Wake sleeping instances',
+    load: async () => (await import('./commands/instance-wake.js')).instanceWake,
+  },
+  {
+    path: ['instance', 'warm'],
+    summary: 'Stop the vCPUs of instances and keep their memory',
+    load: async () => (await import('./commands/instance-warm.js')).instanceWarm,
+  },
+  {
+    path: ['instance', 'resume'],
+    summary: 'Let warm instances run on',
+    load: async () => (await import('./commands/instance-resume.js')).instanceResume,
   },
   {
     path: ['instance', 'destroy'],

@@ -1,22 +1,15 @@
-import { Option } from 'commander';
-import { formatAddress, parseInstanceAddress } from '../address/address.js';
+import { parseInstanceAddress } from '../address/address.js';
 import type { CommandModule } from '../command.js';
-import { formatDuration, parseDuration } from '../format/duration.js';
 import { completeWith, teach } from '../help.js';
+import { addHoldOption, holdQuery, sayHolds } from './hold-option.js';
 import { addOperationOptions, operate } from './operate.js';
 
 /** `mvm instance stop`. */
 export const instanceStop: CommandModule = {
   formats: ['table', 'json', 'yaml', 'name'],
   configure(command) {
-    command
-      .argument('<instance...>', 'addresses, <tenant>/<pool>/<instance>')
-      .addOption(
-        new Option(
-          '--hold <duration>',
-          'how long agentd neither starts nor replaces it (default: 15m)',
-        ).argParser(parseDuration),
-      );
+    command.argument('<instance...>', 'addresses, <tenant>/<pool>/<instance>');
+    addHoldOption(command);
     addOperationOptions(command);
     completeWith(command, 'instance');
     teach(
@@ -30,17 +23,12 @@ export const instanceStop: CommandModule = {
     );
   },
   async run(context, invocation) {
-    const holdMs = invocation.number('hold');
-    const query = holdMs === undefined ? {} : { hold_seconds: Math.ceil(holdMs / 1000) };
+    const query = holdQuery(invocation);
     const results = await operate(context, invocation, invocation.operands(0).map(parseInstanceAddress), {
       doing: 'stopping',
       done: 'stopped',
       call: (agentd, params, options) => agentd.stopInstance({ params, query }, options),
     });
-    for (const { hold, ...instance } of results) {
-      if (hold === null) continue;
-      const rest = formatDuration(Math.max(0, Date.parse(hold.until) - context.nowMs()));
-      context.say(`${formatAddress(instance)} stays stopped for ${rest}, or until "mvm instance start"`);
-    }
+    sayHolds(context, results, { state: 'stopped', undo: 'start' });
   },
 };

@@ -17,6 +17,8 @@ export interface InstanceOperation {
   readonly doing: string;
   /** Printed when it is done, e.g. `started`. */
   readonly done: string;
+  /** Waited for on top of --timeout. */
+  readonly extraMs?: number;
   readonly call: (
     agentd: AgentdClient,
     params: { tenant: string; pool: string; instance: string },
@@ -46,7 +48,7 @@ export async function operate(
   operation: InstanceOperation,
 ): Promise<OperationResult[]> {
   const agentd = await context.agentd();
-  const timeoutMs = invocation.number('timeout') ?? DEFAULT_TIMEOUT_MS;
+  const timeoutMs = (invocation.number('timeout') ?? DEFAULT_TIMEOUT_MS) + (operation.extraMs ?? 0);
   const results: OperationResult[] = [];
   let exitCode = 0;
   for (const { tenantId, poolId, instanceId } of addresses) {

@@ -24,7 +24,18 @@ describe('completionFor', () => {
   it('offers commands, but no hidden ones', async () => {
     expect(await values('')).toEqual(expect.arrayContaining(['apply', 'instance', 'doctor', 'status']));
     expect((await values('')).filter((value) => value.startsWith('_') || value === 'ps')).toEqual([]);
-    expect(await values('instance', '')).toEqual(['list', 'info', 'start', 'stop', 'destroy', 'logs']);
+    expect(await values('instance', '')).toEqual([
+      'list',
+      'info',
+      'start',
+      'stop',
+      'sleep',
+      'wake',
+      'warm',
+      'resume',
+      'destroy',
+      'logs',
+    ]);
   });
 
   it('offers options of the command and those of all', async () => {

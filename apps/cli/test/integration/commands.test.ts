@@ -104,6 +104,74 @@ describe('operations', () => {
     expect(agentd.calls.at(-1)?.query).toEqual({ wipe_volumes: true });
   });
 
+  it('sleep and wake, several at once', async () => {
+    const addresses = ['acme/web/i-00000001', 'globex/api/i-00000001'];
+    const asleep = await mvm('instance', 'sleep', '--drain-timeout', '1500ms', '--hold', '2h', ...addresses);
+    expect(asleep.code, asleep.stderr).toBe(0);
+    expect(asleep.stdout).toBe('acme/web/i-00000001 sleeping\nglobex/api/i-00000001 sleeping\n');
+    expect(asleep.stderr).toMatch(/i-00000001 stays asleep for (1h59m|2h), or until "mvm instance wake"/);
+    expect(agentd.calls).toMatchObject([
+      {
+        route: 'sleepInstance',
+        query: { hold_seconds: 7200 },
+        body: { force: false, drain_timeout_secs: 2 },
+      },
+      { route: 'sleepInstance', params: { tenant: 'globex' } },
+    ]);
+    const woken = await mvm('instance', 'wake', ...addresses, '-o', 'json');
+    expect(JSON.parse(woken.stdout)).toMatchObject({
+      kind: 'InstanceOperationList',
+      items: [
+        { tenant_id: 'acme', status: 'running', hold: null },
+        { tenant_id: 'globex', status: 'running', hold: null },
+      ],
+    });
+  });
+
+  it('sleep at once with --force, which leaves no time to drain', async () => {
+    const address = 'acme/web/i-00000001';
+    expect((await mvm('instance', 'sleep', '--force', address)).code).toBe(0);
+    expect(agentd.calls).toMatchObject([{ query: { hold_seconds: 900 }, body: { force: true } }]);
+    expect(agentd.calls[0]?.body).not.toHaveProperty('drain_timeout_secs');
+    const both = await mvm('instance', 'sleep', '--force', '--drain-timeout', '30s', address);
+    expect(both.code).toBe(2);
+    expect(both.stderr).toContain('--force');
+    expect(agentd.calls).toHaveLength(1);
+  });
+
+  it('warm and resume', async () => {
+    const address = 'acme/web/i-00000001';
+    const warm = await mvm('instance', 'warm', address);
+    expect(warm.stdout).toBe(`${address} warm\n`);
+    expect(warm.stderr).toMatch(/stays warm for (14m59s|15m), or until "mvm instance resume"/);
+    const shown = await mvm('instance', 'list', 'acme/web', '-o', 'json');
+    expect(JSON.parse(shown.stdout)).toMatchObject({
+      items: [{ status: 'warm' }, { status: 'stopped' }],
+    });
+    expect((await mvm('instance', 'resume', address)).stdout).toBe(`${address} resumed\n`);
+    expect(agentd.calls.map(({ route }) => route)).toEqual([
+      'warmInstance',
+      'listInstances',
+      'resumeInstance',
+    ]);
+  });
+
+  it.each(['sleep', 'wake', 'warm', 'resume'])('%s explains itself with examples', async (name) => {
+    const { code, stdout } = await mvm('instance', name, '--help');
+    expect(code).toBe(0);
+    expect(stdout).toContain('Examples:');
+    expect(stdout).toContain(`mvm instance ${name} acme/web/i-0a1b2c3d`);
+    expect(agentd.calls).toEqual([]);
+  });
+
+  it('time out of a sleep counts from the end of the drain', async () => {
+    agentd.overrides.sleepInstance = () => new Promise(() => {});
+    const args = ['--timeout', '100ms', '--drain-timeout', '400ms', 'acme/web/i-00000001'];
+    const { code, stderr } = await mvm('instance', 'sleep', ...args);
+    expect(code).toBe(124);
+    expect(stderr).toContain('500 ms');
+  });
+
   it('do not destroy without a terminal to ask on or --yes', async () => {
     const { code, stderr } = await mvm('instance', 'destroy', 'acme/web/i-00000002');
     expect(code).toBe(2);

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import {
+  type Hold,
   HTTP_STATUS,
   type InstanceInfo,
   type OperationResult,
@@ -30,7 +31,7 @@ interface Input {
  */
 export class ModelAgentd {
   readonly socketPath: string;
-  readonly calls: { route: RouteName; params: Input['params']; query: Input['query'] }[] = [];
+  readonly calls: ({ route: RouteName } & Input)[] = [];
   instances: InstanceInfo[] = data.instances();
   host: HostInfo = data.hostInfo();
   /** Answers of `getStatus`, one per call; the last one is repeated. */
@@ -76,7 +77,7 @@ export class ModelAgentd {
   async #handle(request: IncomingMessage): Promise<{ status: number; body: unknown }> {
     try {
       const { route, input } = await this.#match(request);
-      this.calls.push({ route, params: input.params, query: input.query });
+      this.calls.push({ route, ...input });
       const answer = this.overrides[route] ?? this.#answers[route];
       if (answer === undefined) throw new Error(`the model has no answer for ${route}`);
       return { status: 200, body: routes[route].response.parse(await answer(input)) };
@@ -132,6 +133,19 @@ export class ModelAgentd {
     return { tenant_id, pool_id, instance_id, status, hold };
   }
 
+  #hold(input: Input, kind: Hold['kind']): Hold {
+    const now = Date.now();
+    const { tenant_id, pool_id, instance_id } = this.#find(input);
+    return {
+      tenant_id,
+      pool_id,
+      instance_id,
+      kind,
+      since: new Date(now).toISOString(),
+      until: new Date(now + Number(input.query.hold_seconds) * 1000 + 500).toISOString(),
+    };
+  }
+
   readonly #answers: Answers = {
     getVersion: () => data.versionInfo(),
     ping: () => ({ agentd: 'ok', hostd_round_trip_ms: 0.25, protocol_version: 2 }),
@@ -169,19 +183,11 @@ export class ModelAgentd {
     }),
     getInstance: (input) => this.#find(input),
     startInstance: (input) => this.#operate(input, 'running'),
-    stopInstance: (input) => {
-      const now = Date.now();
-      const { tenant_id, pool_id, instance_id } = this.#find(input);
-      const seconds = Number(input.query.hold_seconds);
-      return this.#operate(input, 'stopped', {
-        tenant_id,
-        pool_id,
-        instance_id,
-        kind: 'manual_stop',
-        since: new Date(now).toISOString(),
-        until: new Date(now + seconds * 1000 + 500).toISOString(),
-      });
-    },
+    stopInstance: (input) => this.#operate(input, 'stopped', this.#hold(input, 'manual_stop')),
+    sleepInstance: (input) => this.#operate(input, 'sleeping', this.#hold(input, 'manual_sleep')),
+    wakeInstance: (input) => this.#operate(input, 'running'),
+    warmInstance: (input) => this.#operate(input, 'warm', this.#hold(input, 'manual_warm')),
+    resumeInstance: (input) => this.#operate(input, 'running'),
     destroyInstance: (input) => this.#operate(input, 'destroyed'),
     getInstanceLogs: (input) => {
       this.#find(input);

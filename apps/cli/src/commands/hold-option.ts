@@ -1,0 +1,35 @@
+import type { OperationResult } from '@mvm/agentd-api';
+import { type Command, Option } from 'commander';
+import { formatAddress } from '../address/address.js';
+import type { CliContext } from '../context.js';
+import { formatDuration, parseDuration } from '../format/duration.js';
+import type { Invocation } from '../invocation.js';
+
+/** The option of operations after which agentd leaves an instance alone for a while. */
+export function addHoldOption(command: Command): void {
+  command.addOption(
+    new Option(
+      '--hold <duration>',
+      'how long agentd neither starts nor replaces it (default: 15m)',
+    ).argParser(parseDuration),
+  );
+}
+
+/** What the option is in the API's query; agentd's default when it was not given. */
+export function holdQuery(invocation: Invocation): { hold_seconds?: number } {
+  const holdMs = invocation.number('hold');
+  return holdMs === undefined ? {} : { hold_seconds: Math.ceil(holdMs / 1000) };
+}
+
+/** Tells how long each instance stays as it is now, and which command ends that. */
+export function sayHolds(
+  context: CliContext,
+  results: readonly OperationResult[],
+  { state, undo }: { readonly state: string; readonly undo: string },
+): void {
+  for (const { hold, ...instance } of results) {
+    if (hold === null) continue;
+    const rest = formatDuration(Math.max(0, Date.parse(hold.until) - context.nowMs()));
+    context.say(`${formatAddress(instance)} stays ${state} for ${rest}, or until "mvm instance ${undo}"`);
+  }
+}

@@ -1,0 +1,32 @@
+import { parseInstanceAddress } from '../address/address.js';
+import type { CommandModule } from '../command.js';
+import { completeWith, teach } from '../help.js';
+import { addOperationOptions, operate } from './operate.js';
+
+/** `mvm instance wake`. */
+export const instanceWake: CommandModule = {
+  formats: ['table', 'json', 'yaml', 'name'],
+  configure(command) {
+    command.argument('<instance...>', 'addresses, <tenant>/<pool>/<instance>');
+    addOperationOptions(command);
+    completeWith(command, 'instance');
+    teach(
+      command,
+      'A sleeping instance continues where it was put to sleep, with the same address. Also ends the time for which it is\nleft alone. A stopped instance is started instead: mvm instance start.',
+      [
+        ['mvm instance wake acme/web/i-0a1b2c3d', 'Wake one instance'],
+        [
+          'mvm instance list acme -o json | jq -r \'.items[] | select(.status == "sleeping") | "\\(.tenant_id)/\\(.pool_id)/\\(.instance_id)"\' | xargs mvm instance wake',
+          'Wake all of a tenant that sleep',
+        ],
+      ],
+    );
+  },
+  async run(context, invocation) {
+    await operate(context, invocation, invocation.operands(0).map(parseInstanceAddress), {
+      doing: 'waking',
+      done: 'woken',
+      call: (agentd, params, options) => agentd.wakeInstance({ params }, options),
+    });
+  },
+};
