@@ -35,12 +35,17 @@ test('a version 1 peer drives an instance through its life', async () => {
   expect(await host.v1({ StartInstance: ids })).toEqual({
     Error: { message: expect.stringMatching(/^start failed: .*running/) },
   });
-  expect(await host.v1({ SleepInstance: { ...ids, force: true, drain_timeout_secs: null } })).toSatisfy(
-    (answer: unknown) => answer === 'Ok' || JSON.stringify(answer).includes('sleep failed: '),
-  );
-  expect(await host.v1({ TeardownNetwork: { tenant_id: 'acme', net } })).toSatisfy(
-    (answer: unknown) => answer === 'Ok' || JSON.stringify(answer).includes('teardown network failed: '),
-  );
+  expect(await host.v1({ WakeInstance: ids })).toEqual({
+    Error: { message: expect.stringMatching(/^wake failed: .*running/) },
+  });
+  expect(await host.v1({ SleepInstance: { ...ids, force: true, drain_timeout_secs: null } })).toBe('Ok');
+  expect(await host.v1({ SleepInstance: { ...ids, force: true } })).toEqual({
+    Error: { message: expect.stringMatching(/^sleep failed: .*sleeping/) },
+  });
+  expect(await host.v1({ WakeInstance: ids })).toBe('Ok');
+  expect(await host.v1({ TeardownNetwork: { tenant_id: 'acme', net } })).toEqual({
+    Error: { message: expect.stringMatching(/^teardown network failed: .*run/) },
+  });
   expect(await host.v1({ SetupNetwork: { tenant_id: 'acme', net: { ...net, bridge_name: 'br0' } } })).toEqual(
     {
       Error: { message: expect.stringMatching(/^setup network failed: .*br0/) },
