@@ -15,8 +15,9 @@ const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
 const UCRED_BYTES = 12;
 
-// One buffer for all calls, which are synchronous: one made for each would cost more than the system call.
+// One pair of buffers for all calls, which are synchronous: making them for each would cost more than the system call.
 const ucred = Buffer.alloc(UCRED_BYTES);
+const ucredLength = new Uint32Array(1);
 
 function unknownPeer(problem: string): CodedError {
   return new CodedError({
@@ -37,10 +38,10 @@ export function readPeerCredentials(socket: Socket): PeerCredentials {
     throw unknownPeer('the connection is closed');
   // Nothing of the caller before may be left where the kernel writes nothing; all bits set is nobody's uid.
   ucred.fill(0xff);
-  const length: [number] = [UCRED_BYTES];
-  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ucred, length) !== 0) throw unknownPeer(lastErrorName());
-  if (length[0] !== UCRED_BYTES)
-    throw unknownPeer(`${length[0]} bytes of credentials instead of ${UCRED_BYTES}`);
+  ucredLength[0] = UCRED_BYTES;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ucred, ucredLength) !== 0) throw unknownPeer(lastErrorName());
+  if (ucredLength[0] !== UCRED_BYTES)
+    throw unknownPeer(`${ucredLength[0]} bytes of credentials instead of ${UCRED_BYTES}`);
   return { pid: ucred.readInt32LE(0), uid: ucred.readUInt32LE(4), gid: ucred.readUInt32LE(8) };
 }
 
