@@ -35,10 +35,8 @@ const hostdPath = given ?? join(dir, 'hostd.sock');
 
 const isReal = given !== undefined || (canStartHostd() && !values['stand-in']);
 
-const servers = [await startScript('echo-server.mjs', echoPath)];
-if (given === undefined) {
-  servers.push(await (isReal ? startHostd(hostdPath) : startScript('stand-in-server.mjs', hostdPath)));
-}
+/** @type {{ stop(): Promise<void> }[]} */
+const servers = [];
 const client = createHostdClient({ socketPath: hostdPath, clientName: 'mvm-ping-bench' });
 
 const body = v1RequestCodec.encode({ type: 'Ping' });
@@ -61,6 +59,10 @@ const sides = [
 ];
 
 try {
+  servers.push(await startScript('echo-server.mjs', echoPath));
+  if (given === undefined) {
+    servers.push(await (isReal ? startHostd(hostdPath) : startScript('stand-in-server.mjs', hostdPath)));
+  }
   for (const side of sides) await runFor(1000, CLIENTS, side.request);
   for (let round = 0; round < Number(values.rounds); round += 1) {
     // Each round begins with another side, so that none is always the one after a busy one.
