@@ -44,7 +44,7 @@ export async function greeting(client: HostdClient, address: InstanceAddress, af
     async () => {
       const { data_base64 } = await client.request({ type: 'InstanceLogs', ...address, offset: after });
       const text = Buffer.from(data_base64, 'base64').toString();
-      return /mvm-guest ready .*boot_id=\S+/.exec(text)?.[0] ?? null;
+      return /mvm-guest ready .*boot_id=[0-9a-f-]{36}/.exec(text)?.[0] ?? null;
     },
     90_000,
   );
