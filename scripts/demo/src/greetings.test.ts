@@ -6,6 +6,7 @@ const line =
 
 test('the last greeting on a console counts', () => {
   expect(findGreeting('booting\r\n')).toBeNull();
+  expect(findGreeting(`booting\r\n${line}`)).toBeNull();
   expect(findGreeting(`booting\r\n${line}\r\ncounter 1\r\n${line}2\r\n`)).toBe(`${line}2`);
 });
 

@@ -44,9 +44,9 @@ export async function collectGreetings(
   });
 }
 
-/** The last greeting on a console (a restarted guest greets again); null when there is none yet. */
+/** The last greeting on a console (a restarted guest greets again); null when none is complete yet. */
 export function findGreeting(console: string): string | null {
-  const matches = console.match(/mvm-guest ready [^\r\n]*/g);
+  const matches = console.match(/mvm-guest ready [^\r\n]*(?=[\r\n])/g);
   return matches?.at(-1)?.trim() ?? null;
 }
 

@@ -49,7 +49,7 @@ async function greeting(view: InstanceView): Promise<string> {
   let line: string | undefined;
   for (let left = 120; left > 0 && line === undefined; left -= 1) {
     const { data_base64 } = await home.client.getInstanceLogs({ params });
-    line = /mvm-guest ready .*/.exec(Buffer.from(data_base64, 'base64').toString())?.[0];
+    line = /mvm-guest ready .*boot_id=[0-9a-f-]{36}/.exec(Buffer.from(data_base64, 'base64').toString())?.[0];
     if (line === undefined) await new Promise((resolve) => setTimeout(resolve, 500));
   }
   if (line === undefined) throw new Error(`${view.instance_id} did not greet`);
