@@ -1,24 +1,32 @@
-import { assertTransition, CodedError, type StopReason, toCodedError } from '@mvm/protocol';
+import { assertTransition } from '@mvm/protocol';
 import pLimit from 'p-limit';
-import { askGuestAgent } from '../guest-agent/agent-channel.js';
 import type { Journal } from '../state/journal.js';
 import { addressText, type InstanceAddress } from '../state/layout.js';
-import type { InstanceRecord } from '../state/records.js';
-import { requireInstance, requirePool, requireTenant } from '../state/store.js';
+import { requireInstance, requirePool } from '../state/store.js';
 import type { VmExit } from '../vmm/vmm.js';
-import { consoleMark, consoleTail } from './console-tail.js';
+import { consoleTail } from './console-tail.js';
+import { drainGuest, sleepOvertaken } from './drain-guest.js';
 import type { Effects } from './effects.js';
-import { executePlan, stepsAfterCommit, undoSteps } from './execute-plan.js';
 import { requireManifest, wakeGuest } from './executors/suspend.js';
-import { watchVm } from './executors/vm.js';
 import type { KeyedMutex } from './keyed-mutex.js';
 import type { Ledger } from './ledger.js';
 import type { Clock, OperationContext } from './operation-context.js';
-import { type EndInput, planDestroy, planReap, planStop } from './plan-end.js';
-import { instancePort, planStart } from './plan-start.js';
-import { planPause, planSleep, planWake, wokenResources } from './plan-suspend.js';
 import { currentImage, type PoolImageDeps } from './pool-image.js';
-import type { OperationName, Plan } from './steps.js';
+import {
+  type ClaimingPlan,
+  prepareDestroy,
+  preparePause,
+  prepareReap,
+  prepareSleep,
+  prepareStart,
+  prepareStop,
+  prepareWake,
+  requireTransition,
+} from './prepare-instance.js';
+import { type JournaledDeps, runJournaled } from './run-journaled.js';
+import { settleJournal } from './settle-journal.js';
+import type { OperationName } from './steps.js';
+import { exitReason, lostReason } from './stop-reasons.js';
 import type { LiveVm } from './vm-registry.js';
 
 export interface InstanceOperationDeps {
@@ -39,9 +47,6 @@ export interface SleepOptions {
   /** Null: the pool's. */
   readonly drainTimeoutSecs: number | null;
 }
-
-/** Longest wait for a guest's drain; setTimeout knows no longer one. */
-const MAX_DRAIN_MS = 2_147_483_647;
 
 /**
  * Start, stop, sleep, wake, destroy, and what follows when a VM ends by itself.
@@ -72,8 +77,9 @@ export interface InstanceOperations {
 }
 
 export function createInstanceOperations(deps: InstanceOperationDeps): InstanceOperations {
-  const { effects, journal, ledger, mutex, clock } = deps;
+  const { effects, ledger, mutex, clock } = deps;
   const { store } = effects;
+  const journaled: JournaledDeps = { ...deps, store };
   const active = new Map<string, OperationName>();
   /** Sleeps that may still be given up: until they journal their plan. */
   const drains = new Map<string, AbortController>();
@@ -84,19 +90,6 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
     const drain = drains.get(addressText(address));
     drain?.abort();
     return drain !== undefined;
-  }
-
-  function overtaken(instance: InstanceRecord): CodedError {
-    return new CodedError({
-      code: 'aborted',
-      reason: 'instance.sleep_overtaken',
-      message: `the sleep of instance ${instance.instance_id} was overtaken by another request while the guest drained`,
-      hint: 'Look at the state of the instance (mvm instance info), and repeat the sleep if it is still wanted.',
-    });
-  }
-
-  function endInput(instance: InstanceRecord): EndInput {
-    return { tenant: requireTenant(store, instance.tenant_id), instance, vmUidBase: deps.vmUidBase };
   }
 
   /** Settle what is left of an earlier operation, then run one under the instance's lock. */
@@ -111,7 +104,7 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
       limit(async () => {
         active.set(key, name);
         try {
-          await settleNow(address, context);
+          await settleJournal(address, context, journaled);
           return await work();
         } finally {
           active.delete(key);
@@ -120,208 +113,32 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
     );
   }
 
-  async function settleNow(address: InstanceAddress, context: OperationContext): Promise<boolean> {
-    if (store.instance(address) === undefined) return false;
-    const entry = await journal.read(address);
-    if (entry === null) return false;
-    const { plan, opId } = entry;
-    const logger = context.logger.child({ settling: opId, operation: plan.operation });
-    const rest = plan.onFailure === 'commit' ? await stepsAfterCommit(plan, effects) : null;
-    if (plan.onFailure === 'finish' || rest !== null) {
-      logger.warn('finishing an operation that did not end');
-      if (plan.operation === 'wake' && !(await findWokenVm(address))) {
-        await journal.end(address);
-        await reapWoken(address, 'the VMM was gone when hostd went on with the wake', context);
-        return true;
-      }
-      const outcome = await executePlan({ ...plan, steps: rest ?? plan.steps }, effects, logger);
-      if (!outcome.ok) throw cleanupIncomplete(plan, outcome.error);
-    } else if (plan.onFailure === 'undo' && store.instance(address)?.status === 'running') {
-      logger.info('an operation was complete, only its journal was left');
-    } else {
-      logger.warn('undoing an operation that did not end');
-      if (!(await undoSteps(plan.steps, effects, logger))) throw cleanupIncomplete(plan, null);
-      if (plan.operation === 'start') {
-        await recordStartFailure(address, 'hostd ended while the instance was being started', '');
-      }
+  /** Claim what the plan is about to use, and run it. */
+  async function runClaiming({ plan, claim }: ClaimingPlan, context: OperationContext): Promise<void> {
+    const release = ledger.claimStart(plan.address, claim);
+    try {
+      await runJournaled(plan, context, journaled);
+    } finally {
+      release();
     }
-    await journal.end(address);
-    return true;
-  }
-
-  /** The VM of a wake that is past its commit point: watched already, or adopted now. Whether it is there. */
-  async function findWokenVm(address: InstanceAddress): Promise<boolean> {
-    const vm = store.instance(address)?.vm;
-    if (vm == null) return false;
-    if (effects.vms.get(vm.spec.vmId) !== undefined) return true;
-    const handle = await effects.vmm.adopt(vm);
-    if (handle === null) return false;
-    watchVm(address, handle, effects);
-    return true;
-  }
-
-  /** A wake that failed past its commit point: the memory is lost, and the instance is stopped, cleanly. */
-  async function reapWoken(
-    address: InstanceAddress,
-    message: string,
-    context: OperationContext,
-  ): Promise<void> {
-    const tail = await consoleTail(effects, address, null);
-    const reason: StopReason = {
-      kind: 'lost',
-      message: message.slice(0, 1000),
-      exit_code: null,
-      signal: null,
-      console_tail: tail,
-      at: clock.now(),
-    };
-    await run(planReap(endInput(requireInstance(store, address)), reason), context);
-  }
-
-  function cleanupIncomplete(plan: Plan, cause: unknown): CodedError {
-    const why = cause === null ? 'see the log' : toCodedError(cause).message;
-    return new CodedError({
-      code: 'unavailable',
-      reason: 'instance.cleanup_incomplete',
-      message: `an earlier ${plan.operation} of instance ${addressText(plan.address)} is not cleaned up: ${why}`,
-      hint: 'Remove the cause (the log of hostd names it), then repeat the request: it is tried again first.',
-      cause,
-    });
-  }
-
-  async function recordStartFailure(address: InstanceAddress, message: string, tail: string): Promise<void> {
-    const instance = store.instance(address);
-    if (instance === undefined) return;
-    const at = clock.now();
-    const reason: StopReason = {
-      kind: 'start_failed',
-      message: message.slice(0, 1000),
-      exit_code: null,
-      signal: null,
-      console_tail: tail,
-      at,
-    };
-    await store.saveInstance({ ...instance, stop_reason: reason });
-  }
-
-  /** Journal a plan and run it. On failure of an undone start, what is thrown ends with the console's last lines. */
-  async function run(plan: Plan, context: OperationContext): Promise<void> {
-    const { address } = plan;
-    const logger = context.logger;
-    const began = performance.now();
-    await journal.begin(context.opId, plan);
-    logger.debug({ step: 'journal', ms: performance.now() - began }, 'step done');
-    const mark = plan.operation === 'start' ? await consoleMark(effects, address) : null;
-    const outcome = await executePlan(plan, effects, logger, async (completed) => {
-      if (completed < plan.steps.length) await journal.progress(context.opId, plan, completed);
-    });
-    if (outcome.ok) {
-      await journal.end(address);
-      return;
-    }
-    if (plan.onFailure === 'commit') {
-      if (outcome.undone) await journal.end(address);
-      else if (plan.operation === 'wake') {
-        await journal.end(address);
-        await reapWoken(address, `the wake failed: ${toCodedError(outcome.error).message}`, context);
-      }
-      throw outcome.error;
-    }
-    if (mark === null) {
-      if (outcome.undone) await journal.end(address);
-      throw outcome.error;
-    }
-    const error = toCodedError(outcome.error);
-    const tail = await consoleTail(effects, address, mark);
-    if (outcome.undone) {
-      await recordStartFailure(address, error.message, tail);
-      await journal.end(address);
-    }
-    if (!outcome.failedStep.kind.startsWith('vm.') || tail === '') throw error;
-    throw new CodedError({
-      code: error.code,
-      reason: error.reason,
-      message: `${error.message}\nLast lines of the console:\n${tail}`,
-      hint: error.hint,
-      details: error.details,
-      cause: error,
-    });
   }
 
   async function start(address: InstanceAddress, context: OperationContext): Promise<void> {
-    let instance = requireInstance(store, address);
+    const instance = requireInstance(store, address);
     if (instance.status !== 'created') assertTransition(instance.status, 'start');
     const image = await currentImage(deps.images, address);
     if (instance.status === 'created') {
       await store.saveInstance({ ...instance, status: assertTransition('created', 'prepare') });
-      instance = requireInstance(store, address);
     }
     // From here to the claim nothing may be awaited: what was checked must still hold.
-    const tenant = requireTenant(store, address.tenant_id);
-    const resources = requirePool(store, address).instance_resources;
-    const { vcpus, mem_mib, data_disk_mib } = resources;
-    const plan = planStart(
-      {
-        tenant,
-        instance,
-        resources: { vcpus, mem_mib, data_disk_mib },
-        image,
-        usage: ledger.runningUsage(address.tenant_id, address),
-        vmUidBase: deps.vmUidBase,
-        accelerator: deps.accelerator,
-      },
-      { now: clock.now() },
-    );
-    const release = ledger.claimStart(address, resources);
-    try {
-      await run(plan, context);
-    } finally {
-      release();
-    }
+    await runClaiming(prepareStart(address, image, journaled), context);
   }
 
   async function wake(address: InstanceAddress, context: OperationContext): Promise<void> {
-    assertTransition(requireInstance(store, address).status, 'wake');
+    requireTransition(address, 'wake', journaled);
     const { launch } = await requireManifest(address, effects);
     // From here to the claim nothing may be awaited: what was checked must still hold.
-    const instance = requireInstance(store, address);
-    const usage = ledger.runningUsage(address.tenant_id, address);
-    const plan = planWake({ ...endInput(instance), launch, usage }, { now: clock.now() });
-    const release = ledger.claimStart(address, wokenResources(instance, launch));
-    try {
-      await run(plan, context);
-    } finally {
-      release();
-    }
-  }
-
-  /** Ask the guest to get ready; nothing that it answers, or does not, keeps the instance awake. */
-  async function drain(
-    instance: InstanceRecord,
-    timeoutSecs: number,
-    context: OperationContext,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const handle = instance.net == null ? undefined : effects.vms.get(instance.net.tap_dev)?.handle;
-    const socket = await handle?.agentSocket();
-    if (socket == null) {
-      context.logger.info('the guest has no agent to be drained by');
-      return;
-    }
-    try {
-      const request = { type: 'SleepPrep', drain_timeout_secs: timeoutSecs } as const;
-      const timeoutMs = Math.min(Math.max(timeoutSecs, 1) * 1000, MAX_DRAIN_MS);
-      const { success, detail } = await askGuestAgent(socket, request, { timeoutMs, signal });
-      if (success) context.logger.info('the guest is drained');
-      else
-        context.logger.warn(
-          { detail },
-          'the guest says that it is not drained; it is put to sleep all the same',
-        );
-    } catch (error) {
-      if (signal.aborted) throw overtaken(instance);
-      context.logger.warn({ err: error }, 'the guest did not drain in time; it is put to sleep all the same');
-    }
+    await runClaiming(prepareWake(address, launch, journaled), context);
   }
 
   async function sleep(
@@ -330,40 +147,20 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
     context: OperationContext,
     signal: AbortSignal,
   ): Promise<void> {
-    const before = requireInstance(store, address);
-    assertTransition(before.status, 'sleep');
-    const pool = requirePool(store, address);
-    const timeoutSecs = options.drainTimeoutSecs ?? pool.runtime_policy.drain_timeout_seconds;
-    const drained = before.status === 'running' && !options.force;
-    const vmId = before.net?.tap_dev ?? '';
+    const instance = requireTransition(address, 'sleep', journaled);
+    const { runtime_policy } = requirePool(store, address);
+    const timeoutSecs = options.drainTimeoutSecs ?? runtime_policy.drain_timeout_seconds;
+    const drained = instance.status === 'running' && !options.force;
+    const vmId = instance.net?.tap_dev ?? '';
     try {
-      if (drained) await drain(before, timeoutSecs, context, signal);
-      if (signal.aborted) throw overtaken(before);
-      const instance = requireInstance(store, address);
-      const input = { ...endInput(instance), compression: pool.snapshot_compression };
-      await limit(() => run(planSleep(input, { now: clock.now() }), context));
+      if (drained) await drainGuest(instance, { timeoutSecs, signal }, context, effects);
+      if (signal.aborted) throw sleepOvertaken(instance);
+      await limit(() => runJournaled(prepareSleep(address, journaled), context, journaled));
     } catch (error) {
       // A guest that got ready to sleep must hear that it goes on.
       if (drained && effects.vms.get(vmId) !== undefined) await wakeGuest(address, vmId, effects);
       throw error;
     }
-  }
-
-  function exitReason(exit: VmExit, tail: string): StopReason {
-    const how =
-      exit.signal !== null
-        ? `was killed by ${exit.signal}`
-        : exit.exitCode !== null
-          ? `ended with exit code ${exit.exitCode}`
-          : 'ended';
-    return {
-      kind: 'exited',
-      message: `the VMM ${how}`,
-      exit_code: exit.exitCode,
-      signal: exit.signal,
-      console_tail: tail,
-      at: clock.now(),
-    };
   }
 
   return {
@@ -374,7 +171,7 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
         active.set(key, 'sleep');
         drains.set(key, controller);
         try {
-          await limit(() => settleNow(address, context));
+          await limit(() => settleJournal(address, context, journaled));
           await sleep(address, options, context, controller.signal);
         } finally {
           drains.delete(key);
@@ -392,24 +189,24 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
     },
     warm: (address, context) =>
       exclusively(address, 'warm', context, () =>
-        run(planPause(requireInstance(store, address), 'warm', { now: clock.now() }), context),
+        runJournaled(preparePause(address, 'warm', journaled), context, journaled),
       ),
     resume: (address, context) =>
       exclusively(address, 'resume', context, () =>
-        run(planPause(requireInstance(store, address), 'resume', { now: clock.now() }), context),
+        runJournaled(preparePause(address, 'resume', journaled), context, journaled),
       ),
     operationOf: (address) => active.get(addressText(address)) ?? null,
     start: (address, context) => exclusively(address, 'start', context, () => start(address, context)),
     stop: (address, context) => {
       overtakeSleep(address);
       return exclusively(address, 'stop', context, () =>
-        run(planStop(endInput(requireInstance(store, address)), { now: clock.now() }), context),
+        runJournaled(prepareStop(address, journaled), context, journaled),
       );
     },
     destroy: (address, wipeVolumes, context) => {
       overtakeSleep(address);
       return exclusively(address, 'destroy', context, () =>
-        run(planDestroy(endInput(requireInstance(store, address)), { wipeVolumes }), context),
+        runJournaled(prepareDestroy(address, wipeVolumes, journaled), context, journaled),
       );
     },
     reapExited: (vm, exit, context) =>
@@ -419,36 +216,18 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
         if (instance === undefined || !isThisVm || !['running', 'warm'].includes(instance.status))
           return false;
         const tail = await consoleTail(effects, vm.address, null);
-        await run(planReap(endInput(instance), exitReason(exit, tail)), context);
+        const reason = exitReason(exit, { at: clock.now(), tail });
+        await runJournaled(prepareReap(vm.address, reason, journaled), context, journaled);
         return true;
       }),
     reapLost: (address, message, context) =>
       exclusively(address, 'reap', context, async () => {
-        const instance = requireInstance(store, address);
+        requireInstance(store, address);
         const tail = await consoleTail(effects, address, null);
-        const at = clock.now();
-        const reason: StopReason = {
-          kind: 'lost',
-          message,
-          exit_code: null,
-          signal: null,
-          console_tail: tail,
-          at,
-        };
-        await run(planReap(endInput(instance), reason), context);
+        const reason = lostReason(message, { at: clock.now(), tail });
+        await runJournaled(prepareReap(address, reason, journaled), context, journaled);
       }),
-    settle: (address, context) => mutex.run(addressText(address), () => settleNow(address, context)),
+    settle: (address, context) =>
+      mutex.run(addressText(address), () => settleJournal(address, context, journaled)),
   };
-}
-
-/**
- * The port of an instance whose VM runs or may run, for reconciling the network; null when it has none. Between the
- * record of a VM and the commit of its start or wake, its status does not tell yet.
- */
-export function recordedPort(
-  instance: InstanceRecord,
-  vmUidBase: number,
-): ReturnType<typeof instancePort> | null {
-  const mayRun = instance.vm != null || ['running', 'warm'].includes(instance.status);
-  return mayRun && instance.net != null ? instancePort(instance, vmUidBase) : null;
 }

@@ -142,7 +142,7 @@ const running = (): ModelHost => ({
   sockets: true,
 });
 
-/** What recovery does with a journal, as `instance-operations.ts` does it. */
+/** What recovery does with a journal, as `settle-journal.ts` does it. */
 function settle(host: ModelHost, journal: Plan): void {
   if (journal.onFailure === 'finish') for (const step of journal.steps) execute(host, step);
   else if (host.record !== 'running') for (const step of [...journal.steps].reverse()) undo(host, step);

@@ -8,8 +8,9 @@ import { addressText } from '../state/layout.js';
 import type { InstanceRecord } from '../state/records.js';
 import type { Effects, HostNetwork } from './effects.js';
 import { watchVm } from './executors/vm.js';
-import { type InstanceOperations, recordedPort } from './instance-operations.js';
+import type { InstanceOperations } from './instance-operations.js';
 import type { OperationContext } from './operation-context.js';
+import { recordedPort } from './prepare-instance.js';
 
 export interface RecoveryReport {
   readonly settled: number;

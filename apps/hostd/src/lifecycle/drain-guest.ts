@@ -1,0 +1,51 @@
+import { CodedError } from '@mvm/protocol';
+import { askGuestAgent } from '../guest-agent/agent-channel.js';
+import type { InstanceRecord } from '../state/records.js';
+import type { Effects } from './effects.js';
+import type { OperationContext } from './operation-context.js';
+
+/** Longest wait for a guest's drain; setTimeout knows no longer one. */
+const MAX_DRAIN_MS = 2_147_483_647;
+
+/** What a sleep fails with when another request wants the instance while the guest drains. */
+export function sleepOvertaken(instance: InstanceRecord): CodedError {
+  return new CodedError({
+    code: 'aborted',
+    reason: 'instance.sleep_overtaken',
+    message: `the sleep of instance ${instance.instance_id} was overtaken by another request while the guest drained`,
+    hint: 'Look at the state of the instance (mvm instance info), and repeat the sleep if it is still wanted.',
+  });
+}
+
+/**
+ * Ask the guest to get ready; nothing that it answers, or does not, keeps the instance awake. Throws `aborted`,
+ * `instance.sleep_overtaken`, when `signal` ends the wait.
+ */
+export async function drainGuest(
+  instance: InstanceRecord,
+  options: { readonly timeoutSecs: number; readonly signal: AbortSignal },
+  context: OperationContext,
+  { vms }: Pick<Effects, 'vms'>,
+): Promise<void> {
+  const { timeoutSecs, signal } = options;
+  const handle = instance.net == null ? undefined : vms.get(instance.net.tap_dev)?.handle;
+  const socket = await handle?.agentSocket();
+  if (socket == null) {
+    context.logger.info('the guest has no agent to be drained by');
+    return;
+  }
+  try {
+    const request = { type: 'SleepPrep', drain_timeout_secs: timeoutSecs } as const;
+    const timeoutMs = Math.min(Math.max(timeoutSecs, 1) * 1000, MAX_DRAIN_MS);
+    const { success, detail } = await askGuestAgent(socket, request, { timeoutMs, signal });
+    if (success) context.logger.info('the guest is drained');
+    else
+      context.logger.warn(
+        { detail },
+        'the guest says that it is not drained; it is put to sleep all the same',
+      );
+  } catch (error) {
+    if (signal.aborted) throw sleepOvertaken(instance);
+    context.logger.warn({ err: error }, 'the guest did not drain in time; it is put to sleep all the same');
+  }
+}

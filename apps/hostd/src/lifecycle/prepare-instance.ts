@@ -1,0 +1,109 @@
+import { assertTransition, type InstanceResources, type StopReason } from '@mvm/protocol';
+import type { InstanceAddress } from '../state/layout.js';
+import type { InstanceRecord } from '../state/records.js';
+import { requireInstance, requirePool, requireTenant, type StateStore } from '../state/store.js';
+import type { Ledger } from './ledger.js';
+import type { Clock } from './operation-context.js';
+import { type EndInput, planDestroy, planReap, planStop } from './plan-end.js';
+import { instancePort, planStart } from './plan-start.js';
+import { planPause, planSleep, planWake, wokenResources } from './plan-suspend.js';
+import type { LaunchArgs, Plan, PlannedImage } from './steps.js';
+
+/**
+ * From an address to the plan of an operation: the records and claims of this moment go into the planner. Everything
+ * here is synchronous and changes nothing, so that what was checked still holds when the caller claims it.
+ */
+export interface PrepareDeps {
+  readonly store: StateStore;
+  readonly ledger: Ledger;
+  readonly clock: Clock;
+  readonly vmUidBase: number;
+  readonly accelerator: 'kvm' | 'tcg';
+}
+
+/** A plan that makes an instance run, and what it is to claim of its tenant's quota meanwhile. */
+export interface ClaimingPlan {
+  readonly plan: Plan;
+  readonly claim: InstanceResources;
+}
+
+function endInput(instance: InstanceRecord, { store, vmUidBase }: PrepareDeps): EndInput {
+  return { tenant: requireTenant(store, instance.tenant_id), instance, vmUidBase };
+}
+
+/** The instance, when its state admits the operation. Throws `not_found` and `instance.invalid_transition`. */
+export function requireTransition(
+  address: InstanceAddress,
+  operation: Parameters<typeof assertTransition>[1],
+  { store }: Pick<PrepareDeps, 'store'>,
+): InstanceRecord {
+  const instance = requireInstance(store, address);
+  assertTransition(instance.status, operation);
+  return instance;
+}
+
+/** A start with the pool's present resources. Throws what `planStart` throws, and `not_found`. */
+export function prepareStart(address: InstanceAddress, image: PlannedImage, deps: PrepareDeps): ClaimingPlan {
+  const { store, ledger, clock, vmUidBase, accelerator } = deps;
+  const instance = requireInstance(store, address);
+  const tenant = requireTenant(store, address.tenant_id);
+  const { vcpus, mem_mib, data_disk_mib } = requirePool(store, address).instance_resources;
+  const resources = { vcpus, mem_mib, data_disk_mib };
+  const usage = ledger.runningUsage(address.tenant_id, address);
+  const plan = planStart(
+    { tenant, instance, resources, image, usage, vmUidBase, accelerator },
+    { now: clock.now() },
+  );
+  return { plan, claim: resources };
+}
+
+/** A wake of what the snapshot launches. Throws what `planWake` throws, and `not_found`. */
+export function prepareWake(address: InstanceAddress, launch: LaunchArgs, deps: PrepareDeps): ClaimingPlan {
+  const instance = requireInstance(deps.store, address);
+  const usage = deps.ledger.runningUsage(address.tenant_id, address);
+  const plan = planWake({ ...endInput(instance, deps), launch, usage }, { now: deps.clock.now() });
+  return { plan, claim: wokenResources(instance, launch) };
+}
+
+/** A sleep as it goes on after the drain. Throws what `planSleep` throws, and `not_found`. */
+export function prepareSleep(address: InstanceAddress, deps: PrepareDeps): Plan {
+  const instance = requireInstance(deps.store, address);
+  const compression = requirePool(deps.store, address).snapshot_compression;
+  return planSleep({ ...endInput(instance, deps), compression }, { now: deps.clock.now() });
+}
+
+/** A pause in memory, or its end. Throws what `planPause` throws, and `not_found`. */
+export function preparePause(
+  address: InstanceAddress,
+  operation: 'warm' | 'resume',
+  deps: PrepareDeps,
+): Plan {
+  return planPause(requireInstance(deps.store, address), operation, { now: deps.clock.now() });
+}
+
+/** A stop by request. Throws what `planStop` throws, and `not_found`. */
+export function prepareStop(address: InstanceAddress, deps: PrepareDeps): Plan {
+  return planStop(endInput(requireInstance(deps.store, address), deps), { now: deps.clock.now() });
+}
+
+/** Cleaning up after a VM that is gone. Throws `not_found`. */
+export function prepareReap(address: InstanceAddress, reason: StopReason, deps: PrepareDeps): Plan {
+  return planReap(endInput(requireInstance(deps.store, address), deps), reason);
+}
+
+/** A destroy. Throws what `planDestroy` throws, and `not_found`. */
+export function prepareDestroy(address: InstanceAddress, wipeVolumes: boolean, deps: PrepareDeps): Plan {
+  return planDestroy(endInput(requireInstance(deps.store, address), deps), { wipeVolumes });
+}
+
+/**
+ * The port of an instance whose VM runs or may run, for reconciling the network; null when it has none. Between the
+ * record of a VM and the commit of its start or wake, its status does not tell yet.
+ */
+export function recordedPort(
+  instance: InstanceRecord,
+  vmUidBase: number,
+): ReturnType<typeof instancePort> | null {
+  const mayRun = instance.vm != null || ['running', 'warm'].includes(instance.status);
+  return mayRun && instance.net != null ? instancePort(instance, vmUidBase) : null;
+}

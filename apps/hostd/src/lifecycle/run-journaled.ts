@@ -1,0 +1,95 @@
+import { CodedError, toCodedError } from '@mvm/protocol';
+import type { Journal } from '../state/journal.js';
+import type { InstanceAddress } from '../state/layout.js';
+import { consoleMark, consoleTail } from './console-tail.js';
+import type { Effects } from './effects.js';
+import { executePlan } from './execute-plan.js';
+import type { OperationContext } from './operation-context.js';
+import { type PrepareDeps, prepareReap } from './prepare-instance.js';
+import type { Plan } from './steps.js';
+import { lostReason, startFailedReason } from './stop-reasons.js';
+
+/** What journaled plans are run and settled with. */
+export interface JournaledDeps extends PrepareDeps {
+  readonly effects: Effects;
+  readonly journal: Journal;
+}
+
+/** Say in the record of an instance that its start came to nothing. Nothing when it is not recorded any more. */
+export async function recordStartFailure(
+  address: InstanceAddress,
+  message: string,
+  tail: string,
+  { store, clock }: JournaledDeps,
+): Promise<void> {
+  const instance = store.instance(address);
+  if (instance === undefined) return;
+  await store.saveInstance({
+    ...instance,
+    stop_reason: startFailedReason(message, { at: clock.now(), tail }),
+  });
+}
+
+/** A wake that failed past its commit point: the memory is lost, and the instance is stopped, cleanly. */
+export async function reapWoken(
+  address: InstanceAddress,
+  message: string,
+  context: OperationContext,
+  deps: JournaledDeps,
+): Promise<void> {
+  const tail = await consoleTail(deps.effects, address, null);
+  const reason = lostReason(message, { at: deps.clock.now(), tail });
+  await runJournaled(prepareReap(address, reason, deps), context, deps);
+}
+
+/**
+ * Journal a plan and run it; the caller holds the instance's lock. The journal is cleared only when the plan is complete
+ * or completely undone. On failure of an undone start, what is thrown ends with the console's last lines.
+ */
+export async function runJournaled(
+  plan: Plan,
+  context: OperationContext,
+  deps: JournaledDeps,
+): Promise<void> {
+  const { effects, journal } = deps;
+  const { address } = plan;
+  const logger = context.logger;
+  const began = performance.now();
+  await journal.begin(context.opId, plan);
+  logger.debug({ step: 'journal', ms: performance.now() - began }, 'step done');
+  const mark = plan.operation === 'start' ? await consoleMark(effects, address) : null;
+  const outcome = await executePlan(plan, effects, logger, async (completed) => {
+    if (completed < plan.steps.length) await journal.progress(context.opId, plan, completed);
+  });
+  if (outcome.ok) {
+    await journal.end(address);
+    return;
+  }
+  if (plan.onFailure === 'commit') {
+    if (outcome.undone) await journal.end(address);
+    else if (plan.operation === 'wake') {
+      await journal.end(address);
+      await reapWoken(address, `the wake failed: ${toCodedError(outcome.error).message}`, context, deps);
+    }
+    throw outcome.error;
+  }
+  if (mark === null) {
+    if (outcome.undone) await journal.end(address);
+    throw outcome.error;
+  }
+  const error = toCodedError(outcome.error);
+  const tail = await consoleTail(effects, address, mark);
+  if (outcome.undone) {
+    await recordStartFailure(address, error.message, tail, deps);
+    await journal.end(address);
+  }
+  if (!outcome.failedStep.kind.startsWith('vm.') || tail === '') throw error;
+  throw new CodedError({
+    code: error.code,
+    reason: error.reason,
+    message: `${error.message}\nLast lines of the console:\n${tail}`,
+    hint: error.hint,
+    details: error.details,
+    cause: error,
+  });
+}
