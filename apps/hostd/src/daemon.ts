@@ -14,6 +14,7 @@ import { ensureDataDisk } from './disk/data-disk.js';
 import { wipeFile } from './disk/wipe-file.js';
 import type { Effects, VmLogs } from './lifecycle/effects.js';
 import { stepExecutors } from './lifecycle/executors/table.js';
+import { createFailpoint, type FailpointSpec, noFailpoint } from './lifecycle/failpoint.js';
 import { createInstanceOperations, type InstanceOperations } from './lifecycle/instance-operations.js';
 import { createKeyedMutex } from './lifecycle/keyed-mutex.js';
 import { createLedger } from './lifecycle/ledger.js';
@@ -66,7 +67,11 @@ function boundedLogs(limitBytes: number, logger: Logger): VmLogs {
   };
 }
 
-async function buildEffects(config: HostdConfig, logger: Logger): Promise<Effects> {
+async function buildEffects(
+  config: HostdConfig,
+  logger: Logger,
+  failpoint: FailpointSpec | null,
+): Promise<Effects> {
   const layout = createLayout(config.stateDir, config.runDir);
   if (config.vmm === 'firecracker') {
     throw new CodedError({
@@ -91,6 +96,7 @@ async function buildEffects(config: HostdConfig, logger: Logger): Promise<Effect
     logs: boundedLogs(config.consoleLimitKib * 1024, logger),
     processes: createVmProcesses(layout.vmSocketsDir),
     keys: createTenantKeys(config.tenantKeysDir),
+    failpoint: failpoint === null ? noFailpoint : createFailpoint(failpoint),
     logger,
   };
 }
@@ -180,13 +186,14 @@ function requireRoot(): void {
 
 /**
  * Start everything: peer check, lock, state, recovery, and only then the socket, so that no request meets a host that
- * is not in order. `inherited` is a listening socket from systemd. Throws CodedError when the daemon cannot run; then
- * nothing of it is left, and VMs that ran still run.
+ * is not in order. `inherited` is a listening socket from systemd; `failpoint` ends the daemon where a test wants it to
+ * end. Throws CodedError when the daemon cannot run; then nothing of it is left, and VMs that ran still run.
  */
 export async function startDaemon(
   config: HostdConfig,
   logger: Logger,
   inherited: { readonly fd: number } | null,
+  failpoint: FailpointSpec | null = null,
 ): Promise<Daemon> {
   requireRoot();
   await checkPeerCredentials();
@@ -194,7 +201,7 @@ export async function startDaemon(
   const lock: StateLock = lockStateDir(config.stateDir);
   let effects: Effects | null = null;
   try {
-    effects = await buildEffects(config, logger);
+    effects = await buildEffects(config, logger, failpoint);
     await mkdir(config.runDir, { recursive: true, mode: 0o755 });
     const { server, listenTarget } = await prepare(config, logger, effects, inherited);
     await server.listen(listenTarget);
@@ -225,7 +232,7 @@ async function prepare(
   const { store, layout } = effects;
   const mutex = createKeyedMutex();
   const ledger = createLedger(store);
-  const audit = createAuditLog(layout);
+  const audit = effects.failpoint.audit(createAuditLog(layout));
   const images = { store, revisions: createPoolRevisions(layout), mutex };
   const newOpId = (): string => randomBytes(8).toString('hex');
   const own = (): OperationContext => {
@@ -234,7 +241,7 @@ async function prepare(
   };
   const instances = createInstanceOperations({
     effects,
-    journal: createJournal(layout, (kind) => Object.hasOwn(stepExecutors, kind)),
+    journal: effects.failpoint.journal(createJournal(layout, (kind) => Object.hasOwn(stepExecutors, kind))),
     ledger,
     mutex,
     images,

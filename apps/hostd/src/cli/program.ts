@@ -10,6 +10,7 @@ import {
   settings,
   tomlKey,
 } from '../config/settings.js';
+import { FAILPOINT_NAMES } from '../lifecycle/failpoint.js';
 import { errnoOf } from '../state/fs-error.js';
 import { HOSTD_VERSION } from '../version.js';
 
@@ -96,6 +97,11 @@ export function createProgram(actions: ProgramActions): Command {
     .command('check-config')
     .description('check the settings and show them')
     .exitOverride();
+  program
+    .command('failpoints')
+    .description('list the points at which MVM_FAILPOINT can end this program, for crash tests')
+    .exitOverride()
+    .action(() => actions.print(JSON.stringify(FAILPOINT_NAMES, null, 2)));
   addSettings(check).action((values: FlagValues) => actions.print(renderEffective(load(values))));
   return program;
 }

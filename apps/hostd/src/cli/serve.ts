@@ -1,6 +1,7 @@
 import { destination, pino } from 'pino';
 import type { HostdConfig } from '../config/settings.js';
 import { type Daemon, startDaemon } from '../daemon.js';
+import { FAILPOINT_VARIABLE, parseFailpoint } from '../lifecycle/failpoint.js';
 import { inheritedSocket } from '../system/listen-fds.js';
 import { errorForLog } from '../system/log-error.js';
 import { createServiceNotifier } from '../system/sd-notify.js';
@@ -30,7 +31,14 @@ export async function serve(config: HostdConfig): Promise<void> {
     { version: HOSTD_VERSION, pid: process.pid, state_dir: config.stateDir },
     'mvm-hostd is starting',
   );
-  const daemon = await startDaemon(config, logger, inherited);
+  const failpoint = parseFailpoint(process.env[FAILPOINT_VARIABLE]);
+  if (failpoint !== null) {
+    logger.warn(
+      { failpoint },
+      `${FAILPOINT_VARIABLE} is set: this hostd will end itself there. It is for crash tests only`,
+    );
+  }
+  const daemon = await startDaemon(config, logger, inherited, failpoint);
   logger.info({ socket: inherited === null ? config.socket : `fd ${inherited.fd}` }, 'mvm-hostd serves');
   notifier.notify(`READY=1\nMAINPID=${process.pid}`);
   const watchdog =

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Layout } from '../state/layout.js';
 import type { StateStore } from '../state/store.js';
 import type { Vmm } from '../vmm/vmm.js';
+import type { Failpoint } from './failpoint.js';
 import type { CgroupLimits, PortArgs } from './steps.js';
 import type { VmRegistry } from './vm-registry.js';
 
@@ -88,5 +89,6 @@ export interface Effects {
   readonly logs: VmLogs;
   readonly keys: TenantKeys;
   readonly processes: VmProcesses;
+  readonly failpoint: Failpoint;
   readonly logger: Logger;
 }

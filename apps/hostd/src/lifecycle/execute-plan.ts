@@ -46,11 +46,16 @@ export async function stepsAfterCommit(plan: StepPlan, effects: Effects): Promis
  * Take back steps in reverse order, each one even when another fails. Resolves to whether all of them could be; the
  * failures are logged.
  */
-export async function undoSteps(steps: readonly Step[], effects: Effects, logger: Logger): Promise<boolean> {
+export async function undoSteps(
+  { operation, steps }: Pick<StepPlan, 'operation' | 'steps'>,
+  effects: Effects,
+  logger: Logger,
+): Promise<boolean> {
   let complete = true;
-  for (const step of [...steps].reverse()) {
+  for (const [index, step] of [...steps.entries()].reverse()) {
+    const at = { operation, kind: step.kind, index, undo: true };
     try {
-      await bind(step, effects).undo();
+      await effects.failpoint.step(at, () => bind(step, effects).undo());
     } catch (error) {
       complete = false;
       logger.error({ step: step.kind, err: error }, 'step could not be undone');
@@ -73,7 +78,8 @@ export async function executePlan(
     const began = performance.now();
     try {
       logger.trace({ step: step.kind }, 'step begins');
-      await bind(step, effects).execute();
+      const at = { operation: plan.operation, kind: step.kind, index, undo: false };
+      await effects.failpoint.step(at, () => bind(step, effects).execute());
       logger.debug({ step: step.kind, ms: performance.now() - began }, 'step done');
       await onStepDone(index + 1);
     } catch (error) {
@@ -82,7 +88,11 @@ export async function executePlan(
         plan.onFailure === 'finish' ||
         (plan.onFailure === 'commit' && (await stepsAfterCommit(plan, effects)) !== null);
       if (stays) return { ok: false, error, failedStep: step, undone: false };
-      const undone = await undoSteps(plan.steps.slice(0, index + 1), effects, logger);
+      const undone = await undoSteps(
+        { operation: plan.operation, steps: plan.steps.slice(0, index + 1) },
+        effects,
+        logger,
+      );
       return { ok: false, error, failedStep: step, undone };
     }
   }

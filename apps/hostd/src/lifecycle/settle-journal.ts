@@ -58,7 +58,7 @@ export async function settleJournal(
     logger.info('an operation was complete, only its journal was left');
   } else {
     logger.warn('undoing an operation that did not end');
-    if (!(await undoSteps(plan.steps, effects, logger))) throw cleanupIncomplete(plan, null);
+    if (!(await undoSteps(plan, effects, logger))) throw cleanupIncomplete(plan, null);
     if (plan.operation === 'start') {
       await recordStartFailure(address, 'hostd ended while the instance was being started', '', deps);
     }

@@ -141,12 +141,14 @@ export const OPERATION_NAMES = [
 ] as const;
 
 /** The operations that need no journal: their record says what is wanted, and reconciling at the next start does it. */
-export type RecordOperationName =
-  | 'create'
-  | 'ensure_tenant'
-  | 'setup_network'
-  | 'teardown_network'
-  | 'remove_tenant';
+export type RecordOperationName = (typeof RECORD_OPERATION_NAMES)[number];
+export const RECORD_OPERATION_NAMES = [
+  'create',
+  'ensure_tenant',
+  'setup_network',
+  'teardown_network',
+  'remove_tenant',
+] as const;
 
 /**
  * What an operation will do, in order. `onFailure` says what becomes of a plan that stopped midway, be it by an error
