@@ -1,7 +1,13 @@
 import { createHash } from 'node:crypto';
 import { constants, copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { GUEST_DIRECTORIES, GUEST_MODULES, type GuestFiles, readGuestFiles } from './guest-files.js';
+import {
+  GUEST_DIRECTORIES,
+  GUEST_MODULES,
+  type GuestFiles,
+  type GuestVariant,
+  readGuestFiles,
+} from './guest-files.js';
 import { renderInitrd } from './initrd.js';
 import {
   exists,
@@ -34,11 +40,13 @@ export interface GuestImage {
 export interface BuildOptions {
   /** Made when missing; holds the downloaded kernel and one directory per build. */
   readonly outDir: string;
+  /** Default: `demo`. */
+  readonly variant?: GuestVariant;
   readonly onProgress?: (what: string) => void;
 }
 
 /**
- * Build the demo guest image, or find an earlier build from the same inputs (kernel package, busybox, guest programs,
+ * Build the guest image, or find an earlier build from the same inputs (kernel package, busybox, guest programs,
  * recipe). A build appears complete or not at all, whoever else builds at the same time. Installs nothing on the host;
  * needs Debian 12 on amd64 with current package lists, busybox-static and e2fsprogs. Throws `GuestImageError` with a
  * hint.
@@ -46,8 +54,10 @@ export interface BuildOptions {
 export async function buildGuestImage(options: BuildOptions): Promise<GuestImage> {
   const outDir = resolve(options.outDir);
   const onProgress = options.onProgress ?? (() => {});
-  const [kernel, guest] = await Promise.all([findKernelPackage(), readGuestFiles()]);
-  const directory = join(outDir, `image-${fingerprint(kernel, guest)}`);
+  const variant = options.variant ?? 'demo';
+  const wanted = GUEST_MODULES[variant];
+  const [kernel, guest] = await Promise.all([findKernelPackage(), readGuestFiles(variant)]);
+  const directory = join(outDir, `image-${fingerprint(kernel, guest, wanted)}`);
   const image = {
     kernel: join(directory, 'vmlinux'),
     initrd: join(directory, 'initrd.cpio'),
@@ -64,7 +74,7 @@ export async function buildGuestImage(options: BuildOptions): Promise<GuestImage
     const tree = join(staging, 'tree');
     await mkdir(ready);
     await mkdir(tree);
-    const modules = orderModules(await readModules(unpacked.modulesDir, GUEST_MODULES), GUEST_MODULES);
+    const modules = orderModules(await readModules(unpacked.modulesDir, wanted), wanted);
     await writeFile(join(ready, 'initrd.cpio'), renderInitrd(guest, modules));
     onProgress('making the root file system');
     await buildRootfs(guest, tree, join(ready, 'rootfs.ext4'));
@@ -77,7 +87,7 @@ export async function buildGuestImage(options: BuildOptions): Promise<GuestImage
 }
 
 /** Equal for equal inputs; 16 hex digits. */
-function fingerprint(kernel: KernelPackage, guest: GuestFiles): string {
+function fingerprint(kernel: KernelPackage, guest: GuestFiles, modules: readonly string[]): string {
   const hash = createHash('sha256');
   const sha256 = (data: Buffer): string => createHash('sha256').update(data).digest('hex');
   hash.update(
@@ -86,7 +96,7 @@ function fingerprint(kernel: KernelPackage, guest: GuestFiles): string {
       kernel.name,
       kernel.version,
       KERNEL_ARGS,
-      GUEST_MODULES,
+      modules,
       GUEST_DIRECTORIES,
       sha256(guest.busybox),
       sha256(guest.initrdInit),

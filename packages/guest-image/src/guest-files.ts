@@ -13,8 +13,13 @@ export interface GuestFiles {
   readonly rootfs: ReadonlyMap<string, { readonly data: Buffer; readonly mode: number }>;
 }
 
-/** Drivers that the guest needs; their own dependencies are found in the modules. */
-export const GUEST_MODULES = [
+/**
+ * `demo`: what the demo shows and users start from. `test`: the same guest, in which tests can run programs over the
+ * agent's channel, and which can tag frames for a VLAN.
+ */
+export type GuestVariant = 'demo' | 'test';
+
+const MODULES = [
   'virtio_mmio',
   'virtio_blk',
   'virtio_net',
@@ -22,7 +27,13 @@ export const GUEST_MODULES = [
   'virtio_rng',
   'evdev',
   'button',
-] as const;
+];
+
+/** Drivers that the guest needs; their own dependencies are found in the modules. */
+export const GUEST_MODULES: Readonly<Record<GuestVariant, readonly string[]>> = {
+  demo: MODULES,
+  test: [...MODULES, '8021q'],
+};
 
 /** Directories of the root file system, in order. */
 export const GUEST_DIRECTORIES = [
@@ -45,16 +56,26 @@ export const GUEST_DIRECTORIES = [
 const BUSYBOX_PATHS = ['/bin/busybox', '/usr/bin/busybox'];
 const guestDir = join(dirname(fileURLToPath(import.meta.url)), '..', 'guest');
 
+type Script = readonly [path: string, file: string, mode: number];
+
+/** What a test image has besides, or instead. */
+const TEST_SCRIPTS: readonly Script[] = [
+  ['/etc/mvm/request', 'test-request', 0o755],
+  ['/sbin/mvm-agent', 'test-agent', 0o755],
+  ['/sbin/mvm-agent.reference', 'mvm-agent', 0o755],
+];
+
 /** Read the guest's programs from this package, and busybox from the host (Debian's busybox-static). */
-export async function readGuestFiles(): Promise<GuestFiles> {
-  const scripts = [
+export async function readGuestFiles(variant: GuestVariant = 'demo'): Promise<GuestFiles> {
+  const scripts: readonly Script[] = [
     ['/etc/inittab', 'inittab', 0o644],
     ['/sbin/mvm-setup', 'mvm-setup', 0o755],
     ['/sbin/mvm-agent', 'mvm-agent', 0o755],
     ['/sbin/mvm-heartbeat', 'mvm-heartbeat', 0o755],
     ['/sbin/mvm-shutdown', 'mvm-shutdown', 0o755],
     ['/etc/acpi/PWRF/00000080', 'power-button', 0o755],
-  ] as const;
+    ...(variant === 'test' ? TEST_SCRIPTS : []),
+  ];
   const rootfs = new Map<string, { data: Buffer; mode: number }>();
   for (const [path, file, mode] of scripts) {
     rootfs.set(path, { data: await readFile(join(guestDir, file)), mode });

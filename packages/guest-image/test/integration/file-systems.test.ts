@@ -1,23 +1,25 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { readdirSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { readGuestFiles } from '../../src/guest-files.js';
+import { type GuestVariant, readGuestFiles } from '../../src/guest-files.js';
 import { renderInitrd } from '../../src/initrd.js';
 import { buildRootfs } from '../../src/rootfs.js';
 
+const guestDir = join(import.meta.dirname, '../../guest');
 let directory: string;
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'mvm-image-'));
 });
 afterEach(() => rm(directory, { recursive: true }));
 
-async function build(name: string): Promise<string> {
+async function build(name: string, variant: GuestVariant = 'demo'): Promise<string> {
   await mkdir(join(directory, `${name}.tree`));
   const path = join(directory, `${name}.ext4`);
-  await buildRootfs(await readGuestFiles(), join(directory, `${name}.tree`), path);
+  await buildRootfs(await readGuestFiles(variant), join(directory, `${name}.tree`), path);
   return path;
 }
 
@@ -36,6 +38,14 @@ describe('the root file system', () => {
     expect(debugfs(path, 'stat /sbin/mvm-setup')).toMatch(/Mode:\s+0755[\s\S]*User:\s+0\s+Group:\s+0/);
     expect(debugfs(path, 'cat /etc/inittab')).toContain('::sysinit:/sbin/mvm-setup');
     expect(debugfs(path, 'ls -p /bin')).toContain('/ping/');
+  });
+
+  it('lets nobody run programs in it, unless it is one for tests', async () => {
+    const [demo, test] = [await build('demo'), await build('test', 'test')];
+    expect(debugfs(demo, 'ls -p /etc/mvm')).not.toContain('/request/');
+    expect(debugfs(demo, 'ls -p /sbin')).not.toContain('reference');
+    expect(debugfs(test, 'ls -p /etc/mvm')).toContain('/request/');
+    expect(debugfs(test, 'cat /sbin/mvm-agent.reference')).toBe(debugfs(demo, 'cat /sbin/mvm-agent'));
   });
 
   it('is the same, byte for byte, whenever it is built', async () => {
@@ -71,10 +81,10 @@ describe('the initrd', () => {
 });
 
 describe('the guest’s programs', () => {
-  it.each(['initrd-init', 'mvm-setup', 'mvm-heartbeat', 'mvm-shutdown', 'power-button'])(
+  it.each(readdirSync(guestDir).filter((name) => name !== 'inittab'))(
     '%s is a shell program without a syntax error',
     (name) => {
-      execFileSync('busybox', ['sh', '-n', join(import.meta.dirname, '../../guest', name)]);
+      execFileSync('busybox', ['sh', '-n', join(guestDir, name)]);
     },
   );
 });
