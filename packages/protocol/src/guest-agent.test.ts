@@ -10,6 +10,9 @@ describe('guest agent messages', () => {
       '{"SleepPrep":{"drain_timeout_secs":30}}',
     );
     expect(text(guestAgentRequestCodec.encode({ type: 'Wake' }))).toBe('"Wake"');
+    expect(text(guestAgentRequestCodec.encode({ type: 'Sync', token: '5a17' }))).toBe(
+      '{"Sync":{"token":"5a17"}}',
+    );
   });
 
   it('are read from an agent, nulls absent or not', () => {

@@ -6,8 +6,9 @@ import { taggedCodec } from './v1/codec.js';
 import { u64Schema } from './wire-integers.js';
 
 /**
- * What hostd asks a guest's agent, in frames of at most 256 KiB. The agent answers each in turn. `Resync` is ours: an
- * agent that does not know it answers `Error`, and nothing is lost but the clock and the entropy.
+ * What hostd asks a guest's agent, in frames of at most 256 KiB. The agent answers each in turn. `Resync` and `Sync` are
+ * ours: an agent that does not know them answers `Error`, and nothing is lost but the clock and the entropy, and the
+ * certainty that an answer is not a late one to an earlier request of the same kind.
  * Source: docs/protocol.md#guest-agent.
  */
 export const guestAgentRequestSchemas = {
@@ -19,6 +20,8 @@ export const guestAgentRequestSchemas = {
   Wake: null,
   /** Wall-clock time in milliseconds since 1970, and fresh random bytes for the guest's generator. */
   Resync: z.object({ unix_time_ms: u64Schema, entropy_base64: z.string() }),
+  /** Say the token: whatever comes before it answers earlier requests. */
+  Sync: z.object({ token: z.string() }),
 } as const;
 export type GuestAgentRequest = Tagged<typeof guestAgentRequestSchemas>;
 
@@ -29,6 +32,7 @@ export const guestAgentResponseSchemas = {
   SleepPrepAck: z.object({ success: z.boolean(), detail: z.string().nullable() }),
   WakeAck: z.object({ success: z.boolean() }),
   ResyncAck: z.object({ success: z.boolean() }),
+  SyncAck: z.object({ token: z.string() }),
   Error: z.object({ message: z.string() }),
 } as const;
 export type GuestAgentResponse = Tagged<typeof guestAgentResponseSchemas>;

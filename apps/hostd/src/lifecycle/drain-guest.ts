@@ -1,5 +1,5 @@
 import { CodedError } from '@mvm/protocol';
-import { askGuestAgent } from '../guest-agent/agent-channel.js';
+import { createAgentChannel } from '../guest-agent/agent-channel.js';
 import type { InstanceRecord } from '../state/records.js';
 import type { Effects } from './effects.js';
 import type { OperationContext } from './operation-context.js';
@@ -34,10 +34,11 @@ export async function drainGuest(
     context.logger.info('the guest has no agent to be drained by');
     return;
   }
+  const channel = createAgentChannel(socket);
   try {
     const request = { type: 'SleepPrep', drain_timeout_secs: timeoutSecs } as const;
     const timeoutMs = Math.min(Math.max(timeoutSecs, 1) * 1000, MAX_DRAIN_MS);
-    const { success, detail } = await askGuestAgent(socket, request, { timeoutMs, signal });
+    const { success, detail } = await channel.ask(request, { timeoutMs, signal });
     if (success) context.logger.info('the guest is drained');
     else
       context.logger.warn(
@@ -47,5 +48,7 @@ export async function drainGuest(
   } catch (error) {
     if (signal.aborted) throw sleepOvertaken(instance);
     context.logger.warn({ err: error }, 'the guest did not drain in time; it is put to sleep all the same');
+  } finally {
+    channel.close();
   }
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { open, stat } from 'node:fs/promises';
-import { CodedError, type GuestAgentRequest } from '@mvm/protocol';
-import { askGuestAgent } from '../../guest-agent/agent-channel.js';
+import { CodedError } from '@mvm/protocol';
+import { type AgentRequest, createAgentChannel } from '../../guest-agent/agent-channel.js';
 import type { SnapshotManifest } from '../../snapshot/manifest.js';
 import {
   commitSnapshot,
@@ -171,18 +171,20 @@ export const snapshotDiscard: StepExecutor<'snapshot.discard'> = {
 export async function wakeGuest(address: InstanceAddress, vmId: string, effects: Effects): Promise<void> {
   const socket = await requireLive(vmId, effects).agentSocket();
   if (socket === null) return;
-  const resync: GuestAgentRequest = {
+  const resync: AgentRequest = {
     type: 'Resync',
     unix_time_ms: Date.now(),
     entropy_base64: randomBytes(ENTROPY_BYTES).toString('base64'),
   };
+  const channel = createAgentChannel(socket);
   for (const request of [resync, { type: 'Wake' } as const]) {
     try {
-      await askGuestAgent(socket, request, { timeoutMs: WAKE_TIMEOUT_MS });
+      await channel.ask(request, { timeoutMs: WAKE_TIMEOUT_MS });
     } catch (error) {
       effects.logger.warn({ ...address, request: request.type, err: error }, 'the guest agent was not told');
     }
   }
+  channel.close();
 }
 
 export const guestWake: StepExecutor<'guest.wake'> = {
