@@ -31,7 +31,10 @@ describe('RESPONSE_TYPES', () => {
       'InstanceLogs',
       'ListInstances',
       'ListTenants',
+      'NetworkDrops',
       'Ping',
+      'PlanNetwork',
+      'VerifyNetwork',
     ]);
   });
 });

@@ -22,6 +22,9 @@ export const RESPONSE_TYPES = {
   DescribeInstance: 'InstanceDetail',
   InstanceLogs: 'Logs',
   HostInfo: 'Host',
+  VerifyNetwork: 'NetworkReport',
+  PlanNetwork: 'NetworkPlan',
+  NetworkDrops: 'NetworkDrops',
 } as const satisfies Record<V2Request['type'], Exclude<V2Response['type'], 'Error'>>;
 
 /** The response to a request: `ResponseTo<{type: 'HostInfo'}>` is the `Host` response. */
@@ -38,6 +41,9 @@ const READ_ONLY: ReadonlySet<V2Request['type']> = new Set([
   'DescribeInstance',
   'InstanceLogs',
   'HostInfo',
+  'VerifyNetwork',
+  'PlanNetwork',
+  'NetworkDrops',
 ] as const);
 
 /** Whether a request changes nothing, so that it may be sent again when its answer was lost. */

@@ -1,6 +1,7 @@
 export { applyStep, applySteps } from './apply-steps.js';
 export { DEFAULT_LIMITS, PRIVATE_RANGES, TABLE_NAME } from './base-tables.js';
 export { checkDesiredNetwork, checkPort } from './check-network.js';
+export { DROP_MEANINGS, type DropMeaning } from './drop-meanings.js';
 export { invertStep, invertSteps } from './invert.js';
 export { planNetwork } from './plan.js';
 export {
@@ -31,5 +32,5 @@ export type {
   Sysctl,
   TablesState,
 } from './types.js';
-export { type NetworkDrift, verifyNetwork } from './verify.js';
+export { type CheckedObjects, countChecked, type NetworkDrift, verifyNetwork } from './verify.js';
 export { spellOut, type WantedBridge, type WantedNetwork, type WantedTap } from './wanted.js';

@@ -1,6 +1,8 @@
+import { BASE_TABLES } from './base-tables.js';
 import { planNetwork } from './plan.js';
 import type { NetElement } from './sets.js';
 import type { DesiredHostNetwork, NetStep, NetworkContext, ObservedNetwork } from './types.js';
+import { spellOut } from './wanted.js';
 
 /** One difference between what is wanted and what the kernel has. */
 export interface NetworkDrift {
@@ -103,4 +105,25 @@ export function verifyNetwork(
   context: NetworkContext,
 ): NetworkDrift[] {
   return planNetwork(desired, observed, context).flatMap((step) => describe(step, observed));
+}
+
+/** How many objects of each kind are wanted, and so were compared with the kernel's. */
+export type CheckedObjects = Readonly<Record<NetworkDrift['object'], number>>;
+
+/** How many objects `verifyNetwork` compares, by kind; every kind is there. */
+export function countChecked(
+  desired: DesiredHostNetwork,
+  observed: ObservedNetwork,
+  context: NetworkContext,
+): CheckedObjects {
+  const wanted = spellOut(desired, observed, context);
+  return {
+    bridge: wanted.bridges.length,
+    address: wanted.bridges.length,
+    tap: wanted.taps.length,
+    table: context.base === 'absent' ? 0 : BASE_TABLES.length,
+    element: wanted.elements.length,
+    rule: wanted.rules.length,
+    sysctl: wanted.sysctls.length,
+  };
 }

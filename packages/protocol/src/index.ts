@@ -90,6 +90,24 @@ export {
   serverFrameCodec,
 } from './v2/frames.js';
 export type { V2Request, V2Response } from './v2/messages.js';
+export {
+  type DropCounterView,
+  dropCounterViewSchema,
+  type NetworkCommand,
+  type NetworkDriftView,
+  type NetworkDrops,
+  type NetworkKindCount,
+  type NetworkPlan,
+  type NetworkProbe,
+  type NetworkReport,
+  networkCommandSchema,
+  networkDriftViewSchema,
+  networkDropsSchema,
+  networkKindCountSchema,
+  networkPlanSchema,
+  networkProbeSchema,
+  networkReportSchema,
+} from './v2/network-views.js';
 export { v2RequestSchemas, v2ResponseSchemas } from './v2/schemas.js';
 export {
   type HostInfo,

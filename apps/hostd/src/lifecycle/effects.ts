@@ -1,3 +1,4 @@
+import type { NetworkExecutor } from '@mvm/net-executor/execute';
 import type { TenantNet } from '@mvm/protocol';
 import type { Logger } from 'pino';
 import type { Layout } from '../state/layout.js';
@@ -28,7 +29,7 @@ export interface VmCgroups {
 }
 
 /** Tenants' networks and instances' ports. Everything may be repeated. */
-export interface HostNetwork {
+export interface HostNetwork extends Pick<NetworkExecutor, 'inspect' | 'preview' | 'drops'> {
   reconcile(desired: {
     readonly tenants: readonly { readonly net: TenantNet; readonly ports: readonly PortArgs[] }[];
   }): Promise<unknown>;

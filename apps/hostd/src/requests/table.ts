@@ -2,6 +2,7 @@ import type { RequestHandler, RequestType } from './handler.js';
 import { hostInfo, ping } from './host-info.js';
 import { describeInstance, instanceLogs } from './instance-details.js';
 import { destroyInstance, setupNetwork, startInstance, stopInstance, teardownNetwork } from './lifecycle.js';
+import { networkDrops, planNetwork, verifyNetwork } from './network.js';
 import {
   createInstance,
   ensurePool,
@@ -71,4 +72,7 @@ export const requestTable: { readonly [T in RequestType]: RequestEntry<T> } = {
   ListInstances: { handle: listInstances, operation: 'list_instances', mutates: false, failurePrefix: null },
   DescribeInstance: { handle: describeInstance, operation: 'describe', mutates: false, failurePrefix: null },
   InstanceLogs: { handle: instanceLogs, operation: 'logs', mutates: false, failurePrefix: null },
+  VerifyNetwork: { handle: verifyNetwork, operation: 'verify_network', mutates: false, failurePrefix: null },
+  PlanNetwork: { handle: planNetwork, operation: 'plan_network', mutates: false, failurePrefix: null },
+  NetworkDrops: { handle: networkDrops, operation: 'network_drops', mutates: false, failurePrefix: null },
 };

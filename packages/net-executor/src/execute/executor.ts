@@ -2,6 +2,7 @@ import { CodedError, type TenantNet } from '@mvm/protocol';
 import { checkDesiredNetwork } from '../check-network.js';
 import { type CommandRunner, createCommandRunner } from '../command/command-runner.js';
 import { cidrText, interfaceName } from '../grammar.js';
+import { type DropCount, readDropCounts } from '../observe/drop-counts.js';
 import { observeNetwork } from '../observe/observe-network.js';
 import { readDefaultRouteLinks } from '../observe/uplinks.js';
 import { planNetwork } from '../plan.js';
@@ -15,7 +16,7 @@ import type {
   NetworkContext,
   ObservedNetwork,
 } from '../types.js';
-import { type NetworkDrift, verifyNetwork } from '../verify.js';
+import { type CheckedObjects, countChecked, type NetworkDrift, verifyNetwork } from '../verify.js';
 import { spellOut, switchedUplinks } from '../wanted.js';
 import { createLock } from './lock.js';
 import { planQuickly, type QuickChange } from './quick-plan.js';
@@ -60,6 +61,15 @@ export interface NetworkExecutor {
   detachPort(net: TenantNet, port: InstancePort): Promise<NetworkChange>;
   /** Differences between kernel and wish, of one tenant (by net id) or of all; empty when there are none. */
   verify(netId?: number): Promise<NetworkDrift[]>;
+  /** As `verify`, with how much was compared. */
+  inspect(netId?: number): Promise<{ readonly drifts: NetworkDrift[]; readonly checked: CheckedObjects }>;
+  /** The steps that would bring one tenant, or all, in line as of now, or `fromScratch` on a host without any. Changes nothing. */
+  preview(options: {
+    readonly netId?: number | undefined;
+    readonly fromScratch: boolean;
+  }): Promise<NetStep[]>;
+  /** The drop counters of the tables as they stand; empty without tables. */
+  drops(): Promise<DropCount[]>;
   /** Watches the kernel's tables and restores them when somebody removes or changes them. Closed with the executor. */
   watch(onEvent: (event: NetworkWatchEvent) => void): NetworkWatch;
   /** Removes everything of ours: links, tables, rules; gives settings back. `reconcile` starts anew. */
@@ -72,6 +82,11 @@ type Wanted = ReadonlyMap<number, DesiredTenantNetwork>;
 
 function toDesired(wanted: Wanted): DesiredHostNetwork {
   return { tenants: [...wanted.values()] };
+}
+
+/** The host without anything of ours; settings of its own interfaces stay. */
+function emptied(observed: ObservedNetwork): ObservedNetwork {
+  return { ...observed, links: [], tables: 'absent', tableFaults: [], elements: [], rules: [] };
 }
 
 function precondition(reason: string, message: string, hint: string): CodedError {
@@ -181,6 +196,28 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
     return tenant;
   }
 
+  /** Wish and kernel in the scope of one tenant (by net id), or of all. */
+  async function lookAt(
+    netId: number | undefined,
+  ): Promise<{ desired: DesiredHostNetwork; observed: ObservedNetwork }> {
+    const observed = await observe();
+    if (netId === undefined) return { desired: toDesired(wanted), observed };
+    const tenant = wanted.get(netId);
+    return {
+      desired: { tenants: tenant === undefined ? [] : [tenant] },
+      observed: scopeToTenant(observed, netId, tenant?.net.ipv4_subnet ?? null),
+    };
+  }
+
+  const inspect: NetworkExecutor['inspect'] = (netId) =>
+    lock.run(async () => {
+      const { desired, observed } = await lookAt(netId);
+      return {
+        drifts: verifyNetwork(desired, observed, context()),
+        checked: countChecked(desired, observed, context()),
+      };
+    });
+
   return {
     reconcile: (desired) => lock.run(() => reconcileNow(desired)),
     ensureTenant: (net, policy) =>
@@ -231,18 +268,14 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
         const next = known ? new Map(wanted).set(net.tenant_net_id, tenant) : wanted;
         return await change(next, { kind: 'detach', tenant, known, port });
       }),
-    verify: (netId) =>
+    verify: async (netId) => (await inspect(netId)).drifts,
+    inspect,
+    preview: ({ netId, fromScratch }) =>
       lock.run(async () => {
-        const observed = await observe();
-        if (netId === undefined) return verifyNetwork(toDesired(wanted), observed, context());
-        const tenant = wanted.get(netId);
-        const desired = { tenants: tenant === undefined ? [] : [tenant] };
-        return verifyNetwork(
-          desired,
-          scopeToTenant(observed, netId, tenant?.net.ipv4_subnet ?? null),
-          context(),
-        );
+        const { desired, observed } = await lookAt(netId);
+        return planNetwork(desired, fromScratch ? emptied(observed) : observed, context());
       }),
+    drops: () => readDropCounts(runner),
     watch(onEvent) {
       const restore = () =>
         lock.run(async () => (lastSeen === null ? { steps: [] } : reconcileNow(toDesired(wanted))));

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { poolSpecSchema, quotasSchema } from '../objects.js';
 import { tenantNetSchema } from '../tenant-net.js';
 import { v1RequestSchemas, v1ResponseSchemas } from '../v1/schemas.js';
+import { networkDropsSchema, networkPlanSchema, networkReportSchema } from './network-views.js';
 import {
   hostInfoSchema,
   instanceDetailSchema,
@@ -51,6 +52,18 @@ export const v2RequestSchemas = {
   }),
   /** Answer: `Host`. */
   HostInfo: null,
+  /**
+   * Compare the kernel's network with what is recorded, of one tenant or (absent or null) of the host. `deep` also sends
+   * packets from a guest's place on that tenant's bridge; it needs a tenant. Answer: `NetworkReport`.
+   */
+  VerifyNetwork: z.object({ tenant_id: z.string().nullish(), deep: z.boolean().nullish() }),
+  /**
+   * What would be run to bring the network in line as of now, or with `from_scratch` on a host that has none of it.
+   * Changes nothing. Answer: `NetworkPlan`.
+   */
+  PlanNetwork: z.object({ tenant_id: z.string().nullish(), from_scratch: z.boolean().nullish() }),
+  /** Why packets were dropped, and how many. Answer: `NetworkDrops`. */
+  NetworkDrops: null,
 } as const;
 
 export const v2ResponseSchemas = {
@@ -75,4 +88,7 @@ export const v2ResponseSchemas = {
   InstanceDetail: instanceDetailSchema,
   Logs: logChunkSchema,
   Host: hostInfoSchema,
+  NetworkReport: networkReportSchema,
+  NetworkPlan: networkPlanSchema,
+  NetworkDrops: networkDropsSchema,
 } as const;

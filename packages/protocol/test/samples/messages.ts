@@ -8,10 +8,14 @@ import type {
 } from '../../src/index.js';
 import {
   address,
+  deepNetworkReport,
   hostInfo,
   instanceDetail,
   instanceView,
   net,
+  networkDrops,
+  networkPlan,
+  networkReport,
   poolSpec,
   poolView,
   quotas,
@@ -84,6 +88,15 @@ export const v2Requests: Samples<V2Request> = {
     piece: { type: 'InstanceLogs', ...address, stream: 'vmm', offset: 4096, max_bytes: 65_536 },
   },
   HostInfo: { plain: { type: 'HostInfo' } },
+  VerifyNetwork: {
+    host: { type: 'VerifyNetwork', tenant_id: null, deep: null },
+    deep: { type: 'VerifyNetwork', tenant_id: 'acme', deep: true },
+  },
+  PlanNetwork: {
+    'from-scratch': { type: 'PlanNetwork', tenant_id: 'acme', from_scratch: true },
+    host: { type: 'PlanNetwork', tenant_id: null, from_scratch: null },
+  },
+  NetworkDrops: { plain: { type: 'NetworkDrops' } },
 };
 
 export const v2Responses: Samples<V2Response> = {
@@ -126,6 +139,12 @@ export const v2Responses: Samples<V2Response> = {
     },
   },
   Host: { plain: { type: 'Host', ...hostInfo } },
+  NetworkReport: {
+    drifted: { type: 'NetworkReport', ...networkReport },
+    deep: { type: 'NetworkReport', ...deepNetworkReport },
+  },
+  NetworkPlan: { plain: { type: 'NetworkPlan', ...networkPlan } },
+  NetworkDrops: { plain: { type: 'NetworkDrops', ...networkDrops } },
 };
 
 /** Frames of version 2 that carry neither a request nor a response. */

@@ -3,6 +3,9 @@ import type {
   ImageRef,
   InstanceDetail,
   InstanceView,
+  NetworkDrops,
+  NetworkPlan,
+  NetworkReport,
   PoolSpec,
   PoolView,
   Quotas,
@@ -132,4 +135,70 @@ export const hostInfo: HostInfo = {
   pools: 1,
   instances: 2,
   running: 1,
+};
+
+export const networkReport: NetworkReport = {
+  tenant_id: 'acme',
+  kinds: [
+    { object: 'bridge', checked: 1, drifts: 0 },
+    { object: 'element', checked: 7, drifts: 1 },
+  ],
+  drifts: [
+    {
+      object: 'element',
+      name: 'port_mac tn3i5 . 02:fc:00:03:00:05',
+      state: 'missing',
+      detail: 'not in the set',
+    },
+  ],
+  drift_count: 1,
+  probes: null,
+  duration_ms: 21.5,
+};
+
+export const deepNetworkReport: NetworkReport = {
+  ...networkReport,
+  drifts: [],
+  drift_count: 0,
+  probes: [
+    {
+      name: 'gateway-ping',
+      expects: 'control',
+      outcome: 'as_wanted',
+      detail: '10.240.3.1 answered',
+      counter: null,
+    },
+    {
+      name: 'spoofed-address',
+      expects: 'blocked',
+      outcome: 'as_wanted',
+      detail: '3 packets from 10.240.3.254, none answered',
+      counter: 'c_ip',
+    },
+  ],
+};
+
+export const networkPlan: NetworkPlan = {
+  tenant_id: 'acme',
+  from_scratch: false,
+  steps: 2,
+  commands: [
+    { program: 'nft', args: ['-f', '-'], script: 'add element inet mvm bridges { "br-tenant-3" }\n' },
+    { program: 'sysctl', args: [], script: 'net/ipv4/conf/br-tenant-3/rp_filter=1\n' },
+  ],
+  truncated: false,
+};
+
+export const networkDrops: NetworkDrops = {
+  at: '2026-11-23T10:00:00.000Z',
+  counters: [
+    {
+      name: 'c_mac',
+      table: 'bridge mvm',
+      meaning: 'did not bear the MAC of its port',
+      advice: 'the guest must use the MAC that `mvm instance info` shows',
+      packets: 3,
+      bytes: 180,
+    },
+  ],
 };
