@@ -134,6 +134,42 @@ describe('desired state', () => {
     ['no vCPU', withPool({ instance_resources: { vcpus: 0, mem_mib: 64, data_disk_mib: 0 } }), 'vcpus'],
     ['a bad tenant id', { ...state, tenants: [{ ...tenant, tenant_id: '../x' }] }, 'tenants[0].tenant_id'],
     ['a bad pool id', withPool({ pool_id: 'A' }), 'tenants[0].pools[0].pool_id'],
+    [
+      'an unknown field of a network policy',
+      { ...state, tenants: [{ ...tenant, network: { ...tenant.network, policy: { x: 1 } } }] },
+      'tenants[0].network.policy',
+    ],
+    [
+      'a published port of a tenant as a whole',
+      { ...state, tenants: [{ ...tenant, network: { ...tenant.network, policy: { publish: [] } } }] },
+      'tenants[0].network.policy',
+    ],
+    [
+      'host bits in a network policy',
+      {
+        ...state,
+        tenants: [{ ...tenant, network: { ...tenant.network, policy: { deny: [{ cidr: '10.0.0.1/8' }] } } }],
+      },
+      'tenants[0].network.policy.deny[0].cidr',
+    ],
+    [
+      'a limit out of range in a pool',
+      withPool({ network_policy: { limits: { bandwidth_kbit: 1 } } }),
+      'tenants[0].pools[0].network_policy.limits.bandwidth_kbit',
+    ],
+    [
+      'a host port that another tenant publishes',
+      {
+        ...state,
+        tenants: [tenant, second].map((entry) => ({
+          ...entry,
+          pools: [
+            { ...pool, network_policy: { publish: [{ protocol: 'tcp', host_port: 80, guest_port: 80 }] } },
+          ],
+        })),
+      },
+      'tenants[1].pools[0].network_policy.publish[0].host_port: tcp port 80 is published by acme/workers',
+    ],
     ['a bad role', withPool({ role: 'master' }), 'role'],
     [
       'host bits',

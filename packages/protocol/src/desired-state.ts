@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { CodedError, isCodedError } from './errors.js';
 import { isValidId } from './ids.js';
 import { cidrOverlaps, type Ipv4Cidr, parseIpv4Cidr } from './ipv4.js';
+import { findNetworkPolicyProblems, networkPolicySchema, type PoolNetworkPolicy } from './network-policy.js';
 import {
   desiredCountsSchema,
   instanceResourcesSchema,
@@ -29,7 +30,11 @@ export type DesiredPool = z.infer<typeof desiredPoolSchema>;
 /** A tenant as a node is to have it. The gateway and the bridge's name follow from `network`. */
 export const desiredTenantSchema = z.strictObject({
   tenant_id: idSchema,
-  network: z.strictObject({ tenant_net_id: z.int(), ipv4_subnet: z.string() }),
+  network: z.strictObject({
+    tenant_net_id: z.int(),
+    ipv4_subnet: z.string(),
+    policy: networkPolicySchema.optional(),
+  }),
   quotas: quotasSchema.strict(),
   /** Hash of the tenant's secrets, opaque; null when it has none. */
   secrets_hash: z.string().max(256).nullable().default(null),
@@ -75,10 +80,33 @@ function reportNetworks(tenants: readonly DesiredTenant[], report: Report): void
   });
 }
 
+function reportPolicies(tenants: readonly DesiredTenant[], report: Report): void {
+  const published = new Map<string, string>();
+  tenants.forEach(({ tenant_id, network, pools }, t) => {
+    const look = (policy: PoolNetworkPolicy, path: (string | number)[]): void => {
+      for (const problem of findNetworkPolicyProblems(policy)) {
+        report([...path, ...problem.path], problem.message);
+      }
+    };
+    look(network.policy ?? {}, ['tenants', t, 'network', 'policy']);
+    pools.forEach(({ pool_id, network_policy = {} }, p) => {
+      const path = ['tenants', t, 'pools', p, 'network_policy'];
+      look(network_policy, path);
+      for (const [i, { protocol, host_port }] of (network_policy.publish ?? []).entries()) {
+        const name = `${protocol} port ${host_port}`;
+        const owner = `${tenant_id}/${pool_id}`;
+        const other = published.get(name) ?? owner;
+        if (other !== owner) report([...path, 'publish', i, 'host_port'], `${name} is published by ${other}`);
+        published.set(name, owner);
+      }
+    });
+  });
+}
+
 /**
  * Desired state of one node, schema version 1. Strict: unknown fields are refused at every level; ids follow the
- * grammar; tenant ids, net ids and the pool ids of a tenant are unique; subnets are canonical and do not overlap. That
- * they lie inside the cluster's range is the host's check. Source: docs/protocol.md#desired-state.
+ * grammar; tenant ids, net ids and the pool ids of a tenant are unique, and so are published ports; subnets are canonical
+ * and do not overlap. That they lie inside the cluster's range is the host's check. Source: docs/protocol.md#desired-state.
  */
 export const desiredStateSchema = z
   .strictObject({
@@ -106,6 +134,7 @@ export const desiredStateSchema = z
       reportDuplicates(poolIds, (i) => ['tenants', t, 'pools', i, 'pool_id'], report);
     });
     reportNetworks(tenants, report);
+    reportPolicies(tenants, report);
   });
 export type DesiredState = z.infer<typeof desiredStateSchema>;
 

@@ -52,6 +52,24 @@ export {
 export type { JsonValue } from './json/reader.js';
 export { bridgeName, macAddress, parseBridgeName, parseTapName, tapName } from './names.js';
 export {
+  checkNetworkPolicy,
+  findNetworkPolicyProblems,
+  MAX_NETWORK_EXCEPTIONS,
+  MAX_PUBLISHED_PORTS,
+  MIN_BANDWIDTH_KBIT,
+  type NetworkException,
+  type NetworkLimits,
+  type NetworkPolicy,
+  type NetworkPolicyProblem,
+  networkExceptionSchema,
+  networkLimitsSchema,
+  networkPolicySchema,
+  type PoolNetworkPolicy,
+  type PublishedPort,
+  poolNetworkPolicySchema,
+  publishedPortSchema,
+} from './network-policy.js';
+export {
   type DesiredCounts,
   desiredCountsSchema,
   type InstanceResources,

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { poolNetworkPolicySchema } from './network-policy.js';
 
 /** The states of an instance; which transition is legal is in `transitions.ts`. */
 export const instanceStatusSchema = z.enum([
@@ -67,5 +68,7 @@ export const poolSpecSchema = z.object({
   seccomp_policy: z.enum(['baseline', 'strict']).default('baseline'),
   snapshot_compression: z.enum(['none', 'lz4', 'zstd']).default('none'),
   secret_scopes: z.array(z.string().max(128)).max(64).default([]),
+  /** Replaces the tenant's policy field by field for this pool's instances; absent: the tenant's. */
+  network_policy: poolNetworkPolicySchema.optional(),
 });
 export type PoolSpec = z.infer<typeof poolSpecSchema>;

@@ -1,3 +1,4 @@
+import { quoteForMessage } from '../quote.js';
 import { type JsonScanner, MAX_JSON_DEPTH } from './scanner.js';
 import type { ObjectShape, Shape } from './shape.js';
 
@@ -86,8 +87,8 @@ function readRecord(scanner: JsonScanner, shape: Shape, where: string, depth: nu
 }
 
 /**
- * Reads a struct's fields into `target`: any order, unknown fields skipped, a known field given twice or a missing one
- * refused, an absent Option left absent.
+ * Reads a struct's fields into `target`: any order, unknown fields skipped (refused when the shape is strict), a known
+ * field given twice or a missing one refused, an absent Option left absent.
  */
 export function readFields(
   scanner: JsonScanner,
@@ -105,8 +106,12 @@ export function readFields(
     // Fields nearly always arrive in order, so the next one in line is tried first.
     const next = fields[expected];
     const field = next !== undefined && next.name === key ? next : shape.byName.get(key);
-    if (field === undefined) scanner.skipValue();
-    else {
+    if (field === undefined) {
+      if (shape.strict) {
+        throw scanner.error('invalid_message', `${where}: unknown field ${quoteForMessage(key)}`);
+      }
+      scanner.skipValue();
+    } else {
       if (Object.hasOwn(target, field.name)) {
         throw scanner.error('duplicate_field', `${where}: field ${field.name} is given twice`);
       }

@@ -27,6 +27,8 @@ export interface ObjectShape {
   /** In the order in which they are written. */
   readonly fields: readonly FieldShape[];
   readonly byName: ReadonlyMap<string, FieldShape>;
+  /** Whether unknown fields are refused instead of skipped; from a strict schema. */
+  readonly strict: boolean;
 }
 
 export interface FieldShape {
@@ -56,7 +58,8 @@ export function compileObjectShape(schema: z.ZodObject): ObjectShape {
   const fields = Object.entries(schema.shape).map(([name, field], index) => {
     return compileField(name, index, field as z.ZodType);
   });
-  return { kind: 'object', fields, byName: new Map(fields.map((field) => [field.name, field])) };
+  const strict = schema.def.catchall instanceof z.ZodNever;
+  return { kind: 'object', fields, byName: new Map(fields.map((field) => [field.name, field])), strict };
 }
 
 function isScalarUnion(schema: z.ZodUnion): boolean {

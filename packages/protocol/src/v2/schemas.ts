@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { networkPolicySchema } from '../network-policy.js';
 import { poolSpecSchema, quotasSchema } from '../objects.js';
 import { tenantNetSchema } from '../tenant-net.js';
 import { v1RequestSchemas, v1ResponseSchemas } from '../v1/schemas.js';
@@ -24,10 +25,16 @@ const page = {
 export const v2RequestSchemas = {
   ...v1RequestSchemas,
   /** Record a tenant and bring its network up; repeating it changes nothing. Answer: `Tenant`. */
-  EnsureTenant: z.object({ tenant_id: z.string(), net: tenantNetSchema, quotas: quotasSchema }),
+  EnsureTenant: z.object({
+    tenant_id: z.string(),
+    net: tenantNetSchema,
+    quotas: quotasSchema,
+    /** What its guests may do on the network; absent: as by default. Applied to running instances at once. */
+    policy: networkPolicySchema.optional(),
+  }),
   /** Forget a tenant that has no pools, and take its network down. Answer: `Ok`. */
   RemoveTenant: z.object({ tenant_id: z.string() }),
-  /** Record a pool or change what its next instances get. Answer: `Pool`. */
+  /** Record a pool or change what its next instances get; its network policy applies at once. Answer: `Pool`. */
   EnsurePool: z.object({ tenant_id: z.string(), pool_id: z.string(), spec: poolSpecSchema }),
   /** Forget a pool that has no instances. Answer: `Ok`. */
   RemovePool: z.object({ tenant_id: z.string(), pool_id: z.string() }),

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { networkPolicySchema } from '../network-policy.js';
 import { instanceResourcesSchema, instanceStatusSchema, poolSpecSchema, quotasSchema } from '../objects.js';
 import { tenantNetSchema } from '../tenant-net.js';
 
@@ -87,6 +88,8 @@ export const tenantViewSchema = z.object({
   /** Whether the bridge is wanted on this host (between SetupNetwork and TeardownNetwork). */
   network_up: z.boolean(),
   quotas: quotasSchema,
+  /** Absent: as by default. */
+  policy: networkPolicySchema.optional(),
   created_at: timestamp,
 });
 export type TenantView = z.infer<typeof tenantViewSchema>;

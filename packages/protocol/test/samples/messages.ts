@@ -15,7 +15,9 @@ import {
   net,
   networkDrops,
   networkPlan,
+  networkPolicy,
   networkReport,
+  poolNetworkPolicy,
   poolSpec,
   poolView,
   quotas,
@@ -67,9 +69,20 @@ export const v1Responses: Samples<V1Response> = {
 
 export const v2Requests: Samples<V2Request> = {
   ...v1Requests,
-  EnsureTenant: { plain: { type: 'EnsureTenant', tenant_id: 'acme', net, quotas } },
+  EnsureTenant: {
+    plain: { type: 'EnsureTenant', tenant_id: 'acme', net, quotas },
+    policy: { type: 'EnsureTenant', tenant_id: 'acme', net, quotas, policy: networkPolicy },
+  },
   RemoveTenant: { plain: { type: 'RemoveTenant', tenant_id: 'acme' } },
-  EnsurePool: { plain: { type: 'EnsurePool', tenant_id: 'acme', pool_id: 'workers', spec: poolSpec } },
+  EnsurePool: {
+    plain: { type: 'EnsurePool', tenant_id: 'acme', pool_id: 'workers', spec: poolSpec },
+    policy: {
+      type: 'EnsurePool',
+      tenant_id: 'acme',
+      pool_id: 'workers',
+      spec: { ...poolSpec, network_policy: poolNetworkPolicy },
+    },
+  },
   RemovePool: { plain: { type: 'RemovePool', tenant_id: 'acme', pool_id: 'workers' } },
   CreateInstance: {
     'chosen-id': { type: 'CreateInstance', ...address },
@@ -114,8 +127,14 @@ export const v2Responses: Samples<V2Response> = {
       hint: 'start works from: ready, stopped.',
     },
   },
-  Tenant: { plain: { type: 'Tenant', ...tenantView } },
-  Pool: { plain: { type: 'Pool', ...poolView } },
+  Tenant: {
+    plain: { type: 'Tenant', ...tenantView },
+    policy: { type: 'Tenant', ...tenantView, policy: networkPolicy },
+  },
+  Pool: {
+    plain: { type: 'Pool', ...poolView },
+    policy: { type: 'Pool', ...poolView, network_policy: poolNetworkPolicy },
+  },
   Instance: {
     running: { type: 'Instance', ...instanceView },
     stopped: { type: 'Instance', ...stoppedInstanceView },

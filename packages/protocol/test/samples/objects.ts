@@ -5,7 +5,9 @@ import type {
   InstanceView,
   NetworkDrops,
   NetworkPlan,
+  NetworkPolicy,
   NetworkReport,
+  PoolNetworkPolicy,
   PoolSpec,
   PoolView,
   Quotas,
@@ -31,6 +33,29 @@ export const quotas: Quotas = {
   max_pools: 4,
   max_instances_per_pool: 16,
   max_disk_gib: 100,
+};
+
+export const networkPolicy: NetworkPolicy = {
+  egress: 'none',
+  allow: [{ cidr: '192.168.7.0/24', protocol: 'tcp', first_port: 5432, last_port: 5433 }],
+  deny: [{ cidr: '198.51.100.7/32' }],
+  isolate_instances: true,
+  limits: {
+    new_connections_per_second: 50,
+    new_connections_burst: 100,
+    connections: 500,
+    packets_per_second: 20_000,
+    bandwidth_kbit: 100_000,
+  },
+};
+
+export const poolNetworkPolicy: PoolNetworkPolicy = {
+  egress: 'internet',
+  limits: { bandwidth_kbit: 0 },
+  publish: [
+    { protocol: 'tcp', host_port: 8443, guest_port: 443 },
+    { protocol: 'udp', host_port: 5353, guest_port: 53, instance_id: 'i-a3f7b2c1' },
+  ],
 };
 
 export const poolSpec: PoolSpec = {
