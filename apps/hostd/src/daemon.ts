@@ -44,6 +44,7 @@ import { createVmProcesses } from './system/vm-processes.js';
 import { HOSTD_VERSION } from './version.js';
 import { detectAccelerator } from './vmm/accelerator.js';
 import { createQemuVmm } from './vmm/qemu/driver.js';
+import type { Vmm } from './vmm/vmm.js';
 
 /** A daemon that serves. */
 export interface Daemon {
@@ -67,12 +68,10 @@ function boundedLogs(limitBytes: number, logger: Logger): VmLogs {
   };
 }
 
-async function buildEffects(
-  config: HostdConfig,
-  logger: Logger,
-  failpoint: FailpointSpec | null,
-): Promise<Effects> {
-  const layout = createLayout(config.stateDir, config.runDir);
+/** Makes the driver that runs the VMs. */
+export type VmmFactory = (config: HostdConfig, logger: Logger) => Vmm;
+
+function chooseVmm(config: HostdConfig, logger: Logger): Vmm {
   if (config.vmm === 'firecracker') {
     throw new CodedError({
       code: 'unimplemented',
@@ -81,6 +80,17 @@ async function buildEffects(
       hint: 'Set vmm to "qemu" or "auto".',
     });
   }
+  return createQemuVmm({ binary: config.qemuBinary, logger });
+}
+
+async function buildEffects(
+  config: HostdConfig,
+  logger: Logger,
+  failpoint: FailpointSpec | null,
+  createVmm: VmmFactory,
+): Promise<Effects> {
+  const layout = createLayout(config.stateDir, config.runDir);
+  const vmm = createVmm(config, logger);
   return {
     layout,
     store: await openStateStore(layout),
@@ -90,7 +100,7 @@ async function buildEffects(
       logger,
     }),
     cgroups: await createCgroups({ parent: config.cgroupParent }),
-    vmm: createQemuVmm({ binary: config.qemuBinary, logger }),
+    vmm,
     vms: createVmRegistry(),
     disks: { buildConfigDrive, ensureDataDisk, wipeFile },
     logs: boundedLogs(config.consoleLimitKib * 1024, logger),
@@ -187,13 +197,15 @@ function requireRoot(): void {
 /**
  * Start everything: peer check, lock, state, recovery, and only then the socket, so that no request meets a host that
  * is not in order. `inherited` is a listening socket from systemd; `failpoint` ends the daemon where a test wants it to
- * end. Throws CodedError when the daemon cannot run; then nothing of it is left, and VMs that ran still run.
+ * end; `createVmm` is for a caller that has a driver of its own, no configuration reaches it. Throws CodedError when the
+ * daemon cannot run; then nothing of it is left, and VMs that ran still run.
  */
 export async function startDaemon(
   config: HostdConfig,
   logger: Logger,
   inherited: { readonly fd: number } | null,
   failpoint: FailpointSpec | null = null,
+  createVmm: VmmFactory = chooseVmm,
 ): Promise<Daemon> {
   requireRoot();
   await checkPeerCredentials();
@@ -201,7 +213,7 @@ export async function startDaemon(
   const lock: StateLock = lockStateDir(config.stateDir);
   let effects: Effects | null = null;
   try {
-    effects = await buildEffects(config, logger, failpoint);
+    effects = await buildEffects(config, logger, failpoint, createVmm);
     await mkdir(config.runDir, { recursive: true, mode: 0o755 });
     const { server, listenTarget } = await prepare(config, logger, effects, inherited);
     await server.listen(listenTarget);

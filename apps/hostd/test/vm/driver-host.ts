@@ -32,12 +32,17 @@ export function ip(...args: string[]): string {
   return execFileSync('ip', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
 }
 
-/** Throws in a network namespace that leads anywhere: the machine's own is left alone. */
-export async function createDriverHost(): Promise<DriverHost> {
+/**
+ * `image` is what VMs boot; the demo image by default. Throws in a network namespace that leads anywhere: the machine's
+ * own is left alone.
+ */
+export async function createDriverHost(
+  options: { readonly image?: Pick<GuestImage, 'kernel' | 'initrd' | 'rootfs' | 'kernelArgs'> } = {},
+): Promise<DriverHost> {
   if (ip('route', 'show', 'default') !== '') {
-    throw new Error('run the vm tier by `pnpm test:vm`: it needs a network namespace of its own');
+    throw new Error('run this tier by its script: it needs a network namespace of its own');
   }
-  const image: GuestImage = await buildGuestImage({ outDir: join(repo, '.cache/guest-image') });
+  const image = options.image ?? (await buildGuestImage({ outDir: join(repo, '.cache/guest-image') }));
   const directory = await mkdtemp(join(tmpdir(), 'mvm-drv-'));
   await mkdir(join(directory, 'empty'), { mode: 0o755 });
   ip('link', 'set', 'lo', 'up');

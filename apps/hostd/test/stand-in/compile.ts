@@ -1,0 +1,33 @@
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import ts from 'typescript';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const root = join(here, '../..');
+
+/**
+ * Makes the stand-in's hostd a program that Node.js runs: its own files translated, hostd's out of the build. Answers the
+ * program's path. Throws when hostd is not built.
+ */
+export function compileStandIn(): string {
+  const dist = join(root, 'dist');
+  readFileSync(join(dist, 'daemon.js'));
+  const outDir = join(root, '.test-results/stand-in');
+  mkdirSync(outDir, { recursive: true });
+  copyFileSync(join(here, 'vmm.pl'), join(outDir, 'vmm.pl'));
+  for (const name of ['driver', 'hostd']) {
+    const { outputText } = ts.transpileModule(readFileSync(join(here, `${name}.ts`), 'utf8'), {
+      compilerOptions: {
+        module: ts.ModuleKind.ESNext,
+        target: ts.ScriptTarget.ES2023,
+        verbatimModuleSyntax: true,
+      },
+    });
+    writeFileSync(
+      join(outDir, `${name}.js`),
+      outputText.replaceAll("'../../src/", `'${pathToFileURL(dist).href}/`),
+    );
+  }
+  return join(outDir, 'hostd.js');
+}

@@ -1,0 +1,206 @@
+import { readdir, readFile, stat } from 'node:fs/promises';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { isAlive } from '../src/vmm/process-identity.js';
+import type { VmHandle, Vmm, VmRecord, VmSpec } from '../src/vmm/vmm.js';
+import { until } from './daemon.js';
+import type { DriverHost } from './vm/driver-host.js';
+
+/** A driver under the contract, with a host for its VMs. */
+export interface ContractSubject {
+  readonly vmm: Vmm;
+  readonly host: DriverHost;
+}
+
+/**
+ * What hostd takes for granted of a VMM driver. It runs against QEMU and against the stand-in, so that what is tested
+ * with the stand-in holds for QEMU. The guest greets with its boot id on its console and counts there.
+ */
+export function describeVmmContract(name: string, create: () => Promise<ContractSubject>): void {
+  describe(`a VM of ${name}`, () => {
+    let vmm: Vmm;
+    let host: DriverHost;
+    const specs: VmSpec[] = [];
+    const handles: VmHandle[] = [];
+
+    beforeAll(async () => {
+      ({ vmm, host } = await create());
+    }, 180_000);
+    afterEach(async () => {
+      for (const handle of handles.splice(0)) await handle.kill();
+      for (const spec of specs.splice(0)) await host.discard(spec);
+    });
+    afterAll(() => host.close());
+
+    async function prepare(offset: number, changes: Partial<VmSpec> = {}): Promise<VmSpec> {
+      const spec = await host.prepare(offset, changes);
+      specs.push(spec);
+      return spec;
+    }
+
+    const attach =
+      (spec: VmSpec) =>
+      (pid: number): Promise<void> =>
+        host.cgroups.attach(spec.vmId, pid);
+
+    async function launch(spec: VmSpec): Promise<VmHandle> {
+      const handle = await vmm.launch(spec, attach(spec));
+      handles.push(handle);
+      return handle;
+    }
+
+    const consoleOf = (spec: VmSpec): Promise<string> => readFile(spec.consolePath, 'utf8').catch(() => '');
+    const boots = async (spec: VmSpec): Promise<string[]> => [
+      ...new Set(
+        [...(await consoleOf(spec)).matchAll(/boot_id=([0-9a-f-]{36})/g)].map(([, id]) => id as string),
+      ),
+    ];
+    const count = async (spec: VmSpec): Promise<number> =>
+      Math.max(
+        0,
+        ...[...(await consoleOf(spec)).matchAll(/alive count=(\d+)/g)].map((match) => Number(match[1])),
+      );
+    const countsOn = async (spec: VmSpec): Promise<number> => {
+      const from = await count(spec);
+      return await until(
+        'counting',
+        async () => ((await count(spec)) > from ? await count(spec) : null),
+        90_000,
+      );
+    };
+
+    async function expectNothingLeft(spec: VmSpec): Promise<void> {
+      expect((await host.cgroups.stats(spec.vmId)).pidsCurrent).toBe(0);
+      expect((await readdir(spec.socketDir)).filter((file) => file.endsWith('.sock'))).toEqual([]);
+    }
+
+    async function collect(pieces: AsyncIterable<Uint8Array>): Promise<Buffer> {
+      const all: Uint8Array[] = [];
+      for await (const piece of pieces) all.push(piece);
+      return Buffer.concat(all);
+    }
+    async function* inPieces(bytes: Buffer): AsyncGenerator<Uint8Array> {
+      for (let at = 0; at < bytes.length; at += 60_000) yield bytes.subarray(at, at + 60_000);
+    }
+
+    it('waits until it is let run, is paused, saved, restored where it was, and saved again', async () => {
+      const spec = await prepare(40);
+      const handle = await launch(spec);
+      const { record } = handle;
+      expect(record).toMatchObject({ vmm: vmm.name, vmmVersion: await vmm.version(), spec });
+      expect((await readFile(`/proc/${record.pid}/cmdline`, 'utf8')).split('\0').slice(0, -1)).toEqual(
+        record.argv,
+      );
+      expect(await readFile(`/proc/${record.pid}/cgroup`, 'utf8')).toContain(`/${spec.vmId}\n`);
+      expect(await readFile(`/proc/${record.pid}/status`, 'utf8')).toContain(
+        `Uid:\t${spec.uid}\t${spec.uid}\t`,
+      );
+      const session = (await readFile(`/proc/${record.pid}/stat`, 'utf8')).split(') ')[1]?.split(' ')[3];
+      expect(session).toBe(String(record.pid));
+      expect(await boots(spec)).toEqual([]);
+      expect((await stat(spec.consolePath)).size).toBe(0);
+
+      await handle.resume();
+      await handle.resume();
+      const boot = await until('greeting', async () => (await boots(spec))[0], 120_000);
+      await countsOn(spec);
+      expect(await until('agent', () => handle.agentSocket(), 60_000)).toContain(spec.socketDir);
+
+      await handle.pause();
+      await handle.pause();
+      const paused = await count(spec);
+      // A save that is given up leaves the VM paused, as it was.
+      for await (const piece of handle.save()) {
+        expect(piece.length).toBeGreaterThan(0);
+        break;
+      }
+      const image = await collect(handle.save());
+      expect(await count(spec)).toBe(paused);
+      await handle.kill();
+      await expectNothingLeft(spec);
+
+      const truncated = image.subarray(0, image.length >> 1);
+      for (const [saved, devices] of [
+        [truncated, spec],
+        [image, { ...spec, memMib: spec.memMib * 2, uid: spec.uid + 1, gid: spec.gid + 1 }],
+      ] as const) {
+        await expect(
+          vmm.restore(devices, attach(spec), { argv: record.argv, image: inPieces(saved) }),
+        ).rejects.toMatchObject({ reason: expect.stringMatching(/^vmm\./) });
+        await expectNothingLeft(spec);
+      }
+
+      const restored = await vmm.restore(spec, attach(spec), { argv: record.argv, image: inPieces(image) });
+      handles.push(restored);
+      expect(await count(spec)).toBe(paused);
+      await restored.resume();
+      expect(await countsOn(spec)).toBeGreaterThan(paused);
+      await restored.pause();
+      expect((await collect(restored.save())).length).toBeGreaterThan(0);
+      await restored.resume();
+      await countsOn(spec);
+      // It never booted again.
+      expect(await boots(spec)).toEqual([boot]);
+    }, 300_000);
+
+    it('is let go of and found again by its record alone; its end is noticed', async () => {
+      const spec = await prepare(41);
+      const first = await vmm.launch(spec, attach(spec));
+      const { record } = first;
+      await first.resume();
+      first.release();
+      const wrong: VmRecord[] = [
+        { ...record, startTimeTicks: String(Number(record.startTimeTicks) + 1) },
+        { ...record, hostBootId: '00000000-0000-0000-0000-000000000000' },
+        { ...record, argv: [...record.argv, '-x'] },
+        { ...record, pid: process.pid },
+        { ...record, vmm: 'firecracker' },
+      ];
+      for (const other of wrong) expect(await vmm.adopt(other)).toBeNull();
+      const second = await vmm.adopt(record);
+      if (second === null) throw new Error('not adopted');
+      handles.push(second);
+      expect(second.record).toEqual(record);
+      await countsOn(spec);
+      await second.pause();
+      await second.resume();
+      await countsOn(spec);
+      process.kill(record.pid, 'SIGKILL');
+      expect(await second.exited).toEqual({ exitCode: null, signal: null });
+      await expect(second.resume()).rejects.toMatchObject({ reason: 'vmm.gone' });
+      expect(await vmm.adopt(record)).toBeNull();
+    }, 300_000);
+
+    it('is gone after kill, and one that somebody else ends is noticed', async () => {
+      const spec = await prepare(42);
+      const killed = await launch(spec);
+      await killed.kill();
+      expect(await killed.exited).toEqual({ exitCode: null, signal: 'SIGKILL' });
+      await killed.kill();
+      expect(await isAlive(killed.record)).toBe(false);
+      await expectNothingLeft(spec);
+      await expect(killed.resume()).rejects.toMatchObject({
+        code: 'failed_precondition',
+        reason: 'vmm.gone',
+      });
+      await expect(killed.pause()).rejects.toMatchObject({ reason: 'vmm.gone' });
+
+      const ended = await launch(spec);
+      process.kill(ended.record.pid, 'SIGKILL');
+      expect(await ended.exited).toEqual({ exitCode: null, signal: 'SIGKILL' });
+      await expect(collect(ended.save())).rejects.toMatchObject({ reason: expect.stringMatching(/^vmm\./) });
+    }, 120_000);
+
+    it('that cannot be launched leaves nothing', async () => {
+      const spec = await prepare(43);
+      const other = { ...spec, net: { ...spec.net, tapName: 'tn9i44' } };
+      await expect(vmm.launch(other, attach(spec))).rejects.toMatchObject({
+        reason: expect.stringMatching(/^vmm\./),
+      });
+      await expectNothingLeft(spec);
+      await expect(vmm.launch(spec, () => Promise.reject(new Error('no cgroup')))).rejects.toThrow(
+        'no cgroup',
+      );
+      await expectNothingLeft(spec);
+    }, 120_000);
+  });
+}
