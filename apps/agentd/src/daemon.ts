@@ -9,6 +9,7 @@ import { ApiDesiredSource } from './desired/api-source.js';
 import type { DesiredSource } from './desired/desired-source.js';
 import { FileDesiredSource } from './desired/file-source.js';
 import { createMetrics } from './metrics/metrics.js';
+import { createNetworkCheck, type NetworkCheck } from './network/network-check.js';
 import { readOwnVersion } from './own-version.js';
 import { Reconciler } from './reconcile/loop.js';
 import { checkPrivileges, readPrivileges } from './start/check-privileges.js';
@@ -16,6 +17,8 @@ import { freeSocketPath } from './start/free-socket.js';
 import { lockStateDir } from './start/state-lock.js';
 import { HoldStore } from './state/hold-store.js';
 
+/** Looks after which a drift of the network counts as one that hostd, which looks as often by itself, does not repair. */
+const DRIFT_PERSISTS_INTERVALS = 1.5;
 /** How long VMs must run for their failures to be forgotten. */
 const STABLE_MS = 10 * 60_000;
 
@@ -45,7 +48,9 @@ export async function startDaemon(config: AgentdConfig, logger: Logger): Promise
     const client = createHostdClient({ socketPath: config.hostdSocket, clientName: `mvm-agentd/${version}` });
     closers.push(() => client.close());
     const metrics = createMetrics();
-    const reconciler = createReconciler({ config, client, desired, holds, metrics, logger, now });
+    const persistsMs = Math.round(config.interval * DRIFT_PERSISTS_INTERVALS);
+    const network = createNetworkCheck({ client, metrics, now, persistsMs });
+    const reconciler = createReconciler({ config, client, desired, holds, metrics, network, logger, now });
     closers.push(() => reconciler.stop());
     const app = await createApiServer(
       {
@@ -55,6 +60,7 @@ export async function startDaemon(config: AgentdConfig, logger: Logger): Promise
         desired,
         holds,
         metrics,
+        network,
         now,
         version,
         startedAt: new Date(now()).toISOString(),
@@ -88,6 +94,7 @@ function createReconciler(parts: {
   desired: DesiredSource;
   holds: HoldStore;
   metrics: ReturnType<typeof createMetrics>;
+  network: NetworkCheck;
   logger: Logger;
   now: () => number;
 }): Reconciler {

@@ -17,6 +17,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   pool: 'Look at pools of instances',
   instance: 'Look at instances, and start, stop, suspend or destroy them',
   image: "Manage this host's guest images",
+  net: "Look at tenants' networks: what the kernel has, what would run, what is dropped",
 };
 
 /** Every command, in the order in which help lists them. Only the one that is called gets loaded. */
@@ -121,6 +122,21 @@ export const COMMANDS: readonly CommandEntry[] = [
     aliases: ['rm'],
     summary: 'Remove a guest image (as root)',
     load: async () => (await import('./commands/image-remove.js')).imageRemove,
+  },
+  {
+    path: ['net', 'verify'],
+    summary: 'Compare the network with what is recorded, and try what must be blocked',
+    load: async () => (await import('./commands/net-verify.js')).netVerify,
+  },
+  {
+    path: ['net', 'plan'],
+    summary: 'Print the exact ip and nft text that would run',
+    load: async () => (await import('./commands/net-plan.js')).netPlan,
+  },
+  {
+    path: ['net', 'drops'],
+    summary: 'Show why packets of guests were dropped',
+    load: async () => (await import('./commands/net-drops.js')).netDrops,
   },
   {
     path: ['ping'],

@@ -51,6 +51,8 @@ export {
   desiredStatusSchema,
   type HostdStatus,
   hostdStatusSchema,
+  type NetworkStatus,
+  networkStatusSchema,
   type Pass,
   type PoolStatus,
   type Problem,

@@ -1,3 +1,4 @@
+import { networkDriftViewSchema, networkKindCountSchema } from '@mvm/protocol';
 import { z } from 'zod';
 import { apiErrorSchema } from './errors.js';
 import { holdSchema, statusCountsSchema } from './objects.js';
@@ -111,6 +112,22 @@ export const passSchema = z.object({
 });
 export type Pass = z.infer<typeof passSchema>;
 
+/** The last verification of the host's network by agentd, which verifies on its passes. */
+export const networkStatusSchema = z.object({
+  verified_at: timestamp,
+  duration_ms: z.number(),
+  /** How much was compared, by kind of object. */
+  kinds: z.array(networkKindCountSchema),
+  drift_count: z.int(),
+  /** The first of them, at most 50, each with the time since when every verification has found it. */
+  drifts: z.array(networkDriftViewSchema.extend({ since: timestamp })),
+  /** How many of these hostd should have repaired by now: somebody must look. */
+  persistent: z.int(),
+  /** Why the last verification failed; the rest is then of the one before. Null when it did not. */
+  error: apiErrorSchema.nullable(),
+});
+export type NetworkStatus = z.infer<typeof networkStatusSchema>;
+
 export const statusSchema = z.object({
   node_id: z.string().nullable(),
   agentd: z.object({ version: z.string(), pid: z.int(), uid: z.int(), started_at: timestamp }),
@@ -130,6 +147,8 @@ export const statusSchema = z.object({
   pending: z.array(actionViewSchema),
   problems: z.array(problemSchema),
   holds: z.array(holdSchema),
+  /** Null before the first verification, and with a hostd that cannot verify. */
+  network: networkStatusSchema.nullable(),
   /** The last actions, newest first, at most 100. */
   recent: z.array(decisionSchema),
 });

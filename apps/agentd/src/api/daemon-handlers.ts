@@ -48,6 +48,7 @@ function statusOf(context: ApiContext): Status {
     desired: desired.status(),
     ...report,
     holds: [...holds.active(now())],
+    network: context.network.status(),
   };
 }
 

@@ -3,6 +3,7 @@ import type { HostdClient } from '@mvm/hostd-client';
 import type { z } from 'zod';
 import type { DesiredSource } from '../desired/desired-source.js';
 import type { Metrics } from '../metrics/metrics.js';
+import type { NetworkCheck } from '../network/network-check.js';
 import type { Reconciler } from '../reconcile/loop.js';
 import type { HoldStore } from '../state/hold-store.js';
 
@@ -14,6 +15,7 @@ export interface ApiContext {
   readonly desired: DesiredSource;
   readonly holds: HoldStore;
   readonly metrics: Metrics;
+  readonly network: NetworkCheck;
   readonly now: () => number;
   readonly version: string;
   readonly startedAt: string;

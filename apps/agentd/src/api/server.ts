@@ -9,6 +9,7 @@ import { daemonHandlers } from './daemon-handlers.js';
 import { answerFor, noRoute } from './error-answer.js';
 import type { ApiContext, Handlers } from './handler-types.js';
 import { instanceHandlers } from './instance-handlers.js';
+import { networkHandlers } from './network-handlers.js';
 import { objectHandlers } from './object-handlers.js';
 
 /** Connections at one time; one more is closed at once. */
@@ -95,6 +96,7 @@ export async function createApiServer(context: ApiContext, logger: Logger): Prom
     ...daemonHandlers(context),
     ...objectHandlers(context),
     ...instanceHandlers(context),
+    ...networkHandlers(context),
   };
   for (const [name, route] of Object.entries<RouteDefinition>(routes)) {
     // `Handlers` has one handler per route, whose input is what the route's schemas decode.

@@ -1,5 +1,5 @@
 import type { Pass } from '@mvm/agentd-api';
-import { instanceStatusSchema } from '@mvm/protocol';
+import { instanceStatusSchema, type NetworkReport } from '@mvm/protocol';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { ActionOutcome } from '../reconcile/execute.js';
 import type { ReconcileReport } from '../reconcile/loop.js';
@@ -20,6 +20,9 @@ export interface Metrics {
   passEnded(pass: Pass, report: ReconcileReport): void;
   actionEnded(outcome: ActionOutcome): void;
   observed(host: ObservedHost): void;
+  /** A verification of the network, and for how many seconds its oldest drift has stood. */
+  networkVerified(report: NetworkReport, oldestSeconds: number): void;
+  networkNotVerified(): void;
   /** Prometheus' text format, and its content type. */
   render(): Promise<{ text: string; contentType: string }>;
 }
@@ -76,6 +79,30 @@ export function createMetrics(): Metrics {
     registers,
   });
 
+  const networkDrifts = new Gauge({
+    name: 'mvm_agentd_network_drifts',
+    help: 'Differences between the kernel and the recorded network by kind of object, as of the last verification.',
+    labelNames: ['object'],
+    registers,
+  });
+  const networkDriftAge = new Gauge({
+    name: 'mvm_agentd_network_drift_oldest_seconds',
+    help: 'For how long the oldest present drift of the network has stood; 0 without one. Alert when it exceeds 30.',
+    registers,
+  });
+  const networkVerifications = new Counter({
+    name: 'mvm_agentd_network_verifications_total',
+    help: 'Verifications of the network by result (in_line, drift, failed).',
+    labelNames: ['result'],
+    registers,
+  });
+  const networkSeconds = new Histogram({
+    name: 'mvm_agentd_network_verify_seconds',
+    help: 'Duration of verifications of the network, as hostd measures it.',
+    buckets: [0.01, 0.05, 0.1, 0.25, 0.5, 1, 5],
+    registers,
+  });
+
   return {
     passEnded(pass, report) {
       passes.inc({ trigger: pass.trigger, result: pass.error === null ? 'ok' : 'failed' });
@@ -95,6 +122,15 @@ export function createMetrics(): Metrics {
         if (status === 'destroyed') continue;
         instances.set({ status }, host.instances.filter((view) => view.status === status).length);
       }
+    },
+    networkVerified(report, oldestSeconds) {
+      for (const { object, drifts } of report.kinds) networkDrifts.set({ object }, drifts);
+      networkDriftAge.set(oldestSeconds);
+      networkVerifications.inc({ result: report.drift_count === 0 ? 'in_line' : 'drift' });
+      networkSeconds.observe(report.duration_ms / 1000);
+    },
+    networkNotVerified() {
+      networkVerifications.inc({ result: 'failed' });
     },
     async render() {
       return { text: await registry.metrics(), contentType: registry.contentType };

@@ -4,6 +4,7 @@ import { CodedError, type DesiredState, toCodedError } from '@mvm/protocol';
 import type { Logger } from 'pino';
 import type { DesiredSource } from '../desired/desired-source.js';
 import type { Metrics } from '../metrics/metrics.js';
+import type { NetworkCheck } from '../network/network-check.js';
 import type { HoldStore } from '../state/hold-store.js';
 import { failureKey, targetOf, toActionView } from './actions.js';
 import { type ActionOutcome, executePlan, isConnectionFailure } from './execute.js';
@@ -29,6 +30,7 @@ export interface ReconcilerOptions {
   readonly desired: DesiredSource;
   readonly holds: HoldStore;
   readonly metrics: Metrics;
+  readonly network: NetworkCheck;
   readonly logger: Logger;
   readonly now: () => number;
   readonly pinned: readonly string[];
@@ -201,6 +203,8 @@ export class Reconciler {
       log.debug({ trigger }, 'pass ended, nothing to do');
     }
     this.#releaseWaiters(waiters);
+    // Part of the pass, but nobody needs to wait for it.
+    if (done.error === null) await this.#options.network.check(this.#stopping.signal, log);
   }
 
   async #observePlanExecute(

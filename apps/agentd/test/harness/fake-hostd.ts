@@ -33,6 +33,9 @@ const READS: ReadonlySet<string> = new Set([
   'ListInstances',
   'DescribeInstance',
   'InstanceLogs',
+  'VerifyNetwork',
+  'PlanNetwork',
+  'NetworkDrops',
 ]);
 
 /**

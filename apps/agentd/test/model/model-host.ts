@@ -5,6 +5,7 @@ import {
   DEFAULT_CLUSTER_CIDR,
   type ImageView,
   type InstanceView,
+  type NetworkDriftView,
   type PoolSpec,
   parseInstanceId,
   parsePoolId,
@@ -49,6 +50,8 @@ export class ModelHost {
   readonly instances = new Map<string, InstanceView>();
   images: ImageView[] = [DEMO_IMAGE];
   nowMs: number;
+  /** What a verification finds. */
+  drifts: NetworkDriftView[] = [];
   /** Asked before a change; throw to make it fail. */
   beforeChange: (request: V2Request) => void = () => {};
   #created = 0;
@@ -85,6 +88,32 @@ export class ModelHost {
         };
       case 'InstanceLogs':
         return this.#logs(request);
+      case 'VerifyNetwork':
+        if (request.tenant_id != null) this.#tenant(request.tenant_id);
+        return {
+          type: 'NetworkReport',
+          tenant_id: request.tenant_id ?? null,
+          kinds: ['bridge', 'element'].map((object) => ({
+            object,
+            checked: this.tenants.size,
+            drifts: this.drifts.filter((drift) => drift.object === object).length,
+          })),
+          drifts: this.drifts,
+          drift_count: this.drifts.length,
+          probes: request.deep === true ? [] : null,
+          duration_ms: 1,
+        };
+      case 'PlanNetwork':
+        return {
+          type: 'NetworkPlan',
+          tenant_id: request.tenant_id ?? null,
+          from_scratch: request.from_scratch === true,
+          steps: 0,
+          commands: [],
+          truncated: false,
+        };
+      case 'NetworkDrops':
+        return { type: 'NetworkDrops', at: this.#now(), counters: [] };
       default:
         this.beforeChange(request);
         return this.#change(request);

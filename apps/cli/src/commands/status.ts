@@ -97,6 +97,7 @@ function summary({ colours, nowMs }: CliContext, state: Status): (readonly [stri
     ['Rejected', desired.error === null ? undefined : colours.red(onOneLine(desired.error.message))],
     ['Agentd', `${state.agentd.version}, up ${formatAgeOf(state.agentd.started_at, nowMs())}`],
     ['Hostd', connection],
+    ['Network', networkOf(state, colours, nowMs())],
     [
       'Last pass',
       pass === null
@@ -148,6 +149,19 @@ function decisionColumns({ colours, nowMs }: CliContext): Column<Decision>[] {
       style: (text, decision) => (decision.error === null ? text : colours.red(text)),
     },
   ];
+}
+
+/** What the last verification of the network came to; absent when there was none. */
+function networkOf({ network }: Status, colours: CliContext['colours'], now: number): string | undefined {
+  if (network === null) return undefined;
+  const when = `verified ${formatAgeOf(network.verified_at, now)} ago`;
+  if (network.error !== null) {
+    return colours.red(`could not be verified: ${onOneLine(network.error.message)}`);
+  }
+  if (network.drift_count === 0) return `${colours.green('as recorded')}, ${when}`;
+  const since = network.drifts.map((drift) => drift.since).sort()[0] ?? null;
+  const text = `${network.drift_count} differences, the oldest for ${formatAgeOf(since, now)}, ${when}: mvm net verify`;
+  return network.persistent > 0 ? colours.red(text) : colours.yellow(text);
 }
 
 function untilOf(until: string | null, now: number): string {

@@ -189,6 +189,10 @@ export class ModelAgentd {
     warmInstance: (input) => this.#operate(input, 'warm', this.#hold(input, 'manual_warm')),
     resumeInstance: (input) => this.#operate(input, 'running'),
     destroyInstance: (input) => this.#operate(input, 'destroyed'),
+    verifyNetwork: ({ query }) =>
+      data.networkReport(query.tenant === undefined ? null : String(query.tenant), query.deep === true),
+    planNetwork: ({ query }) => data.networkPlan(String(query.tenant), query.from_scratch === true),
+    getNetworkDrops: () => data.networkDrops(3),
     getInstanceLogs: (input) => {
       this.#find(input);
       const limit = Number(input.query.max_bytes);

@@ -6,7 +6,7 @@ import type {
   TenantSummary,
   VersionInfo,
 } from '@mvm/agentd-api';
-import type { HostInfo, InstanceStatus } from '@mvm/protocol';
+import type { HostInfo, InstanceStatus, NetworkDrops, NetworkPlan, NetworkReport } from '@mvm/protocol';
 
 const DIGEST = `sha256:${'ab'.repeat(32)}`;
 /** Fixed for a test run, so that asking twice gives the same answer. */
@@ -227,6 +227,15 @@ export function status(overrides: Partial<Status> = {}): Status {
     pending: [],
     problems: [],
     holds: [],
+    network: {
+      verified_at: minutesAgo(0.1),
+      duration_ms: 20,
+      kinds: [{ object: 'bridge', checked: 2, drifts: 0 }],
+      drift_count: 0,
+      drifts: [],
+      persistent: 0,
+      error: null,
+    },
     recent: [],
     ...overrides,
   };
@@ -307,5 +316,60 @@ export function applyResult(applied: boolean): ApplyResult {
     ],
     problems: [],
     plan_error: null,
+  };
+}
+
+export function networkReport(tenant_id: string | null, deep: boolean): NetworkReport {
+  return {
+    tenant_id,
+    kinds: [
+      { object: 'bridge', checked: 1, drifts: 0 },
+      { object: 'address', checked: 2, drifts: 0 },
+      { object: 'element', checked: 17, drifts: 0 },
+    ],
+    drifts: [],
+    drift_count: 0,
+    probes: deep
+      ? [
+          {
+            name: 'gateway-ping',
+            expects: 'control',
+            outcome: 'as_wanted',
+            detail: '10.240.3.1 answered',
+            counter: null,
+          },
+        ]
+      : null,
+    duration_ms: 21,
+  };
+}
+
+export function networkPlan(tenant_id: string, from_scratch: boolean): NetworkPlan {
+  return {
+    tenant_id,
+    from_scratch,
+    steps: from_scratch ? 2 : 0,
+    commands: from_scratch
+      ? [
+          { program: 'nft', args: ['-f', '-'], script: 'add element inet mvm bridges { "br-tenant-3" }\n' },
+          { program: 'sysctl', args: [], script: 'net/ipv4/conf/br-tenant-3/rp_filter=1\n' },
+        ]
+      : [],
+    truncated: false,
+  };
+}
+
+export function networkDrops(packets: number): NetworkDrops {
+  const counter = {
+    table: 'inet mvm',
+    meaning: 'was for a private or link-local address',
+    advice: 'the policy decides',
+  };
+  return {
+    at: '2026-11-23T10:00:00.000Z',
+    counters: [
+      { ...counter, name: 'c_private', packets, bytes: packets * 60 },
+      { ...counter, name: 'c_none', packets: 0, bytes: 0 },
+    ],
   };
 }

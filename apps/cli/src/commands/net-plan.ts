@@ -1,0 +1,55 @@
+import { type NetworkCommand, type NetworkPlan, parseTenantId } from '@mvm/protocol';
+import type { CommandModule } from '../command.js';
+import { stripControlCharacters } from '../format/control-characters.js';
+import { printObject } from '../format/print.js';
+import { completeWith, teach } from '../help.js';
+
+/** `mvm net plan`. */
+export const netPlan: CommandModule = {
+  formats: ['table', 'json', 'yaml'],
+  configure(command) {
+    command
+      .argument('[tenant]', 'only what belongs to this tenant')
+      .option('--from-scratch', 'what would run on a host that has none of it');
+    completeWith(command, 'tenant');
+    teach(
+      command,
+      'Prints the exact text that hostd would give to ip and nft to bring the network in line; nothing when it is.\nRuns none of it. The output is a shell script: what you read is what would happen.',
+      [
+        ['mvm net plan acme', 'What would be repaired now'],
+        ['mvm net plan acme --from-scratch', 'All that a tenant’s network consists of'],
+        ['mvm net plan acme --from-scratch -o json | jq -r ".commands[].script"', 'Only the scripts'],
+      ],
+    );
+  },
+  async run(context, invocation) {
+    const operand = invocation.optionalOperand(0);
+    const tenant = operand === undefined ? undefined : parseTenantId(operand);
+    const agentd = await context.agentd();
+    const plan = await agentd.planNetwork(
+      { query: { tenant, from_scratch: invocation.flag('fromScratch') } },
+      { signal: context.signal },
+    );
+    await printObject(context, invocation, {
+      kind: 'NetworkPlan',
+      value: plan,
+      name: plan.tenant_id ?? 'host',
+      text: () => renderScript(plan),
+    });
+    if (plan.steps === 0) context.say(`${plan.tenant_id ?? 'the host'} is as recorded: nothing would run`);
+    if (plan.truncated) context.say('cut at 512 KiB; name a tenant to see its part whole');
+  },
+};
+
+const CALLS: Readonly<Record<NetworkCommand['program'], string>> = {
+  ip: 'ip -batch -',
+  nft: 'nft -f -',
+  sysctl: 'sysctl -q -p -',
+};
+
+/** The commands as a shell script with here-documents. */
+export function renderScript({ commands }: NetworkPlan): string {
+  return commands
+    .map(({ program, script }) => `${CALLS[program]} <<'END'\n${stripControlCharacters(script)}END\n`)
+    .join('');
+}
