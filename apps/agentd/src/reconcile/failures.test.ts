@@ -15,7 +15,8 @@ const KEY = 'start acme/workers/i-1';
 
 function instance(fields: Partial<InstanceView>): InstanceView {
   return {
-    ...{ tenant_id: 'acme', pool_id: 'workers', instance_id: 'i-1', status: 'running', role: 'worker' },
+    ...{ tenant_id: 'acme', pool_id: 'workers', instance_id: 'i-1', status: 'running' },
+    ...{ status_since: null, role: 'worker' },
     ...{ net: null, image: null, resources: { vcpus: 1, mem_mib: 64, data_disk_mib: 0 }, pid: null },
     ...{ created_at: null, last_started_at: null, last_stopped_at: null, stop_reason: null, operation: null },
     ...fields,

@@ -84,6 +84,7 @@ export class ModelHost {
           type: 'InstanceDetail',
           ...this.#find(request),
           runtime: null,
+          agent_connected: this.#find(request).status === 'running' ? true : null,
           console_tail: 'mvm-guest ready\n',
         };
       case 'InstanceLogs':
@@ -243,6 +244,7 @@ export class ModelHost {
       pool_id: poolId,
       instance_id: `i-${this.#created.toString(16).padStart(8, '0')}`,
       status: 'ready',
+      status_since: this.#now(),
       role: spec.role,
       net: null,
       image: { name: DEMO_IMAGE.name, digest: DEMO_IMAGE.digest },

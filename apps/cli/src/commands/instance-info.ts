@@ -48,7 +48,10 @@ function describe(context: CliContext, instance: InstanceInfo): string {
       ['Instance', formatAddress(instance)],
       ['Status', styleStatus(colours, instance)(describeStatus(instance))],
       ['Held', hold === null ? undefined : describeHold(hold, now)],
-      ['Ended', stopReason === null ? undefined : onOneLine(`${stopReason.kind}: ${stopReason.message}`)],
+      [
+        instance.status === 'sleeping' ? 'Problem' : 'Ended',
+        stopReason === null ? undefined : onOneLine(`${stopReason.kind}: ${stopReason.message}`),
+      ],
       ['Role', instance.role],
       ['Image', image === null ? 'none registered' : `${image.name} (${image.digest.slice(0, 19)})`],
       [

@@ -22,6 +22,7 @@ function instance(tenantId: string, poolId: string, number: number, status: Inst
     pool_id: poolId,
     instance_id: `i-0000000${number}`,
     status,
+    status_since: minutesAgo(isRunning ? 5.5 : 1),
     role: 'worker',
     net: {
       tap_dev: `tn3i${number + 2}`,
@@ -47,6 +48,7 @@ function instance(tenantId: string, poolId: string, number: number, status: Inst
           at: minutesAgo(1),
         },
     operation: null,
+    agent_connected: isRunning ? true : null,
     runtime: isRunning
       ? {
           vmm: 'qemu',

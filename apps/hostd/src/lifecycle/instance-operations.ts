@@ -23,7 +23,7 @@ import {
   prepareWake,
   requireTransition,
 } from './prepare-instance.js';
-import { type JournaledDeps, runJournaled } from './run-journaled.js';
+import { type JournaledDeps, recordWakeFailure, runJournaled } from './run-journaled.js';
 import { settleJournal } from './settle-journal.js';
 import type { OperationName } from './steps.js';
 import { exitReason, lostReason } from './stop-reasons.js';
@@ -136,9 +136,14 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
 
   async function wake(address: InstanceAddress, context: OperationContext): Promise<void> {
     requireTransition(address, 'wake', journaled);
-    const { launch } = await requireManifest(address, effects);
-    // From here to the claim nothing may be awaited: what was checked must still hold.
-    await runClaiming(prepareWake(address, launch, journaled), context);
+    try {
+      const { launch } = await requireManifest(address, effects);
+      // From here to the claim nothing may be awaited: what was checked must still hold.
+      await runClaiming(prepareWake(address, launch, journaled), context);
+    } catch (error) {
+      await recordWakeFailure(address, error, journaled);
+      throw error;
+    }
   }
 
   async function sleep(

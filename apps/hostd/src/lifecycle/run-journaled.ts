@@ -7,7 +7,7 @@ import { executePlan } from './execute-plan.js';
 import type { OperationContext } from './operation-context.js';
 import { type PrepareDeps, prepareReap } from './prepare-instance.js';
 import type { Plan } from './steps.js';
-import { lostReason, startFailedReason } from './stop-reasons.js';
+import { lostReason, startFailedReason, wakeFailedReason } from './stop-reasons.js';
 
 /** What journaled plans are run and settled with. */
 export interface JournaledDeps extends PrepareDeps {
@@ -27,6 +27,32 @@ export async function recordStartFailure(
   await store.saveInstance({
     ...instance,
     stop_reason: startFailedReason(message, { at: clock.now(), tail }),
+  });
+}
+
+/** Reasons beside `snapshot.*` for which a snapshot cannot be used before somebody has changed something. */
+const SNAPSHOT_REASONS: ReadonlySet<string> = new Set([
+  'tenant.bad_key',
+  'vmm.devices_changed',
+  'vmm.restore_failed',
+]);
+
+/**
+ * Say in the record of an instance that sleeps on that its snapshot could not be used, and why. Nothing when the wake
+ * failed for another reason: no room, a quota, a network that is down.
+ */
+export async function recordWakeFailure(
+  address: InstanceAddress,
+  thrown: unknown,
+  { store, clock }: JournaledDeps,
+): Promise<void> {
+  const instance = store.instance(address);
+  const { reason, message } = toCodedError(thrown);
+  if (instance?.status !== 'sleeping') return;
+  if (!reason.startsWith('snapshot.') && !SNAPSHOT_REASONS.has(reason)) return;
+  await store.saveInstance({
+    ...instance,
+    stop_reason: wakeFailedReason(message, { at: clock.now(), tail: '' }),
   });
 }
 

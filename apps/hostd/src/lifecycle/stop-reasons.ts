@@ -31,6 +31,11 @@ export function startFailedReason(message: string, circumstances: Circumstances)
   return reason('start_failed', message, circumstances);
 }
 
+/** Of an instance that sleeps on, because its snapshot could not be used. Pure. */
+export function wakeFailedReason(message: string, circumstances: Circumstances): StopReason {
+  return reason('wake_failed', message, circumstances);
+}
+
 /** Of a VM whose VMM ended by itself. Pure. */
 export function exitReason({ exitCode, signal }: VmExit, circumstances: Circumstances): StopReason {
   const how =

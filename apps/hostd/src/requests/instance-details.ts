@@ -1,7 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { InstanceRuntime } from '@mvm/protocol';
 import { consoleTail } from '../lifecycle/console-tail.js';
 import { requireInstance } from '../state/store.js';
-import type { VmRecord } from '../vmm/vmm.js';
+import type { VmHandle, VmRecord } from '../vmm/vmm.js';
 import type { RequestHandler, RequestServices } from './handler.js';
 import { parseInstanceAddress } from './ids.js';
 import { instanceView } from './views.js';
@@ -26,14 +27,39 @@ async function runtimeView(vm: VmRecord, { effects }: RequestServices): Promise<
   };
 }
 
+/** Longest wait for a VMM that may hang: what it is asked is not worth more. */
+const ASK_WITHIN_MS = 500;
+/** Questions under way; a VMM that hangs is not asked again meanwhile. */
+const asked = new WeakMap<VmHandle, Promise<boolean | null>>();
+
+/**
+ * Null when the VMM does not say in time, or ends. The guest's agent itself is not asked: a frame of ours would come
+ * between those of an operation.
+ */
+function agentConnected(handle: VmHandle): Promise<boolean | null> {
+  const known = asked.get(handle);
+  const answer =
+    known ??
+    handle
+      .agentSocket()
+      .then(
+        (socket) => socket !== null,
+        () => null,
+      )
+      .finally(() => asked.delete(handle));
+  if (known === undefined) asked.set(handle, answer);
+  return Promise.race([answer, sleep(ASK_WITHIN_MS, null, { ref: false })]);
+}
+
 export const describeInstance: RequestHandler<'DescribeInstance'> = async (request, services) => {
   const address = parseInstanceAddress(request);
   const record = requireInstance(services.effects.store, address);
-  const isLive = record.vm != null && services.effects.vms.get(record.vm.spec.vmId) !== undefined;
+  const live = record.vm == null ? undefined : services.effects.vms.get(record.vm.spec.vmId);
   return {
     type: 'InstanceDetail',
     ...instanceView(record, services),
-    runtime: record.vm != null && isLive ? await runtimeView(record.vm, services) : null,
+    runtime: record.vm != null && live !== undefined ? await runtimeView(record.vm, services) : null,
+    agent_connected: live === undefined ? null : await agentConnected(live.handle),
     console_tail: await consoleTail(services.effects, address, null),
   };
 };

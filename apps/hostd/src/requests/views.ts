@@ -45,6 +45,22 @@ export function poolView(record: PoolRecord): PoolView {
   };
 }
 
+/** Since when an instance is in its state, as the record tells. */
+function statusSince(record: InstanceRecord): string | null {
+  const { created_at, entered_running_at, entered_warm_at, last_started_at, last_stopped_at } = record;
+  switch (record.status) {
+    case 'running':
+      return entered_running_at ?? last_started_at ?? null;
+    case 'warm':
+      return entered_warm_at ?? null;
+    case 'sleeping':
+    case 'stopped':
+      return last_stopped_at ?? null;
+    default:
+      return created_at ?? null;
+  }
+}
+
 /**
  * An instance as it crosses the socket. `resources` and `image` are those that it runs with; of one that does not run,
  * those that its next start would give.
@@ -60,6 +76,7 @@ export function instanceView(record: InstanceRecord, services: RequestServices):
     pool_id: record.pool_id,
     instance_id: record.instance_id,
     status: record.status,
+    status_since: statusSince(record),
     role: record.role,
     net:
       net == null

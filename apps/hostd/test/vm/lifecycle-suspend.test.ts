@@ -48,10 +48,14 @@ test('a guest sleeps and wakes: the same boot, counting on, with the time of now
   const hello = await greeting(client, address);
   await until('counting', async () => (await guestCount(client, address)) >= 1, 60_000);
   const before = await info();
+  await until('the agent', async () => (await info()).agent_connected === true);
   for (const compression of ['none', 'lz4', 'zstd'] as const) {
     await setCompression(compression);
     await sleep();
-    expect(await info()).toMatchObject({ status: 'sleeping', pid: null, runtime: null });
+    expect(await info()).toMatchObject({
+      ...{ status: 'sleeping', pid: null, runtime: null, agent_connected: null },
+      status_since: (await info()).last_stopped_at,
+    });
     expect(await leftSince(host, quiet)).toEqual([]);
     expect(await snapshots()).toEqual(['delta']);
     const counted = await guestCount(client, address);
@@ -114,6 +118,10 @@ test('a damaged snapshot, or a disk that moved on, is refused with a reason and 
   await expect(wake()).rejects.toMatchObject({
     reason: 'snapshot.damaged',
     message: expect.stringMatching(/^wake failed: /),
+  });
+  expect(await info()).toMatchObject({
+    status: 'sleeping',
+    stop_reason: { kind: 'wake_failed', message: expect.stringContaining('sha256') },
   });
   await file.write(byte, 0, 1, size >> 1);
   await file.close();

@@ -11,8 +11,11 @@ export type ImageRef = z.infer<typeof imageRefSchema>;
 
 /** Why an instance is not running any more. */
 export const stopReasonSchema = z.object({
-  /** `requested`: by a caller; `exited`: the VMM ended on its own; `start_failed`; `lost`: gone while hostd was down. */
-  kind: z.enum(['requested', 'exited', 'start_failed', 'lost']),
+  /**
+   * `requested`: by a caller; `exited`: the VMM ended on its own; `start_failed`; `lost`: gone while hostd was down;
+   * `wake_failed`: it sleeps on, because the last wake could not use its snapshot.
+   */
+  kind: z.enum(['requested', 'exited', 'start_failed', 'lost', 'wake_failed']),
   message: z.string(),
   exit_code: z.int().nullable(),
   signal: z.string().nullable(),
@@ -38,6 +41,8 @@ export const instanceViewSchema = z.object({
   pool_id: z.string(),
   instance_id: z.string(),
   status: instanceStatusSchema,
+  /** Since when it is in this state; null when that was never recorded. */
+  status_since: timestamp.nullable(),
   role: z.string(),
   net: instanceNetSchema.nullable(),
   image: imageRefSchema.nullable(),
@@ -70,6 +75,8 @@ export type InstanceRuntime = z.infer<typeof instanceRuntimeSchema>;
 
 export const instanceDetailSchema = instanceViewSchema.extend({
   runtime: instanceRuntimeSchema.nullable(),
+  /** Whether a program in the guest has the agent's port open, as it has once it is up; null when no guest runs, or its VMM does not answer. */
+  agent_connected: z.boolean().nullable(),
   console_tail: z.string(),
 });
 export type InstanceDetail = z.infer<typeof instanceDetailSchema>;

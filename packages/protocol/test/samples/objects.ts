@@ -90,6 +90,7 @@ export const poolView: PoolView = { ...poolSpec, tenant_id: 'acme', pool_id: 'wo
 export const instanceView: InstanceView = {
   ...address,
   status: 'running',
+  status_since: '2026-11-23T10:00:02.000Z',
   role: 'worker',
   net: {
     tap_dev: 'tn3i5',
@@ -111,6 +112,7 @@ export const instanceView: InstanceView = {
 export const stoppedInstanceView: InstanceView = {
   ...instanceView,
   status: 'stopped',
+  status_since: '2026-11-23T10:05:00.000Z',
   pid: null,
   last_stopped_at: '2026-11-23T10:05:00.000Z',
   stop_reason: {
@@ -138,6 +140,7 @@ export const instanceDetail: InstanceDetail = {
     pids_max: 64,
     pids_current: 5,
   },
+  agent_connected: true,
   console_tail: 'mvm-guest ready\n',
 };
 
