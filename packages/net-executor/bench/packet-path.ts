@@ -63,7 +63,12 @@ export async function measurePacketPath(tenants: number): Promise<PacketFigure[]
   const context = { clusterCidr: CLUSTER_CIDR, uplinks: ['up0'], base: 'present' } as const;
   const script = (count: number) =>
     renderNftScript([
-      { kind: 'tables.load', was: 'damaged', elements: spellOut(wish(count), observed, context).elements },
+      {
+        kind: 'tables.load',
+        was: 'damaged',
+        elements: spellOut(wish(count), observed, context).elements,
+        profiles: [],
+      },
     ]);
 
   /** Microseconds per packet. */

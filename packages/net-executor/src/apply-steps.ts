@@ -1,5 +1,10 @@
+import { makeProfile, type ObservedProfile, type ProfileSpec, toObservedProfile } from './profile.js';
 import { elementId, elementKey } from './sets.js';
 import type { NetStep, ObservedLink, ObservedNetwork } from './types.js';
+
+function observedProfileOf(spec: ProfileSpec): ObservedProfile {
+  return toObservedProfile(makeProfile(spec));
+}
 
 type LinkChange = (link: ObservedLink) => ObservedLink;
 
@@ -30,9 +35,22 @@ function addLink(observed: ObservedNetwork, link: ObservedLink): ObservedNetwork
 export function applyStep(observed: ObservedNetwork, step: NetStep): ObservedNetwork {
   switch (step.kind) {
     case 'tables.load':
-      return { ...observed, tables: 'intact', tableFaults: [], elements: step.elements };
+      return {
+        ...observed,
+        tables: 'intact',
+        tableFaults: [],
+        elements: step.elements,
+        profiles: step.profiles.map(observedProfileOf),
+      };
     case 'tables.delete':
-      return { ...observed, tables: 'absent', tableFaults: [], elements: [] };
+      return { ...observed, tables: 'absent', tableFaults: [], elements: [], profiles: [] };
+    case 'profile.create':
+      return {
+        ...observed,
+        profiles: [...observed.profiles.filter(({ id }) => id !== step.id), observedProfileOf(step.spec)],
+      };
+    case 'profile.delete':
+      return { ...observed, profiles: observed.profiles.filter(({ id }) => id !== step.id) };
     case 'element.add': {
       const id = elementId(step.element);
       const known = observed.elements.some((element) => elementId(element) === id);

@@ -54,9 +54,15 @@ function rule(text: string, why: string): BaseRule {
   return { text, why };
 }
 
+// Never merely `established`: an entry older than the rules must not keep a path open.
+const ANSWERS = rule(
+  'ct direction reply ct state established,related accept',
+  'answers to what reached a published port',
+);
+
 const BRIDGE_TABLE: BaseTable = {
   family: 'bridge',
-  counters: ['c_mac', 'c_arp', 'c_ip', 'c_l2', 'c_dhcpsrv'],
+  counters: ['c_mac', 'c_arp', 'c_ip', 'c_l2', 'c_dhcpsrv', 'c_isolated'],
   dynamicSets: {},
   chains: [
     {
@@ -99,6 +105,14 @@ const BRIDGE_TABLE: BaseTable = {
         rule('counter name c_ip drop', 'foreign source address'),
       ],
     },
+    {
+      name: 'between',
+      hook: { type: 'filter', hook: 'forward', priority: -300 },
+      rules: [
+        rule('iifname @isolated counter name c_isolated drop', 'sent by an isolated instance to another'),
+        rule('oifname @isolated counter name c_isolated drop', 'sent to an isolated instance by another'),
+      ],
+    },
   ],
 };
 
@@ -118,6 +132,10 @@ const INET_TABLE: BaseTable = {
     'c_transit',
     'c_invalid',
     'c_ping',
+    'c_apart',
+    'c_denied',
+    'c_bandwidth',
+    'c_packets',
   ],
   dynamicSets: {
     vm_new: 'type ipv4_addr; size 65535; flags dynamic,timeout; timeout 1m;',
@@ -156,30 +174,37 @@ const INET_TABLE: BaseTable = {
     {
       name: 'from_guest',
       rules: [
-        rule('iifname . oifname @intra accept', 'same tenant'),
+        rule('iifname . oifname @intra goto same_tenant', 'same tenant'),
         rule('oifname @bridges counter name c_xtenant drop', 'another tenant'),
         rule(
           'oifname != @uplinks counter name c_notuplink drop',
           'not an uplink: containers, VPNs, host networks',
         ),
         rule('ct state invalid counter name c_invalid drop', 'no connection that makes sense'),
-        // Never merely `established`: an entry older than the rules must not keep a path open.
-        rule(
-          'ct direction reply ct state established,related accept',
-          'answers to what reached a published port',
-        ),
+        rule('ip saddr vmap @guest_out', "the guest's own policy"),
         rule('iifname vmap @egress', "the tenant's egress"),
-        rule('counter name c_none drop', 'this tenant has no egress'),
+        rule('goto egress_none', 'no egress'),
+      ],
+    },
+    {
+      name: 'same_tenant',
+      rules: [
+        // Bridged packets come by only with br_netfilter, routed ones only while the routing rules are gone.
+        rule('ip saddr @isolated4 counter name c_apart drop', 'sent by an isolated instance to another'),
+        rule('ip daddr @isolated4 counter name c_apart drop', 'sent to an isolated instance by another'),
+        rule('accept', 'instances of one tenant'),
       ],
     },
     {
       name: 'egress_internet',
       rules: [
+        ANSWERS,
         rule('ip daddr @private4 counter name c_private drop', 'private or link-local destination'),
         rule('goto egress_limits', 'a public destination'),
       ],
     },
-    { name: 'egress_open', rules: [rule('goto egress_limits', 'any destination')] },
+    { name: 'egress_open', rules: [ANSWERS, rule('goto egress_limits', 'any destination')] },
+    { name: 'egress_none', rules: [ANSWERS, rule('counter name c_none drop', 'no egress')] },
     {
       name: 'egress_limits',
       rules: [
@@ -200,8 +225,16 @@ const INET_TABLE: BaseTable = {
       name: 'to_guest',
       rules: [
         rule('meta nfproto ipv6 counter name c_v6 drop', 'IPv6 is not supported yet'),
+        rule('ip daddr vmap @guest_in', 'how much this guest may get'),
         rule('ct direction reply ct state established,related accept', 'answer to a guest'),
-        rule('iifname @uplinks ct status dnat accept', 'published port'),
+        rule(
+          'iifname @uplinks ct status dnat meta l4proto . ip daddr . th dport @published accept',
+          'published port',
+        ),
+        rule(
+          'iifname @uplinks ct status dnat ct state related meta l4proto icmp accept',
+          'error about an answer of a published port',
+        ),
         rule('counter name c_unsolicited drop', 'nobody asked for it'),
       ],
     },

@@ -1,17 +1,19 @@
 import {
   CodedError,
   type CodedErrorInit,
+  checkNetworkPolicy,
   checkTenantNet,
   cidrOverlaps,
+  type Ipv4Cidr,
   instanceIp,
   macAddress,
   parseIpv4Cidr,
+  parsePoolId,
   parseTapName,
   type TenantNet,
 } from '@mvm/protocol';
 import { uidText } from './grammar.js';
-import { checkPolicy } from './policy.js';
-import type { DesiredHostNetwork, InstancePort } from './types.js';
+import type { DesiredHostNetwork, DesiredTenantNetwork, InstancePort, TenantPolicies } from './types.js';
 
 function invalid(reason: string, message: string, hint: string): CodedError {
   const init: CodedErrorInit = { code: 'invalid_argument', reason: `net.${reason}`, message, hint };
@@ -50,30 +52,82 @@ export function checkPort(net: TenantNet, port: InstancePort): void {
   }
 }
 
+function checkPolicies({ tenant, pools }: TenantPolicies): void {
+  checkNetworkPolicy(tenant ?? {});
+  for (const [poolId, policy] of Object.entries(pools ?? {})) {
+    parsePoolId(poolId);
+    checkNetworkPolicy(policy);
+  }
+}
+
 /**
- * Whether everything wanted is sound by itself and together: each tenant's network by `checkTenantNet`, each port by
- * `checkPort`, no net id twice, no overlapping subnets, no port and no published port twice. Throws `invalid_argument` as those do;
- * `already_exists`, reason `net.clash`, for two that exclude each other.
+ * Whether a tenant is sound by itself: its network by `checkTenantNet`, its policies by `checkNetworkPolicy`, each port by
+ * `checkPort`, no port twice. Throws as those do; `already_exists`, reason `net.clash`, for a port that is there twice.
+ */
+export function checkTenant(tenant: DesiredTenantNetwork, clusterCidr: string): void {
+  const { net, ports, policies } = tenant;
+  checkTenantNet(net, clusterCidr);
+  if (policies !== undefined) checkPolicies(policies);
+  for (const port of ports) checkPort(net, port);
+  if (new Set(ports.map((port) => port.tapName)).size !== ports.length)
+    throw clash(`tenant net id ${net.tenant_net_id} has a port twice`);
+}
+
+/** The host's ports that a tenant's policies publish, as `tcp 8443`. */
+function publishedPorts({ policies }: DesiredTenantNetwork): string[] {
+  const lists = Object.values(policies?.pools ?? {}).map(({ publish }) => publish ?? []);
+  return lists.flat().map(({ protocol, host_port }) => `${protocol} ${host_port}`);
+}
+
+const subnets = new WeakMap<TenantNet, Ipv4Cidr>();
+
+function subnetOf(net: TenantNet): Ipv4Cidr {
+  const subnet = subnets.get(net) ?? parseIpv4Cidr(net.ipv4_subnet);
+  subnets.set(net, subnet);
+  return subnet;
+}
+
+/**
+ * Whether one tenant may be beside others that are sound: no net id, no published port twice, no overlapping subnets. Throws
+ * `already_exists`, reason `net.clash`, naming the other by its net id.
+ */
+export function checkBeside(tenant: DesiredTenantNetwork, others: Iterable<DesiredTenantNetwork>): void {
+  const { net } = tenant;
+  const subnet = subnetOf(net);
+  const ports = new Set(publishedPorts(tenant));
+  if (ports.size !== publishedPorts(tenant).length)
+    throw clash(`two pools of tenant net id ${net.tenant_net_id} publish the same port`);
+  for (const other of others) {
+    const id = other.net.tenant_net_id;
+    if (id === net.tenant_net_id) throw clash(`tenant net id ${id} is wanted twice`);
+    if (cidrOverlaps(subnet, subnetOf(other.net))) {
+      throw clash(`tenants ${net.tenant_net_id} and ${id} (net ids) would have overlapping subnets`);
+    }
+    if (ports.size === 0 || other.policies?.pools === undefined) continue;
+    const twice = publishedPorts(other).find((port) => ports.has(port));
+    if (twice !== undefined)
+      throw clash(`port ${twice} is published by tenant net id ${id} and would be by ${net.tenant_net_id}`);
+  }
+}
+
+/**
+ * Whether everything wanted is sound by itself (`checkTenant`) and together: no net id twice, no overlapping subnets, no
+ * published port twice. Throws as `checkTenant`, and `already_exists`, reason `net.clash`, for two that exclude each other.
  */
 export function checkDesiredNetwork(desired: DesiredHostNetwork, clusterCidr: string): void {
-  const seen = new Map<number, string>();
+  const netIds = new Set<number>();
   const published = new Set<string>();
-  const subnets = desired.tenants.map(({ net, ports, policy }) => {
-    checkTenantNet(net, clusterCidr);
-    checkPolicy(net, policy);
-    for (const { protocol, hostPort } of policy?.publish ?? []) {
-      if (published.has(`${protocol} ${hostPort}`))
-        throw clash(`${protocol} port ${hostPort} is published twice`);
-      published.add(`${protocol} ${hostPort}`);
+  for (const tenant of desired.tenants) {
+    checkTenant(tenant, clusterCidr);
+    const { tenant_net_id } = tenant.net;
+    if (netIds.has(tenant_net_id)) throw clash(`tenant net id ${tenant_net_id} is wanted twice`);
+    netIds.add(tenant_net_id);
+    for (const port of publishedPorts(tenant)) {
+      if (published.has(port)) throw clash(`port ${port} is published twice`);
+      published.add(port);
     }
-    for (const port of ports) checkPort(net, port);
-    if (new Set(ports.map((port) => port.tapName)).size !== ports.length || seen.has(net.tenant_net_id)) {
-      throw clash(`tenant net id ${net.tenant_net_id}, or a port of it, is wanted twice`);
-    }
-    seen.set(net.tenant_net_id, net.ipv4_subnet);
-    return parseIpv4Cidr(net.ipv4_subnet);
-  });
-  const sorted = subnets.toSorted((a, b) => a.network - b.network);
+  }
+  const sorted = desired.tenants.map(({ net }) => subnetOf(net)).toSorted((a, b) => a.network - b.network);
   for (const [i, subnet] of sorted.entries()) {
     const next = sorted[i + 1];
     if (next !== undefined && cidrOverlaps(subnet, next))

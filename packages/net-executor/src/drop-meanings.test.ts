@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { BASE_TABLES } from './base-tables.js';
 import { DROP_MEANINGS } from './drop-meanings.js';
+import { DEFAULT_POLICY } from './policy.js';
+import { makeProfile } from './profile.js';
 
 const counters = BASE_TABLES.flatMap((table) => table.counters);
 
@@ -19,9 +21,14 @@ it('every counter is in the table of docs/networking.md', () => {
 });
 
 it('every counter is of one rule at least', () => {
-  const rules = BASE_TABLES.flatMap((table) =>
-    table.chains.flatMap((chain) => chain.rules.map(({ text }) => text)),
-  );
+  const profile = makeProfile({
+    egress: 'none',
+    allow: [],
+    deny: [{ cidr: '203.0.113.0/24' }],
+    limits: { ...DEFAULT_POLICY.limits, bandwidth_kbit: 1000, packets_per_second: 10 },
+  });
+  const chains = [...BASE_TABLES.flatMap((table) => table.chains), ...profile.chains];
+  const rules = chains.flatMap((chain) => chain.rules.map(({ text }) => text));
   for (const counter of counters) {
     expect(rules.some((text) => text.includes(`counter name ${counter} drop`))).toBe(true);
   }

@@ -70,5 +70,26 @@ export const DROP_MEANINGS: Readonly<Record<string, DropMeaning>> = {
     meaning: 'belongs to no connection that makes sense',
     advice: 'usually the end of a connection that was forgotten; many of them: is the way back another one?',
   },
+  c_isolated: {
+    meaning: 'was for, or of, an instance that is kept from the others of its tenant',
+    advice:
+      'isolate_instances of the tenant’s or the pool’s network policy; publish a port to go by the host',
+  },
+  c_apart: {
+    meaning: 'was for, or of, an isolated instance, and was passed to the host’s own filter',
+    advice: 'as c_isolated; the host has br_netfilter, or the routing rules of mvm are gone (mvm net verify)',
+  },
+  c_denied: {
+    meaning: 'was for a destination that the policy denies',
+    advice: 'deny of the tenant’s or the pool’s network policy',
+  },
+  c_bandwidth: {
+    meaning: 'was above the guest’s bandwidth',
+    advice: 'limits.bandwidth_kbit of its network policy; TCP slows down by itself, a few drops are normal',
+  },
+  c_packets: {
+    meaning: 'was above the guest’s packets per second',
+    advice: 'limits.packets_per_second of its network policy',
+  },
   c_ping: { meaning: 'was one ping to the gateway too many', advice: 'ping less often' },
 };

@@ -5,7 +5,8 @@ import { CodedError, parseIpv4, parseIpv4Cidr } from '@mvm/protocol';
 
 const INTERFACE_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$/;
 const MAC = /^[0-9a-f]{2}(?::[0-9a-f]{2}){5}$/;
-const CHAIN_NAME = /^egress_[a-z0-9_]{1,20}$/;
+const CHAIN_NAME = /^(?:egress_[a-z0-9_]{1,20}|p_[0-9a-f]{16}_(?:out|in|new))$/;
+const SET_NAME = /^p_[0-9a-f]{16}_(?:rate|conns|out_bytes|out_packets|in_bytes|in_packets)$/;
 const MAX_UID = 4_294_967_294;
 
 function refuse(what: string, text: unknown): CodedError {
@@ -62,7 +63,19 @@ export function addressWithPrefix(text: string): string {
   return text;
 }
 
-/** The name of a chain of ours that a verdict map may go to: `egress_…`. Else `invalid_argument`, reason `net.unsafe_text`. */
+/** A number that is at least 1 and counts exactly, as decimal text. Else `invalid_argument`, reason `net.unsafe_text`. */
+export function numberText(value: number): string {
+  if (Number.isSafeInteger(value) && value >= 1) return String(value);
+  throw refuse('a number', value);
+}
+
+/** The name of a set of a policy's profile: `p_<id>_…`. Else `invalid_argument`, reason `net.unsafe_text`. */
+export function setName(text: string): string {
+  if (typeof text === 'string' && SET_NAME.test(text)) return text;
+  throw refuse('the name of a set', text);
+}
+
+/** The name of a chain of ours that a verdict map may lead to: `egress_…`, `p_<id>_…`. Else `invalid_argument`, reason `net.unsafe_text`. */
 export function chainName(text: string): string {
   if (typeof text === 'string' && CHAIN_NAME.test(text)) return text;
   throw refuse('a chain name', text);

@@ -1,19 +1,11 @@
 export { applyStep, applySteps } from './apply-steps.js';
 export { DEFAULT_LIMITS, PRIVATE_RANGES, TABLE_NAME } from './base-tables.js';
-export { checkDesiredNetwork, checkPort } from './check-network.js';
+export { checkBeside, checkDesiredNetwork, checkPort, checkTenant } from './check-network.js';
 export { DROP_MEANINGS, type DropMeaning } from './drop-meanings.js';
 export { invertStep, invertSteps } from './invert.js';
 export { planNetwork } from './plan.js';
-export {
-  checkPolicy,
-  completePolicy,
-  DEFAULT_POLICY,
-  type EgressException,
-  type EgressVerdict,
-  type GuestLimits,
-  type NetworkPolicy,
-  type PublishedPort,
-} from './policy.js';
+export { type CompletePolicy, completePolicy, DEFAULT_POLICY } from './policy.js';
+export { type ObservedProfile, type Profile, type ProfileSpec, profileFor } from './profile.js';
 export { RULE_PREFERENCES, RULE_PROTOCOL, renderIpBatch } from './render-ip.js';
 export { renderNftScript } from './render-nft.js';
 export { renderBaseTables } from './render-tables.js';
@@ -31,6 +23,7 @@ export type {
   PolicyRule,
   Sysctl,
   TablesState,
+  TenantPolicies,
 } from './types.js';
 export { type CheckedObjects, countChecked, type NetworkDrift, verifyNetwork } from './verify.js';
 export { spellOut, type WantedBridge, type WantedNetwork, type WantedTap } from './wanted.js';

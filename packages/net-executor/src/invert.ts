@@ -1,15 +1,24 @@
+import { makeProfile, toObservedProfile } from './profile.js';
 import type { NetStep } from './types.js';
 
 /**
  * The steps that undo one step, given that it was made; empty for what stays (base tables that were damaged, settings of
- * a link that goes away with it).
+ * a link that goes away with it, a profile of which nobody knows what it was made from).
  */
 export function invertStep(step: NetStep): NetStep[] {
   switch (step.kind) {
     case 'tables.load':
-      return step.was === 'absent' ? [{ kind: 'tables.delete', elements: step.elements }] : [];
+      return step.was === 'absent'
+        ? [{ kind: 'tables.delete', elements: step.elements, profiles: step.profiles }]
+        : [];
     case 'tables.delete':
-      return [{ kind: 'tables.load', was: 'absent', elements: step.elements }];
+      return [{ kind: 'tables.load', was: 'absent', elements: step.elements, profiles: step.profiles }];
+    case 'profile.create': {
+      const { id, chains, sets, spec } = toObservedProfile(makeProfile(step.spec));
+      return [{ kind: 'profile.delete', id, chains: Object.keys(chains), sets, spec }];
+    }
+    case 'profile.delete':
+      return step.spec === null ? [] : [{ kind: 'profile.create', id: step.id, spec: step.spec }];
     case 'element.add':
       return [{ kind: 'element.delete', element: step.element }];
     case 'element.delete':

@@ -23,6 +23,7 @@ const bare: ObservedNetwork = {
   tables: 'absent',
   tableFaults: [],
   elements: [],
+  profiles: [],
   rules: [],
   sysctls: { 'net/ipv4/conf/all/forwarding': '0', 'net/ipv4/conf/eth0/forwarding': '0' },
 };
@@ -77,7 +78,9 @@ describe('planNetwork', () => {
   });
 
   it('changes the verdict of a bridge in one transaction', () => {
-    const open: DesiredHostNetwork = { tenants: [{ net, ports: [port], policy: { egress: 'open' } }] };
+    const open: DesiredHostNetwork = {
+      tenants: [{ net, ports: [port], policies: { tenant: { egress: 'open' } } }],
+    };
     expect(
       renderNftScript(planNetwork(open, busy, context))
         .trim()

@@ -1,5 +1,6 @@
 import { CodedError } from '@mvm/protocol';
 import { checkDesiredNetwork } from './check-network.js';
+import { profileSignature, toObservedProfile } from './profile.js';
 import { elementId, type NetElement } from './sets.js';
 import type { DesiredHostNetwork, NetStep, NetworkContext, ObservedLink, ObservedNetwork } from './types.js';
 import { FORWARD_ALL_KEY, forwardingKey, spellOut, switchedUplinks, type WantedNetwork } from './wanted.js';
@@ -35,12 +36,36 @@ function planRemovals(links: readonly ObservedLink[]): NetStep[] {
   );
 }
 
+/** Ids of wanted profiles that the kernel has with other chains, rules or sets. */
+export function damagedProfiles(
+  { profiles }: Pick<WantedNetwork, 'profiles'>,
+  observed: ObservedNetwork,
+): string[] {
+  const found = new Map(observed.profiles.map((profile) => [profile.id, profile]));
+  return profiles
+    .filter((profile) => {
+      const there = found.get(profile.id);
+      return there !== undefined && profileSignature(there) !== profileSignature(toObservedProfile(profile));
+    })
+    .map(({ id }) => id);
+}
+
 function planTables(wanted: WantedNetwork, observed: ObservedNetwork, context: NetworkContext): NetStep[] {
   if (context.base === 'absent') {
-    return observed.tables === 'absent' ? [] : [{ kind: 'tables.delete', elements: observed.elements }];
+    if (observed.tables === 'absent') return [];
+    const profiles = observed.profiles.flatMap(({ spec }) => spec ?? []);
+    return [{ kind: 'tables.delete', elements: observed.elements, profiles }];
   }
-  if (observed.tables !== 'intact') {
-    return [{ kind: 'tables.load', was: observed.tables, elements: wanted.elements }];
+  if (observed.tables !== 'intact' || damagedProfiles(wanted, observed).length > 0) {
+    const was = observed.tables === 'absent' ? 'absent' : 'damaged';
+    return [
+      {
+        kind: 'tables.load',
+        was,
+        elements: wanted.elements,
+        profiles: wanted.profiles.map(({ spec }) => spec),
+      },
+    ];
   }
   const wantedIds = new Set(wanted.elements.map(elementId));
   const observedIds = new Set(observed.elements.map(elementId));
@@ -48,7 +73,19 @@ function planTables(wanted: WantedNetwork, observed: ObservedNetwork, context: N
   const fresh = wanted.elements.filter((element) => !observedIds.has(elementId(element)));
   const asStep = (kind: 'element.add' | 'element.delete') => (element: NetElement) =>
     ({ kind, element }) as const;
-  return [...gone.map(asStep('element.delete')), ...fresh.map(asStep('element.add'))];
+  // A profile is there before the first element leads to it, and until the last has gone.
+  return [
+    ...wanted.profiles
+      .filter(({ id }) => !observed.profiles.some((profile) => profile.id === id))
+      .map(({ id, spec }) => ({ kind: 'profile.create', id, spec }) as const),
+    ...gone.map(asStep('element.delete')),
+    ...fresh.map(asStep('element.add')),
+    ...observed.profiles
+      .filter(({ id }) => !wanted.profiles.some((profile) => profile.id === id))
+      .map(({ id, chains, sets, spec }) => {
+        return { kind: 'profile.delete', id, chains: Object.keys(chains), sets, spec } as const;
+      }),
+  ];
 }
 
 function planBridges(wanted: WantedNetwork, kept: ReadonlyMap<string, ObservedLink>): NetStep[] {

@@ -52,6 +52,8 @@ export function renderIpLine(step: NetStep): string | null {
     case 'tables.delete':
     case 'element.add':
     case 'element.delete':
+    case 'profile.create':
+    case 'profile.delete':
     case 'sysctl.write':
       return null;
   }

@@ -8,8 +8,11 @@ import {
   macText,
   portText,
   protocolText,
+  setName,
 } from './grammar.js';
+import { makeProfile, type ProfileSpec } from './profile.js';
 import { renderBaseTables } from './render-tables.js';
+import { ruleComment } from './rule-comment.js';
 import { type FieldType, type NetElement, SET_NAMES, setShape } from './sets.js';
 import type { NetStep } from './types.js';
 
@@ -35,7 +38,7 @@ function renderElement(element: NetElement): string {
   const key = shape.key.map((type, i) => RENDER_FIELD[type](element.key[i] ?? '')).join(' . ');
   if (shape.map === undefined) return key;
   const value = element.value ?? '';
-  return `${key} : ${shape.map === 'verdict' ? `goto ${chainName(value)}` : addressAndPort(value)}`;
+  return `${key} : ${shape.map === 'address' ? addressAndPort(value) : `${shape.map} ${chainName(value)}`}`;
 }
 
 function renderCommand(verb: 'add' | 'delete', elements: readonly NetElement[]): string[] {
@@ -50,6 +53,40 @@ function renderCommand(verb: 'add' | 'delete', elements: readonly NetElement[]):
   });
 }
 
+/** Sets and chains first, then rules: whatever order the profiles come in, nothing is named before it is there. */
+function renderProfiles(specs: readonly ProfileSpec[]): string[] {
+  const profiles = specs.map(makeProfile);
+  const chains = profiles.flatMap((profile) => profile.chains);
+  return [
+    ...profiles.flatMap(({ sets }) =>
+      Object.entries(sets).map(([name, text]) => `add set inet ${TABLE_NAME} ${setName(name)} { ${text} }`),
+    ),
+    ...chains.flatMap(({ name }) => [
+      `add chain inet ${TABLE_NAME} ${chainName(name)}`,
+      `flush chain inet ${TABLE_NAME} ${chainName(name)}`,
+    ]),
+    ...chains.flatMap(({ name, rules }) =>
+      rules.map((rule, i) => {
+        const comment = ruleComment({ family: 'inet' }, name, i, rule);
+        return `add rule inet ${TABLE_NAME} ${name} ${rule.text} comment "${comment}"`;
+      }),
+    ),
+  ];
+}
+
+type ProfileDeletion = Extract<NetStep, { kind: 'profile.delete' }>;
+
+/** Emptied all before the first is deleted, because they name each other. */
+function renderProfileDeletions(steps: readonly ProfileDeletion[]): string[] {
+  const chains = steps.flatMap((step) => step.chains.map(chainName));
+  const sets = steps.flatMap((step) => step.sets.map(setName));
+  return [
+    ...chains.map((name) => `flush chain inet ${TABLE_NAME} ${name}`),
+    ...chains.map((name) => `delete chain inet ${TABLE_NAME} ${name}`),
+    ...sets.map((name) => `delete set inet ${TABLE_NAME} ${name}`),
+  ];
+}
+
 /**
  * The one script for `nft -f` that makes all nftables steps among `steps`, as one transaction; empty when there are none.
  * A deletion is written as an addition and a deletion, so that it also succeeds when somebody was quicker; an addition of
@@ -59,15 +96,22 @@ function renderCommand(verb: 'add' | 'delete', elements: readonly NetElement[]):
 export function renderNftScript(steps: readonly NetStep[]): string {
   const added: NetElement[] = [];
   const deleted: NetElement[] = [];
+  const profiles: ProfileSpec[] = [];
+  const deletions: ProfileDeletion[] = [];
   let head = '';
   for (const step of steps) {
     if (step.kind === 'tables.load') {
       head = renderBaseTables();
       added.push(...step.elements);
+      profiles.push(...step.profiles);
     } else if (step.kind === 'tables.delete') {
       head = ['bridge', 'inet']
         .map((family) => `table ${family} ${TABLE_NAME}\ndelete table ${family} ${TABLE_NAME}\n`)
         .join('');
+    } else if (step.kind === 'profile.create') {
+      profiles.push(step.spec);
+    } else if (step.kind === 'profile.delete') {
+      deletions.push(step);
     } else if (step.kind === 'element.add') {
       added.push(step.element);
     } else if (step.kind === 'element.delete') {
@@ -75,9 +119,11 @@ export function renderNftScript(steps: readonly NetStep[]): string {
     }
   }
   const lines = [
+    ...renderProfiles(profiles),
     ...renderCommand('add', deleted),
     ...renderCommand('delete', deleted),
     ...renderCommand('add', added),
+    ...renderProfileDeletions(deletions),
   ];
   return head + lines.map((line) => `${line}\n`).join('');
 }

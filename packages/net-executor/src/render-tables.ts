@@ -1,17 +1,6 @@
-import { BASE_TABLES, type BaseChain, type BaseRule, type BaseTable, TABLE_NAME } from './base-tables.js';
+import { BASE_TABLES, type BaseChain, type BaseTable, TABLE_NAME } from './base-tables.js';
+import { ruleComment } from './rule-comment.js';
 import { MAP_TYPES, SET_NAMES, setShape } from './sets.js';
-
-// FNV-1a, 32 bits: tells one text of the rules from another; it is no protection against somebody with root.
-function fingerprint(text: string): string {
-  let hash = 0x811c9dc5;
-  for (const char of text) hash = Math.imul(hash ^ (char.codePointAt(0) ?? 0), 0x01000193) >>> 0;
-  return hash.toString(16).padStart(8, '0');
-}
-
-/** The comment that a rule bears in the kernel: its reason and a fingerprint of its text and place. */
-export function ruleComment(table: BaseTable, chain: string, index: number, base: BaseRule): string {
-  return `${base.why} #${fingerprint(`${table.family} ${chain} ${index} ${base.text}`)}`;
-}
 
 /** Names of the sets and maps that must be in a table: ours to fill, and those that packets fill. */
 export function setNamesOf(table: BaseTable): string[] {

@@ -5,8 +5,8 @@ interface SetShape {
   readonly family: 'bridge' | 'inet';
   /** Concatenated in this order. */
   readonly key: readonly FieldType[];
-  /** `verdict`: a map whose values are `goto <chain>`; `address`: a map whose values are `<ipv4> . <port>`. */
-  readonly map?: 'verdict' | 'address';
+  /** A map whose values are, for `goto` and `jump`, chains, and for `address` `<ipv4> . <port>`. */
+  readonly map?: 'goto' | 'jump' | 'address';
   readonly interval?: true;
 }
 
@@ -18,16 +18,26 @@ export const SETS = {
   port_mac: { family: 'bridge', key: ['ifname', 'ether_addr'] },
   /** Which MAC and IPv4 address together may send through which TAP. */
   port_src: { family: 'bridge', key: ['ifname', 'ether_addr', 'ipv4_addr'] },
+  /** TAPs of instances that are kept from the others of their tenant. */
+  isolated: { family: 'bridge', key: ['ifname'] },
   /** Tenants' bridges. */
   bridges: { family: 'inet', key: ['ifname'] },
   /** From which bridge to which bridge guests may be routed: each to itself. */
   intra: { family: 'inet', key: ['ifname', 'ifname'] },
   /** Each bridge's gateway: the only address of the host that its guests may speak to. */
   gw: { family: 'inet', key: ['ifname', 'ipv4_addr'] },
-  /** What the guests behind a bridge may reach outside. */
-  egress: { family: 'inet', key: ['ifname'], map: 'verdict' },
+  /** Addresses of instances that are kept from the others of their tenant. */
+  isolated4: { family: 'inet', key: ['ipv4_addr'] },
+  /** What the guests behind a bridge may reach outside, when their policy is but an egress. */
+  egress: { family: 'inet', key: ['ifname'], map: 'goto' },
+  /** What a guest with more of a policy, or another than its tenant's, may send. */
+  guest_out: { family: 'inet', key: ['ipv4_addr'], map: 'goto' },
+  /** How much a guest may get. */
+  guest_in: { family: 'inet', key: ['ipv4_addr'], map: 'jump' },
   /** Published ports: protocol and port of the host → address and port of a guest. */
   publish: { family: 'inet', key: ['inet_proto', 'inet_service'], map: 'address' },
+  /** The guests' side of published ports. */
+  published: { family: 'inet', key: ['inet_proto', 'ipv4_addr', 'inet_service'] },
   /** Interfaces through which guests leave the host. */
   uplinks: { family: 'inet', key: ['ifname'] },
   /** Uplinks whose forwarding we switched on: nobody else is forwarded from them; switched off again at the end. */
@@ -49,14 +59,14 @@ export function setShape(name: SetName): SetShape {
 }
 
 /** The type of a map's values, as nft writes it. */
-export const MAP_TYPES = { verdict: 'verdict', address: 'ipv4_addr . inet_service' } as const;
+export const MAP_TYPES = { goto: 'verdict', jump: 'verdict', address: 'ipv4_addr . inet_service' } as const;
 
 /** One element of a set, or of a map when `value` is there. */
 export interface NetElement {
   readonly set: SetName;
   /** One text per field of the set's key. */
   readonly key: readonly string[];
-  /** Of a verdict map: the chain to go to. Of an address map: address and port, as `10.240.3.5 . 80`. */
+  /** Of a verdict map: the chain to go or jump to. Of an address map: address and port, as `10.240.3.5 . 80`. */
   readonly value?: string | undefined;
 }
 

@@ -1,5 +1,5 @@
-import type { TenantNet } from '@mvm/protocol';
-import type { NetworkPolicy } from './policy.js';
+import type { NetworkPolicy, PoolNetworkPolicy, TenantNet } from '@mvm/protocol';
+import type { ObservedProfile, ProfileSpec } from './profile.js';
 import type { NetElement } from './sets.js';
 
 /** One instance's place on its tenant's bridge. Name, MAC and address follow from the net id and the IP offset. */
@@ -12,6 +12,18 @@ export interface InstancePort {
   readonly ipv4: string;
   /** The only uid, besides root, that may open the TAP: the VMM's. 0…4294967294. */
   readonly ownerUid: number;
+  /** The pool whose policy it has, and whose published ports may lead to it; the tenant's policy when absent. */
+  readonly poolId?: string | undefined;
+  /** By which a published port may name it. */
+  readonly instanceId?: string | undefined;
+}
+
+/** Network policies of one tenant. */
+export interface TenantPolicies {
+  /** Of all its guests. */
+  readonly tenant?: NetworkPolicy | undefined;
+  /** By pool; replace the tenant's field by field. */
+  readonly pools?: Readonly<Record<string, PoolNetworkPolicy>> | undefined;
 }
 
 /** What one tenant is to have on this host. */
@@ -19,7 +31,7 @@ export interface DesiredTenantNetwork {
   readonly net: TenantNet;
   readonly ports: readonly InstancePort[];
   /** What its guests may do; what is left out is as in `DEFAULT_POLICY`. */
-  readonly policy?: Partial<NetworkPolicy> | undefined;
+  readonly policies?: TenantPolicies | undefined;
 }
 
 /** Everything that this host is to have. Order carries no meaning. */
@@ -81,6 +93,8 @@ export interface ObservedNetwork {
   readonly tableFaults: readonly string[];
   /** Elements of our sets and maps. Sets that packets fill (limits) are left out. */
   readonly elements: readonly NetElement[];
+  /** Chains and sets of policies. */
+  readonly profiles: readonly ObservedProfile[];
   readonly rules: readonly PolicyRule[];
   /** Value by key; a key that is missing does not exist on this host. */
   readonly sysctls: Readonly<Record<string, string>>;
@@ -91,8 +105,26 @@ export interface ObservedNetwork {
  * Every field is checked once more where the step is rendered.
  */
 export type NetStep =
-  | { readonly kind: 'tables.load'; readonly was: TablesState; readonly elements: readonly NetElement[] }
-  | { readonly kind: 'tables.delete'; readonly elements: readonly NetElement[] }
+  | {
+      readonly kind: 'tables.load';
+      readonly was: TablesState;
+      readonly elements: readonly NetElement[];
+      readonly profiles: readonly ProfileSpec[];
+    }
+  | {
+      readonly kind: 'tables.delete';
+      readonly elements: readonly NetElement[];
+      readonly profiles: readonly ProfileSpec[];
+    }
+  | { readonly kind: 'profile.create'; readonly id: string; readonly spec: ProfileSpec }
+  | {
+      readonly kind: 'profile.delete';
+      readonly id: string;
+      readonly chains: readonly string[];
+      readonly sets: readonly string[];
+      /** What it was made from; null when that is not known, and then it cannot be made again. */
+      readonly spec: ProfileSpec | null;
+    }
   | { readonly kind: 'element.add'; readonly element: NetElement }
   | { readonly kind: 'element.delete'; readonly element: NetElement }
   | { readonly kind: 'bridge.create'; readonly name: string; readonly mac: string }

@@ -1,5 +1,6 @@
 import { BASE_TABLES } from './base-tables.js';
-import { planNetwork } from './plan.js';
+import { damagedProfiles, planNetwork } from './plan.js';
+import { makeProfile } from './profile.js';
 import type { NetElement } from './sets.js';
 import type { DesiredHostNetwork, NetStep, NetworkContext, ObservedNetwork } from './types.js';
 import { spellOut } from './wanted.js';
@@ -7,7 +8,7 @@ import { spellOut } from './wanted.js';
 /** One difference between what is wanted and what the kernel has. */
 export interface NetworkDrift {
   /** What kind of object differs. */
-  readonly object: 'bridge' | 'tap' | 'address' | 'element' | 'table' | 'rule' | 'sysctl';
+  readonly object: 'bridge' | 'tap' | 'address' | 'element' | 'profile' | 'table' | 'rule' | 'sysctl';
   /** Which one, e.g. `tn3i5`, `port_mac tn3i5 . 02:fc:00:03:00:05`, `net/ipv4/conf/br-tenant-3/rp_filter`. */
   readonly name: string;
   /** `missing`: wanted and not there; `unwanted`: there and not wanted; `different`: there, but not as wanted. */
@@ -31,9 +32,18 @@ function describe(step: NetStep, observed: ObservedNetwork): NetworkDrift[] {
     case 'tables.load':
       if (step.was === 'absent')
         return drift('table', 'mvm', 'missing', 'a table of ours is not loaded; nothing is filtered');
-      return observed.tableFaults.flatMap((fault) => drift('table', 'mvm', 'different', fault));
+      return [
+        ...observed.tableFaults.flatMap((fault) => drift('table', 'mvm', 'different', fault)),
+        ...damagedProfiles({ profiles: step.profiles.map(makeProfile) }, observed).flatMap((id) =>
+          drift('profile', `p_${id}`, 'different', 'a policy has other chains, rules or sets'),
+        ),
+      ];
     case 'tables.delete':
       return drift('table', 'mvm', 'unwanted', 'tables are loaded though no tenant is wanted');
+    case 'profile.create':
+      return drift('profile', `p_${step.id}`, 'missing', 'the chains of a policy are not there');
+    case 'profile.delete':
+      return drift('profile', `p_${step.id}`, 'unwanted', 'chains of a policy that no guest has');
     case 'element.add':
       return drift('element', elementName(step.element), 'missing', 'not in the set');
     case 'element.delete':
@@ -96,7 +106,7 @@ function describe(step: NetStep, observed: ObservedNetwork): NetworkDrift[] {
 
 /**
  * Every difference between kernel and wish, object by object; empty when there is none. It is the plan, put in words: what
- * verify names is what reconcile would change, one drift per step except for damaged tables (one per fault). Errors as
+ * verify names is what reconcile would change, one drift per step except for damaged tables (one per fault or profile). Errors as
  * `planNetwork`.
  */
 export function verifyNetwork(
@@ -123,6 +133,7 @@ export function countChecked(
     tap: wanted.taps.length,
     table: context.base === 'absent' ? 0 : BASE_TABLES.length,
     element: wanted.elements.length,
+    profile: wanted.profiles.length,
     rule: wanted.rules.length,
     sysctl: wanted.sysctls.length,
   };

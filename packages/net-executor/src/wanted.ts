@@ -1,7 +1,8 @@
-import { macAddress, parseIpv4Cidr } from '@mvm/protocol';
+import { macAddress, parseIpv4, parseIpv4Cidr } from '@mvm/protocol';
 import { PRIVATE_RANGES } from './base-tables.js';
-import { completePolicy } from './policy.js';
-import type { NetElement } from './sets.js';
+import { type CompletePolicy, completePolicy } from './policy.js';
+import { type Profile, profileFor } from './profile.js';
+import { elementId, type NetElement } from './sets.js';
 import type {
   DesiredHostNetwork,
   DesiredTenantNetwork,
@@ -31,6 +32,7 @@ export interface WantedNetwork {
   readonly taps: readonly WantedTap[];
   readonly rules: readonly PolicyRule[];
   readonly elements: readonly NetElement[];
+  readonly profiles: readonly Profile[];
   readonly sysctls: readonly Sysctl[];
 }
 
@@ -60,29 +62,99 @@ export function disableIpv6Key(link: string): string {
   return `net/ipv6/conf/${link}/disable_ipv6`;
 }
 
-/** The elements that make a tenant's bridge one of ours. */
-export function tenantElements({ net, policy }: DesiredTenantNetwork): NetElement[] {
+interface GuestPolicy {
+  readonly policy: CompletePolicy;
+  readonly profile: Profile | null;
+}
+
+function guestPolicy({ policies }: DesiredTenantNetwork, poolId: string | undefined): GuestPolicy {
+  const pool = poolId === undefined ? undefined : policies?.pools?.[poolId];
+  const policy = completePolicy(policies?.tenant, pool);
+  return { policy, profile: profileFor(policy) };
+}
+
+/** The chain that decides about what a guest with this policy sends. */
+function outChain({ policy, profile }: GuestPolicy): string {
+  return profile?.out ?? `egress_${policy.egress}`;
+}
+
+/** The profiles of a tenant's guests, each once. */
+export function tenantProfiles(tenant: DesiredTenantNetwork): Profile[] {
+  // The usual case, and thousands of it.
+  if (tenant.policies === undefined) return [];
+  const profiles = tenant.ports.flatMap(({ poolId }) => guestPolicy(tenant, poolId).profile ?? []);
+  return [...new Map(profiles.map((profile) => [profile.id, profile])).values()];
+}
+
+function publishElements({ policies, ports }: DesiredTenantNetwork): NetElement[] {
+  return Object.entries(policies?.pools ?? {}).flatMap(([poolId, { publish = [] }]) => {
+    if (publish.length === 0) return [];
+    const members = ports.filter((port) => port.poolId === poolId);
+    const first = members.toSorted((a, b) => parseIpv4(a.ipv4) - parseIpv4(b.ipv4))[0];
+    const elements = publish.flatMap(({ protocol, host_port, guest_port, instance_id }): NetElement[] => {
+      const target =
+        instance_id === undefined ? first : members.find(({ instanceId }) => instanceId === instance_id);
+      if (target === undefined) return [];
+      const guestPort = String(guest_port);
+      return [
+        { set: 'publish', key: [protocol, String(host_port)], value: `${target.ipv4} . ${guestPort}` },
+        { set: 'published', key: [protocol, target.ipv4, guestPort] },
+      ];
+    });
+    return elements;
+  });
+}
+
+/** Two host ports may lead to the same port of a guest. */
+function unique(elements: readonly NetElement[]): NetElement[] {
+  return [...new Map(elements.map((element) => [elementId(element), element])).values()];
+}
+
+/** The elements that make a tenant's bridge one of ours, without its ports'. */
+export function tenantElements(tenant: DesiredTenantNetwork): NetElement[] {
+  const { net } = tenant;
   const bridge = net.bridge_name;
-  const { egress, publish } = completePolicy(policy);
+  const guest = guestPolicy(tenant, undefined);
+  // With more of a policy than an egress each guest is named; one that is not named has no egress then.
+  const plain = guest.profile === null && guest.policy.egress !== 'none';
   return [
     { set: 'bridges', key: [bridge] },
     { set: 'intra', key: [bridge, bridge] },
     { set: 'gw', key: [bridge, net.gateway_ip] },
-    ...(egress === 'none' ? [] : [{ set: 'egress', key: [bridge], value: `egress_${egress}` } as const]),
-    ...publish.map(
-      ({ protocol, hostPort, guestIp, guestPort }) =>
-        ({ set: 'publish', key: [protocol, String(hostPort)], value: `${guestIp} . ${guestPort}` }) as const,
-    ),
+    ...(plain ? [{ set: 'egress', key: [bridge], value: outChain(guest) } as const] : []),
+    ...(tenant.policies?.pools === undefined ? [] : unique(publishElements(tenant))),
   ];
 }
 
-/** The elements that guard an instance's TAP. */
-export function portElements(port: InstancePort): NetElement[] {
+function policyElements(tenant: DesiredTenantNetwork, { tapName, ipv4, poolId }: InstancePort): NetElement[] {
+  if (tenant.policies === undefined) return [];
+  const whole = guestPolicy(tenant, undefined);
+  const guest = guestPolicy(tenant, poolId);
+  const usual = whole.profile === null ? outChain(whole) : 'egress_none';
+  const chain = outChain(guest);
+  const { profile, policy } = guest;
+  return [
+    ...(chain === usual ? [] : [{ set: 'guest_out', key: [ipv4], value: chain } as const]),
+    ...(profile?.in == null ? [] : [{ set: 'guest_in', key: [ipv4], value: profile.in } as const]),
+    ...(policy.isolate_instances
+      ? [{ set: 'isolated', key: [tapName] } as const, { set: 'isolated4', key: [ipv4] } as const]
+      : []),
+  ];
+}
+
+/** The elements that guard an instance's TAP, and apply its policy. */
+export function portElements(tenant: DesiredTenantNetwork, port: InstancePort): NetElement[] {
   return [
     { set: 'taps', key: [port.tapName] },
     { set: 'port_mac', key: [port.tapName, port.mac] },
     { set: 'port_src', key: [port.tapName, port.mac, port.ipv4] },
+    ...policyElements(tenant, port),
   ];
+}
+
+/** All elements of a tenant and its ports. */
+export function elementsOf(tenant: DesiredTenantNetwork): NetElement[] {
+  return [...tenantElements(tenant), ...tenant.ports.flatMap((port) => portElements(tenant, port))];
 }
 
 /** Uplinks that did not forward before us, each once. */
@@ -129,7 +201,7 @@ function wantedSysctls(
 }
 
 /**
- * Every link, rule, element and setting that follows from the wish. `observed` is asked only for what the wish depends
+ * Every link, rule, element, profile and setting that follows from the wish. `observed` is asked only for what the wish depends
  * on: whether the kernel has IPv6, and which uplinks forwarded before us.
  */
 export function spellOut(
@@ -137,7 +209,9 @@ export function spellOut(
   observed: ObservedNetwork,
   context: NetworkContext,
 ): WantedNetwork {
-  if (context.base === 'absent') return { bridges: [], taps: [], rules: [], elements: [], sysctls: [] };
+  if (context.base === 'absent') {
+    return { bridges: [], taps: [], rules: [], elements: [], profiles: [], sysctls: [] };
+  }
   return {
     bridges: desired.tenants.map(({ net }) => ({
       name: net.bridge_name,
@@ -151,12 +225,9 @@ export function spellOut(
       { kind: 'local', cidr: context.clusterCidr },
       { kind: 'isolate', cidr: context.clusterCidr },
     ],
-    elements: [
-      ...baseElements(observed, context),
-      ...desired.tenants.flatMap((tenant) => [
-        ...tenantElements(tenant),
-        ...tenant.ports.flatMap(portElements),
-      ]),
+    elements: [...baseElements(observed, context), ...desired.tenants.flatMap(elementsOf)],
+    profiles: [
+      ...new Map(desired.tenants.flatMap(tenantProfiles).map((profile) => [profile.id, profile])).values(),
     ],
     sysctls: wantedSysctls(desired, observed, context),
   };

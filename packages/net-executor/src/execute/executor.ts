@@ -1,12 +1,12 @@
 import { CodedError, type TenantNet } from '@mvm/protocol';
-import { checkDesiredNetwork } from '../check-network.js';
+import { checkBeside, checkDesiredNetwork, checkTenant } from '../check-network.js';
 import { type CommandRunner, createCommandRunner } from '../command/command-runner.js';
 import { cidrText, interfaceName } from '../grammar.js';
 import { type DropCount, readDropCounts } from '../observe/drop-counts.js';
 import { observeNetwork } from '../observe/observe-network.js';
 import { readDefaultRouteLinks } from '../observe/uplinks.js';
 import { planNetwork } from '../plan.js';
-import type { NetworkPolicy } from '../policy.js';
+import { type ObservedProfile, profileSignature, toObservedProfile } from '../profile.js';
 import type {
   DesiredHostNetwork,
   DesiredTenantNetwork,
@@ -15,9 +15,10 @@ import type {
   NetworkChange,
   NetworkContext,
   ObservedNetwork,
+  TenantPolicies,
 } from '../types.js';
 import { type CheckedObjects, countChecked, type NetworkDrift, verifyNetwork } from '../verify.js';
-import { spellOut, switchedUplinks } from '../wanted.js';
+import { spellOut, switchedUplinks, tenantProfiles } from '../wanted.js';
 import { createLock } from './lock.js';
 import { planQuickly, type QuickChange } from './quick-plan.js';
 import { runSteps } from './run-steps.js';
@@ -51,8 +52,11 @@ export interface NetworkLogger {
 export interface NetworkExecutor {
   /** Base tables, rules, settings, every tenant; what nobody recorded goes. The first call of all. */
   reconcile(desired: DesiredHostNetwork): Promise<NetworkChange>;
-  /** A tenant's bridge, gateway and policy (as it was when left out). Refused when it clashes with another, or would change one with instances. */
-  ensureTenant(net: TenantNet, policy?: Partial<NetworkPolicy>): Promise<NetworkChange>;
+  /**
+   * A tenant's bridge, gateway and policies (as they were when left out; else they apply at once, to ports that are there
+   * too). Refused when it clashes with another, or would change the network of one with ports.
+   */
+  ensureTenant(net: TenantNet, policies?: TenantPolicies): Promise<NetworkChange>;
   /** The reverse. Refused, `failed_precondition` reason `net.tenant_has_ports`, while it has ports. */
   removeTenant(net: TenantNet): Promise<NetworkChange>;
   /** An instance's TAP, owned by `port.ownerUid`, on its tenant's bridge, guarded before it is raised. */
@@ -86,7 +90,7 @@ function toDesired(wanted: Wanted): DesiredHostNetwork {
 
 /** The host without anything of ours; settings of its own interfaces stay. */
 function emptied(observed: ObservedNetwork): ObservedNetwork {
-  return { ...observed, links: [], tables: 'absent', tableFaults: [], elements: [], rules: [] };
+  return { ...observed, links: [], tables: 'absent', tableFaults: [], elements: [], profiles: [], rules: [] };
 }
 
 function precondition(reason: string, message: string, hint: string): CodedError {
@@ -112,9 +116,30 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
     return { clusterCidr, uplinks: fixedUplinks ?? readDefaultRouteLinks(), switched, base };
   }
 
+  /** Known from what is wanted until now, so that its removal can be undone. */
+  function withSpec(profile: ObservedProfile): ObservedProfile {
+    const known = [...wanted.values()].flatMap(tenantProfiles).find(({ id }) => id === profile.id);
+    const same =
+      known !== undefined && profileSignature(toObservedProfile(known)) === profileSignature(profile);
+    return same ? { ...profile, spec: known.spec } : profile;
+  }
+
+  function others(netId: number): DesiredTenantNetwork[] {
+    return [...wanted.values()].filter(({ net }) => net.tenant_net_id !== netId);
+  }
+
+  function profilesBeside(netId: number): ReadonlySet<string> {
+    return new Set(
+      others(netId)
+        .flatMap(tenantProfiles)
+        .map(({ id }) => id),
+    );
+  }
+
   async function observe(): Promise<ObservedNetwork> {
     const { uplinks } = context();
-    const observed = await observeNetwork({ uplinks: [...new Set([...uplinks, ...switched])], runner });
+    const seen = await observeNetwork({ uplinks: [...new Set([...uplinks, ...switched])], runner });
+    const observed = { ...seen, profiles: seen.profiles.map(withSpec) };
     // Remembered, because a flush takes the kernel's own record away.
     switched = switchedUplinks(observed, context());
     return observed;
@@ -145,21 +170,47 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
     return change;
   }
 
+  function scope(
+    observed: ObservedNetwork,
+    netId: number,
+    ipv4Subnet: string | null,
+    tenant: DesiredTenantNetwork | undefined,
+  ): ObservedNetwork {
+    const own = new Set(tenant === undefined ? [] : tenantProfiles(tenant).map(({ id }) => id));
+    return scopeToTenant(observed, netId, ipv4Subnet, { wanted: own, others: profilesBeside(netId) });
+  }
+
   /** The steps of one tenant, looking at everything; damaged tables are loaded with everybody's elements. */
   async function planThoroughly(next: Wanted, net: TenantNet): Promise<NetStep[]> {
     const netId = net.tenant_net_id;
     const observed = await observe();
     const tenant = next.get(netId);
     const desired = { tenants: tenant === undefined ? [] : [tenant] };
-    const steps = planNetwork(desired, scopeToTenant(observed, netId, net.ipv4_subnet), context());
-    const { elements } = spellOut(toDesired(next), observed, context());
-    const whole = steps.map((step) => (step.kind === 'tables.load' ? { ...step, elements } : step));
+    const steps = planNetwork(desired, scope(observed, netId, net.ipv4_subnet, tenant), context());
+    const { elements, profiles } = spellOut(toDesired(next), observed, context());
+    const specs = profiles.map(({ spec }) => spec);
+    const whole = steps.map((step) =>
+      step.kind === 'tables.load' ? { ...step, elements, profiles: specs } : step,
+    );
     remember(observed, whole);
     return whole;
   }
 
-  async function change(next: Wanted, quick: QuickChange): Promise<NetworkChange> {
-    checkDesiredNetwork(toDesired(next), clusterCidr);
+  /** Bring one tenant from what was wanted of it to `after`; the others stay, and are not even looked at. */
+  async function change(
+    request: Pick<QuickChange, 'kind' | 'net' | 'after' | 'port'>,
+  ): Promise<NetworkChange> {
+    const { net, after } = request;
+    const netId = net.tenant_net_id;
+    if (after !== null) {
+      checkTenant(after, clusterCidr);
+      checkBeside(after, others(netId));
+    }
+    const next = new Map(wanted);
+    if (after === null) next.delete(netId);
+    else next.set(netId, after);
+    const before = wanted.get(netId) ?? null;
+    const quick = { ...request, before, othersProfiles: profilesBeside(netId) };
     const seen = lastSeen;
     if (seen === null) {
       throw precondition(
@@ -179,7 +230,7 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
         options.logger?.warn({ err: error }, 'network change failed, looking at the whole network');
       }
     }
-    const done = await run(await planThoroughly(next, quick.tenant.net));
+    const done = await run(await planThoroughly(next, net));
     wanted = next;
     return done;
   }
@@ -205,7 +256,7 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
     const tenant = wanted.get(netId);
     return {
       desired: { tenants: tenant === undefined ? [] : [tenant] },
-      observed: scopeToTenant(observed, netId, tenant?.net.ipv4_subnet ?? null),
+      observed: scope(observed, netId, tenant?.net.ipv4_subnet ?? null, tenant),
     };
   }
 
@@ -220,53 +271,40 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
 
   return {
     reconcile: (desired) => lock.run(() => reconcileNow(desired)),
-    ensureTenant: (net, policy) =>
+    ensureTenant: (net, policies) =>
       lock.run(async () => {
         const before = knownTenant(net);
-        const tenant = { ...before, net, policy: policy ?? before.policy };
-        const known = wanted.has(net.tenant_net_id);
-        return await change(new Map(wanted).set(net.tenant_net_id, tenant), {
-          kind: 'ensure',
-          tenant,
-          known,
-        });
+        const after = { ...before, net, policies: policies ?? before.policies };
+        return await change({ kind: 'ensure', net, after, port: null });
       }),
     removeTenant: (net) =>
       lock.run(async () => {
-        checkDesiredNetwork({ tenants: [{ net, ports: [] }] }, clusterCidr);
-        const tenant = knownTenant(net);
-        if (tenant.ports.length > 0) {
+        checkTenant({ net, ports: [] }, clusterCidr);
+        const { ports } = knownTenant(net);
+        if (ports.length > 0) {
           throw precondition(
             'tenant_has_ports',
-            `${net.bridge_name} has ${tenant.ports.length} instances`,
+            `${net.bridge_name} has ${ports.length} instances`,
             "Stop the tenant's instances first.",
           );
         }
-        const next = new Map(wanted);
-        const known = next.delete(net.tenant_net_id);
-        return await change(next, { kind: 'remove', tenant, known });
+        return await change({ kind: 'remove', net, after: null, port: null });
       }),
     attachPort: (net, port) =>
       lock.run(async () => {
         const before = knownTenant(net);
         const others = before.ports.filter(({ tapName }) => tapName !== port.tapName);
-        const tenant = { ...before, net, ports: [...others, port] };
-        const known = wanted.has(net.tenant_net_id);
-        return await change(new Map(wanted).set(net.tenant_net_id, tenant), {
-          kind: 'attach',
-          tenant,
-          known,
-          port,
-        });
+        const after = { ...before, net, ports: [...others, port] };
+        return await change({ kind: 'attach', net, after, port });
       }),
     detachPort: (net, port) =>
       lock.run(async () => {
-        checkDesiredNetwork({ tenants: [{ net, ports: [port] }] }, clusterCidr);
+        checkTenant({ net, ports: [port] }, clusterCidr);
         const before = knownTenant(net);
-        const tenant = { ...before, ports: before.ports.filter(({ tapName }) => tapName !== port.tapName) };
-        const known = wanted.has(net.tenant_net_id);
-        const next = known ? new Map(wanted).set(net.tenant_net_id, tenant) : wanted;
-        return await change(next, { kind: 'detach', tenant, known, port });
+        const ports = before.ports.filter(({ tapName }) => tapName !== port.tapName);
+        // Nothing is made for a tenant that nobody wants.
+        const after = wanted.has(net.tenant_net_id) ? { ...before, ports } : null;
+        return await change({ kind: 'detach', net, after, port });
       }),
     verify: async (netId) => (await inspect(netId)).drifts,
     inspect,

@@ -49,5 +49,5 @@ export function parseElement(set: SetName, value: unknown): NetElement {
   if (shape.map === 'address') {
     return { set, key, value: addressAndPort(asArray(asRecord(mapped).concat).map(String).join(' . ')) };
   }
-  return { set, key, value: chainName(String(asRecord(asRecord(mapped).goto).target)) };
+  return { set, key, value: chainName(String(asRecord(asRecord(mapped)[shape.map]).target)) };
 }

@@ -1,5 +1,7 @@
 import { BASE_TABLES, type BaseTable } from '../base-tables.js';
-import { ruleComment, setNamesOf } from '../render-tables.js';
+import { type ObservedProfile, profileIdOf } from '../profile.js';
+import { setNamesOf } from '../render-tables.js';
+import { ruleComment } from '../rule-comment.js';
 import { MAP_TYPES, type NetElement, SET_NAMES, type SetName, setShape } from '../sets.js';
 import type { TablesState } from '../types.js';
 import { asArray, asRecord, asText, type JsonRecord } from './json.js';
@@ -12,6 +14,7 @@ interface ObservedTables {
   readonly tables: TablesState;
   readonly tableFaults: string[];
   readonly elements: NetElement[];
+  readonly profiles: ObservedProfile[];
 }
 
 function objectsOf(listing: string): JsonRecord[] {
@@ -21,7 +24,9 @@ function objectsOf(listing: string): JsonRecord[] {
 /** Names that are missing, and names that nobody of ours made. */
 function compareNames(what: string, wanted: readonly string[], found: readonly string[]): string[] {
   const missing = wanted.filter((name) => !found.includes(name)).map((name) => `${what} ${name} is missing`);
-  const added = found.filter((name) => !wanted.includes(name)).map((name) => `${what} ${name} is not ours`);
+  const added = found
+    .filter((name) => !wanted.includes(name) && profileIdOf(name) === null)
+    .map((name) => `${what} ${name} is not ours`);
   return [...missing, ...added];
 }
 
@@ -97,15 +102,43 @@ function tableFaults(objects: readonly JsonRecord[], table: BaseTable): string[]
   ];
 }
 
+/** The profiles among these objects, whatever they look like; whether they are as wanted shows by comparison. */
+function parseProfiles(objects: readonly JsonRecord[]): ObservedProfile[] {
+  const found = new Map<string, { chains: Record<string, string[]>; sets: string[] }>();
+  const profileOf = (name: string) => {
+    const id = profileIdOf(name);
+    if (id === null) return undefined;
+    const profile = found.get(id) ?? { chains: {}, sets: [] };
+    found.set(id, profile);
+    return profile;
+  };
+  for (const object of objects) {
+    const chain = asRecord(object.chain);
+    const set = asText(asRecord(object.set).name);
+    const name = asText(chain.name);
+    const profile = profileOf(name);
+    // One that is hooked is none of ours.
+    if (profile !== undefined) profile.chains[name] = chain.hook === undefined ? [] : ['hooked'];
+    profileOf(set)?.sets.push(set);
+  }
+  for (const object of objects) {
+    const rule = asRecord(object.rule);
+    const name = asText(rule.chain);
+    profileOf(name)?.chains[name]?.push(asText(rule.comment));
+  }
+  return [...found].map(([id, profile]) => ({ id, ...profile, spec: null }));
+}
+
 /**
  * State, faults and elements of our tables. Rules are compared by the comments that they bear, which name their text and
  * place; so the answer does not depend on how this version of nft writes a rule. Source: libnftables-json(5).
  */
 export function parseTables(listings: TableListings): ObservedTables {
   const present = BASE_TABLES.filter((table) => listings[table.family] !== null);
-  if (present.length === 0) return { tables: 'absent', tableFaults: [], elements: [] };
+  if (present.length === 0) return { tables: 'absent', tableFaults: [], elements: [], profiles: [] };
   const faults: string[] = [];
   const elements: NetElement[] = [];
+  const profiles: ObservedProfile[] = [];
   for (const table of BASE_TABLES) {
     const listing = listings[table.family];
     if (listing === null) {
@@ -115,6 +148,7 @@ export function parseTables(listings: TableListings): ObservedTables {
     const objects = objectsOf(listing);
     faults.push(...tableFaults(objects, table));
     elements.push(...parseElements(objects, faults));
+    if (table.family === 'inet') profiles.push(...parseProfiles(objects));
   }
-  return { tables: faults.length === 0 ? 'intact' : 'damaged', tableFaults: faults, elements };
+  return { tables: faults.length === 0 ? 'intact' : 'damaged', tableFaults: faults, elements, profiles };
 }

@@ -2,6 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { isCodedError } from '@mvm/protocol';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createNetworkExecutor, type NetworkExecutor } from '../../src/execute/index.js';
+import type { TenantPolicies } from '../../src/index.js';
+import { createCommandRunner } from '../../src/observe/index.js';
 import { createSpoilableRunner, type SpoilableRunner } from '../support/failing-runner.js';
 import { enterTestHost, hostState, linkNames, nft, sh } from '../support/host.js';
 import { CLUSTER_CIDR, instancePort, tenantNet } from '../support/wish.js';
@@ -145,36 +147,130 @@ describe('a tenant and an instance', () => {
   });
 });
 
-describe('a policy', () => {
-  const publish = [{ protocol: 'tcp', hostPort: 8443, guestIp: acmePort.ipv4, guestPort: 443 }] as const;
+describe('policies', () => {
+  const pools: TenantPolicies['pools'] = {
+    web: { publish: [{ protocol: 'tcp', host_port: 8443, guest_port: 443 }] },
+  };
+  const webPort = instancePort(acme, 5, 'web');
+  const open: TenantPolicies = { tenant: { egress: 'open' }, pools };
   const entries = (map: string) => sh('nft', 'list', 'map', 'inet', 'mvm', map);
+  const profiles = () => sh('nft', 'list', 'table', 'inet', 'mvm').match(/\bp_[0-9a-f]{16}_/g) ?? [];
 
-  it('is put into the maps, kept by later requests, changed, and gone with its tenant', async () => {
-    await executor.ensureTenant(acme, { egress: 'open', publish });
+  it('are put into the maps, kept by later requests, changed, and gone with their tenant', async () => {
+    await executor.ensureTenant(acme, open);
     expect(entries('egress')).toContain('"br-tenant-3" : goto egress_open');
+    expect(entries('publish')).not.toContain('8443');
+    await executor.attachPort(acme, webPort);
     expect(entries('publish')).toContain('tcp . 8443 : 10.240.3.5 . 443');
-    await executor.attachPort(acme, acmePort);
     expect(await executor.ensureTenant(acme)).toEqual({ steps: [] });
+    expect(await executor.ensureTenant(acme, structuredClone(open))).toEqual({ steps: [] });
     expect(await executor.verify(3)).toEqual([]);
-    await executor.ensureTenant(acme, { egress: 'none' });
+    await executor.ensureTenant(acme, { tenant: { egress: 'none' } });
     expect(entries('egress') + entries('publish')).not.toMatch(/br-tenant-3|8443/);
     expect(await executor.verify()).toEqual([]);
-    await executor.ensureTenant(acme, { egress: 'open', publish });
-    await executor.detachPort(acme, acmePort);
+    await executor.ensureTenant(acme, open);
+    await executor.detachPort(acme, webPort);
     await executor.removeTenant(acme);
     expect(entries('egress') + entries('publish')).not.toMatch(/br-tenant-3|8443/);
     expect(await executor.verify()).toEqual([]);
   });
 
-  it("is refused when its port is another tenant's, or it cannot be enforced", async () => {
-    await executor.ensureTenant(acme, { publish });
-    const taken = [{ protocol: 'tcp', hostPort: 8443, guestIp: otherPort.ipv4, guestPort: 80 }] as const;
-    expect(await reasonOf(executor.ensureTenant(other, { publish: taken }))).toBe('net.clash');
-    expect(await reasonOf(executor.ensureTenant(other, { publish }))).toBe('net.invalid_policy');
-    expect(await reasonOf(executor.ensureTenant(other, { isolateInstances: true }))).toBe(
-      'net.policy_unsupported',
+  it('are refused when a port is published twice, or one cannot be enforced', async () => {
+    await executor.ensureTenant(acme, open);
+    expect(await reasonOf(executor.ensureTenant(other, { pools }))).toBe('net.clash');
+    const twice = { pools: { ...pools, api: pools.web ?? {} } };
+    expect(await reasonOf(executor.ensureTenant(acme, twice))).toBe('net.clash');
+    const cidr = '10.0.0.0/8 accept';
+    expect(await reasonOf(executor.ensureTenant(other, { tenant: { allow: [{ cidr }] } }))).toBe(
+      'net.invalid_policy',
     );
     expect(linkNames(/^br-tenant-7$/)).toEqual([]);
+    expect(await executor.verify()).toEqual([]);
+  });
+
+  it('are shared by all who have the same, and gone with the last', async () => {
+    const policies = { tenant: { deny: [{ cidr: '203.0.113.0/24' }], limits: { bandwidth_kbit: 1000 } } };
+    await executor.ensureTenant(acme, policies);
+    expect(profiles()).toEqual([]);
+    await executor.attachPort(acme, acmePort);
+    const names = new Set(profiles());
+    expect(names.size).toBe(1);
+    await executor.ensureTenant(other, structuredClone(policies));
+    await executor.attachPort(other, otherPort);
+    expect(new Set(profiles())).toEqual(names);
+    expect(await executor.verify(3)).toEqual([]);
+    await executor.detachPort(acme, acmePort);
+    await executor.removeTenant(acme);
+    expect(new Set(profiles())).toEqual(names);
+    expect(await executor.verify(7)).toEqual([]);
+    expect(await executor.verify()).toEqual([]);
+    await executor.ensureTenant(other, {});
+    expect(profiles()).toEqual([]);
+    expect(await executor.verify()).toEqual([]);
+  });
+
+  it('of a tenant with instances change by one nft script and no other command that changes anything', async () => {
+    await executor.ensureTenant(acme);
+    await executor.attachPort(acme, acmePort);
+    const calls: string[] = [];
+    const real = createCommandRunner();
+    const watched = createNetworkExecutor({
+      clusterCidr: CLUSTER_CIDR,
+      uplinks: ['up0'],
+      runner: {
+        run(program, args, stdin) {
+          calls.push(`${program} ${args.join(' ')}`);
+          return real.run(program, args, stdin);
+        },
+      },
+    });
+    await watched.reconcile({ tenants: [{ net: acme, ports: [acmePort] }] });
+    calls.length = 0;
+    const { steps } = await watched.ensureTenant(acme, { tenant: { limits: { connections: 5 } } });
+    expect(calls).toEqual(['ip -j -d -force -batch -', 'nft -f -']);
+    expect(steps.map(({ kind }) => kind)).toEqual(['profile.create', 'element.delete', 'element.add']);
+    expect(await watched.verify()).toEqual([]);
+  });
+
+  it('are found out when somebody changes their chains, and restored', async () => {
+    await executor.ensureTenant(acme, { tenant: { deny: [{ cidr: '203.0.113.0/24' }] } });
+    await executor.attachPort(acme, acmePort);
+    const chain = `${profiles()[0]}out`;
+    sh('nft', 'insert', 'rule', 'inet', 'mvm', chain, 'accept');
+    expect(await executor.verify(3)).toMatchObject([
+      { object: 'profile', name: chain.slice(0, -4), state: 'different' },
+    ]);
+    const desired = { tenants: [{ net: acme, ports: [acmePort], policies: { tenant: { deny: [] } } }] };
+    await executor.reconcile(desired);
+    expect(profiles()).toEqual([]);
+    expect(await executor.verify()).toEqual([]);
+  });
+
+  it('that failed to be applied leave everything as it was', async () => {
+    await executor.ensureTenant(acme, { tenant: { limits: { connections: 5 } } });
+    await executor.attachPort(acme, acmePort);
+    const before = hostState();
+    const real = createCommandRunner();
+    let broken = false;
+    const failing = createNetworkExecutor({
+      clusterCidr: CLUSTER_CIDR,
+      uplinks: ['up0'],
+      runner: {
+        run(program, args, stdin) {
+          const spoiled = broken && program === 'nft' && args[0] === '-f' ? `${stdin}add nonsense\n` : stdin;
+          return real.run(program, args, spoiled);
+        },
+      },
+    });
+    const policies = { tenant: { limits: { connections: 5 } } };
+    await failing.reconcile({ tenants: [{ net: acme, ports: [acmePort], policies }] });
+    broken = true;
+    const next = { tenant: { limits: { connections: 6 }, isolate_instances: true } };
+    expect(await reasonOf(failing.ensureTenant(acme, next))).toBe('net.nft_failed');
+    expect(hostState()).toBe(before);
+    broken = false;
+    expect(await failing.verify()).toEqual([]);
+    await executor.ensureTenant(acme, {});
   });
 });
 

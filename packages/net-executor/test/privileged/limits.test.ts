@@ -99,7 +99,9 @@ describe('egress taken away', () => {
     expect(data()).toBe(true);
     const [tenant, ...others] = topology.desired.tenants;
     if (tenant === undefined) throw new Error('no tenant');
-    await executor.reconcile({ tenants: [{ ...tenant, policy: { egress: 'none' } }, ...others] });
+    await executor.reconcile({
+      tenants: [{ ...tenant, policies: { tenant: { egress: 'none' } } }, ...others],
+    });
     expect(data()).toBe(false);
     await executor.reconcile(topology.desired);
     expect(data()).toBe(true);

@@ -7,8 +7,10 @@ import {
   type NetStep,
   type ObservedNetwork,
   spellOut,
+  type TenantPolicies,
 } from '../../src/index.js';
 import { observeNetwork } from '../../src/observe/index.js';
+import { profileSignature } from '../../src/profile.js';
 import { enterTestHost, hostState, nft, sh } from '../support/host.js';
 import { CLUSTER_CIDR, instancePort, tenantNet } from '../support/wish.js';
 
@@ -16,6 +18,7 @@ interface Action {
   readonly kind: 'ensure' | 'remove' | 'attach' | 'detach' | 'restart' | 'flush' | 'orphan';
   readonly netId: number;
   readonly offset: number;
+  readonly policies: TenantPolicies | undefined;
 }
 
 type Wish = Map<number, DesiredTenantNetwork>;
@@ -36,6 +39,14 @@ const arbAction: fc.Arbitrary<Action> = fc.record({
   kind: fc.constantFrom(...kinds),
   netId: fc.constantFrom(1, 2, 300),
   offset: fc.constantFrom(3, 4),
+  policies: fc.constantFrom<TenantPolicies | undefined>(
+    undefined,
+    {},
+    { tenant: { egress: 'none' } },
+    { tenant: { deny: [{ cidr: '203.0.113.0/24' }], isolate_instances: true } },
+    { pools: { web: { limits: { bandwidth_kbit: 1000, connections: 5 } } } },
+    { tenant: { limits: { packets_per_second: 9 } }, pools: { web: { egress: 'open', limits: {} } } },
+  ),
 });
 
 const context = { clusterCidr: CLUSTER_CIDR, uplinks: ['up0'], base: 'present' } as const;
@@ -50,6 +61,7 @@ function essence(observed: ObservedNetwork): object {
     elements: observed.elements
       .map(({ set, key, value }) => `${set} ${key.join(' . ')} ${value ?? ''}`)
       .toSorted(),
+    profiles: observed.profiles.map((profile) => `${profile.id} ${profileSignature(profile)}`).toSorted(),
     rules: observed.rules.map(({ kind, cidr }) => `${kind} ${cidr}`).toSorted(),
     sysctls: Object.entries(observed.sysctls)
       .map(([key, value]) => `${key}=${value}`)
@@ -60,22 +72,26 @@ function essence(observed: ObservedNetwork): object {
 /** Makes a request, and puts down in `wish` what must be there afterwards. */
 async function request(executor: NetworkExecutor, wish: Wish, action: Action): Promise<readonly NetStep[]> {
   const net = tenantNet(action.netId);
-  const port = instancePort(net, action.offset);
+  const port = instancePort(net, action.offset, action.offset === 3 ? 'web' : undefined);
   const known = wish.get(action.netId);
   const others = (known?.ports ?? []).filter(({ tapName }) => tapName !== port.tapName);
   switch (action.kind) {
     case 'ensure':
-      wish.set(action.netId, known ?? { net, ports: [] });
-      return (await executor.ensureTenant(net)).steps;
+      wish.set(action.netId, {
+        net,
+        ports: known?.ports ?? [],
+        policies: action.policies ?? known?.policies,
+      });
+      return (await executor.ensureTenant(net, action.policies)).steps;
     case 'remove':
       if (known !== undefined && known.ports.length > 0) return [];
       wish.delete(action.netId);
       return (await executor.removeTenant(net)).steps;
     case 'attach':
-      wish.set(action.netId, { net, ports: [...others, port] });
+      wish.set(action.netId, { ...known, net, ports: [...others, port] });
       return (await executor.attachPort(net, port)).steps;
     case 'detach':
-      if (known !== undefined) wish.set(action.netId, { net, ports: others });
+      if (known !== undefined) wish.set(action.netId, { ...known, net, ports: others });
       return (await executor.detachPort(net, port)).steps;
     default:
       return [];

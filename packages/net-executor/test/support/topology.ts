@@ -1,3 +1,4 @@
+import type { PoolNetworkPolicy } from '@mvm/protocol';
 import type { NetworkExecutor } from '../../src/execute/index.js';
 import type { DesiredHostNetwork } from '../../src/index.js';
 import { sh, waitForCarrier } from './host.js';
@@ -31,7 +32,7 @@ export const TENANT_A = tenantNet(1);
 export const TENANT_B = tenantNet(2);
 export const TENANT_C = tenantNet(3);
 /** Port 8443 of the host is port 80 of tenant B's guest. */
-export const PUBLISHED = [{ protocol: 'tcp', hostPort: 8443, guestIp: '10.240.2.3', guestPort: 80 }] as const;
+export const PUBLISHED: PoolNetworkPolicy['publish'] = [{ protocol: 'tcp', host_port: 8443, guest_port: 80 }];
 
 /** The uplink and the container network, before any tenant. `switchAll`: the host forwards everywhere, as with docker. */
 export function buildOutside(switchAll: boolean): Pick<Topology, 'internet' | 'container'> {
@@ -74,8 +75,12 @@ export async function buildTopology(executor: NetworkExecutor, switchAll: boolea
   const desired: DesiredHostNetwork = {
     tenants: [
       { net: TENANT_A, ports: [instancePort(TENANT_A, 3), instancePort(TENANT_A, 4)] },
-      { net: TENANT_B, ports: [instancePort(TENANT_B, 3)], policy: { publish: PUBLISHED } },
-      { net: TENANT_C, ports: [instancePort(TENANT_C, 3)], policy: { egress: 'none' } },
+      {
+        net: TENANT_B,
+        ports: [instancePort(TENANT_B, 3, 'web')],
+        policies: { pools: { web: { publish: PUBLISHED } } },
+      },
+      { net: TENANT_C, ports: [instancePort(TENANT_C, 3)], policies: { tenant: { egress: 'none' } } },
     ],
   };
   await executor.reconcile(desired);

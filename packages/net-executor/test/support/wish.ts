@@ -8,10 +8,11 @@ export function tenantNet(netId: number): TenantNet {
   return deriveTenantNet(netId, `10.${240 + (netId >> 8)}.${netId & 255}.0/24`);
 }
 
-/** An instance's port, owned by a uid of its own. */
-export function instancePort(net: TenantNet, offset: number): InstancePort {
+/** An instance's port, owned by a uid of its own; of pool `poolId`, as instance `i-<offset>` of it, when there is one. */
+export function instancePort(net: TenantNet, offset: number, poolId?: string): InstancePort {
   const netId = net.tenant_net_id;
   return {
+    ...(poolId === undefined ? {} : { poolId, instanceId: `i-${offset}` }),
     tapName: tapName(netId, offset),
     mac: macAddress(netId, offset),
     ipv4: instanceIp(net, offset),
