@@ -26,6 +26,7 @@ describe('RESPONSE_TYPES', () => {
       isReadOnly({ type } as Parameters<typeof isReadOnly>[0]),
     );
     expect(readOnly.sort()).toEqual([
+      'AuditLog',
       'DescribeInstance',
       'HostInfo',
       'InstanceLogs',
@@ -34,6 +35,7 @@ describe('RESPONSE_TYPES', () => {
       'NetworkDrops',
       'Ping',
       'PlanNetwork',
+      'VerifyAudit',
       'VerifyNetwork',
     ]);
   });

@@ -97,6 +97,12 @@ export {
 export { assertTransition, INSTANCE_TRANSITIONS, type InstanceOperation } from './transitions.js';
 export { type V1Request, type V1Response, v1RequestCodec, v1ResponseCodec } from './v1/codec.js';
 export { v1RequestSchemas, v1ResponseSchemas } from './v1/schemas.js';
+export {
+  type AuditEntryView,
+  type AuditReportView,
+  auditEntryViewSchema,
+  auditReportViewSchema,
+} from './v2/audit-views.js';
 export { helloSchema, MAX_REQUEST_ID, requestIdSchema, welcomeSchema } from './v2/frame-schemas.js';
 export {
   type ClientFrame,

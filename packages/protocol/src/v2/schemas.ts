@@ -4,6 +4,7 @@ import { poolSpecSchema, quotasSchema } from '../objects.js';
 import { tenantNetSchema } from '../tenant-net.js';
 import { v1RequestSchemas, v1ResponseSchemas } from '../v1/schemas.js';
 import { networkDropsSchema, networkPlanSchema, networkReportSchema } from './network-views.js';
+import { auditEntryViewSchema, auditReportViewSchema } from './audit-views.js';
 import {
   hostInfoSchema,
   instanceDetailSchema,
@@ -57,6 +58,10 @@ export const v2RequestSchemas = {
     offset: z.int().min(0).nullish(),
     max_bytes: z.int().min(1).max(262_144).nullish(),
   }),
+  /** Entries of a tenant's audit log from `since` on (RFC 3339), oldest first; a removed tenant's too. Answer: `AuditEntries`. */
+  AuditLog: z.object({ tenant_id: z.string(), since: z.string().max(64).nullish(), ...page }),
+  /** Go through a tenant's audit log, or through all of them (at most 25 on a page). Answer: `AuditReports`. */
+  VerifyAudit: z.object({ tenant_id: z.string().nullish(), ...page }),
   /** Answer: `Host`. */
   HostInfo: null,
   /**
@@ -94,6 +99,8 @@ export const v2ResponseSchemas = {
   Instances: z.object({ instances: z.array(instanceViewSchema), next_cursor: z.string().nullable() }),
   InstanceDetail: instanceDetailSchema,
   Logs: logChunkSchema,
+  AuditEntries: z.object({ entries: z.array(auditEntryViewSchema), next_cursor: z.string().nullable() }),
+  AuditReports: z.object({ reports: z.array(auditReportViewSchema), next_cursor: z.string().nullable() }),
   Host: hostInfoSchema,
   NetworkReport: networkReportSchema,
   NetworkPlan: networkPlanSchema,

@@ -9,6 +9,8 @@ import type {
 import {
   address,
   deepNetworkReport,
+  auditEntry,
+  auditReport,
   hostInfo,
   instanceDetail,
   instanceView,
@@ -100,6 +102,20 @@ export const v2Requests: Samples<V2Request> = {
     tail: { type: 'InstanceLogs', ...address, stream: null, offset: null, max_bytes: null },
     piece: { type: 'InstanceLogs', ...address, stream: 'vmm', offset: 4096, max_bytes: 65_536 },
   },
+  AuditLog: {
+    all: { type: 'AuditLog', tenant_id: 'acme', since: null, cursor: null, limit: null },
+    'next-page': {
+      type: 'AuditLog',
+      tenant_id: 'acme',
+      since: '2026-11-23T10:00:00Z',
+      cursor: 's500',
+      limit: 100,
+    },
+  },
+  VerifyAudit: {
+    all: { type: 'VerifyAudit', tenant_id: null, cursor: null, limit: null },
+    one: { type: 'VerifyAudit', tenant_id: 'acme', cursor: null, limit: null },
+  },
   HostInfo: { plain: { type: 'HostInfo' } },
   VerifyNetwork: {
     host: { type: 'VerifyNetwork', tenant_id: null, deep: null },
@@ -157,6 +173,14 @@ export const v2Responses: Samples<V2Response> = {
       truncated: false,
     },
   },
+  AuditEntries: {
+    plain: {
+      type: 'AuditEntries',
+      entries: [{ ...auditEntry, seq: null, peer: null, details: {} }, auditEntry],
+      next_cursor: 's1',
+    },
+  },
+  AuditReports: { plain: { type: 'AuditReports', reports: [auditReport], next_cursor: null } },
   Host: { plain: { type: 'Host', ...hostInfo } },
   NetworkReport: {
     drifted: { type: 'NetworkReport', ...networkReport },

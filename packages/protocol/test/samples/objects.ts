@@ -1,4 +1,6 @@
 import type {
+  AuditEntryView,
+  AuditReportView,
   HostInfo,
   ImageRef,
   InstanceDetail,
@@ -229,4 +231,33 @@ export const networkDrops: NetworkDrops = {
       bytes: 180,
     },
   ],
+};
+
+export const auditEntry: AuditEntryView = {
+  ...address,
+  seq: 1,
+  at: '2026-11-23T10:06:00.000Z',
+  op_id: '9f86d081884c7d65',
+  operation: 'sleep',
+  peer: { pid: 4_242, uid: 998, gid: 998 },
+  result: 'ok',
+  code: null,
+  reason: null,
+  message: null,
+  duration_ms: 1_234,
+  details: { drain: 'timed_out' },
+};
+
+export const auditReport: AuditReportView = {
+  tenant_id: 'acme',
+  lines: 12,
+  unchained_lines: 2,
+  first_seq: 1,
+  last_seq: 11,
+  head: 'bad',
+  problems: [
+    { line: 5, reason: 'audit.line_changed', message: 'entry 3 was changed' },
+    { line: null, reason: 'audit.tail_missing', message: 'entries 12 to 13 are missing at the end' },
+  ],
+  problem_count: 2,
 };
