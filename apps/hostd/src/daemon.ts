@@ -27,7 +27,7 @@ import { rememberFor } from './requests/remember.js';
 import { createAccessPolicy } from './server/access-policy.js';
 import { type SessionOptions, serveSession } from './server/session.js';
 import { makePrivateDir } from './state/atomic-file.js';
-import { type AuditLog, createAuditLog } from './state/audit-log.js';
+import { type AuditSink, createAuditLog } from './state/audit-log.js';
 import { createJournal } from './state/journal.js';
 import { createLayout } from './state/layout.js';
 import { createPoolRevisions } from './state/pool-revisions.js';
@@ -115,7 +115,7 @@ async function buildEffects(
 function reapOnExit(
   effects: Effects,
   instances: InstanceOperations,
-  audit: AuditLog,
+  audit: AuditSink,
   own: () => OperationContext,
 ): void {
   effects.vms.onExit((vm, exit) => {
@@ -244,12 +244,19 @@ async function prepare(
   const { store, layout } = effects;
   const mutex = createKeyedMutex();
   const ledger = createLedger(store);
-  const audit = effects.failpoint.audit(createAuditLog(layout));
+  const audit = effects.failpoint.audit(
+    createAuditLog(layout, {
+      retentionDays: (tenantId) => store.tenant(tenantId)?.audit_retention_days ?? null,
+      onProblem: (tenant, error) =>
+        logger.error({ tenant, err: error }, 'an audit log could not be put right or shortened'),
+    }),
+  );
+  await audit.mend(systemClock.now());
   const images = { store, revisions: createPoolRevisions(layout), mutex };
   const newOpId = (): string => randomBytes(8).toString('hex');
   const own = (): OperationContext => {
     const opId = newOpId();
-    return { opId, peer: null, logger: logger.child({ op: opId }) };
+    return { opId, peer: null, logger: logger.child({ op: opId }), notes: new Map() };
   };
   const instances = createInstanceOperations({
     effects,
@@ -286,7 +293,7 @@ async function prepare(
     clusterCidr: config.clusterCidr,
     vmmVersion: rememberFor(VMM_VERSION_MS, () => effects.vmm.version().catch(() => null)),
   };
-  const services = { effects, instances, tenants, facts };
+  const services = { effects, instances, tenants, audit, facts };
   const dispatch = createDispatch({ services, audit, clock: systemClock, newOpId, logger });
   const server = buildServer(config, logger, { dispatch });
   if (inherited !== null) return { server, listenTarget: inherited };

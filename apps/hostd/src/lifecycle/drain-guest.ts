@@ -1,4 +1,4 @@
-import { CodedError } from '@mvm/protocol';
+import { CodedError, toCodedError } from '@mvm/protocol';
 import { createAgentChannel } from '../guest-agent/agent-channel.js';
 import type { InstanceRecord } from '../state/records.js';
 import type { Effects } from './effects.js';
@@ -17,8 +17,12 @@ export function sleepOvertaken(instance: InstanceRecord): CodedError {
   });
 }
 
+/** How a sleep's drain ended, as the audit line tells it. */
+export type DrainOutcome = 'drained' | 'refused' | 'timed_out' | 'failed' | 'no_agent';
+
 /**
- * Ask the guest to get ready; nothing that it answers, or does not, keeps the instance awake. Throws `aborted`,
+ * Ask the guest to get ready; nothing that it answers, or does not, keeps the instance awake. Answers how it went.
+ * Throws `aborted`,
  * `instance.sleep_overtaken`, when `signal` ends the wait.
  */
 export async function drainGuest(
@@ -26,28 +30,29 @@ export async function drainGuest(
   options: { readonly timeoutSecs: number; readonly signal: AbortSignal },
   context: OperationContext,
   { vms }: Pick<Effects, 'vms'>,
-): Promise<void> {
+): Promise<DrainOutcome> {
   const { timeoutSecs, signal } = options;
   const handle = instance.net == null ? undefined : vms.get(instance.net.tap_dev)?.handle;
   const socket = await handle?.agentSocket();
   if (socket == null) {
     context.logger.info('the guest has no agent to be drained by');
-    return;
+    return 'no_agent';
   }
   const channel = createAgentChannel(socket);
   try {
     const request = { type: 'SleepPrep', drain_timeout_secs: timeoutSecs } as const;
     const timeoutMs = Math.min(Math.max(timeoutSecs, 1) * 1000, MAX_DRAIN_MS);
     const { success, detail } = await channel.ask(request, { timeoutMs, signal });
-    if (success) context.logger.info('the guest is drained');
-    else
-      context.logger.warn(
-        { detail },
-        'the guest says that it is not drained; it is put to sleep all the same',
-      );
+    if (success) {
+      context.logger.info('the guest is drained');
+      return 'drained';
+    }
+    context.logger.warn({ detail }, 'the guest says that it is not drained; it is put to sleep all the same');
+    return 'refused';
   } catch (error) {
     if (signal.aborted) throw sleepOvertaken(instance);
     context.logger.warn({ err: error }, 'the guest did not drain in time; it is put to sleep all the same');
+    return toCodedError(error).code === 'deadline_exceeded' ? 'timed_out' : 'failed';
   } finally {
     channel.close();
   }

@@ -1,5 +1,5 @@
 import { CodedError } from '@mvm/protocol';
-import type { AuditLog } from '../state/audit-log.js';
+import type { AuditSink } from '../state/audit-log.js';
 import type { Journal } from '../state/journal.js';
 import { addressText } from '../state/layout.js';
 import { stepExecutors } from './executors/table.js';
@@ -75,7 +75,7 @@ export interface Failpoint {
     work: () => Promise<T>,
   ): Promise<T>;
   journal(journal: Journal): Journal;
-  audit(log: AuditLog): AuditLog;
+  audit<L extends AuditSink>(log: L): Omit<L, 'append'> & AuditSink;
 }
 
 /** The failpoint that is always built in: nothing happens, and nothing is wrapped. */
@@ -137,6 +137,7 @@ export function createFailpoint(
       };
     },
     audit: (log) => ({
+      ...log,
       append: (entry) =>
         around(entry.operation === 'vm_exited' ? 'reap' : entry.operation, 'audit', () => log.append(entry)),
     }),

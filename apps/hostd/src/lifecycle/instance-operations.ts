@@ -158,7 +158,11 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
     const drained = instance.status === 'running' && !options.force;
     const vmId = instance.net?.tap_dev ?? '';
     try {
-      if (drained) await drainGuest(instance, { timeoutSecs, signal }, context, effects);
+      context.notes.set('drain', options.force ? 'forced' : 'not_running');
+      if (drained) {
+        context.notes.set('drain', 'overtaken');
+        context.notes.set('drain', await drainGuest(instance, { timeoutSecs, signal }, context, effects));
+      }
       if (signal.aborted) throw sleepOvertaken(instance);
       await limit(() => runJournaled(prepareSleep(address, journaled), context, journaled));
     } catch (error) {

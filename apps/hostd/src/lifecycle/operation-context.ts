@@ -8,6 +8,8 @@ export interface OperationContext {
   /** Who asked; null when hostd acts by itself. */
   readonly peer: PeerCredentials | null;
   readonly logger: Logger;
+  /** How it went, in names and values for the audit line; added to while it runs. Never a secret. */
+  readonly notes: Map<string, string | number>;
 }
 
 /** Time and randomness, given to planners from outside. */

@@ -1,14 +1,14 @@
 import { CodedError, isValidId, toCodedError, type V2Request, type V2Response } from '@mvm/protocol';
 import type { Logger } from 'pino';
 import type { Clock, OperationContext } from '../lifecycle/operation-context.js';
-import type { AuditLog } from '../state/audit-log.js';
+import type { AuditSink } from '../state/audit-log.js';
 import type { PeerCredentials } from '../system/peer-credentials.js';
 import type { RequestHandler, RequestServices, RequestType } from './handler.js';
 import { requestTable } from './table.js';
 
 export interface DispatchDeps {
   readonly services: RequestServices;
-  readonly audit: AuditLog;
+  readonly audit: AuditSink;
   readonly clock: Clock;
   readonly newOpId: () => string;
   readonly logger: Logger;
@@ -55,7 +55,8 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
       uid: peer.uid,
       pid: peer.pid,
     });
-    const context: OperationContext = { opId, peer, logger };
+    const notes = new Map<string, string | number>();
+    const context: OperationContext = { opId, peer, logger, notes };
     const began = performance.now();
     let response: V2Response | null = null;
     let failure: CodedError | null = null;
@@ -82,6 +83,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
         reason: failure?.reason ?? null,
         message: failure?.message.slice(0, 500) ?? null,
         duration_ms: Math.round(ms),
+        ...(notes.size === 0 ? {} : { details: Object.fromEntries(notes) }),
       });
     }
     if (failure !== null) throw failure;
@@ -90,7 +92,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
   }
 
   async function look(request: V2Request, peer: PeerCredentials): Promise<V2Response> {
-    const context: OperationContext = { opId: '', peer, logger: deps.logger };
+    const context: OperationContext = { opId: '', peer, logger: deps.logger, notes: new Map() };
     try {
       return await handlerOf(request.type)(request, services, context);
     } catch (error) {

@@ -3,6 +3,7 @@ import type { Effects } from '../lifecycle/effects.js';
 import type { InstanceOperations } from '../lifecycle/instance-operations.js';
 import type { OperationContext } from '../lifecycle/operation-context.js';
 import type { TenantOperations } from '../lifecycle/tenant-operations.js';
+import type { AuditLog } from '../state/audit-log.js';
 import type { HostFacts } from './host-info.js';
 
 /** What request handlers work with; built once. */
@@ -10,6 +11,7 @@ export interface RequestServices {
   readonly effects: Effects;
   readonly instances: InstanceOperations;
   readonly tenants: TenantOperations;
+  readonly audit: AuditLog;
   readonly facts: HostFacts;
 }
 

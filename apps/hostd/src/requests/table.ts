@@ -1,3 +1,4 @@
+import { auditLog, verifyAudit } from './audit.js';
 import type { RequestHandler, RequestType } from './handler.js';
 import { hostInfo, ping } from './host-info.js';
 import { describeInstance, instanceLogs } from './instance-details.js';
@@ -75,4 +76,6 @@ export const requestTable: { readonly [T in RequestType]: RequestEntry<T> } = {
   VerifyNetwork: { handle: verifyNetwork, operation: 'verify_network', mutates: false, failurePrefix: null },
   PlanNetwork: { handle: planNetwork, operation: 'plan_network', mutates: false, failurePrefix: null },
   NetworkDrops: { handle: networkDrops, operation: 'network_drops', mutates: false, failurePrefix: null },
+  AuditLog: { handle: auditLog, operation: 'audit_log', mutates: false, failurePrefix: null },
+  VerifyAudit: { handle: verifyAudit, operation: 'verify_audit', mutates: false, failurePrefix: null },
 };

@@ -23,6 +23,8 @@ export interface Layout {
   tenantDir(tenantId: string): string;
   tenantRecord(tenantId: string): string;
   auditLog(tenantId: string): string;
+  /** Number and hash of the log's last entry. */
+  auditHead(tenantId: string): string;
   poolsDir(tenantId: string): string;
   poolDir(pool: PoolAddress): string;
   poolRecord(pool: PoolAddress): string;
@@ -99,6 +101,7 @@ export function createLayout(stateDir: string, runDir: string): Layout {
     tenantDir,
     tenantRecord: (tenantId) => join(tenantDir(tenantId), 'tenant.json'),
     auditLog: (tenantId) => join(tenantDir(tenantId), 'audit.log'),
+    auditHead: (tenantId) => join(tenantDir(tenantId), 'audit.head'),
     poolsDir,
     poolDir,
     poolRecord: inPool('pool.json'),

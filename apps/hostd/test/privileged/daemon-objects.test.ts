@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HostdClient } from '@mvm/hostd-client';
 import type { RunningDaemon } from '@mvm/testkit';
@@ -145,6 +145,50 @@ test.each([
     message: expect.stringMatching(/^setup network failed: /),
   });
   expect((await client.request({ type: 'ListTenants' })).tenants).toEqual([]);
+});
+
+test('the audit log can be read and verified, a removed tenant’s too, and what was changed in it is named', async () => {
+  await ensureTenantAndPool(client, 'acme', 3);
+  for (const id of ['one', 'two', 'three']) await create('acme', id);
+  const first = await client.request({ type: 'AuditLog', tenant_id: 'acme', limit: 3 });
+  expect(first.entries.map(({ operation }) => operation)).toEqual(['ensure_tenant', 'ensure_pool', 'create']);
+  const rest = await client.request({ type: 'AuditLog', tenant_id: 'acme', cursor: first.next_cursor });
+  expect(rest.entries.map(({ seq, instance_id }) => [seq, instance_id])).toEqual([
+    [4, 'two'],
+    [5, 'three'],
+  ]);
+  const later = await client.request({ type: 'AuditLog', tenant_id: 'acme', since: '2100-01-01T00:00:00Z' });
+  expect(later).toMatchObject({ entries: [], next_cursor: null });
+  await ensureTenantAndPool(client, 'gone', 4);
+  await client.request({ type: 'RemovePool', tenant_id: 'gone', pool_id: 'workers' });
+  await client.request({ type: 'RemoveTenant', tenant_id: 'gone' });
+  const verified = async (): Promise<[string, number][]> =>
+    (await client.request({ type: 'VerifyAudit' })).reports.map((each) => [
+      each.tenant_id,
+      each.problem_count,
+    ]);
+  expect(await verified()).toEqual([
+    ['acme', 0],
+    ['gone', 0],
+  ]);
+  const path = join(host.stateDir, 'tenants/acme/audit.log');
+  await writeFile(path, (await readFile(path, 'utf8')).replace('"instance_id":"two"', '"instance_id":"owt"'));
+  await create('acme', 'four');
+  expect(await verified()).toEqual([
+    ['acme', 1],
+    ['gone', 0],
+  ]);
+  const { reports } = await client.request({ type: 'VerifyAudit', tenant_id: 'acme' });
+  expect(reports[0]?.problems).toMatchObject([{ line: 4, reason: 'audit.line_changed' }]);
+  for (const request of [
+    { type: 'AuditLog', tenant_id: 'nobody' },
+    { type: 'VerifyAudit', tenant_id: 'nobody' },
+  ] as const) {
+    await expect(client.request(request)).rejects.toMatchObject({ reason: 'audit.not_found' });
+  }
+  await expect(client.request({ type: 'AuditLog', tenant_id: 'acme', cursor: '../x' })).rejects.toMatchObject(
+    { reason: 'page.invalid_cursor' },
+  );
 });
 
 test('every change is in the tenant’s audit log, with who asked', async () => {
