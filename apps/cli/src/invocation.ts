@@ -41,6 +41,12 @@ export class Invocation {
     return typeof value === 'string' ? value : undefined;
   }
 
+  /** An option that its parser turned into a `T`. */
+  value<T extends object>(name: string): T | undefined {
+    const value: unknown = this.#options[name];
+    return typeof value === 'object' && value !== null ? (value as T) : undefined;
+  }
+
   /** An option that its parser turned into a number. */
   number(name: string): number | undefined {
     const value: unknown = this.#options[name];

@@ -16,6 +16,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   tenant: 'Look at tenants',
   pool: 'Look at pools of instances',
   instance: 'Look at instances, and start, stop, suspend or destroy them',
+  audit: "Read tenants' audit logs, and find out whether they were changed",
   image: "Manage this host's guest images",
   net: "Look at tenants' networks: what the kernel has, what would run, what is dropped",
 };
@@ -105,6 +106,17 @@ export const COMMANDS: readonly CommandEntry[] = [
     path: ['instance', 'logs'],
     summary: "Print an instance's console",
     load: async () => (await import('./commands/instance-logs.js')).instanceLogs,
+  },
+  {
+    path: ['audit', 'log'],
+    aliases: ['show'],
+    summary: "Show a tenant's audit log",
+    load: async () => (await import('./commands/audit-log.js')).auditLog,
+  },
+  {
+    path: ['audit', 'verify'],
+    summary: 'Verify audit logs',
+    load: async () => (await import('./commands/audit-verify.js')).auditVerify,
   },
   {
     path: ['image', 'add'],

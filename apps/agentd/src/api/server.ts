@@ -5,6 +5,7 @@ import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifySche
 import { jsonSchemaTransform, serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod';
 import type { Logger } from 'pino';
 import { MAX_DESIRED_BYTES } from '../desired/parse-document.js';
+import { auditHandlers } from './audit-handlers.js';
 import { daemonHandlers } from './daemon-handlers.js';
 import { answerFor, noRoute } from './error-answer.js';
 import type { ApiContext, Handlers } from './handler-types.js';
@@ -97,6 +98,7 @@ export async function createApiServer(context: ApiContext, logger: Logger): Prom
     ...objectHandlers(context),
     ...instanceHandlers(context),
     ...networkHandlers(context),
+    ...auditHandlers(context),
   };
   for (const [name, route] of Object.entries<RouteDefinition>(routes)) {
     // `Handlers` has one handler per route, whose input is what the route's schemas decode.

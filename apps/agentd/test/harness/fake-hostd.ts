@@ -36,6 +36,8 @@ const READS: ReadonlySet<string> = new Set([
   'VerifyNetwork',
   'PlanNetwork',
   'NetworkDrops',
+  'AuditLog',
+  'VerifyAudit',
 ]);
 
 /**

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { type RouteDefinition, routes } from '@mvm/agentd-api';
+import type { AuditEntryView, AuditReportView } from '@mvm/protocol';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type AgentdHome, createAgentdHome, statusWhen } from '../harness/agentd.js';
@@ -124,6 +125,23 @@ describe('objects', () => {
     const piece = await home.client.getInstanceLogs({ params, query: { offset: 4, max_bytes: 5 } });
     expect(Buffer.from(piece.data_base64, 'base64').toString()).toBe('guest');
     expect(piece).toMatchObject({ offset: 4, next_offset: 9, stream: 'console' });
+  });
+});
+
+describe('audit logs', () => {
+  it('are passed on, page by page, and reports of all pages', async () => {
+    const { model } = hostd;
+    model.auditEntries = [auditEntry(1), auditEntry(2), auditEntry(3)];
+    const params = { tenant: 'acme' };
+    const first = await home.client.getAuditLog({ params, query: { limit: 2 } });
+    expect(first.entries.map(({ seq }) => seq)).toEqual([1, 2]);
+    const rest = await home.client.getAuditLog({ params, query: { cursor: first.next_cursor ?? '' } });
+    expect(rest).toMatchObject({ entries: [{ seq: 3 }], next_cursor: null });
+    await expect(home.client.getAuditLog({ params: { tenant: 'nosuch' } })).rejects.toMatchObject({
+      reason: 'audit.not_found',
+    });
+    model.auditReports = Array.from({ length: 600 }, (_, index) => auditReport(`t${index}`));
+    expect((await home.client.verifyAudit()).reports).toHaveLength(600);
   });
 });
 
@@ -260,3 +278,35 @@ describe('bad requests', () => {
     });
   });
 });
+
+function auditEntry(seq: number): AuditEntryView {
+  return {
+    seq,
+    at: '2026-11-25T08:00:00.000Z',
+    op_id: 'x',
+    operation: 'start',
+    tenant_id: 'acme',
+    pool_id: null,
+    instance_id: null,
+    peer: null,
+    result: 'ok',
+    code: null,
+    reason: null,
+    message: null,
+    duration_ms: 1,
+    details: {},
+  };
+}
+
+function auditReport(tenant_id: string): AuditReportView {
+  return {
+    tenant_id,
+    lines: 0,
+    unchained_lines: 0,
+    first_seq: null,
+    last_seq: null,
+    head: 'none',
+    problems: [],
+    problem_count: 0,
+  };
+}

@@ -1,4 +1,6 @@
 import {
+  type AuditEntryView,
+  type AuditReportView,
   assertTransition,
   CodedError,
   checkTenantNet,
@@ -49,6 +51,8 @@ export class ModelHost {
   readonly tenants = new Map<string, ModelTenant>();
   readonly instances = new Map<string, InstanceView>();
   images: ImageView[] = [DEMO_IMAGE];
+  auditEntries: AuditEntryView[] = [];
+  auditReports: AuditReportView[] = [];
   nowMs: number;
   /** What a verification finds. */
   drifts: NetworkDriftView[] = [];
@@ -115,6 +119,19 @@ export class ModelHost {
         };
       case 'NetworkDrops':
         return { type: 'NetworkDrops', at: this.#now(), counters: [] };
+      case 'AuditLog':
+        if (request.tenant_id !== 'acme') fail('not_found', 'audit.not_found', 'there is no such log');
+        return this.#page(this.auditEntries, request, (entries, next_cursor) => ({
+          type: 'AuditEntries',
+          entries,
+          next_cursor,
+        }));
+      case 'VerifyAudit':
+        return this.#page(this.auditReports, request, (reports, next_cursor) => ({
+          type: 'AuditReports',
+          reports,
+          next_cursor,
+        }));
       default:
         this.beforeChange(request);
         return this.#change(request);

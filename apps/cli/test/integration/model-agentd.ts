@@ -193,6 +193,24 @@ export class ModelAgentd {
       data.networkReport(query.tenant === undefined ? null : String(query.tenant), query.deep === true),
     planNetwork: ({ query }) => data.networkPlan(String(query.tenant), query.from_scratch === true),
     getNetworkDrops: () => data.networkDrops(3),
+    getAuditLog: ({ params, query }) => {
+      if (params.tenant !== 'acme') {
+        throw new CodedError({
+          code: 'not_found',
+          reason: 'audit.not_found',
+          message: 'there is no such log',
+        });
+      }
+      const all = data.auditEntries().filter(({ at }) => at >= String(query.since ?? ''));
+      const from = Number(query.cursor ?? 0);
+      return {
+        entries: all.slice(from, from + 2),
+        next_cursor: from + 2 < all.length ? String(from + 2) : null,
+      };
+    },
+    verifyAudit: ({ query }) => ({
+      reports: data.auditReports().filter(({ tenant_id }) => (query.tenant ?? tenant_id) === tenant_id),
+    }),
     getInstanceLogs: (input) => {
       this.#find(input);
       const limit = Number(input.query.max_bytes);

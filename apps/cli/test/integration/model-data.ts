@@ -6,7 +6,15 @@ import type {
   TenantSummary,
   VersionInfo,
 } from '@mvm/agentd-api';
-import type { HostInfo, InstanceStatus, NetworkDrops, NetworkPlan, NetworkReport } from '@mvm/protocol';
+import type {
+  AuditEntryView,
+  AuditReportView,
+  HostInfo,
+  InstanceStatus,
+  NetworkDrops,
+  NetworkPlan,
+  NetworkReport,
+} from '@mvm/protocol';
 
 const DIGEST = `sha256:${'ab'.repeat(32)}`;
 /** Fixed for a test run, so that asking twice gives the same answer. */
@@ -374,4 +382,50 @@ export function networkDrops(packets: number): NetworkDrops {
       { ...counter, name: 'c_none', packets: 0, bytes: 0 },
     ],
   };
+}
+
+export function auditEntries(): AuditEntryView[] {
+  const entry = (seq: number, more: Partial<AuditEntryView>): AuditEntryView => ({
+    seq,
+    at: `2026-11-25T08:0${seq}:00.000Z`,
+    op_id: `op${seq}`,
+    operation: 'start',
+    tenant_id: 'acme',
+    pool_id: 'web',
+    instance_id: 'i-00000001',
+    peer: { pid: 71, uid: 998, gid: 998 },
+    result: 'ok',
+    code: null,
+    reason: null,
+    message: null,
+    duration_ms: 1500,
+    details: {},
+    ...more,
+  });
+  return [
+    entry(1, {}),
+    entry(2, { operation: 'sleep', details: { drain: 'timed_out' } }),
+    entry(3, {
+      operation: 'wake',
+      result: 'error',
+      code: 'failed_precondition',
+      reason: 'snapshot.damaged',
+      message: 'wake failed: \u001b[31mdamaged',
+    }),
+  ];
+}
+
+export function auditReports(): AuditReportView[] {
+  const intact: AuditReportView = {
+    tenant_id: 'acme',
+    lines: 3,
+    unchained_lines: 0,
+    first_seq: 1,
+    last_seq: 3,
+    head: 'matches',
+    problems: [],
+    problem_count: 0,
+  };
+  const problems = [{ line: 5, reason: 'audit.line_changed', message: 'entry 3 was changed' }];
+  return [intact, { ...intact, tenant_id: 'globex', head: 'bad', problems, problem_count: 2 }];
 }

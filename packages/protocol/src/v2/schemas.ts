@@ -3,8 +3,8 @@ import { networkPolicySchema } from '../network-policy.js';
 import { poolSpecSchema, quotasSchema } from '../objects.js';
 import { tenantNetSchema } from '../tenant-net.js';
 import { v1RequestSchemas, v1ResponseSchemas } from '../v1/schemas.js';
-import { networkDropsSchema, networkPlanSchema, networkReportSchema } from './network-views.js';
 import { auditEntryViewSchema, auditReportViewSchema } from './audit-views.js';
+import { networkDropsSchema, networkPlanSchema, networkReportSchema } from './network-views.js';
 import {
   hostInfoSchema,
   instanceDetailSchema,

@@ -8,9 +8,9 @@ import type {
 } from '../../src/index.js';
 import {
   address,
-  deepNetworkReport,
   auditEntry,
   auditReport,
+  deepNetworkReport,
   hostInfo,
   instanceDetail,
   instanceView,
