@@ -7,7 +7,7 @@ import type { InstanceAddress } from '../state/layout.js';
 import { addressText } from '../state/layout.js';
 import type { InstanceRecord } from '../state/records.js';
 import type { Effects, HostNetwork } from './effects.js';
-import { watchVm } from './executors/vm.js';
+import { adoptVm } from './executors/vm.js';
 import type { InstanceOperations } from './instance-operations.js';
 import type { OperationContext } from './operation-context.js';
 import { recordedPort } from './prepare-instance.js';
@@ -56,14 +56,13 @@ async function adoptOrReap(
   const instance = effects.store.instance(address);
   if (instance === undefined || !['running', 'warm'].includes(instance.status)) return 'none';
   if (instance.vm != null && effects.vms.get(instance.vm.spec.vmId) !== undefined) return 'adopted';
-  const handle = instance.vm == null ? null : await effects.vmm.adopt(instance.vm);
+  const handle = instance.vm == null ? null : await adoptVm(address, instance.vm, effects);
   if (handle === null) {
     const pid = instance.firecracker_pid;
     const message = `the VMM${pid == null ? '' : ` (pid ${pid})`} was gone when hostd started`;
     await operations.reapLost(address, message, context);
     return 'lost';
   }
-  watchVm(address, handle, effects);
   // An operation that was cut short, or undone without knowing the VM, may have left it otherwise.
   if (instance.status === 'running') await handle.resume();
   else await handle.pause();

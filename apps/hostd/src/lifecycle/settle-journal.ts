@@ -2,7 +2,7 @@ import { CodedError, toCodedError } from '@mvm/protocol';
 import { addressText, type InstanceAddress } from '../state/layout.js';
 import type { Effects } from './effects.js';
 import { executePlan, stepsAfterCommit, undoSteps } from './execute-plan.js';
-import { watchVm } from './executors/vm.js';
+import { adoptVm } from './executors/vm.js';
 import type { OperationContext } from './operation-context.js';
 import { type JournaledDeps, reapWoken, recordStartFailure } from './run-journaled.js';
 import type { Plan } from './steps.js';
@@ -23,10 +23,7 @@ async function findWokenVm(address: InstanceAddress, effects: Effects): Promise<
   const vm = effects.store.instance(address)?.vm;
   if (vm == null) return false;
   if (effects.vms.get(vm.spec.vmId) !== undefined) return true;
-  const handle = await effects.vmm.adopt(vm);
-  if (handle === null) return false;
-  watchVm(address, handle, effects);
-  return true;
+  return (await adoptVm(address, vm, effects)) !== null;
 }
 
 /**

@@ -19,7 +19,7 @@ import type { InstanceAddress } from '../../state/layout.js';
 import type { VmSpec } from '../../vmm/vmm.js';
 import type { Effects } from '../effects.js';
 import { nothing, type StepExecutor } from './executor.js';
-import { killVm, requireLive, vmSpecOf, watchVm } from './vm.js';
+import { killVm, requireLive, takeBack, vmSpecOf, watchVm } from './vm.js';
 
 const WAKE_TIMEOUT_MS = 2_000;
 const ENTROPY_BYTES = 64;
@@ -48,8 +48,7 @@ export async function requireManifest(
 
 export const vmPause: StepExecutor<'vm.pause'> = {
   execute: ({ vmId }, effects) => requireLive(vmId, effects).pause(),
-  // A VM that is not known yet, after a crash, is let run when it is adopted.
-  undo: async ({ vmId }, { vms }) => vms.get(vmId)?.handle.resume(),
+  undo: ({ vmId }, effects) => takeBack(vmId, 'resume', effects),
 };
 
 /** The writable disks as they are on stable storage now: fsynced, with size and time of last change. */

@@ -1,7 +1,10 @@
 import { join } from 'node:path';
+import { isCodedError } from '@mvm/protocol';
 import type { InstanceAddress } from '../../state/layout.js';
-import type { VmDrive, VmHandle, VmSpec } from '../../vmm/vmm.js';
+import { isAlive } from '../../vmm/process-identity.js';
+import type { VmDrive, VmHandle, VmRecord, VmSpec } from '../../vmm/vmm.js';
 import type { Effects } from '../effects.js';
+import { cgroupLimits } from '../plan-start.js';
 import type { LaunchArgs } from '../steps.js';
 import { nothing, type StepExecutor } from './executor.js';
 
@@ -39,6 +42,31 @@ export function watchVm(address: InstanceAddress, handle: VmHandle, effects: Eff
   vms.add({ address, handle }, [logs.keep(layout.consoleLog(address)), logs.keep(layout.vmmLog(address))]);
 }
 
+/**
+ * The VM of a record, found again and watched; null when it is gone. It is put into its cgroup once more: somebody may
+ * have moved it out, or removed the cgroup, and a VM without limits must not go on.
+ */
+export async function adoptVm(
+  address: InstanceAddress,
+  record: VmRecord,
+  effects: Effects,
+): Promise<VmHandle | null> {
+  const handle = await effects.vmm.adopt(record);
+  if (handle === null) return null;
+  const { vmId, vcpus, memMib, accelerator } = record.spec;
+  try {
+    await effects.cgroups.create(vmId, cgroupLimits({ vcpus, mem_mib: memMib }, accelerator));
+    await effects.cgroups.attach(vmId, record.pid);
+  } catch (error) {
+    handle.release();
+    // A process that has just ended is in no cgroup any more.
+    if (!(await isAlive(record))) return null;
+    throw error;
+  }
+  watchVm(address, handle, effects);
+  return handle;
+}
+
 /** End the VM, however it is known: by its handle, its cgroup, or the socket directory in its arguments. */
 export async function killVm(vmId: string, { vms, cgroups, processes }: Effects): Promise<void> {
   const live = vms.get(vmId);
@@ -50,6 +78,22 @@ export async function killVm(vmId: string, { vms, cgroups, processes }: Effects)
   await live.handle.kill();
   await cgroups.kill(vmId);
   vms.remove(vmId);
+}
+
+/**
+ * Let a VM run, or stop it, to take a step back. Nothing when it is not known yet, after a crash: it is brought into its
+ * recorded state when it is adopted; nor when it has ended: then it neither runs nor waits, and its end is reaped.
+ */
+export async function takeBack(
+  vmId: string,
+  what: 'resume' | 'pause',
+  { vms }: Pick<Effects, 'vms'>,
+): Promise<void> {
+  try {
+    await vms.get(vmId)?.handle[what]();
+  } catch (error) {
+    if (!isCodedError(error) || error.reason !== 'vmm.gone') throw error;
+  }
 }
 
 /** The handle of a VM that is watched; its absence is a bug, or the VM's end just now. */
@@ -84,7 +128,7 @@ export const vmRecord: StepExecutor<'vm.record'> = {
 
 export const vmResume: StepExecutor<'vm.resume'> = {
   execute: ({ vmId }, effects) => requireLive(vmId, effects).resume(),
-  undo: async ({ vmId }, { vms }) => vms.get(vmId)?.handle.pause(),
+  undo: ({ vmId }, effects) => takeBack(vmId, 'pause', effects),
 };
 
 export const vmKill: StepExecutor<'vm.kill'> = {
