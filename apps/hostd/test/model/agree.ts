@@ -1,0 +1,336 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { observeNetwork, verifyNetwork } from '@mvm/net-executor/observe';
+import { deriveTenantNet, instanceIp, macAddress, parseTapName, tapName } from '@mvm/protocol';
+import {
+  type InstanceRecord,
+  instanceRecordSchema,
+  parseRecord,
+  poolRecordSchema,
+  tenantRecordSchema,
+} from '../../src/state/records.js';
+import { vmIdInArguments } from '../../src/system/vm-processes.js';
+import { STAND_IN_NAME } from '../stand-in/driver.js';
+import type { ModelHost } from './host.js';
+import {
+  type At,
+  find,
+  instancesOf,
+  isLive,
+  type ModelInstance,
+  type ModelPool,
+  type State,
+} from './state.js';
+
+/** The network of a tenant of the model. */
+export const netOf = (netId: number): ReturnType<typeof deriveTenantNet> =>
+  deriveTenantNet(netId, `10.240.${netId}.0/24`);
+
+export const vmIdOf = (state: State, at: At): string =>
+  tapName(state[at.tenant]?.netId ?? -1, find(state, at)?.offset ?? -1);
+
+const nameOf = ({ tenant, pool, id }: At): string => `${tenant}/${pool}/${id}`;
+
+export const addressOf = ({
+  tenant,
+  pool,
+  id,
+}: At): { tenant_id: string; pool_id: string; instance_id: string } => ({
+  tenant_id: tenant,
+  pool_id: pool,
+  instance_id: id,
+});
+
+/**
+ * What of a state is on disk, as text: two states with the same text cannot be told apart by their records. What is known
+ * only to the model (damage done behind hostd's back, the number of boots) is left out.
+ */
+export function recordedPart(state: State): string {
+  const sorted = <T>(entries: Readonly<Record<string, T>>): [string, T][] =>
+    Object.entries(entries).sort(([a], [b]) => (a < b ? -1 : 1));
+  return sorted(state)
+    .flatMap(([tenant, { netId, networkUp, quotas, pools }]) => [
+      `${tenant}: net ${netId} ${networkUp ? 'up' : 'down'} ${JSON.stringify(Object.values(quotas))}`,
+      ...sorted(pools).flatMap(([pool, { instances, ...settings }]) => [
+        `  ${pool}: ${JSON.stringify(Object.values(settings))}`,
+        ...sorted(instances).map(
+          ([id, { status, offset, diskMib, uses }]) =>
+            `    ${id}: ${status} offset ${offset} disk ${diskMib} uses ${uses === null ? '-' : `${uses.vcpus}/${uses.memMib}`}`,
+        ),
+      ]),
+    ])
+    .join('\n');
+}
+
+/** What the records on disk say, as a state; everything that is no record and no known file is a problem. */
+export interface Records {
+  readonly state: State;
+  readonly problems: readonly string[];
+  /** The VMM's pid by VM id, of instances that have one recorded. */
+  readonly pids: ReadonlyMap<string, number>;
+}
+
+// Synchronous, because there are thousands of looks at hundreds of small files: each await would be a change of threads.
+function names(directory: string): string[] {
+  try {
+    return readdirSync(directory).sort();
+  } catch {
+    return [];
+  }
+}
+
+function readText(path: string): string {
+  return readFileSync(path, 'utf8');
+}
+
+export function readRecords({ layout }: ModelHost): Records {
+  const problems: string[] = [];
+  const pids = new Map<string, number>();
+  const expectOnly = (directory: string, known: readonly string[]): void => {
+    const strange = names(directory).filter((name) => !known.includes(name));
+    if (strange.length > 0) problems.push(`${directory} holds ${strange.join(', ')}`);
+  };
+
+  function readInstance(at: At): ModelInstance {
+    const address = addressOf(at);
+    const path = layout.instanceRecord(address);
+    const record = parseRecord(instanceRecordSchema, path, readText(path));
+    const snapshots = names(layout.snapshotsDir(address));
+    const wanted = record.status === 'sleeping' ? ['delta'] : [];
+    if (snapshots.join() !== wanted.join()) {
+      problems.push(`${nameOf(at)} is ${record.status}, and its snapshots are [${snapshots.join()}]`);
+    }
+    if (wanted.length > 0) {
+      const files = names(join(layout.snapshotsDir(address), 'delta')).sort();
+      if (files.join() !== 'memory,meta.json')
+        problems.push(`${nameOf(at)} has a snapshot of ${files.join()}`);
+    }
+    expectOnly(layout.instanceDir(address), ['instance.json', 'runtime', 'volumes', 'snapshots']);
+    expectOnly(layout.volumesDir(address), ['data.ext4', 'config.ext4']);
+    const runs = record.status === 'running' || record.status === 'warm';
+    if (runs !== (record.vm != null) || runs !== (record.firecracker_pid != null)) {
+      problems.push(
+        `${nameOf(at)} is ${record.status}, and its VM is ${record.vm == null ? 'not ' : ''}recorded`,
+      );
+    }
+    if (record.vm != null) pids.set(record.vm.spec.vmId, record.vm.pid);
+    return modelInstance(record);
+  }
+
+  const state: Record<string, State[string]> = {};
+  for (const tenant of names(layout.tenantsDir)) {
+    // Of a tenant that was removed, its audit log stays.
+    if (names(layout.tenantDir(tenant)).join() === 'audit.log') continue;
+    expectOnly(layout.tenantDir(tenant), ['tenant.json', 'audit.log', 'pools']);
+    const path = layout.tenantRecord(tenant);
+    const { net, network_up, quotas } = parseRecord(tenantRecordSchema, path, readText(path));
+    const pools: Record<string, ModelPool> = {};
+    for (const pool of names(layout.poolsDir(tenant))) {
+      const poolAddress = { tenant_id: tenant, pool_id: pool };
+      const poolPath = layout.poolRecord(poolAddress);
+      const record = parseRecord(poolRecordSchema, poolPath, readText(poolPath));
+      expectOnly(layout.poolDir(poolAddress), ['pool.json', 'artifacts', 'instances']);
+      expectOnly(join(layout.poolDir(poolAddress), 'artifacts'), ['current', 'revisions']);
+      const instances: Record<string, ModelInstance> = {};
+      for (const id of names(layout.instancesDir(poolAddress))) {
+        instances[id] = readInstance({ tenant, pool, id });
+      }
+      const { vcpus, mem_mib, data_disk_mib } = record.instance_resources;
+      pools[pool] = {
+        hasImage: record.image != null,
+        vcpus,
+        memMib: mem_mib,
+        diskMib: data_disk_mib,
+        compression: record.snapshot_compression,
+        instances,
+      };
+    }
+    state[tenant] = {
+      netId: net.tenant_net_id,
+      networkUp: network_up !== false,
+      quotas: {
+        vcpus: quotas.max_vcpus,
+        memMib: quotas.max_mem_mib,
+        running: quotas.max_running,
+        pools: quotas.max_pools,
+        instancesPerPool: quotas.max_instances_per_pool,
+        diskGib: quotas.max_disk_gib,
+      },
+      pools,
+    };
+  }
+  return { state, problems, pids };
+}
+
+function modelInstance(record: InstanceRecord): ModelInstance {
+  const resources = record.running_with?.resources;
+  if (record.status === 'destroyed') throw new Error(`${record.instance_id} is recorded as destroyed`);
+  return {
+    status: record.status,
+    offset: parseTapName(record.net?.tap_dev ?? '')?.ipOffset ?? -1,
+    diskMib: record.data_disk_mib ?? -1,
+    uses: resources === undefined ? null : { vcpus: resources.vcpus, memMib: resources.mem_mib },
+    damage: null,
+    boots: 0,
+  };
+}
+
+/** What a VM says of itself. */
+export interface GuestNow {
+  readonly running: boolean;
+  readonly boot: string;
+  readonly count: number;
+}
+
+async function askVm(path: string): Promise<GuestNow> {
+  const socket = connect(path);
+  try {
+    const answer = await new Promise<string>((resolve, reject) => {
+      socket.once('error', reject);
+      socket.once('data', (piece) => resolve(piece.toString('utf8')));
+      socket.write('query\n');
+      setTimeout(() => reject(new Error(`${path} does not answer`)), 10_000).unref();
+    });
+    const match = /^state (running|paused) boot=(\S+) count=(\d+)\n$/.exec(answer);
+    if (match === null) throw new Error(`not a VM's answer: ${answer}`);
+    return { running: match[1] === 'running', boot: match[2] as string, count: Number(match[3]) };
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** Every process of a VM of the host, by VM id. */
+export function vmProcesses({ layout }: ModelHost): Map<string, number[]> {
+  const found = new Map<string, number[]>();
+  for (const name of readdirSync('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    let argv: string[];
+    try {
+      argv = readText(`/proc/${name}/cmdline`).split('\0');
+    } catch {
+      continue;
+    }
+    if (argv[0] !== STAND_IN_NAME) continue;
+    const vmId = vmIdInArguments(argv, layout.vmSocketsDir);
+    if (vmId !== null) found.set(vmId, [...(found.get(vmId) ?? []), Number(name)]);
+  }
+  return found;
+}
+
+/** What a model knows of the guests that it has seen, to notice one that was replaced or set back. */
+export type Guests = Map<string, GuestNow>;
+
+/**
+ * Everything in which records and kernel are not what the model says; empty when they agree. `guests` is kept from one
+ * look to the next.
+ */
+export async function disagreements(host: ModelHost, expected: State, guests: Guests): Promise<string[]> {
+  const records = readRecords(host);
+  const problems = [...records.problems];
+  const wanted = recordedPart(expected);
+  const found = recordedPart(records.state);
+  if (wanted !== found) problems.push(`the records say\n${found}\ninstead of\n${wanted}`);
+
+  const live = instancesOf(expected).filter(({ instance }) => isLive(instance));
+  const wantedIds = live.map(({ at }) => vmIdOf(expected, at)).sort();
+  const processes = vmProcesses(host);
+  const expectIds = (what: string, ids: Iterable<string>): void => {
+    const actual = [...ids].sort();
+    if (actual.join() !== wantedIds.join()) {
+      problems.push(`${what}: [${actual.join()}] instead of [${wantedIds.join()}]`);
+    }
+  };
+  expectIds('processes', processes.keys());
+  expectIds('cgroups', await host.cgroups.list());
+  expectIds('socket directories', names(host.layout.vmSocketsDir));
+
+  const uids = new Map<string, string>();
+  for (const { at, instance } of live) {
+    const vmId = vmIdOf(expected, at);
+    const pids = processes.get(vmId) ?? [];
+    if (pids.length !== 1 || pids[0] !== records.pids.get(vmId)) {
+      problems.push(`${vmId} has the processes [${pids.join()}], and ${records.pids.get(vmId)} is recorded`);
+      continue;
+    }
+    const uid = /^Uid:\t(\d+)/m.exec(readText(`/proc/${pids[0]}/status`))?.[1] ?? '';
+    const wantedUid = String(ownerUid(host, expected, at));
+    if (uid !== wantedUid) problems.push(`${vmId} runs as ${uid} instead of ${wantedUid}`);
+    if (uids.has(uid)) problems.push(`${vmId} and ${uids.get(uid)} share the uid ${uid}`);
+    uids.set(uid, vmId);
+    const groups = readText(`/proc/${pids[0]}/cgroup`);
+    if (!groups.includes(`/${host.config.cgroupParent}/${vmId}\n`))
+      problems.push(`${vmId} is not in its cgroup`);
+    problems.push(...(await guestProblems(host, vmId, `${nameOf(at)} #${instance.boots}`, instance, guests)));
+  }
+  problems.push(...(await networkProblems(host, expected)), ...witnessProblems(host));
+  return problems;
+}
+
+async function guestProblems(
+  host: ModelHost,
+  vmId: string,
+  key: string,
+  { status }: ModelInstance,
+  guests: Guests,
+): Promise<string[]> {
+  const now = await askVm(join(host.layout.vmSocketDir(vmId), 'control.sock'));
+  const before = guests.get(key);
+  guests.set(key, now);
+  const problems: string[] = [];
+  if (now.running !== (status === 'running')) {
+    problems.push(`${vmId} is recorded as ${status}, and its vCPUs ${now.running ? 'run' : 'are stopped'}`);
+  }
+  if (before !== undefined && before.boot !== now.boot) problems.push(`${key} is another guest than before`);
+  if (before !== undefined && before.count > now.count) problems.push(`${key} was set back`);
+  return problems;
+}
+
+function ownerUid(host: ModelHost, state: State, at: At): number {
+  return host.config.vmUidBase + 256 * (state[at.tenant]?.netId ?? 0) + (find(state, at)?.offset ?? 0);
+}
+
+/** What of the kernel's network is not as the model wants it: bridges, TAPs, addresses, every element of every set. */
+export async function networkProblems(host: ModelHost, state: State): Promise<string[]> {
+  const tenants = Object.entries(state)
+    .filter(([, { networkUp }]) => networkUp)
+    .map(([tenant, { netId }]) => ({
+      net: netOf(netId),
+      ports: instancesOf(state)
+        .filter(({ at, instance }) => at.tenant === tenant && isLive(instance))
+        .map(({ at, instance: { offset } }) => ({
+          tapName: tapName(netId, offset),
+          mac: macAddress(netId, offset),
+          ipv4: instanceIp(netOf(netId), offset),
+          ownerUid: ownerUid(host, state, at),
+        })),
+    }));
+  const observed = await observeNetwork({ uplinks: [] });
+  const context = { clusterCidr: host.config.clusterCidr, uplinks: [], base: 'present' } as const;
+  const drift = verifyNetwork({ tenants }, observed, context);
+  return drift.map(
+    ({ object, name, state: how, detail }) => `network: ${object} ${name} is ${how} (${detail})`,
+  );
+}
+
+/** What must not happen twice: a state that runs, or memory and disk that do not belong together. */
+function witnessProblems(host: ModelHost): string[] {
+  const problems: string[] = [];
+  const ran = new Set<string>();
+  const wentOn = new Set<string>();
+  for (const line of readText(host.witnessPath).split('\n')) {
+    const [what = '', vmId = '', name = ''] = line.split(' ');
+    if (what === 'run') {
+      if (ran.has(name)) problems.push(`${vmId} ran twice from the state ${name}`);
+      if (wentOn.has(name))
+        problems.push(`${vmId} ran from the state ${name}, and so did the VM that it was saved of`);
+      ran.add(name);
+    }
+    if (what === 'went-on') {
+      if (ran.has(name)) problems.push(`${vmId} went on although its state ${name} was restored and ran`);
+      wentOn.add(name);
+    }
+    if (what === 'torn') problems.push(`${vmId} was restored from ${name} over a disk that has moved on`);
+  }
+  return problems;
+}

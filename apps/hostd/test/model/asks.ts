@@ -1,0 +1,193 @@
+import type { V2Request } from '@mvm/protocol';
+import fc from 'fast-check';
+import { poolSpec } from '../daemon.js';
+import { addressOf, netOf } from './agree.js';
+import {
+  type Ask,
+  type At,
+  INSTANCE_OPERATIONS,
+  type InstanceOp,
+  instancesOf,
+  type ModelQuotas,
+  type PoolSettings,
+  type State,
+  type Status,
+} from './state.js';
+
+const TENANTS = ['acme', 'globex', 'initech'] as const;
+const POOLS = ['workers', 'extra'] as const;
+const IDS = ['i-a', 'i-b', 'i-c'] as const;
+const NET_IDS = [3, 4, 5] as const;
+
+/** An instance: one that there is, counted through, or a name that may mean nothing. */
+export type Target = { readonly known: number } | { readonly named: At };
+
+/** A request before it is known what there is to ask about. */
+export type Wish =
+  | { readonly kind: 'ask'; readonly ask: Ask }
+  | { readonly kind: 'operate'; readonly op: InstanceOp; readonly target: Target; readonly flag: boolean }
+  /** One of the operations that the instance's state admits. */
+  | { readonly kind: 'fitting'; readonly known: number; readonly nth: number; readonly flag: boolean };
+
+const FITTING: Readonly<Record<Status, readonly InstanceOp[]>> = {
+  created: ['start', 'destroy'],
+  ready: ['start', 'start', 'start', 'destroy'],
+  running: ['sleep', 'warm', 'sleep', 'stop', 'sleep', 'destroy'],
+  warm: ['resume', 'sleep', 'resume', 'stop', 'destroy'],
+  sleeping: ['wake', 'wake', 'wake', 'stop', 'destroy'],
+  stopped: ['start', 'start', 'destroy'],
+};
+
+const at = fc.record({
+  tenant: fc.constantFrom('acme', 'acme', 'globex', 'globex', 'initech'),
+  pool: fc.constantFrom('workers', 'workers', 'workers', 'extra'),
+  id: fc.constantFrom(...IDS),
+});
+const target: fc.Arbitrary<Target> = fc.oneof(
+  { weight: 4, arbitrary: fc.record({ known: fc.nat(5) }) },
+  { weight: 1, arbitrary: fc.record({ named: at }) },
+);
+const quotas: fc.Arbitrary<ModelQuotas> = fc.record({
+  vcpus: fc.constantFrom(64, 4, 2),
+  memMib: fc.constantFrom(65_536, 1024, 256),
+  running: fc.constantFrom(64, 2, 1, 0),
+  pools: fc.constantFrom(4, 1),
+  instancesPerPool: fc.constantFrom(8, 2, 1),
+  diskGib: fc.constantFrom(8, 1),
+});
+const settings: fc.Arbitrary<PoolSettings> = fc.record({
+  hasImage: fc.constantFrom(true, true, true, false),
+  vcpus: fc.constantFrom(1, 2),
+  memMib: fc.constantFrom(64, 192),
+  diskMib: fc.constantFrom(0, 8, 600),
+  compression: fc.constantFrom('none', 'none', 'lz4', 'zstd'),
+});
+const tenant = fc.constantFrom(...TENANTS);
+const pool = fc.constantFrom(...POOLS);
+const netId = fc.constantFrom(...NET_IDS);
+
+const object: fc.Arbitrary<Ask> = fc.oneof(
+  fc.record({ op: fc.constant('ensure-tenant' as const), tenant, netId, quotas }),
+  fc.record({ op: fc.constantFrom('setup' as const, 'teardown' as const), tenant, netId }),
+  fc.record({ op: fc.constant('remove-tenant' as const), tenant }),
+  fc.record({ op: fc.constant('ensure-pool' as const), tenant, pool, settings }),
+  fc.record({ op: fc.constant('remove-pool' as const), tenant, pool }),
+);
+
+/** Requests of every kind, most of them on instances, and most of those such that they fit. */
+export const wish: fc.Arbitrary<Wish> = fc.oneof(
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      kind: fc.constant('fitting' as const),
+      known: fc.nat(5),
+      nth: fc.nat(29),
+      flag: fc.boolean(),
+    }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant('operate' as const),
+      op: fc.constantFrom(...INSTANCE_OPERATIONS),
+      target,
+      flag: fc.boolean(),
+    }),
+  },
+  {
+    weight: 5,
+    arbitrary: at.map((where) => ({ kind: 'ask' as const, ask: { op: 'create' as const, at: where } })),
+  },
+  { weight: 3, arbitrary: object.map((ask) => ({ kind: 'ask' as const, ask })) },
+);
+
+/** The n-th instance that there is, counted round; null when there is none. */
+export function nthInstance(state: State, n: number): At | null {
+  const all = instancesOf(state);
+  return all.length === 0 ? null : (all[n % all.length]?.at ?? null);
+}
+
+/** The request that a wish comes to in a state; null when there is nothing to ask about. */
+export function askOf(made: Wish, state: State): Ask | null {
+  if (made.kind === 'ask') return made.ask;
+  if (made.kind === 'operate') {
+    const where = 'named' in made.target ? made.target.named : nthInstance(state, made.target.known);
+    return where === null ? null : { op: made.op, at: where, flag: made.flag };
+  }
+  const all = instancesOf(state);
+  const chosen = all[made.known % Math.max(1, all.length)];
+  if (chosen === undefined) return null;
+  const ops = FITTING[chosen.instance.status];
+  return { op: ops[made.nth % ops.length] as InstanceOp, at: chosen.at, flag: made.flag };
+}
+
+const TYPE_OF = {
+  start: 'StartInstance',
+  stop: 'StopInstance',
+  wake: 'WakeInstance',
+  warm: 'WarmInstance',
+  resume: 'ResumeInstance',
+} as const;
+
+/** The request as it goes over the socket. */
+export function requestOf(ask: Ask): V2Request {
+  switch (ask.op) {
+    case 'create':
+      return { type: 'CreateInstance', ...addressOf(ask.at) };
+    case 'sleep':
+      return { type: 'SleepInstance', ...addressOf(ask.at), force: ask.flag };
+    case 'destroy':
+      return { type: 'DestroyInstance', ...addressOf(ask.at), wipe_volumes: ask.flag };
+    case 'ensure-tenant': {
+      const { vcpus, memMib, running, pools, instancesPerPool, diskGib } = ask.quotas;
+      return {
+        type: 'EnsureTenant',
+        tenant_id: ask.tenant,
+        net: netOf(ask.netId),
+        quotas: {
+          max_vcpus: vcpus,
+          max_mem_mib: memMib,
+          max_running: running,
+          max_warm: 64,
+          max_pools: pools,
+          max_instances_per_pool: instancesPerPool,
+          max_disk_gib: diskGib,
+        },
+      };
+    }
+    case 'setup':
+      return { type: 'SetupNetwork', tenant_id: ask.tenant, net: netOf(ask.netId) };
+    case 'teardown':
+      return { type: 'TeardownNetwork', tenant_id: ask.tenant, net: netOf(ask.netId) };
+    case 'remove-tenant':
+      return { type: 'RemoveTenant', tenant_id: ask.tenant };
+    case 'ensure-pool': {
+      const { hasImage, vcpus, memMib, diskMib, compression } = ask.settings;
+      return {
+        type: 'EnsurePool',
+        tenant_id: ask.tenant,
+        pool_id: ask.pool,
+        spec: poolSpec({
+          flake_ref: hasImage ? 'demo' : 'not-registered',
+          instance_resources: { vcpus, mem_mib: memMib, data_disk_mib: diskMib },
+          snapshot_compression: compression,
+        }),
+      };
+    }
+    case 'remove-pool':
+      return { type: 'RemovePool', tenant_id: ask.tenant, pool_id: ask.pool };
+    default:
+      return { type: TYPE_OF[ask.op], ...addressOf(ask.at) };
+  }
+}
+
+/** A request as a line of a counterexample. */
+export function askText(ask: Ask): string {
+  if ('at' in ask) {
+    const flag =
+      'flag' in ask && ask.flag ? { sleep: ' force', destroy: ' wipe' }[ask.op as string] : undefined;
+    return `${ask.op} ${ask.at.tenant}/${ask.at.pool}/${ask.at.id}${flag ?? ''}`;
+  }
+  const { op, ...rest } = ask;
+  return `${op} ${JSON.stringify(rest)}`;
+}

@@ -1,0 +1,333 @@
+import { readFile, rmdir, truncate, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { execa } from 'execa';
+import fc from 'fast-check';
+import { expect } from 'vitest';
+import { until } from '../daemon.js';
+import type { VmmCall } from '../stand-in/driver.js';
+import { addressOf, networkProblems, recordedPart, vmIdOf } from './agree.js';
+import { askOf, askText, nthInstance, type Wish, wish } from './asks.js';
+import { explain, hasLive } from './explain.js';
+import { onlyMatch, type Rig } from './rig.js';
+import {
+  type Ask,
+  type At,
+  apply,
+  type Damage,
+  find,
+  type InstanceOp,
+  instancesOf,
+  isLive,
+  put,
+  type State,
+  withVmEnded,
+} from './state.js';
+
+/** The model of a run: the state that hostd is to be in. */
+export interface Model {
+  state: State;
+}
+
+export type Command = fc.AsyncCommand<Model, Rig>;
+
+/**
+ * A command: `resolve` says what it comes to in a state, null when that is nothing; `act` does it, moves the model on and
+ * says in words what it was. Afterwards model, files and kernel must agree.
+ */
+function command<T>(
+  name: string,
+  resolve: (state: State) => T | null,
+  act: (what: T, run: Run) => Promise<void>,
+): Command {
+  let said = name;
+  return {
+    check: ({ state }) => resolve(state) !== null,
+    run: async (model, rig) => {
+      const what = resolve(model.state);
+      if (what === null) throw new Error(`${name} has nothing to do`);
+      await act(what, {
+        model,
+        rig,
+        say: (text) => {
+          said = text;
+        },
+      });
+      await rig.agree(model.state);
+    },
+    toString: () => said,
+  };
+}
+
+/** One request, alone: the answer is the model's, and so is what follows. */
+function request(made: Wish): Command {
+  return command(
+    `request ${JSON.stringify(made)}`,
+    (state) => askOf(made, state),
+    async (ask, { model, rig, say }) => {
+      const expected = apply(model.state, ask);
+      say(`${askText(ask)} → ${expected.answer}`);
+      expect(await rig.ask(ask), askText(ask)).toBe(expected.answer);
+      model.state = expected.state;
+    },
+  );
+}
+
+/** Calls of the VMM that an operation makes from a state; the first that misbehaves decides. */
+const CALLS: Readonly<Partial<Record<InstanceOp, readonly VmmCall[]>>> = {
+  start: ['launch', 'resume'],
+  sleep: ['pause', 'save'],
+  wake: ['version', 'restore', 'resume'],
+  warm: ['pause'],
+  resume: ['resume'],
+};
+
+/** The state after an operation during which a call of the VMM failed, its VM died, or hostd was killed. */
+function afterFault(state: State, ask: InstanceAsk, call: VmmCall, fault: 'fail' | 'die' | 'hang'): State {
+  const before = find(state, ask.at);
+  if (before === undefined) throw new Error('a fault needs an instance');
+  const prepared = before.status === 'created' ? put(state, ask.at, { ...before, status: 'ready' }) : state;
+  // Past its commit point: hostd killed there goes on with it; any other failure loses the memory.
+  if (ask.op === 'wake' && call === 'resume') {
+    if (fault === 'hang') return apply(state, ask).state;
+    return put(state, ask.at, { ...before, status: 'stopped', uses: null });
+  }
+  return fault === 'die' && ['sleep', 'warm', 'resume'].includes(ask.op)
+    ? withVmEnded(prepared, ask.at)
+    : prepared;
+}
+
+type InstanceAsk = Extract<Ask, { flag: boolean }>;
+
+/** An operation that would succeed on the instance, with a call of the VMM that it makes. */
+function faultyCall(state: State, known: number, nth: number): { ask: InstanceAsk; call: VmmCall } | null {
+  const at = nthInstance(state, known);
+  const instance = at === null ? undefined : find(state, at);
+  if (at === null || instance === undefined) return null;
+  const ops = (Object.keys(CALLS) as InstanceOp[]).filter(
+    (op) => apply(state, { op, at, flag: true }).answer === 'ok',
+  );
+  const op = ops[nth % Math.max(1, ops.length)];
+  if (op === undefined) return null;
+  // A warm VM is paused already.
+  const calls = (CALLS[op] ?? []).filter((call) => call !== 'pause' || instance.status === 'running');
+  return { ask: { op, at, flag: true }, call: calls[Math.floor(nth / 7) % calls.length] as VmmCall };
+}
+
+type FaultKind = 'fail' | 'die' | 'hang';
+interface Run {
+  readonly model: Model;
+  readonly rig: Rig;
+  readonly say: (text: string) => void;
+}
+
+async function runFaulty(
+  ask: InstanceAsk,
+  call: VmmCall,
+  fault: FaultKind,
+  { model, rig, say }: Run,
+): Promise<void> {
+  const text = `${askText(ask)}, its VMM told to ${fault} at ${call}`;
+  say(text);
+  await rig.host.arm(call, fault);
+  const met = rig.host.nextFault();
+  const answered = rig.ask(ask);
+  await Promise.race([met, answered]);
+  if (fault === 'hang') {
+    await rig.host.kill();
+    await rig.host.start();
+    expect(await answered, text).toBe('unheard');
+  } else {
+    expect(await answered, text).toMatch(/^(internal|failed_precondition) vmm\./);
+  }
+  const before = model.state;
+  model.state = afterFault(before, ask, call, fault);
+  if (hasLive(before, ask.at) && !hasLive(model.state, ask.at)) await rig.untilStopped(ask.at);
+  say(`${text} → ${find(model.state, ask.at)?.status}`);
+}
+
+/** An operation whose VMM fails it, or dies, or hangs until hostd is killed; whichever fits the state. */
+function faulty(known: number, nth: number, fault: FaultKind): Command {
+  return command(
+    `${fault} at call ${nth} of an operation on ${known}`,
+    (state) => {
+      const found = faultyCall(state, known, nth);
+      return found?.call === 'version' && fault !== 'fail' ? null : found;
+    },
+    ({ ask, call }, run) => runFaulty(ask, call, fault, run),
+  );
+}
+
+/** This operation, whose VMM fails it, or dies, or hangs until hostd is killed, at this call. */
+export function faultyAt(ask: InstanceAsk, call: VmmCall, fault: FaultKind): Command {
+  return command(
+    askText(ask),
+    () => ask,
+    (_, run) => runFaulty(ask, call, fault, run),
+  );
+}
+
+/** This request, alone. */
+export function requested(ask: Ask): Command {
+  return request({ kind: 'ask', ask });
+}
+
+/** hostd is killed while it carries out a request, or after it; the state is that of before or of after. */
+function crash(made: Wish, steps: number, vmToo: boolean): Command {
+  return command(
+    `kill hostd ${steps} steps after ${JSON.stringify(made)}`,
+    (state) => askOf(made, state),
+    async (ask, { model, rig, say }) => {
+      const text = `${askText(ask)}, hostd killed at step ${steps}${vmToo ? ', the VM too' : ''}`;
+      say(text);
+      const reached = rig.host.nextStep(steps);
+      const answered = rig.ask(ask);
+      await Promise.race([reached, answered]);
+      await rig.host.kill();
+      const answer = await answered;
+      if (vmToo && 'at' in ask) rig.killVm(model.state, ask.at);
+      await rig.host.start();
+      const heard = answer === 'unheard' ? null : answer;
+      const explained = explain(model.state, [{ ask, answer: heard }], recordedPart);
+      const possible =
+        vmToo && 'at' in ask ? explained.map((state) => withVmEnded(state, ask.at)) : explained;
+      model.state = onlyMatch(possible, rig.recorded(), text);
+      say(`${text} → ${answer}${'at' in ask ? `, ${find(model.state, ask.at)?.status ?? 'gone'}` : ''}`);
+    },
+  );
+}
+
+/** What somebody else does to the host while hostd is down. */
+export const MISCHIEF = ['kill-vm', 'delete-tap', 'flush-nft', 'remove-cgroup', 'delete-bridge'] as const;
+type Mischief = (typeof MISCHIEF)[number];
+
+function nthLive(state: State, known: number): At | null {
+  const live = instancesOf(state).filter(({ instance }) => isLive(instance));
+  return live[known % Math.max(1, live.length)]?.at ?? null;
+}
+
+const where = ({ tenant, pool, id }: At): string => `${tenant}/${pool}/${id}`;
+
+/** hostd is killed between two requests, the host is disturbed meanwhile, and hostd started again. */
+export function restart(known: number, mischief: readonly Mischief[]): Command {
+  return command(
+    `restart, meanwhile ${mischief.join(', ')} on ${known}`,
+    (state) => ({ at: nthLive(state, known) }),
+    async ({ at }, { model, rig, say }) => {
+      const on = at === null ? '' : ` on ${where(at)}`;
+      say(`restart${mischief.length === 0 ? '' : `, meanwhile ${mischief.join(', ')}${on}`}`);
+      await rig.host.kill();
+      if (at !== null) {
+        const vmId = vmIdOf(model.state, at);
+        if (mischief.includes('kill-vm')) {
+          rig.killVm(model.state, at);
+          model.state = withVmEnded(model.state, at);
+        }
+        if (mischief.includes('delete-tap')) await execa('ip', ['link', 'delete', vmId]);
+        if (mischief.includes('remove-cgroup')) await expelFromCgroups(rig, vmId);
+        if (mischief.includes('delete-bridge')) {
+          await execa('ip', ['link', 'delete', `br-tenant-${model.state[at.tenant]?.netId}`]);
+        }
+      }
+      if (mischief.includes('flush-nft')) await execa('nft', ['flush', 'ruleset']);
+      await rig.host.start();
+    },
+  );
+}
+
+/** Moves a VM out of its cgroup, in every hierarchy, and removes the cgroup. */
+async function expelFromCgroups({ host }: Rig, vmId: string): Promise<void> {
+  const mounts = (await readFile('/proc/self/mountinfo', 'utf8')).matchAll(
+    / (\/sys\/fs\/cgroup[^ ]*) .* - cgroup2? /g,
+  );
+  for (const [, root = ''] of mounts) {
+    const directory = join(root, host.config.cgroupParent, vmId);
+    const pids = await readFile(join(directory, 'cgroup.procs'), 'utf8').catch(() => null);
+    if (pids === null) continue;
+    for (const pid of pids.split('\n').filter((line) => line !== '')) {
+      await writeFile(join(root, 'cgroup.procs'), pid).catch(() => {});
+    }
+    await until('the cgroup removed', () =>
+      rmdir(directory).then(
+        () => true,
+        () => null,
+      ),
+    );
+  }
+}
+
+/** What somebody else does while hostd runs; it is put right by the watch, or by the next request of the tenant. */
+function disturb(known: number, mischief: 'kill-vm' | 'flush-nft' | 'delete-tap'): Command {
+  return command(
+    `${mischief} of ${known}`,
+    (state) => {
+      const at = nthLive(state, known);
+      return at === null && mischief !== 'flush-nft' ? null : { at };
+    },
+    async ({ at }, { model, rig, say }) => {
+      say(`${mischief}${at === null || mischief === 'flush-nft' ? '' : ` ${where(at)}`}`);
+      if (mischief === 'flush-nft') {
+        await execa('nft', ['flush', 'ruleset']);
+        await until(
+          'the tables put back',
+          async () => (await networkProblems(rig.host, model.state)).length === 0,
+        );
+      } else if (at !== null && mischief === 'delete-tap') {
+        await execa('ip', ['link', 'delete', vmIdOf(model.state, at)]);
+        const netId = model.state[at.tenant]?.netId ?? 0;
+        expect(await rig.ask({ op: 'setup', tenant: at.tenant, netId })).toBe('ok');
+      } else if (at !== null) {
+        rig.killVm(model.state, at);
+        await rig.untilStopped(at);
+        model.state = withVmEnded(model.state, at);
+      }
+    },
+  );
+}
+
+/** A snapshot, or the disk under it, is changed behind hostd's back: the wake is refused, and nothing is lost but that. */
+function damageSnapshot(known: number, damage: Damage): Command {
+  return command(
+    `damage the ${damage} of ${known}`,
+    (state) => {
+      const asleep = instancesOf(state).filter(
+        ({ instance }) =>
+          instance.status === 'sleeping' &&
+          instance.damage === null &&
+          (damage !== 'disk' || instance.diskMib > 0),
+      );
+      return asleep[known % Math.max(1, asleep.length)] ?? null;
+    },
+    async ({ at, instance }, { model, rig, say }) => {
+      say(`damage the ${damage} of ${where(at)}`);
+      const { layout } = rig.host;
+      const directory = join(layout.snapshotsDir(addressOf(at)), 'delta');
+      if (damage === 'manifest') await truncate(join(directory, 'meta.json'), 40);
+      if (damage === 'disk') await utimes(layout.dataDisk(addressOf(at)), 1, 1);
+      if (damage === 'memory') {
+        const path = join(directory, 'memory');
+        const bytes = await readFile(path);
+        const middle = bytes.length >> 1;
+        bytes[middle] = (bytes[middle] ?? 0) ^ 1;
+        await writeFile(path, bytes);
+      }
+      model.state = put(model.state, at, { ...instance, damage });
+    },
+  );
+}
+
+const faults = ['fail', 'die', 'hang'] as const;
+const disturbances = ['kill-vm', 'kill-vm', 'flush-nft', 'delete-tap'] as const;
+const damages = ['manifest', 'memory', 'disk'] as const;
+const requests = wish.map(request);
+
+/** Every command, as often as it is to come: `fc.commands` takes each entry with the same weight. */
+export const commands: fc.Arbitrary<Command>[] = [
+  ...Array.from({ length: 14 }, () => requests),
+  ...Array.from({ length: 2 }, () =>
+    fc.tuple(fc.nat(5), fc.nat(60), fc.constantFrom(...faults)).map((args) => faulty(...args)),
+  ),
+  fc.tuple(wish, fc.integer({ min: 1, max: 14 }), fc.boolean()).map((args) => crash(...args)),
+  fc.tuple(fc.nat(5), fc.subarray([...MISCHIEF], { maxLength: 2 })).map((args) => restart(...args)),
+  fc.tuple(fc.nat(5), fc.constantFrom(...disturbances)).map((args) => disturb(...args)),
+  fc.tuple(fc.nat(5), fc.constantFrom(...damages)).map((args) => damageSnapshot(...args)),
+];

@@ -1,0 +1,216 @@
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createHostdClient, type HostdClient } from '@mvm/hostd-client';
+import { addImage, imagesDir } from '@mvm/image-store';
+import { createNetworkExecutor } from '@mvm/net-executor/execute';
+import { execa } from 'execa';
+import { type Cgroups, createCgroups } from '../../src/cgroup/cgroups.js';
+import { type HostdConfig, settingKeys, settings } from '../../src/config/settings.js';
+import { buildConfigDrive } from '../../src/disk/config-drive.js';
+import { createLayout, type Layout } from '../../src/state/layout.js';
+import { createVmProcesses } from '../../src/system/vm-processes.js';
+import { compileStandIn } from '../stand-in/compile.js';
+import type { Fault, VmmCall } from '../stand-in/driver.js';
+import type { FromHostd, ToHostd } from '../stand-in/hostd.js';
+
+/** The tenant whose snapshots are sealed with a key. */
+const SEALED_TENANT = 'globex';
+const DRAIN_MS = 40;
+
+/** A hostd with the stand-in VMM on this machine's kernel: real files, cgroups, interfaces, processes. */
+export interface ModelHost {
+  readonly layout: Layout;
+  readonly config: HostdConfig;
+  readonly cgroups: Cgroups;
+  readonly client: HostdClient;
+  readonly witnessPath: string;
+  readonly processes: ReturnType<typeof createVmProcesses>;
+  /** SIGKILL, wherever it is; resolves when it is gone. */
+  kill(): Promise<void>;
+  /** Start again after `kill`. */
+  start(): Promise<void>;
+  /** The next such call of the VMM misbehaves. */
+  arm(call: VmmCall, fault: Fault): Promise<void>;
+  /** Forget faults that were not met. */
+  disarm(): Promise<void>;
+  /** Resolves when the next fault is met. */
+  nextFault(): Promise<void>;
+  /** Resolves when `count` more steps have begun. */
+  nextStep(count: number): Promise<void>;
+  /** What hostd logged since the last start (the last 512 KiB). */
+  logs(): string;
+  /** Start anew on an empty host, whatever there was. */
+  reset(): Promise<void>;
+  dispose(): Promise<void>;
+}
+
+interface Child {
+  readonly process: ChildProcess;
+  readonly exited: Promise<unknown>;
+  readonly loaded: Promise<void>;
+}
+
+async function noNetworks(): Promise<void> {
+  const network = createNetworkExecutor({ clusterCidr: settings.clusterCidr.defaultValue, uplinks: [] });
+  await network.reconcile({ tenants: [] });
+  await network.removeAll();
+  await network.close();
+}
+
+/** Throws in a network namespace that leads anywhere: the machine's own is left alone. */
+export async function createModelHost(): Promise<ModelHost> {
+  const { stdout: routes } = await execa('ip', ['route', 'show', 'default']);
+  if (routes !== '') throw new Error('run this tier by its script: it needs a network namespace of its own');
+  await execa('ip', ['link', 'set', 'lo', 'up']);
+  const program = compileStandIn();
+  const dir = await mkdtemp('/tmp/mvmm-');
+  await chmod(dir, 0o755);
+  const defaults = Object.fromEntries(settingKeys.map((key) => [key, settings[key].defaultValue]));
+  const config: HostdConfig = {
+    ...(defaults as unknown as HostdConfig),
+    stateDir: join(dir, 's'),
+    runDir: join(dir, 'r'),
+    socket: join(dir, 'r', 'hostd.sock'),
+    cgroupParent: `mvmm-${process.pid}`,
+    group: 'mvmm-none',
+    tenantKeysDir: join(dir, 'k'),
+  };
+  const layout = createLayout(config.stateDir, config.runDir);
+  const cgroups = await createCgroups({ parent: config.cgroupParent });
+  const processes = createVmProcesses(layout.vmSocketsDir);
+  const client = createHostdClient({ socketPath: config.socket, clientName: 'model' });
+  const witnessPath = join(dir, 'witness');
+  const kernelFile = join(dir, 'vmlinux');
+  const rootfsFile = join(dir, 'rootfs.ext4');
+
+  let spare: Child | null = null;
+  let current: Child | null = null;
+  let text = '';
+  let stepWaits: { left: number; resolve: () => void }[] = [];
+  let faultWaits: (() => void)[] = [];
+  let armed: (() => void)[] = [];
+
+  function prepare(): Child {
+    const child = fork(program, [], { stdio: ['ignore', 'pipe', 'pipe', 'ipc'], cwd: '/', execArgv: [] });
+    const exited = once(child, 'exit');
+    const loaded = new Promise<void>((resolve, reject) => {
+      child.once('message', () => resolve());
+      void exited.then(() =>
+        reject(new Error(`hostd ended while it was loading: ${child.stderr?.read() ?? ''}`)),
+      );
+    });
+    loaded.catch(() => {});
+    return { process: child, exited, loaded };
+  }
+
+  function hear(piece: Buffer): void {
+    const added = piece.toString('utf8');
+    text = (text + added).slice(-524_288);
+    let steps = added.split('"msg":"step begins"').length - 1;
+    for (; steps > 0; steps -= 1) for (const wait of stepWaits) wait.left -= 1;
+    for (const wait of stepWaits.filter(({ left }) => left <= 0)) wait.resolve();
+    stepWaits = stepWaits.filter(({ left }) => left > 0);
+  }
+
+  const say = (message: ToHostd): void => {
+    current?.process.send(message);
+  };
+  const acknowledged = (message: ToHostd): Promise<void> =>
+    new Promise((resolve) => {
+      armed.push(resolve);
+      say(message);
+    });
+
+  async function start(): Promise<void> {
+    const child = spare ?? prepare();
+    spare = null;
+    await child.loaded;
+    current = child;
+    text = '';
+    child.process.stderr?.on('data', hear);
+    child.process.stdout?.on('data', hear);
+    await new Promise<void>((resolve, reject) => {
+      child.process.on('message', (message: FromHostd) => {
+        if (message.type === 'serving') resolve();
+        if (message.type === 'failed') reject(new Error(`hostd does not start: ${message.message}\n${text}`));
+        if (message.type === 'met') for (const wait of faultWaits.splice(0)) wait();
+        if (message.type === 'armed') for (const wait of armed.splice(0)) wait();
+      });
+      void child.exited.then(() => reject(new Error(`hostd ended while it was starting\n${text}`)));
+      say({ type: 'start', config, witnessPath, drainMs: DRAIN_MS });
+    });
+    spare = prepare();
+  }
+
+  async function kill(): Promise<void> {
+    const child = current;
+    current = null;
+    child?.process.kill('SIGKILL');
+    await child?.exited;
+    stepWaits = [];
+    faultWaits = [];
+    armed = [];
+  }
+
+  async function empty(): Promise<void> {
+    await kill();
+    for (const { vmId } of await processes.find(null)) await processes.kill(vmId);
+    for (const name of await cgroups.list()) {
+      await cgroups.kill(name);
+      await cgroups.remove(name);
+    }
+    await noNetworks();
+    await rm(config.stateDir, { recursive: true, force: true });
+    await rm(config.runDir, { recursive: true, force: true });
+  }
+
+  async function furnish(): Promise<void> {
+    await mkdir(config.tenantKeysDir, { recursive: true, mode: 0o700 });
+    await writeFile(join(config.tenantKeysDir, `${SEALED_TENANT}.key`), `${'5a'.repeat(32)}\n`, {
+      mode: 0o600,
+    });
+    await writeFile(witnessPath, '');
+    // An ELF header and a file system are all that is looked at; nothing boots them.
+    await writeFile(kernelFile, Buffer.from('\x7fELF never booted'));
+    await buildConfigDrive({ path: rootfsFile, config: {} });
+    await mkdir(config.stateDir, { recursive: true, mode: 0o700 });
+    await addImage(imagesDir(config.stateDir), {
+      name: 'demo',
+      kernel: kernelFile,
+      rootfs: rootfsFile,
+      kernelArgs: '',
+    });
+  }
+
+  const host: ModelHost = {
+    layout,
+    config,
+    cgroups,
+    client,
+    witnessPath,
+    processes,
+    kill,
+    start,
+    arm: (call, fault) => acknowledged({ type: 'fault', call, fault }),
+    disarm: () => acknowledged({ type: 'forget-faults' }),
+    nextFault: () => new Promise((resolve) => faultWaits.push(resolve)),
+    nextStep: (count) => new Promise((resolve) => stepWaits.push({ left: count, resolve })),
+    logs: () => text,
+    reset: async () => {
+      await empty();
+      await furnish();
+      await start();
+    },
+    dispose: async () => {
+      await client.close();
+      await empty();
+      spare?.process.kill('SIGKILL');
+      await spare?.exited;
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+  await host.reset();
+  return host;
+}

@@ -1,0 +1,165 @@
+import { existsSync } from 'node:fs';
+import { isCodedError } from '@mvm/protocol';
+import { expect } from 'vitest';
+import { until } from '../daemon.js';
+import {
+  addressOf,
+  disagreements,
+  type Guests,
+  readRecords,
+  recordedPart,
+  vmIdOf,
+  vmProcesses,
+} from './agree.js';
+import { requestOf } from './asks.js';
+import { createModelHost, type ModelHost } from './host.js';
+import { type Answer, type Ask, type At, apply, find, instancesOf, type State } from './state.js';
+
+const REQUEST_MS = 60_000;
+/** As often, hostd starts on an empty directory, so that what only grows (audit logs) does not slow the runs down. */
+const RUNS_PER_HOST = 100;
+
+/** What every run begins with: two tenants, a pool each. */
+const PRELUDE: readonly Ask[] = (
+  [
+    ['acme', 3],
+    ['globex', 4],
+  ] as const
+).flatMap(([tenant, netId]): Ask[] => [
+  {
+    op: 'ensure-tenant',
+    tenant,
+    netId,
+    quotas: { vcpus: 8, memMib: 2048, running: 3, pools: 2, instancesPerPool: 3, diskGib: 1 },
+  },
+  {
+    op: 'ensure-pool',
+    tenant,
+    pool: 'workers',
+    settings: { hasImage: true, vcpus: 1, memMib: 64, diskMib: 8, compression: 'none' },
+  },
+]);
+
+/** A host that runs are made on, one after the other, each from the same beginning. */
+export interface Rig {
+  readonly host: ModelHost;
+  /** The state that a run begins with. */
+  begin(): Promise<State>;
+  /** Send a request; its answer as the model writes it. `unheard` when hostd ended first. */
+  ask(ask: Ask): Promise<Answer | 'unheard'>;
+  /** Throws, with everything that differs, unless records and kernel are as the model says. */
+  agree(state: State): Promise<void>;
+  /** The state on disk, with what only the model knows taken from `from` by its own account. */
+  recorded(): State;
+  /** Wait until hostd has noticed every VM that ended, and nothing is under way on any instance. */
+  untilSettled(): Promise<void>;
+  /** Wait until an instance is recorded as stopped: its VM has ended. */
+  untilStopped(at: At): Promise<void>;
+  /** SIGKILL to the VM of an instance, if it has one. */
+  killVm(state: State, at: At): void;
+  /** Take everything down through hostd, and find nothing left. A run that failed ends by force. */
+  end(failed: boolean): Promise<void>;
+  dispose(): Promise<void>;
+}
+
+export async function createRig(): Promise<Rig> {
+  const host = await createModelHost();
+  let guests: Guests = new Map();
+  let runs = 0;
+
+  async function ask(what: Ask): Promise<Answer | 'unheard'> {
+    try {
+      await host.client.request(requestOf(what), { timeoutMs: REQUEST_MS });
+      return 'ok';
+    } catch (error) {
+      if (!isCodedError(error)) throw error;
+      if (error.reason === 'hostd.disconnected' || error.reason === 'hostd.unreachable') return 'unheard';
+      return `${error.code} ${error.reason}`;
+    }
+  }
+
+  async function agree(state: State): Promise<void> {
+    const problems = await disagreements(host, state, guests);
+    if (problems.length === 0) return;
+    throw new Error(`${problems.join('\n')}\nhostd's last words:\n${lastWords(host)}`);
+  }
+
+  return {
+    host,
+    ask,
+    agree,
+    recorded: () => readRecords(host).state,
+    begin: async () => {
+      runs += 1;
+      if (runs % RUNS_PER_HOST === 0) await host.reset();
+      guests = new Map();
+      let state: State = {};
+      for (const what of PRELUDE) {
+        expect(await ask(what)).toBe('ok');
+        ({ state } = apply(state, what));
+      }
+      return state;
+    },
+    untilSettled: async () => {
+      await until('nothing under way, and no VM dead', async () => {
+        const { instances } = await host.client.request({ type: 'ListInstances' });
+        return instances.every(
+          ({ operation, status, pid }) =>
+            operation === null &&
+            (!['running', 'warm'].includes(status) || existsSync(`/proc/${pid}/root/.`)),
+        );
+      });
+    },
+    untilStopped: async (at) => {
+      await until(`${at.id} stopped`, async () => {
+        const { status, operation } = await host.client.request({
+          type: 'DescribeInstance',
+          ...addressOf(at),
+        });
+        return status === 'stopped' && operation === null;
+      });
+    },
+    killVm: (state, at) => {
+      if (find(state, at) === undefined) return;
+      for (const pid of vmProcesses(host).get(vmIdOf(state, at)) ?? []) process.kill(pid, 'SIGKILL');
+    },
+    end: async (failed) => {
+      if (failed) {
+        await host.reset();
+        return;
+      }
+      await host.disarm();
+      const state = readRecords(host).state;
+      const all = instancesOf(state).map(({ at }): Ask => ({ op: 'destroy', at, flag: false }));
+      expect(await Promise.all(all.map(ask))).toEqual(all.map(() => 'ok'));
+      const pools = Object.entries(state).flatMap(([tenant, { pools }]) =>
+        Object.keys(pools).map((pool): Ask => ({ op: 'remove-pool', tenant, pool })),
+      );
+      expect(await Promise.all(pools.map(ask))).toEqual(pools.map(() => 'ok'));
+      const tenants = Object.keys(state).map((tenant): Ask => ({ op: 'remove-tenant', tenant }));
+      expect(await Promise.all(tenants.map(ask))).toEqual(tenants.map(() => 'ok'));
+      await agree({});
+    },
+    dispose: () => host.dispose(),
+  };
+}
+
+/** The last warnings and errors of hostd. */
+export function lastWords(host: ModelHost): string {
+  return host
+    .logs()
+    .split('\n')
+    .filter((line) => /^\{"level":[456]0/.test(line))
+    .slice(-8)
+    .map((line) => line.slice(0, 600))
+    .join('\n');
+}
+
+/** The state among `possible` that the records are of. Throws, with all of them, when it is none. */
+export function onlyMatch(possible: readonly State[], found: State, after: string): State {
+  const records = recordedPart(found);
+  const match = possible.find((state) => recordedPart(state) === records);
+  if (match !== undefined) return match;
+  const all = possible.map(recordedPart).join('\nor\n');
+  throw new Error(`after ${after} the records say\n${records}\nwhich is none of\n${all}`);
+}

@@ -1,0 +1,42 @@
+import fc from 'fast-check';
+import { afterAll, beforeAll, test } from 'vitest';
+import { commands, type Model } from '../model/commands.js';
+import { createRig, type Rig } from '../model/rig.js';
+import { modelRuns } from '../model/settings.js';
+
+// Random histories, one request at a time: the answer is exactly the model's, and after each the model, the files and the
+// kernel agree. hostd is a process of its own with the stand-in VMM; everything else is real.
+
+const { parameters, replayPath, timeoutMs } = modelRuns(40);
+let rig: Rig;
+
+beforeAll(async () => {
+  rig = await createRig();
+});
+afterAll(() => rig?.dispose());
+
+test(
+  'every history ends as the model says',
+  async () => {
+    const began = performance.now();
+    let ran = 0;
+    const size = replayPath === null ? {} : { replayPath };
+    await fc.assert(
+      fc.asyncProperty(fc.commands(commands, { maxCommands: 14, size: 'max', ...size }), async (history) => {
+        ran += 1;
+        let failed = true;
+        const model: Model = { state: await rig.begin() };
+        try {
+          await fc.asyncModelRun(() => ({ model, real: rig }), history);
+          failed = false;
+        } finally {
+          await rig.end(failed);
+        }
+      }),
+      parameters as fc.Parameters<[Iterable<fc.AsyncCommand<Model, Rig>>]>,
+    );
+    const ms = Math.round(performance.now() - began);
+    process.stderr.write(`model, one at a time: seed ${parameters.seed}, ${ran} histories, ${ms} ms\n`);
+  },
+  timeoutMs,
+);
