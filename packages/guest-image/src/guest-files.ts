@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { GuestImageError } from './errors.js';
 import { exists } from './kernel-package.js';
+import { renderReseedProgram } from './reseed-program.js';
 
 /** What the guest consists of beside the kernel. */
 export interface GuestFiles {
@@ -80,6 +81,7 @@ export async function readGuestFiles(variant: GuestVariant = 'demo'): Promise<Gu
   for (const [path, file, mode] of scripts) {
     rootfs.set(path, { data: await readFile(join(guestDir, file)), mode });
   }
+  rootfs.set('/sbin/mvm-reseed', { data: renderReseedProgram(), mode: 0o755 });
   return { busybox: await readBusybox(), initrdInit: await readFile(join(guestDir, 'initrd-init')), rootfs };
 }
 

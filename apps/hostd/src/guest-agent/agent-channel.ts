@@ -13,14 +13,14 @@ import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { readFrame, writeFrame } from '@mvm/framing';
 import {
-  CodedError,
   type GuestAgentRequest,
   type GuestAgentResponse,
   guestAgentRequestCodec,
   guestAgentResponseCodec,
   MAX_GUEST_AGENT_FRAME_BYTES,
 } from '@mvm/protocol';
-import { connectAgent, unreachable } from './connect-agent.js';
+import { canceled, noAnswer, nonsense, refused, unreachable } from './agent-errors.js';
+import { connectAgent } from './connect-agent.js';
 
 /** The answer that belongs to each request. */
 interface Answers {
@@ -45,18 +45,23 @@ export type AnswerTo<R extends AgentRequest> = Extract<GuestAgentResponse, { typ
 const MAX_STALE_ANSWERS = 16;
 const TOKEN_BYTES = 12;
 
-/** A channel to one agent; connected by the first question, and again by the first after one that failed. */
+/** How long, and until when, one exchange may take. */
+export interface AskOptions {
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
+/** A channel to one agent. One exchange at a time. */
 export interface AgentChannel {
   /**
-   * Asks once and returns the answer. The guest may have no agent: silence ends in `deadline_exceeded`, reason
-   * `guest_agent.no_answer`, after `timeoutMs`. Other errors: `unavailable` `guest_agent.unreachable`,
-   * `failed_precondition` `guest_agent.refused` (it answered Error) and `guest_agent.nonsense`, `canceled`
-   * `request.canceled`, and what reading and decoding a frame throws. One question at a time.
+   * Connects, unless it is connected, and waits until the agent listens. The guest may have no agent: silence ends in
+   * `deadline_exceeded`, reason `guest_agent.no_answer`, after `timeoutMs`. Other errors: `unavailable`
+   * `guest_agent.unreachable`, `failed_precondition` `guest_agent.nonsense`, `canceled` `request.canceled`, and what
+   * reading and decoding a frame throws.
    */
-  ask<R extends AgentRequest>(
-    request: R,
-    options: { readonly timeoutMs: number; readonly signal?: AbortSignal },
-  ): Promise<AnswerTo<R>>;
+  open(options: AskOptions): Promise<void>;
+  /** Opens, asks once and returns the answer. Throws what `open` does, and `guest_agent.refused`: it answered Error. */
+  ask<R extends AgentRequest>(request: R, options: AskOptions): Promise<AnswerTo<R>>;
   close(): void;
 }
 
@@ -65,11 +70,9 @@ interface Connection {
   readonly socket: Socket;
   readonly token: string;
   synced: boolean;
-  /** It answered Error where the token was expected: it may not know Sync. */
-  unsure: boolean;
 }
 
-/** The channel behind `socketPath`. Nothing happens before the first question. */
+/** The channel behind `socketPath`. Nothing happens before the first exchange. */
 export function createAgentChannel(socketPath: string): AgentChannel {
   let connection: Connection | null = null;
   const close = (): void => {
@@ -77,69 +80,60 @@ export function createAgentChannel(socketPath: string): AgentChannel {
     connection = null;
   };
 
-  async function connect(signal: AbortSignal): Promise<Connection> {
+  async function next(at: Connection, signal: AbortSignal): Promise<GuestAgentResponse> {
+    const body = await readFrame(at.socket, { maxFrameBytes: MAX_GUEST_AGENT_FRAME_BYTES, signal });
+    if (body === null) throw unreachable(socketPath, 'the channel was closed');
+    const answer = guestAgentResponseCodec.decode(body);
+    if (answer.type === 'SyncAck' && answer.token === at.token) at.synced = true;
+    return answer;
+  }
+
+  /** Waits for the token, or for an Error where it was expected: such an agent may not know Sync. */
+  async function connected(signal: AbortSignal): Promise<Connection> {
+    if (connection !== null) return connection;
     const socket = await connectAgent(socketPath, signal);
-    connection = { socket, token: randomBytes(TOKEN_BYTES).toString('hex'), synced: false, unsure: false };
-    const sync = { type: 'Sync', token: connection.token } as const;
-    await writeFrame(socket, guestAgentRequestCodec.encode(sync), { signal });
-    return connection;
+    const at = { socket, token: randomBytes(TOKEN_BYTES).toString('hex'), synced: false };
+    connection = at;
+    await writeFrame(socket, guestAgentRequestCodec.encode({ type: 'Sync', token: at.token }), { signal });
+    for (let passed = 0; passed <= MAX_STALE_ANSWERS; passed += 1) {
+      const answer = await next(at, signal);
+      if (at.synced || answer.type === 'Error') return at;
+    }
+    throw nonsense('Sync');
   }
 
   async function exchange<R extends AgentRequest>(request: R, signal: AbortSignal): Promise<AnswerTo<R>> {
-    const at = connection ?? (await connect(signal));
+    const at = await connected(signal);
     await writeFrame(at.socket, guestAgentRequestCodec.encode(request), { signal });
     for (let passed = 0; passed <= MAX_STALE_ANSWERS; passed += 1) {
-      const body = await readFrame(at.socket, { maxFrameBytes: MAX_GUEST_AGENT_FRAME_BYTES, signal });
-      if (body === null) throw unreachable(socketPath, 'the channel was closed');
-      const answer = guestAgentResponseCodec.decode(body);
-      if (!at.synced) {
-        at.synced = answer.type === 'SyncAck' && answer.token === at.token;
-        if (at.synced || !at.unsure) {
-          at.unsure = answer.type === 'Error';
-          continue;
-        }
-      }
+      const answer = await next(at, signal);
       if (answer.type === ANSWERS[request.type]) return answer as AnswerTo<R>;
-      if (answer.type === 'Error') {
-        throw new CodedError({
-          code: 'failed_precondition',
-          reason: 'guest_agent.refused',
-          message: `the guest's agent refused ${request.type}: ${JSON.stringify(answer.message.slice(0, 200))}`,
-        });
-      }
+      if (answer.type === 'Error') throw refused(request.type, answer.message);
     }
-    throw new CodedError({
-      code: 'failed_precondition',
-      reason: 'guest_agent.nonsense',
-      message: `the guest's agent does not answer ${request.type} but other things`,
-    });
+    throw nonsense(request.type);
+  }
+
+  /** Within its time; a connection on which something failed is not used again. */
+  async function within<T>(
+    what: GuestAgentRequest['type'],
+    { timeoutMs, signal: given }: AskOptions,
+    work: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const deadline = AbortSignal.timeout(timeoutMs);
+    try {
+      return await work(given === undefined ? deadline : AbortSignal.any([deadline, given]));
+    } catch (error) {
+      close();
+      if (given?.aborted === true) throw canceled(what, error);
+      throw deadline.aborted ? noAnswer(what, timeoutMs, error) : error;
+    }
   }
 
   return {
     close,
-    ask: async (request, { timeoutMs, signal: given }) => {
-      const deadline = AbortSignal.timeout(timeoutMs);
-      try {
-        return await exchange(request, given === undefined ? deadline : AbortSignal.any([deadline, given]));
-      } catch (error) {
-        close();
-        if (given?.aborted === true) {
-          throw new CodedError({
-            code: 'canceled',
-            reason: 'request.canceled',
-            message: `${request.type} to the guest's agent was canceled`,
-            cause: error,
-          });
-        }
-        if (!deadline.aborted) throw error;
-        throw new CodedError({
-          code: 'deadline_exceeded',
-          reason: 'guest_agent.no_answer',
-          message: `the guest's agent did not answer ${request.type} within ${timeoutMs} ms`,
-          hint: 'the guest may have no agent, or be busy: look at its console with mvm instance logs',
-          cause: error,
-        });
-      }
+    open: async (options) => {
+      await within('Sync', options, connected);
     },
+    ask: (request, options) => within(request.type, options, (signal) => exchange(request, signal)),
   };
 }

@@ -1,5 +1,5 @@
 import { connect, type Socket } from 'node:net';
-import { CodedError } from '@mvm/protocol';
+import { unreachable } from './agent-errors.js';
 
 /**
  * Connects to the VMM's socket of a guest's agent. Throws `guest_agent.unreachable`, also when `signal` comes first.
@@ -23,15 +23,5 @@ export function connectAgent(socketPath: string, signal: AbortSignal): Promise<S
       socket.removeAllListeners('error').on('error', () => {});
       resolve(socket);
     });
-  });
-}
-
-/** `unavailable`, reason `guest_agent.unreachable`. */
-export function unreachable(socketPath: string, why: string, cause?: unknown): CodedError {
-  return new CodedError({
-    code: 'unavailable',
-    reason: 'guest_agent.unreachable',
-    message: `no channel to the guest's agent at ${socketPath}: ${why}`,
-    cause,
   });
 }

@@ -24,9 +24,13 @@ export interface Guest {
 /** How long the guest may take beyond the script's own time, on a busy machine. */
 const PATIENCE_MS = 60_000;
 
-/** The guest behind a TAP. The channel is free for hostd between two calls, and only then. */
+/** The guest of a test host's VM. */
 export function guestOf(host: Pick<TestHost, 'runDir'>, vmId: string): Guest {
-  const socketPath = join(host.runDir, 'vm', vmId, 'agent.sock');
+  return guestBehind(join(host.runDir, 'vm', vmId, 'agent.sock'), vmId);
+}
+
+/** The guest behind its agent's socket. The channel is free for hostd between two calls, and only then. */
+export function guestBehind(socketPath: string, vmId: string): Guest {
   const run: Guest['run'] = async (script, timeoutSecs = 20) => {
     const socket = connect(socketPath);
     const signal = AbortSignal.timeout(timeoutSecs * 1000 + PATIENCE_MS);

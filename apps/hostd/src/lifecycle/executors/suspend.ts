@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { open, stat } from 'node:fs/promises';
 import { CodedError } from '@mvm/protocol';
-import { type AgentRequest, createAgentChannel } from '../../guest-agent/agent-channel.js';
+import { createAgentChannel } from '../../guest-agent/agent-channel.js';
 import type { SnapshotManifest } from '../../snapshot/manifest.js';
 import {
   commitSnapshot,
@@ -21,7 +21,8 @@ import type { Effects } from '../effects.js';
 import { nothing, type StepExecutor } from './executor.js';
 import { killVm, requireLive, takeBack, vmSpecOf, watchVm } from './vm.js';
 
-const WAKE_TIMEOUT_MS = 2_000;
+/** For all that a woken guest is told; one that is slow, or emulated beside many others, may need seconds. */
+const WAKE_TIMEOUT_MS = 5_000;
 const ENTROPY_BYTES = 64;
 
 function pathsOf(
@@ -170,18 +171,26 @@ export const snapshotDiscard: StepExecutor<'snapshot.discard'> = {
 export async function wakeGuest(address: InstanceAddress, vmId: string, effects: Effects): Promise<void> {
   const socket = await requireLive(vmId, effects).agentSocket();
   if (socket === null) return;
-  const resync: AgentRequest = {
-    type: 'Resync',
-    unix_time_ms: Date.now(),
-    entropy_base64: randomBytes(ENTROPY_BYTES).toString('base64'),
-  };
   const channel = createAgentChannel(socket);
-  for (const request of [resync, { type: 'Wake' } as const]) {
+  const tell = async (what: string, told: () => Promise<unknown>): Promise<boolean> => {
     try {
-      await channel.ask(request, { timeoutMs: WAKE_TIMEOUT_MS });
+      await told();
+      return true;
     } catch (error) {
-      effects.logger.warn({ ...address, request: request.type, err: error }, 'the guest agent was not told');
+      effects.logger.warn({ ...address, request: what, err: error }, 'the guest agent was not told');
+      return false;
     }
+  };
+  const deadline = performance.now() + WAKE_TIMEOUT_MS;
+  const left = (): { timeoutMs: number } => ({
+    timeoutMs: Math.max(1, Math.ceil(deadline - performance.now())),
+  });
+  if (await tell('Sync', () => channel.open(left()))) {
+    // The time is read only now that the guest listens.
+    const unix_time_ms = Date.now();
+    const entropy_base64 = randomBytes(ENTROPY_BYTES).toString('base64');
+    await tell('Resync', () => channel.ask({ type: 'Resync', unix_time_ms, entropy_base64 }, left()));
+    await tell('Wake', () => channel.ask({ type: 'Wake' }, left()));
   }
   channel.close();
 }
