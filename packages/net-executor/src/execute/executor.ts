@@ -6,7 +6,7 @@ import { type DropCount, readDropCounts } from '../observe/drop-counts.js';
 import { observeNetwork } from '../observe/observe-network.js';
 import { readDefaultRouteLinks } from '../observe/uplinks.js';
 import { planNetwork } from '../plan.js';
-import { type ObservedProfile, profileSignature, toObservedProfile } from '../profile.js';
+import { type ObservedProfile, profileIdOf, profileSignature, toObservedProfile } from '../profile.js';
 import type {
   DesiredHostNetwork,
   DesiredTenantNetwork,
@@ -134,6 +134,12 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
         .flatMap(tenantProfiles)
         .map(({ id }) => id),
     );
+  }
+
+  /** Whether the kernel reported no more than that a policy went which nobody has any more: our own doing. */
+  function isForgottenProfile(line: string): boolean {
+    const id = line.split(/\s+/).map(profileIdOf).find(Boolean);
+    return id != null && ![...wanted.values()].flatMap(tenantProfiles).some((profile) => profile.id === id);
   }
 
   async function observe(): Promise<ObservedNetwork> {
@@ -315,8 +321,11 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
       }),
     drops: () => readDropCounts(runner),
     watch(onEvent) {
-      const restore = () =>
-        lock.run(async () => (lastSeen === null ? { steps: [] } : reconcileNow(toDesired(wanted))));
+      const restore = (reported: readonly string[]) =>
+        lock.run(async () => {
+          const nothing = lastSeen === null || (reported.length > 0 && reported.every(isForgottenProfile));
+          return nothing ? { steps: [] } : await reconcileNow(toDesired(wanted));
+        });
       const watch = watchNetwork({ restore, onEvent });
       watches.add(watch);
       return watch;

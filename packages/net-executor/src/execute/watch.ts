@@ -22,7 +22,8 @@ export interface NetworkWatch {
 }
 
 interface WatchOptions {
-  readonly restore: () => Promise<NetworkChange>;
+  /** `reported`: what the kernel reported since the last look, line by line; empty at a poll. */
+  readonly restore: (reported: readonly string[]) => Promise<NetworkChange>;
   readonly onEvent: (event: NetworkWatchEvent) => void;
   readonly pollIntervalMs?: number;
 }
@@ -30,6 +31,7 @@ interface WatchOptions {
 const POLL_INTERVAL_MS = 10_000;
 /** Events come in bursts; one look serves them all. */
 const SETTLE_MS = 20;
+const MAX_REPORTED = 1000;
 const RESTART_DELAY_MS = 1_000;
 // Our own deletions of elements come by as well and need no look.
 const DAMAGE = new RegExp(
@@ -45,9 +47,13 @@ export function watchNetwork(options: WatchOptions): NetworkWatch {
   let looking: Promise<void> | null = null;
   let again = false;
 
+  let reported: string[] = [];
+
   async function look(by: 'event' | 'poll'): Promise<void> {
+    const lines = by === 'event' ? reported : [];
+    reported = [];
     try {
-      const { steps } = await options.restore();
+      const { steps } = await options.restore(lines);
       if (steps.length > 0) options.onEvent({ kind: 'restored', steps, by });
     } catch (error) {
       options.onEvent({ kind: 'failed', error: toCodedError(error) });
@@ -89,7 +95,11 @@ export function watchNetwork(options: WatchOptions): NetworkWatch {
     });
     child.once('spawn', heard);
     for await (const line of child.iterable()) {
-      if (DAMAGE.test(line.trim())) request('event');
+      if (!DAMAGE.test(line.trim())) continue;
+      // Too much to be told apart is looked at as a whole.
+      if (reported.length === MAX_REPORTED) reported = [''];
+      else reported.push(line);
+      request('event');
     }
     const result = await child;
     if (!stop.signal.aborted) {
