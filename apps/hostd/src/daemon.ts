@@ -16,11 +16,14 @@ import type { Effects, VmLogs } from './lifecycle/effects.js';
 import { stepExecutors } from './lifecycle/executors/table.js';
 import { createFailpoint, type FailpointSpec, noFailpoint } from './lifecycle/failpoint.js';
 import { createInstanceOperations, type InstanceOperations } from './lifecycle/instance-operations.js';
-import { createKeyedMutex } from './lifecycle/keyed-mutex.js';
+import { createInstancePlanner } from './lifecycle/instance-planner.js';
+import { createKeyedMutex, type KeyedMutex } from './lifecycle/keyed-mutex.js';
 import { createLedger } from './lifecycle/ledger.js';
 import { type OperationContext, systemClock } from './lifecycle/operation-context.js';
+import { createPoolImages } from './lifecycle/pool-image.js';
 import { recover } from './lifecycle/recover.js';
 import { createTenantOperations } from './lifecycle/tenant-operations.js';
+import { createTenantPlanner } from './lifecycle/tenant-planner.js';
 import { createVmRegistry } from './lifecycle/vm-registry.js';
 import { createDispatch } from './requests/dispatch.js';
 import { rememberFor } from './requests/remember.js';
@@ -88,12 +91,15 @@ async function buildEffects(
   logger: Logger,
   failpoint: FailpointSpec | null,
   createVmm: VmmFactory,
+  mutex: KeyedMutex,
 ): Promise<Effects> {
   const layout = createLayout(config.stateDir, config.runDir);
   const vmm = createVmm(config, logger);
+  const store = await openStateStore(layout);
   return {
     layout,
-    store: await openStateStore(layout),
+    store,
+    images: createPoolImages({ store, revisions: createPoolRevisions(layout), mutex }),
     network: createNetworkExecutor({
       clusterCidr: config.clusterCidr,
       uplinks: config.uplink.length === 0 ? 'auto' : config.uplink,
@@ -213,9 +219,10 @@ export async function startDaemon(
   const lock: StateLock = lockStateDir(config.stateDir);
   let effects: Effects | null = null;
   try {
-    effects = await buildEffects(config, logger, failpoint, createVmm);
+    const mutex = createKeyedMutex();
+    effects = await buildEffects(config, logger, failpoint, createVmm, mutex);
     await mkdir(config.runDir, { recursive: true, mode: 0o755 });
-    const { server, listenTarget } = await prepare(config, logger, effects, inherited);
+    const { server, listenTarget } = await prepare(config, logger, effects, mutex, inherited);
     await server.listen(listenTarget);
     const running = effects;
     return {
@@ -237,12 +244,12 @@ async function prepare(
   config: HostdConfig,
   logger: Logger,
   effects: Effects,
+  mutex: KeyedMutex,
   inherited: { readonly fd: number } | null,
 ): Promise<{ server: FrameServer; listenTarget: Parameters<FrameServer['listen']>[0] }> {
   const { accelerator, reason } = await detectAccelerator();
   logger.info({ accelerator, reason }, 'accelerator chosen');
   const { store, layout } = effects;
-  const mutex = createKeyedMutex();
   const ledger = createLedger(store);
   const audit = effects.failpoint.audit(
     createAuditLog(layout, {
@@ -252,35 +259,27 @@ async function prepare(
     }),
   );
   await audit.mend(systemClock.now());
-  const images = { store, revisions: createPoolRevisions(layout), mutex };
   const newOpId = (): string => randomBytes(8).toString('hex');
   const own = (): OperationContext => {
     const opId = newOpId();
     return { opId, peer: null, logger: logger.child({ op: opId }), notes: new Map() };
   };
-  const instances = createInstanceOperations({
-    effects,
-    journal: effects.failpoint.journal(createJournal(layout, (kind) => Object.hasOwn(stepExecutors, kind))),
-    ledger,
-    mutex,
-    images,
-    clock: systemClock,
-    vmUidBase: config.vmUidBase,
-    accelerator,
-    maxParallel: config.maxParallelOperations,
-  });
-  const tenants = createTenantOperations({
-    effects,
-    ledger,
-    mutex,
-    images,
-    clock: systemClock,
-    randomBytes,
-    clusterCidr: config.clusterCidr,
-  });
+  const journal = effects.failpoint.journal(
+    createJournal(layout, (kind) => Object.hasOwn(stepExecutors, kind)),
+  );
+  const { vmUidBase, clusterCidr } = config;
+  const common = { effects, store, ledger, mutex, clock: systemClock };
+  const ofInstances = { ...common, journal, vmUidBase, accelerator };
+  const ofTenants = { ...common, randomBytes, clusterCidr };
+  const instances = createInstanceOperations({ ...ofInstances, maxParallel: config.maxParallelOperations });
+  const tenants = createTenantOperations(ofTenants);
+  const planners = {
+    instances: createInstancePlanner({ ...ofInstances, operations: instances }),
+    tenants: createTenantPlanner(ofTenants),
+  };
   reapOnExit(effects, instances, audit, own);
   const began = performance.now();
-  const report = await recover(effects, instances, config.vmUidBase, own());
+  const report = await recover(effects, instances, vmUidBase, own());
   effects.network.watch((event) => {
     logger.warn({ network: event.kind, err: event.error }, 'the tenants’ network was disturbed from outside');
   });
@@ -290,10 +289,10 @@ async function prepare(
     startedAt: systemClock.now(),
     accelerator,
     acceleratorReason: reason,
-    clusterCidr: config.clusterCidr,
+    clusterCidr,
     vmmVersion: rememberFor(VMM_VERSION_MS, () => effects.vmm.version().catch(() => null)),
   };
-  const services = { effects, instances, tenants, audit, facts };
+  const services = { effects, instances, tenants, planners, audit, facts };
   const dispatch = createDispatch({ services, audit, clock: systemClock, newOpId, logger });
   const server = buildServer(config, logger, { dispatch });
   if (inherited !== null) return { server, listenTarget: inherited };

@@ -35,6 +35,7 @@ describe('RESPONSE_TYPES', () => {
       'NetworkDrops',
       'Ping',
       'PlanNetwork',
+      'PlanRequest',
       'VerifyAudit',
       'VerifyNetwork',
     ]);

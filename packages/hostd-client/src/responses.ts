@@ -27,6 +27,7 @@ export const RESPONSE_TYPES = {
   VerifyNetwork: 'NetworkReport',
   PlanNetwork: 'NetworkPlan',
   NetworkDrops: 'NetworkDrops',
+  PlanRequest: 'Plan',
 } as const satisfies Record<V2Request['type'], Exclude<V2Response['type'], 'Error'>>;
 
 /** The response to a request: `ResponseTo<{type: 'HostInfo'}>` is the `Host` response. */
@@ -48,6 +49,7 @@ const READ_ONLY: ReadonlySet<V2Request['type']> = new Set([
   'VerifyNetwork',
   'PlanNetwork',
   'NetworkDrops',
+  'PlanRequest',
 ] as const);
 
 /** Whether a request changes nothing, so that it may be sent again when its answer was lost. */

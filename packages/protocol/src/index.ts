@@ -113,7 +113,7 @@ export {
   type ServerFrame,
   serverFrameCodec,
 } from './v2/frames.js';
-export type { V2Request, V2Response } from './v2/messages.js';
+export type { PlannableRequest, V2Request, V2Response } from './v2/messages.js';
 export {
   type DropCounterView,
   dropCounterViewSchema,
@@ -132,7 +132,7 @@ export {
   networkProbeSchema,
   networkReportSchema,
 } from './v2/network-views.js';
-export { v2RequestSchemas, v2ResponseSchemas } from './v2/schemas.js';
+export { plannableRequestSchemas, v2RequestSchemas, v2ResponseSchemas } from './v2/schemas.js';
 export {
   type HostInfo,
   hostInfoSchema,
@@ -150,7 +150,11 @@ export {
   instanceViewSchema,
   type LogChunk,
   logChunkSchema,
+  type PlanStep,
+  type PlanView,
   type PoolView,
+  planSchema,
+  planStepSchema,
   poolViewSchema,
   type StopReason,
   stopReasonSchema,

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { z } from 'zod';
+import { embeddedTableOf } from '../src/json/embedded-message.js';
 import type { TagTable } from '../src/tagged.js';
 
 /** Well-formed Unicode of any kind, control characters and characters outside the BMP included. */
@@ -60,6 +61,13 @@ export function arbitraryOf(schema: z.ZodType): fc.Arbitrary<unknown> {
   if (schema instanceof z.ZodLiteral) return fc.constantFrom(...schema.values);
   if (schema instanceof z.ZodUnion)
     return fc.oneof(...schema.options.map((option) => arbitraryOf(option as z.ZodType)));
+  if (schema instanceof z.ZodUnknown)
+    // As JSON has it: no -0, and no own member named __proto__, which comparing overlooks.
+    return fc
+      .jsonValue({ maxDepth: 2 })
+      .map((value) => JSON.parse(JSON.stringify(value).replaceAll('__proto__', 'p')));
+  const table = embeddedTableOf(schema);
+  if (table !== undefined) return arbitraryMessage(table);
   throw new Error(`no values for a schema of type ${schema.type}`);
 }
 

@@ -5,6 +5,7 @@ import type { Layout } from '../state/layout.js';
 import type { StateStore } from '../state/store.js';
 import type { Vmm } from '../vmm/vmm.js';
 import type { Failpoint } from './failpoint.js';
+import type { PoolImages } from './pool-image.js';
 import type { CgroupLimits, PortArgs } from './steps.js';
 import type { VmRegistry } from './vm-registry.js';
 
@@ -89,6 +90,7 @@ export interface Effects {
   readonly disks: VmDisks;
   readonly logs: VmLogs;
   readonly keys: TenantKeys;
+  readonly images: PoolImages;
   readonly processes: VmProcesses;
   readonly failpoint: Failpoint;
   readonly logger: Logger;

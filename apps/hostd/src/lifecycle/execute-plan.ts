@@ -77,7 +77,7 @@ export async function executePlan(
   for (const [index, step] of plan.steps.entries()) {
     const began = performance.now();
     try {
-      logger.trace({ step: step.kind }, 'step begins');
+      logger.trace({ step: step.kind, args: step }, 'step begins');
       const at = { operation: plan.operation, kind: step.kind, index, undo: false };
       await effects.failpoint.step(at, () => bind(step, effects).execute());
       logger.debug({ step: step.kind, ms: performance.now() - began }, 'step done');

@@ -2,18 +2,19 @@ import { assertTransition } from '@mvm/protocol';
 import pLimit from 'p-limit';
 import type { Journal } from '../state/journal.js';
 import { addressText, type InstanceAddress } from '../state/layout.js';
-import { requireInstance, requirePool } from '../state/store.js';
+import { requireInstance } from '../state/store.js';
 import type { VmExit } from '../vmm/vmm.js';
 import { consoleTail } from './console-tail.js';
 import { drainGuest, sleepOvertaken } from './drain-guest.js';
 import type { Effects } from './effects.js';
-import { requireManifest, wakeGuest } from './executors/suspend.js';
+import { wakeGuest } from './executors/suspend.js';
 import type { KeyedMutex } from './keyed-mutex.js';
 import type { Ledger } from './ledger.js';
 import type { Clock, OperationContext } from './operation-context.js';
-import { currentImage, type PoolImageDeps } from './pool-image.js';
 import {
   type ClaimingPlan,
+  findStartImage,
+  findWakeLaunch,
   prepareDestroy,
   preparePause,
   prepareReap,
@@ -21,7 +22,8 @@ import {
   prepareStart,
   prepareStop,
   prepareWake,
-  requireTransition,
+  type SleepOptions,
+  sleepDrainSecs,
 } from './prepare-instance.js';
 import { type JournaledDeps, recordWakeFailure, runJournaled } from './run-journaled.js';
 import { settleJournal } from './settle-journal.js';
@@ -34,18 +36,10 @@ export interface InstanceOperationDeps {
   readonly journal: Journal;
   readonly ledger: Ledger;
   readonly mutex: KeyedMutex;
-  readonly images: PoolImageDeps;
   readonly clock: Clock;
   readonly vmUidBase: number;
   readonly accelerator: 'kvm' | 'tcg';
   readonly maxParallel: number;
-}
-
-export interface SleepOptions {
-  /** Skip the drain. */
-  readonly force: boolean;
-  /** Null: the pool's. */
-  readonly drainTimeoutSecs: number | null;
 }
 
 /**
@@ -74,6 +68,8 @@ export interface InstanceOperations {
   settle(address: InstanceAddress, context: OperationContext): Promise<boolean>;
   /** The operation under way on an instance, or null. */
   operationOf(address: InstanceAddress): OperationName | null;
+  /** Whether a sleep of the instance could still be overtaken. */
+  isDraining(address: InstanceAddress): boolean;
 }
 
 export function createInstanceOperations(deps: InstanceOperationDeps): InstanceOperations {
@@ -124,20 +120,15 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
   }
 
   async function start(address: InstanceAddress, context: OperationContext): Promise<void> {
-    const instance = requireInstance(store, address);
-    if (instance.status !== 'created') assertTransition(instance.status, 'start');
-    const image = await currentImage(deps.images, address);
-    if (instance.status === 'created') {
-      await store.saveInstance({ ...instance, status: assertTransition('created', 'prepare') });
-    }
+    const image = await findStartImage(address, journaled, effects.images);
     // From here to the claim nothing may be awaited: what was checked must still hold.
     await runClaiming(prepareStart(address, image, journaled), context);
   }
 
   async function wake(address: InstanceAddress, context: OperationContext): Promise<void> {
-    requireTransition(address, 'wake', journaled);
+    assertTransition(requireInstance(store, address).status, 'wake');
     try {
-      const { launch } = await requireManifest(address, effects);
+      const launch = await findWakeLaunch(address, journaled, effects);
       // From here to the claim nothing may be awaited: what was checked must still hold.
       await runClaiming(prepareWake(address, launch, journaled), context);
     } catch (error) {
@@ -152,14 +143,12 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
     context: OperationContext,
     signal: AbortSignal,
   ): Promise<void> {
-    const instance = requireTransition(address, 'sleep', journaled);
-    const { runtime_policy } = requirePool(store, address);
-    const timeoutSecs = options.drainTimeoutSecs ?? runtime_policy.drain_timeout_seconds;
-    const drained = instance.status === 'running' && !options.force;
+    const timeoutSecs = sleepDrainSecs(address, options, journaled);
+    const instance = requireInstance(store, address);
     const vmId = instance.net?.tap_dev ?? '';
     try {
       context.notes.set('drain', options.force ? 'forced' : 'not_running');
-      if (drained) {
+      if (timeoutSecs !== null) {
         context.notes.set('drain', 'overtaken');
         context.notes.set('drain', await drainGuest(instance, { timeoutSecs, signal }, context, effects));
       }
@@ -167,7 +156,8 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
       await limit(() => runJournaled(prepareSleep(address, journaled), context, journaled));
     } catch (error) {
       // A guest that got ready to sleep must hear that it goes on.
-      if (drained && effects.vms.get(vmId) !== undefined) await wakeGuest(address, vmId, effects);
+      if (timeoutSecs !== null && effects.vms.get(vmId) !== undefined)
+        await wakeGuest(address, vmId, effects);
       throw error;
     }
   }
@@ -205,6 +195,7 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
         runJournaled(preparePause(address, 'resume', journaled), context, journaled),
       ),
     operationOf: (address) => active.get(addressText(address)) ?? null,
+    isDraining: (address) => drains.has(addressText(address)),
     start: (address, context) => exclusively(address, 'start', context, () => start(address, context)),
     stop: (address, context) => {
       overtakeSleep(address);

@@ -105,13 +105,18 @@ export function cgroupLimits(
   };
 }
 
+/** Throws `instance.invalid_transition` when an instance cannot be started; one that is created is made ready on the way. */
+export function assertStartable({ status }: Pick<InstanceRecord, 'status'>): void {
+  assertTransition(status === 'created' ? assertTransition(status, 'prepare') : status, 'start');
+}
+
 /**
  * Steps of a fresh boot. Pure. Throws `instance.invalid_transition`, `instance.no_address`, `tenant.network_down` and
  * `quota.exceeded`. The VM is launched paused, recorded, and only then let run; the last step is the commit.
  */
 export function planStart(input: StartInput, context: { readonly now: string }): Plan {
   const { tenant, instance, resources, image } = input;
-  assertTransition(instance.status, 'start');
+  assertStartable(instance);
   if (tenant.network_up === false) {
     throw new CodedError({
       code: 'failed_precondition',
@@ -133,6 +138,12 @@ export function planStart(input: StartInput, context: { readonly now: string }):
     address,
     onFailure: 'undo',
     steps: [
+      {
+        kind: 'image.activate',
+        pool: { tenant_id, pool_id },
+        image: { name: image.name, digest: image.digest },
+      },
+      ...(instance.status === 'created' ? [{ kind: 'instance.prepare', address } as const] : []),
       { kind: 'runtime.create', address, vmId },
       { kind: 'config_drive.build', address, config: guestConfig(tenant, instance, port) },
       ...(dataDiskMib > 0 ? [{ kind: 'data_disk.ensure', address, sizeMib: dataDiskMib } as const] : []),

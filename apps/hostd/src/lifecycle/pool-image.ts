@@ -4,17 +4,40 @@ import type { PoolRevisions } from '../state/pool-revisions.js';
 import type { PoolRecord } from '../state/records.js';
 import { requirePool, type StateStore } from '../state/store.js';
 import type { KeyedMutex } from './keyed-mutex.js';
-import type { PlannedImage } from './steps.js';
+import type { ImageName, PlannedImage } from './steps.js';
 
-/** What the images of pools are kept with; changes to one pool's run one at a time, under the mutex. */
+/**
+ * The images of pools: what their references mean, and which revision their next start boots.
+ *
+ * INVARIANTS
+ * - Whatever writes a pool's record or its revisions does so one at a time per pool.
+ */
+export interface PoolImages {
+  /**
+   * What `flake_ref` means on this host now; null when that is not registered. Changes nothing. Throws
+   * `image.digest_mismatch`, `image.damaged`, `image.invalid_name`.
+   */
+  resolve(flakeRef: string): Promise<ImageName | null>;
+  /**
+   * The image that a start of the pool boots, its files looked at again: the recorded one, or what the reference means
+   * now when none is recorded. Changes nothing. Throws `image.not_found`, `image.digest_mismatch`, `image.damaged`.
+   */
+  forStart(pool: PoolAddress): Promise<PlannedImage>;
+  /** Save a pool's record. */
+  save(record: PoolRecord): Promise<void>;
+  /** Take back the record of a new pool, with its directory. */
+  remove(pool: PoolAddress): Promise<void>;
+  /**
+   * Make the image the pool's current revision, and record it in a pool that has none. Revisions that nothing uses are
+   * removed. Repeating it changes nothing. Throws as `forStart`.
+   */
+  activate(pool: PoolAddress, image: ImageName): Promise<void>;
+}
+
 export interface PoolImageDeps {
   readonly store: StateStore;
   readonly revisions: PoolRevisions;
   readonly mutex: KeyedMutex;
-}
-
-function locked<T>(deps: PoolImageDeps, pool: PoolAddress, work: () => Promise<T>): Promise<T> {
-  return deps.mutex.run(`image of ${pool.tenant_id}/${pool.pool_id}`, work);
 }
 
 /** Digests of the revisions that instances of a pool may still be using, with the one that is current. */
@@ -23,53 +46,51 @@ function revisionsInUse(store: StateStore, pool: PoolRecord): string[] {
   return pool.image == null ? used : [...used, pool.image.digest];
 }
 
-/**
- * Point the pool to what its `flake_ref` means now. Answers the record with its `image`, saved; null there when the
- * image is not registered on this host. Throws `image.digest_mismatch`, `image.damaged`, `image.invalid_name`.
- */
-export function refreshPoolImage(deps: PoolImageDeps, record: PoolRecord): Promise<PoolRecord> {
-  return locked(deps, record, () => refresh(deps, record));
+function notRegistered({ tenant_id, pool_id, flake_ref }: PoolRecord): CodedError {
+  return new CodedError({
+    code: 'not_found',
+    reason: 'image.not_found',
+    message: `pool ${tenant_id}/${pool_id} wants image ${JSON.stringify(flake_ref)}, which is not registered on this host`,
+    hint: `Register it as root: mvm image add ${flake_ref.replace(/@.*$/, '')} …, then start again.`,
+  });
 }
 
-async function refresh(deps: PoolImageDeps, record: PoolRecord): Promise<PoolRecord> {
-  let image: PoolRecord['image'] = null;
-  try {
-    const resolved = await deps.revisions.resolve(record.flake_ref);
-    await deps.revisions.activate(record, resolved, revisionsInUse(deps.store, record));
-    image = { name: resolved.name, digest: resolved.digest };
-  } catch (error) {
-    if (!isCodedError(error) || error.reason !== 'image.not_found') throw error;
+export function createPoolImages({ store, revisions, mutex }: PoolImageDeps): PoolImages {
+  const locked = <T>(pool: PoolAddress, work: () => Promise<T>): Promise<T> =>
+    mutex.run(`image of ${pool.tenant_id}/${pool.pool_id}`, work);
+
+  async function resolve(flakeRef: string): Promise<ImageName | null> {
+    try {
+      const { name, digest } = await revisions.resolve(flakeRef);
+      return { name, digest };
+    } catch (error) {
+      if (!isCodedError(error) || error.reason !== 'image.not_found') throw error;
+      return null;
+    }
   }
-  const next = { ...record, image };
-  await deps.store.savePool(next);
-  return next;
-}
 
-/**
- * The image that a start boots: the pool's current revision, its files looked at again. A pool whose image was not
- * registered before is looked up once more. Throws `image.not_found`, `image.digest_mismatch`, `image.damaged`.
- */
-export function currentImage(deps: PoolImageDeps, pool: PoolAddress): Promise<PlannedImage> {
-  return locked(deps, pool, () => current(deps, pool));
-}
-
-async function current(deps: PoolImageDeps, pool: PoolAddress): Promise<PlannedImage> {
-  let record = requirePool(deps.store, pool);
-  if (record.image == null) record = await refresh(deps, record);
-  if (record.image == null) {
-    throw new CodedError({
-      code: 'not_found',
-      reason: 'image.not_found',
-      message: `pool ${pool.tenant_id}/${pool.pool_id} wants image ${JSON.stringify(record.flake_ref)}, which is not registered on this host`,
-      hint: `Register it as root: mvm image add ${record.flake_ref.replace(/@.*$/, '')} …, then start again.`,
-    });
-  }
-  const image = await deps.revisions.resolve(`${record.image.name}@${record.image.digest}`);
-  await deps.revisions.activate(pool, image, revisionsInUse(deps.store, record));
   return {
-    name: image.name,
-    digest: image.digest,
-    hasInitrd: image.initrdPath !== null,
-    kernelArgs: image.kernelArgs,
+    resolve,
+    forStart: async (pool) => {
+      const record = requirePool(store, pool);
+      const named = record.image ?? (await resolve(record.flake_ref));
+      if (named === null) throw notRegistered(record);
+      const image = await revisions.resolve(`${named.name}@${named.digest}`);
+      return {
+        name: image.name,
+        digest: image.digest,
+        hasInitrd: image.initrdPath !== null,
+        kernelArgs: image.kernelArgs,
+      };
+    },
+    save: (record) => locked(record, () => store.savePool(record)),
+    remove: (pool) => locked(pool, () => store.removePool(pool)),
+    activate: (pool, { name, digest }) =>
+      locked(pool, async () => {
+        const record = requirePool(store, pool);
+        const image = await revisions.resolve(`${name}@${digest}`);
+        await revisions.activate(pool, image, revisionsInUse(store, record));
+        if (record.image == null) await store.savePool({ ...record, image: { name, digest } });
+      }),
   };
 }

@@ -2,11 +2,14 @@ import { assertTransition, type InstanceResources, type StopReason } from '@mvm/
 import type { InstanceAddress } from '../state/layout.js';
 import type { InstanceRecord } from '../state/records.js';
 import { requireInstance, requirePool, requireTenant, type StateStore } from '../state/store.js';
+import type { Effects } from './effects.js';
+import { requireManifest } from './executors/suspend.js';
 import type { Ledger } from './ledger.js';
 import type { Clock } from './operation-context.js';
 import { type EndInput, planDestroy, planReap, planStop } from './plan-end.js';
-import { instancePort, planStart } from './plan-start.js';
+import { assertStartable, instancePort, planStart } from './plan-start.js';
 import { planPause, planSleep, planWake, wokenResources } from './plan-suspend.js';
+import type { PoolImages } from './pool-image.js';
 import type { LaunchArgs, Plan, PlannedImage } from './steps.js';
 
 /**
@@ -21,6 +24,13 @@ export interface PrepareDeps {
   readonly accelerator: 'kvm' | 'tcg';
 }
 
+export interface SleepOptions {
+  /** Skip the drain. */
+  readonly force: boolean;
+  /** Null: the pool's. */
+  readonly drainTimeoutSecs: number | null;
+}
+
 /** A plan that makes an instance run, and what it is to claim of its tenant's quota meanwhile. */
 export interface ClaimingPlan {
   readonly plan: Plan;
@@ -31,15 +41,39 @@ function endInput(instance: InstanceRecord, { store, vmUidBase }: PrepareDeps): 
   return { tenant: requireTenant(store, instance.tenant_id), instance, vmUidBase };
 }
 
-/** The instance, when its state admits the operation. Throws `not_found` and `instance.invalid_transition`. */
-export function requireTransition(
+/** What a start boots, read before it is planned. Throws `not_found`, `instance.invalid_transition`, and as `forStart`. */
+export async function findStartImage(
   address: InstanceAddress,
-  operation: Parameters<typeof assertTransition>[1],
   { store }: Pick<PrepareDeps, 'store'>,
-): InstanceRecord {
-  const instance = requireInstance(store, address);
-  assertTransition(instance.status, operation);
-  return instance;
+  images: PoolImages,
+): Promise<PlannedImage> {
+  assertStartable(requireInstance(store, address));
+  return images.forStart(address);
+}
+
+/**
+ * How the VM of a sleeping instance is launched, read before its wake is planned. Throws `not_found`,
+ * `instance.invalid_transition`, `snapshot.missing` and `snapshot.damaged`.
+ */
+export async function findWakeLaunch(
+  address: InstanceAddress,
+  { store }: Pick<PrepareDeps, 'store'>,
+  effects: Pick<Effects, 'layout'>,
+): Promise<LaunchArgs> {
+  assertTransition(requireInstance(store, address).status, 'wake');
+  return (await requireManifest(address, effects)).launch;
+}
+
+/** What a sleep does before it is planned: how long the guest may drain, in seconds; null: it does not. */
+export function sleepDrainSecs(
+  address: InstanceAddress,
+  options: SleepOptions,
+  { store }: Pick<PrepareDeps, 'store'>,
+): number | null {
+  const { status } = requireInstance(store, address);
+  assertTransition(status, 'sleep');
+  if (status !== 'running' || options.force) return null;
+  return options.drainTimeoutSecs ?? requirePool(store, address).runtime_policy.drain_timeout_seconds;
 }
 
 /** A start with the pool's present resources. Throws what `planStart` throws, and `not_found`. */

@@ -1,6 +1,6 @@
 import type { InstanceResources, StopReason, TenantNet } from '@mvm/protocol';
-import type { InstanceAddress } from '../state/layout.js';
-import type { InstanceRecord, TenantRecord } from '../state/records.js';
+import type { InstanceAddress, PoolAddress } from '../state/layout.js';
+import type { InstanceRecord, PoolRecord, TenantRecord } from '../state/records.js';
 
 /** What a guest learns from its config drive. */
 export interface GuestConfig {
@@ -25,10 +25,14 @@ export interface PortArgs {
   readonly ownerUid: number;
 }
 
-/** The image that an instance boots: what of it matters to a plan. */
-export interface PlannedImage {
+/** A registered image, by what it is called and by what it is. */
+export interface ImageName {
   readonly name: string;
   readonly digest: string;
+}
+
+/** The image that an instance boots: what of it matters to a plan. */
+export interface PlannedImage extends ImageName {
   readonly hasInitrd: boolean;
   readonly kernelArgs: string;
 }
@@ -116,6 +120,12 @@ export interface StepArgs {
   /** The commit point of a destroy. */
   'instance.remove': { readonly address: InstanceAddress };
   'instance.create': { readonly record: InstanceRecord };
+  /** The pool has an image now: an instance that was created before becomes ready. */
+  'instance.prepare': { readonly address: InstanceAddress };
+  'pool.save': { readonly record: PoolRecord; readonly before: PoolRecord | null };
+  'pool.remove': { readonly pool: PoolAddress };
+  /** The pool's own copy of the image is there and is what its next start boots. */
+  'image.activate': { readonly pool: PoolAddress; readonly image: ImageName };
   'tenant.save': { readonly record: TenantRecord; readonly before: TenantRecord | null };
   'tenant.remove': { readonly tenantId: string };
   'network.ensure': { readonly net: TenantNet };
@@ -148,6 +158,9 @@ export const RECORD_OPERATION_NAMES = [
   'setup_network',
   'teardown_network',
   'remove_tenant',
+  'ensure_pool',
+  'remove_pool',
+  'prepare',
 ] as const;
 
 /**

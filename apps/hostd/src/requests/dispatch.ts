@@ -1,9 +1,18 @@
-import { CodedError, isValidId, toCodedError, type V2Request, type V2Response } from '@mvm/protocol';
+import {
+  type CodedError,
+  isValidId,
+  type PlannableRequest,
+  toCodedError,
+  type V2Request,
+  type V2Response,
+} from '@mvm/protocol';
 import type { Logger } from 'pino';
 import type { Clock, OperationContext } from '../lifecycle/operation-context.js';
 import type { AuditSink } from '../state/audit-log.js';
 import type { PeerCredentials } from '../system/peer-credentials.js';
+import { withFailurePrefix } from './failure-prefix.js';
 import type { RequestHandler, RequestServices, RequestType } from './handler.js';
+import { planRequest } from './plan-request.js';
 import { requestTable } from './table.js';
 
 export interface DispatchDeps {
@@ -25,13 +34,6 @@ function idsOf(request: V2Request): { tenant: string | null; pool: string | null
   return { tenant: id(fields.tenant_id), pool: id(fields.pool_id), instance: id(fields.instance_id) };
 }
 
-/** The error with its prefix; a malformed id is not a failed operation and is told as it is. */
-function withPrefix(error: CodedError, prefix: string | null): CodedError {
-  if (prefix === null || error.reason === 'id.invalid') return error;
-  const { code, reason, hint, details } = error;
-  return new CodedError({ code, reason, hint, details, message: prefix + error.message, cause: error });
-}
-
 function handlerOf(type: RequestType): RequestHandler<RequestType> {
   // The table binds each type to its own handler; the request's type selects the entry.
   return requestTable[type].handle as RequestHandler<RequestType>;
@@ -44,7 +46,7 @@ function handlerOf(type: RequestType): RequestHandler<RequestType> {
 export function createDispatch(deps: DispatchDeps): Dispatch {
   const { services, audit, clock } = deps;
 
-  async function mutate(request: V2Request, peer: PeerCredentials): Promise<V2Response> {
+  async function mutate(request: PlannableRequest, peer: PeerCredentials): Promise<V2Response> {
     const entry = requestTable[request.type];
     const ids = idsOf(request);
     const opId = deps.newOpId();
@@ -63,7 +65,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     try {
       response = await handlerOf(request.type)(request, services, context);
     } catch (error) {
-      failure = withPrefix(toCodedError(error), entry.failurePrefix);
+      failure = withFailurePrefix(toCodedError(error), entry.failurePrefix);
     }
     const ms = performance.now() - began;
     if (failure === null) logger.info({ ms }, 'operation done');
@@ -94,6 +96,8 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
   async function look(request: V2Request, peer: PeerCredentials): Promise<V2Response> {
     const context: OperationContext = { opId: '', peer, logger: deps.logger, notes: new Map() };
     try {
+      if (request.type === 'PlanRequest')
+        return { type: 'Plan', ...(await planRequest(request.request, services)) };
       return await handlerOf(request.type)(request, services, context);
     } catch (error) {
       const failure = toCodedError(error);
@@ -104,5 +108,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
   }
 
   return (request, peer) =>
-    requestTable[request.type].mutates ? mutate(request, peer) : look(request, peer);
+    request.type !== 'PlanRequest' && requestTable[request.type].mutates
+      ? mutate(request, peer)
+      : look(request, peer);
 }

@@ -1,8 +1,10 @@
-import type { V2Request, V2Response } from '@mvm/protocol';
+import type { PlannableRequest, V2Response } from '@mvm/protocol';
 import type { Effects } from '../lifecycle/effects.js';
 import type { InstanceOperations } from '../lifecycle/instance-operations.js';
+import type { InstancePlanner } from '../lifecycle/instance-planner.js';
 import type { OperationContext } from '../lifecycle/operation-context.js';
 import type { TenantOperations } from '../lifecycle/tenant-operations.js';
+import type { TenantPlanner } from '../lifecycle/tenant-planner.js';
 import type { AuditLog } from '../state/audit-log.js';
 import type { HostFacts } from './host-info.js';
 
@@ -12,11 +14,13 @@ export interface RequestServices {
   readonly instances: InstanceOperations;
   readonly tenants: TenantOperations;
   readonly audit: AuditLog;
+  readonly planners: { readonly instances: InstancePlanner; readonly tenants: TenantPlanner };
   readonly facts: HostFacts;
 }
 
-export type RequestType = V2Request['type'];
-export type RequestOf<T extends RequestType> = Extract<V2Request, { type: T }>;
+/** Every type of request but the one that asks about another. */
+export type RequestType = PlannableRequest['type'];
+export type RequestOf<T extends RequestType> = Extract<PlannableRequest, { type: T }>;
 
 /**
  * Answers one type of request. Ids are validated here, before anything else; errors are thrown as CodedError and become

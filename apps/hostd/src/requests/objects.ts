@@ -21,8 +21,8 @@ export const ensurePool: RequestHandler<'EnsurePool'> = async (request, { tenant
   return { type: 'Pool', ...poolView(record) };
 };
 
-export const removePool: RequestHandler<'RemovePool'> = async (request, { tenants }) => {
-  await tenants.removePool(parsePoolAddress(request));
+export const removePool: RequestHandler<'RemovePool'> = async (request, { tenants }, context) => {
+  await tenants.removePool(parsePoolAddress(request), context);
   return { type: 'Ok' };
 };
 

@@ -129,7 +129,7 @@ export function readFields(
   }
 }
 
-const EXPECTED: Readonly<Record<Exclude<Shape['kind'], 'json' | 'nullable'>, string>> = {
+const EXPECTED: Readonly<Record<Exclude<Shape['kind'], 'json' | 'nullable' | 'message'>, string>> = {
   string: 'a string',
   boolean: 'true or false',
   integer: 'an integer',
@@ -146,6 +146,7 @@ const EXPECTED: Readonly<Record<Exclude<Shape['kind'], 'json' | 'nullable'>, str
  */
 export function readValue(scanner: JsonScanner, shape: Shape, where: string, depth: number): unknown {
   if (shape.kind === 'json') return readJson(scanner, where, depth);
+  if (shape.kind === 'message') return shape.message.read(scanner, depth);
   const kind = scanner.peekKind();
   if (shape.kind === 'nullable') {
     if (kind !== 'null') return readValue(scanner, shape.inner, where, depth);

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { isU64Schema } from '../wire-integers.js';
+import { type EmbeddedShape, embeddedShapeOf } from './embedded-shape.js';
 
 /**
  * How a value stands on the wire: enough to read it from a JSON text without building what nobody wants, and to write
@@ -17,6 +18,8 @@ export type Shape =
   | { readonly kind: 'scalar' }
   /** Any JSON value, at most `MAX_JSON_DEPTH` deep, no duplicate names. */
   | { readonly kind: 'json' }
+  /** A message of a table, in serde's externally tagged form. */
+  | { readonly kind: 'message'; readonly message: EmbeddedShape }
   | { readonly kind: 'nullable'; readonly inner: Shape }
   | { readonly kind: 'array'; readonly item: Shape }
   | { readonly kind: 'record'; readonly value: Shape }
@@ -94,5 +97,7 @@ export function compileShape(schema: z.ZodType): Shape {
   }
   if (schema instanceof z.ZodUnion && isScalarUnion(schema)) return { kind: 'scalar' };
   if (schema instanceof z.ZodUnknown) return { kind: 'json' };
+  const message = embeddedShapeOf(schema);
+  if (message !== undefined) return { kind: 'message', message };
   throw new Error(`the wire has no form for a schema of type ${schema.type}`);
 }

@@ -13,10 +13,13 @@ interface Tag {
 
 /** Reads and writes the messages of one table in serde's externally tagged form. */
 export interface TaggedShape<M extends { readonly type: string }> {
-  /** Reads the next value as a message: `"Tag"`, `{"Tag":null}` (both without fields) or `{"Tag":{…}}`. */
-  read(scanner: JsonScanner): M;
+  /**
+   * Reads the next value as a message: `"Tag"`, `{"Tag":null}` (both without fields) or `{"Tag":{…}}`. `depth` counts the
+   * containers around it, 0 when absent.
+   */
+  read(scanner: JsonScanner, depth?: number): M;
   /** The message as JSON text: known fields only, in the schema's order. */
-  write(message: M): string;
+  write(message: M, depth?: number): string;
 }
 
 /** Compiles a table once, at load. */
@@ -36,7 +39,7 @@ export function compileTagged<T extends TagTable>(table: T): TaggedShape<Tagged<
     throw scanner.error('unknown_message', `unknown message ${quoteForMessage(name)}`);
   }
 
-  function readContent(scanner: JsonScanner, name: string): Tagged<T> {
+  function readContent(scanner: JsonScanner, name: string, depth: number): Tagged<T> {
     const { fields } = find(scanner, name);
     const kind = scanner.peekKind();
     if (fields === null) {
@@ -46,7 +49,7 @@ export function compileTagged<T extends TagTable>(table: T): TaggedShape<Tagged<
     }
     if (kind !== 'object') throw scanner.error('invalid_message', `${name}: expected an object of fields`);
     const raw: Record<string, unknown> = { type: name };
-    readFields(scanner, fields.shape, raw, name, 1);
+    readFields(scanner, fields.shape, raw, name, depth + 1);
     const parsed = fields.schema.safeParse(raw);
     if (parsed.success) return parsed.data as Tagged<T>;
     const issue = parsed.error.issues[0];
@@ -55,7 +58,7 @@ export function compileTagged<T extends TagTable>(table: T): TaggedShape<Tagged<
   }
 
   return {
-    read(scanner) {
+    read(scanner, depth = 0) {
       const kind = scanner.peekKind();
       if (kind === 'string') {
         const name = scanner.string();
@@ -68,13 +71,13 @@ export function compileTagged<T extends TagTable>(table: T): TaggedShape<Tagged<
       scanner.beginObject();
       const name = scanner.nextKey(true);
       if (name === null) throw scanner.error('invalid_message', 'expected the name of a message');
-      const message = readContent(scanner, name);
+      const message = readContent(scanner, name, depth);
       if (scanner.nextKey(false) !== null) {
         throw scanner.error('invalid_message', 'expected only one message in the object');
       }
       return message;
     },
-    write(message) {
+    write(message, depth = 0) {
       const tag = tags.get(message.type);
       if (tag === undefined) {
         throw protocolError(
@@ -83,7 +86,7 @@ export function compileTagged<T extends TagTable>(table: T): TaggedShape<Tagged<
         );
       }
       if (tag.fields === null) return `"${message.type}"`;
-      return `{"${message.type}":${writeFields(message, tag.fields.shape, 1)}}`;
+      return `{"${message.type}":${writeFields(message, tag.fields.shape, depth + 1)}}`;
     },
   };
 }

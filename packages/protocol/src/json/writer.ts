@@ -77,6 +77,10 @@ export function writeValue(value: unknown, shape: Shape, where: string, depth: n
     case 'scalar':
       if (typeof value !== 'object' || value === null) return writeJson(value, where, depth);
       throw refuse(where, 'a string, a number, a boolean or null');
+    case 'message':
+      if (typeof value === 'object' && value !== null && 'type' in value)
+        return shape.message.write(value, depth);
+      throw refuse(where, 'a message');
     case 'json':
       return writeJson(value, where, depth);
     case 'array':

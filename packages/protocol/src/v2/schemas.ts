@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { embeddedMessage } from '../json/embedded-message.js';
 import { networkPolicySchema } from '../network-policy.js';
 import { poolSpecSchema, quotasSchema } from '../objects.js';
 import { tenantNetSchema } from '../tenant-net.js';
@@ -10,6 +11,7 @@ import {
   instanceDetailSchema,
   instanceViewSchema,
   logChunkSchema,
+  planSchema,
   poolViewSchema,
   tenantViewSchema,
 } from './views.js';
@@ -22,8 +24,8 @@ const page = {
   limit: z.int().min(1).max(500).nullish(),
 };
 
-/** Version 2 keeps every version 1 request, and adds these. */
-export const v2RequestSchemas = {
+/** The requests of version 2 that `PlanRequest` can ask about: all but itself. */
+export const plannableRequestSchemas = {
   ...v1RequestSchemas,
   /** Record a tenant and bring its network up; repeating it changes nothing. Answer: `Tenant`. */
   EnsureTenant: z.object({
@@ -78,6 +80,16 @@ export const v2RequestSchemas = {
   NetworkDrops: null,
 } as const;
 
+/** Version 2 keeps every version 1 request, and adds these. */
+export const v2RequestSchemas = {
+  ...plannableRequestSchemas,
+  /**
+   * Which steps a request would take now, out of the planner that carries it out; nothing is changed. A request that
+   * would be refused is refused the same way. Answer: `Plan`.
+   */
+  PlanRequest: z.object({ request: embeddedMessage(plannableRequestSchemas) }),
+} as const;
+
 export const v2ResponseSchemas = {
   Ok: v1ResponseSchemas.Ok,
   Pong: v1ResponseSchemas.Pong,
@@ -105,4 +117,5 @@ export const v2ResponseSchemas = {
   NetworkReport: networkReportSchema,
   NetworkPlan: networkPlanSchema,
   NetworkDrops: networkDropsSchema,
+  Plan: planSchema,
 } as const;

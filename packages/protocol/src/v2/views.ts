@@ -143,3 +143,31 @@ export const logChunkSchema = z.object({
   truncated: z.boolean(),
 });
 export type LogChunk = z.infer<typeof logChunkSchema>;
+
+/** One step of a plan. */
+export const planStepSchema = z.object({
+  /** What the step is, `<area>.<verb>`, e.g. `port.attach`; new kinds may come. */
+  kind: z.string(),
+  /** What it acts on: an address `<tenant>/<pool>/<instance>`, a TAP, a bridge, a cgroup. */
+  object: z.string(),
+  /** A phrase for people. */
+  what: z.string(),
+  /** The step's own arguments, of which no form is promised; never a secret or a key. */
+  args: z.record(z.string(), z.unknown()),
+});
+export type PlanStep = z.infer<typeof planStepSchema>;
+
+/** What a request would do now, in order. Empty for a request that changes nothing. */
+export const planSchema = z.object({
+  /** Name of the operation, as in the audit log. */
+  operation: z.string(),
+  /**
+   * What becomes of a plan that stops midway: `undo` takes back every step; `finish` repeats it until it is complete;
+   * `commit` is the first until its commit point, the second after. Null when there are no steps.
+   */
+  on_failure: z.enum(['undo', 'finish', 'commit']).nullable(),
+  steps: z.array(planStepSchema),
+  /** What is not in the steps but matters: waiting for another operation, a drain, an id chosen later. */
+  notes: z.array(z.string()),
+});
+export type PlanView = z.infer<typeof planSchema>;

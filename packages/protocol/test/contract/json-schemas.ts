@@ -2,6 +2,7 @@ import { z } from 'zod';
 import {
   desiredStateSchema,
   helloSchema,
+  plannableRequestSchemas,
   requestIdSchema,
   v1RequestSchemas,
   v1ResponseSchemas,
@@ -9,12 +10,22 @@ import {
   v2ResponseSchemas,
   welcomeSchema,
 } from '../../src/index.js';
+import { embeddedTableOf } from '../../src/json/embedded-message.js';
 
 type JsonSchema = Record<string, unknown>;
 
 function struct(schema: z.ZodType): JsonSchema {
-  // What may be sent: a field with a default may be absent.
-  const { $schema: _dialect, ...rest } = z.toJSONSchema(schema, { io: 'input' }) as JsonSchema;
+  const { $schema: _dialect, ...rest } = z.toJSONSchema(schema, {
+    // What may be sent: a field with a default may be absent.
+    io: 'input',
+    unrepresentable: 'any',
+    override: ({ zodSchema, jsonSchema }) => {
+      if (embeddedTableOf(zodSchema as unknown as z.ZodType) === plannableRequestSchemas)
+        jsonSchema.$ref = '#/$defs/PlannableRequest';
+      else if (zodSchema._zod.def.type === 'custom')
+        throw new Error('a schema that JSON Schema has no form for');
+    },
+  }) as JsonSchema;
   return rest;
 }
 
@@ -64,6 +75,7 @@ export const jsonSchemas: Readonly<Record<string, JsonSchema>> = {
     description:
       'Frame bodies after the negotiation, and Hello and Welcome. A decoder also refuses duplicate names.',
     $defs: {
+      PlannableRequest: tagged(plannableRequestSchemas),
       Request: tagged(v2RequestSchemas),
       Response: tagged(v2ResponseSchemas),
       ClientFrame: {

@@ -126,6 +126,14 @@ export const v2Requests: Samples<V2Request> = {
     host: { type: 'PlanNetwork', tenant_id: null, from_scratch: null },
   },
   NetworkDrops: { plain: { type: 'NetworkDrops' } },
+  PlanRequest: {
+    start: { type: 'PlanRequest', request: { type: 'StartInstance', ...address } },
+    sleep: {
+      type: 'PlanRequest',
+      request: { type: 'SleepInstance', ...address, force: false, drain_timeout_secs: 30 },
+    },
+    ping: { type: 'PlanRequest', request: { type: 'Ping' } },
+  },
 };
 
 export const v2Responses: Samples<V2Response> = {
@@ -188,6 +196,24 @@ export const v2Responses: Samples<V2Response> = {
   },
   NetworkPlan: { plain: { type: 'NetworkPlan', ...networkPlan } },
   NetworkDrops: { plain: { type: 'NetworkDrops', ...networkDrops } },
+  Plan: {
+    warm: {
+      type: 'Plan',
+      operation: 'warm',
+      on_failure: 'undo',
+      steps: [
+        { kind: 'vm.pause', object: 'tn3i5', what: 'stop its vCPUs', args: { vm_id: 'tn3i5' } },
+        {
+          kind: 'instance.commit_warm',
+          object: 'acme/workers/i-a3f7b2c1',
+          what: 'record it as warm',
+          args: { address: { ...address }, at: '2026-11-23T10:05:00.000Z' },
+        },
+      ],
+      notes: ['a start of this instance is under way: this would wait for it'],
+    },
+    nothing: { type: 'Plan', operation: 'ping', on_failure: null, steps: [], notes: [] },
+  },
 };
 
 /** Frames of version 2 that carry neither a request nor a response. */

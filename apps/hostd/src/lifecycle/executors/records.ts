@@ -89,6 +89,34 @@ export const instanceCreate: StepExecutor<'instance.create'> = {
   undo: ({ record }, { store }) => store.removeInstance(record),
 };
 
+export const instancePrepare: StepExecutor<'instance.prepare'> = {
+  execute: async ({ address }, { store }) => {
+    const instance = store.instance(address);
+    // Already done, when a plan is repeated.
+    if (instance?.status !== 'created') return;
+    await store.saveInstance({ ...instance, status: 'ready' });
+  },
+  undo: nothing,
+};
+
+export const poolSave: StepExecutor<'pool.save'> = {
+  execute: ({ record }, { images }) => images.save(record),
+  undo: async ({ record, before }, { images, store }) => {
+    if (before !== null) await images.save(before);
+    else if (store.pool(record) !== undefined) await images.remove(record);
+  },
+};
+
+export const poolRemove: StepExecutor<'pool.remove'> = {
+  execute: ({ pool }, { images }) => images.remove(pool),
+  undo: nothing,
+};
+
+export const imageActivate: StepExecutor<'image.activate'> = {
+  execute: ({ pool, image }, { images }) => images.activate(pool, image),
+  undo: nothing,
+};
+
 export const tenantSave: StepExecutor<'tenant.save'> = {
   execute: ({ record }, { store }) => store.saveTenant(record),
   undo: async ({ record, before }, { store }) => {

@@ -1,0 +1,40 @@
+import { type PlannableRequest, type PlanView, toCodedError } from '@mvm/protocol';
+import { withFailurePrefix } from './failure-prefix.js';
+import type { RequestServices } from './handler.js';
+import { jsonBytes, PAGE_BYTES } from './page.js';
+import type { RequestPlanner } from './plan.js';
+import { stepView } from './step-view.js';
+import { requestTable } from './table.js';
+
+/** As many views as fit into an answer, in order; the rest is only counted. */
+function viewsWithin(views: PlanView['steps'], bytes: number): { shown: PlanView['steps']; left: number } {
+  let left = bytes;
+  const end = views.findIndex((view) => {
+    left -= jsonBytes(view) + 1;
+    return left < 0;
+  });
+  return end < 0 ? { shown: views, left: 0 } : { shown: views.slice(0, end), left: views.length - end };
+}
+
+/**
+ * What a request would do now. Changes nothing, and is in no audit log. Throws what the request would be refused with,
+ * its prefix included.
+ */
+export async function planRequest(
+  request: PlannableRequest,
+  services: Pick<RequestServices, 'planners'>,
+): Promise<PlanView> {
+  const entry = requestTable[request.type];
+  const { operation } = entry;
+  if (!entry.mutates) return { operation, on_failure: null, steps: [], notes: [] };
+  try {
+    // The table binds each type to its own planner; the request's type selects the entry.
+    const plan = entry.plan as RequestPlanner<PlannableRequest['type']>;
+    const { onFailure, steps, notes } = await plan(request as never, services);
+    const { shown, left } = viewsWithin(steps.map(stepView), PAGE_BYTES);
+    const rest = left === 0 ? [] : [`${left} more steps do not fit into an answer`];
+    return { operation, on_failure: onFailure, steps: shown, notes: [...notes, ...rest] };
+  } catch (error) {
+    throw withFailurePrefix(toCodedError(error), entry.failurePrefix);
+  }
+}
