@@ -14,7 +14,7 @@ import { ensureDataDisk } from './disk/data-disk.js';
 import { wipeFile } from './disk/wipe-file.js';
 import type { Effects, VmLogs } from './lifecycle/effects.js';
 import { stepExecutors } from './lifecycle/executors/table.js';
-import { createFailpoint, type FailpointSpec, noFailpoint } from './lifecycle/failpoint.js';
+import { createFailpoint, type FailpointSetting, noFailpoint } from './lifecycle/failpoint.js';
 import { createInstanceOperations, type InstanceOperations } from './lifecycle/instance-operations.js';
 import { createInstancePlanner } from './lifecycle/instance-planner.js';
 import { createKeyedMutex, type KeyedMutex } from './lifecycle/keyed-mutex.js';
@@ -89,7 +89,7 @@ function chooseVmm(config: HostdConfig, logger: Logger): Vmm {
 async function buildEffects(
   config: HostdConfig,
   logger: Logger,
-  failpoint: FailpointSpec | null,
+  failpoint: FailpointSetting | null,
   createVmm: VmmFactory,
   mutex: KeyedMutex,
 ): Promise<Effects> {
@@ -210,7 +210,7 @@ export async function startDaemon(
   config: HostdConfig,
   logger: Logger,
   inherited: { readonly fd: number } | null,
-  failpoint: FailpointSpec | null = null,
+  failpoint: FailpointSetting | null = null,
   createVmm: VmmFactory = chooseVmm,
 ): Promise<Daemon> {
   requireRoot();

@@ -1,7 +1,7 @@
 import { destination, pino } from 'pino';
 import type { HostdConfig } from '../config/settings.js';
 import { type Daemon, startDaemon } from '../daemon.js';
-import { FAILPOINT_VARIABLE, parseFailpoint } from '../lifecycle/failpoint.js';
+import { FAILPOINT_VARIABLE, parseFailpointSetting } from '../lifecycle/failpoint.js';
 import { inheritedSocket } from '../system/listen-fds.js';
 import { errorForLog } from '../system/log-error.js';
 import { createServiceNotifier } from '../system/sd-notify.js';
@@ -31,7 +31,7 @@ export async function serve(config: HostdConfig): Promise<void> {
     { version: HOSTD_VERSION, pid: process.pid, state_dir: config.stateDir },
     'mvm-hostd is starting',
   );
-  const failpoint = parseFailpoint(process.env[FAILPOINT_VARIABLE]);
+  const failpoint = parseFailpointSetting(process.env[FAILPOINT_VARIABLE]);
   if (failpoint !== null) {
     logger.warn(
       { failpoint },

@@ -1,6 +1,15 @@
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { Journal } from '../state/journal.js';
-import { createFailpoint, FAILPOINT_NAMES, type FailpointMoment, parseFailpoint } from './failpoint.js';
+import {
+  createFailpoint,
+  FAILPOINT_NAMES,
+  type FailpointMoment,
+  parseFailpoint,
+  parseFailpointSetting,
+} from './failpoint.js';
 import type { Plan } from './steps.js';
 
 test('a point is an operation, a step or its index, a moment, and what happens there', () => {
@@ -127,4 +136,32 @@ test('journal and audit have points too, and the end of a journal knows its oper
   expect(strikes).toEqual([]);
   await log.append({ ...entry, operation: 'vm_exited' });
   expect(strikes).toEqual(['kill']);
+});
+
+test('a file may name the point: read each time, and removed before the strike', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'mvm-failpoint-'));
+  try {
+    const file = join(dir, 'point');
+    const setting = parseFailpointSetting(`@${file}`);
+    expect(setting).toEqual({ file });
+    expect(() => parseFailpointSetting('@point')).toThrow(
+      expect.objectContaining({ reason: 'config.invalid' }),
+    );
+    expect(parseFailpointSetting('stop/1/before')).toMatchObject({ operation: 'stop', step: 1 });
+    const strikes: string[] = [];
+    const point = createFailpoint({ file }, (action) => strikes.push(action));
+    await steps(point, []);
+    expect(strikes).toEqual([]);
+    for (const text of ['start/0/after/stop\n', 'stop/1/before']) {
+      await writeFile(file, text);
+      await steps(point, []);
+      await steps(point, []);
+      expect(await readdir(dir)).toEqual([]);
+    }
+    expect(strikes).toEqual(['stop', 'kill']);
+    await writeFile(file, 'nonsense');
+    await expect(steps(point, [])).rejects.toThrow('no operation is called');
+  } finally {
+    await rm(dir, { recursive: true });
+  }
 });

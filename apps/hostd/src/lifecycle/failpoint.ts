@@ -1,5 +1,7 @@
+import { readFileSync, unlinkSync } from 'node:fs';
 import { CodedError } from '@mvm/protocol';
 import type { AuditSink } from '../state/audit-log.js';
+import { errnoOf } from '../state/fs-error.js';
 import type { Journal } from '../state/journal.js';
 import { addressText } from '../state/layout.js';
 import { stepExecutors } from './executors/table.js';
@@ -25,6 +27,9 @@ export interface FailpointSpec {
   readonly action: (typeof ACTIONS)[number];
 }
 
+/** A point, or the file that names one each time: a runner of many crashes sets it there without a restart. */
+export type FailpointSetting = FailpointSpec | { readonly file: string };
+
 /** Every name that a failpoint may be set with. */
 export const FAILPOINT_NAMES = {
   operations: [...OPERATION_NAMES, ...RECORD_OPERATION_NAMES],
@@ -41,6 +46,13 @@ function invalid(text: string, problem: string): CodedError {
     message: `${FAILPOINT_VARIABLE}=${JSON.stringify(text.slice(0, 100))}: ${problem}`,
     hint: `It is for tests: <operation>/<step or its index>/<${MOMENTS.join('|')}>[/<${ACTIONS.join('|')}>]; unset it otherwise.`,
   });
+}
+
+/** The value of the variable: `@` and an absolute path, or a point. Throws as `parseFailpoint` does. */
+export function parseFailpointSetting(text: string | undefined): FailpointSetting | null {
+  if (text === undefined || !text.startsWith('@')) return parseFailpoint(text);
+  if (!text.startsWith('@/')) throw invalid(text, 'the path of its file is not absolute');
+  return { file: text.slice(1) };
 }
 
 /**
@@ -85,21 +97,49 @@ export const noFailpoint: Failpoint = {
   audit: (log) => log,
 };
 
+/** The point that is set now; when it is `reached`, it is forgotten first, so that nothing strikes there twice. */
+interface Armed {
+  readonly spec: FailpointSpec;
+  forget(): void;
+}
+
+function armedBySetting(setting: FailpointSetting): () => Armed | null {
+  if (!('file' in setting)) {
+    let spec: FailpointSpec | null = setting;
+    const forget = (): void => {
+      spec = null;
+    };
+    return () => (spec === null ? null : { spec, forget });
+  }
+  const { file } = setting;
+  return () => {
+    try {
+      const spec = parseFailpoint(readFileSync(file, 'utf8').trim());
+      return spec === null ? null : { spec, forget: () => unlinkSync(file) };
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return null;
+      throw error;
+    }
+  };
+}
+
 /**
  * A failpoint that is set. `strike` ends or stops this process.
  *
  * INVARIANTS
- * - It strikes once at most, and nothing that comes after the point in program order has happened by then.
+ * - It strikes once at most per point that is set, and nothing that comes after it in program order has happened by then.
  */
 export function createFailpoint(
-  spec: FailpointSpec,
+  setting: FailpointSetting,
   strike: (action: FailpointSpec['action']) => void = strikeThisProcess,
 ): Failpoint {
-  let armed = true;
+  const armed = armedBySetting(setting);
   const reach = (operation: string, names: readonly (string | number)[], moment: FailpointMoment): void => {
-    if (!armed || operation !== spec.operation || moment !== spec.moment || !names.includes(spec.step))
-      return;
-    armed = false;
+    const point = armed();
+    if (point === null) return;
+    const { spec } = point;
+    if (operation !== spec.operation || moment !== spec.moment || !names.includes(spec.step)) return;
+    point.forget();
     strike(spec.action);
   };
   const around = async <T>(operation: string, name: string, work: () => Promise<T>): Promise<T> => {
