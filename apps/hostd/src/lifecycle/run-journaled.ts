@@ -56,7 +56,10 @@ export async function recordWakeFailure(
   });
 }
 
-/** A wake that failed past its commit point: the memory is lost, and the instance is stopped, cleanly. */
+/**
+ * A wake that failed past its commit point: the memory is lost, and the instance is stopped, cleanly. The plan of the reap
+ * takes the place of the wake's in the journal, so that there is always one that leads out.
+ */
 export async function reapWoken(
   address: InstanceAddress,
   message: string,
@@ -94,7 +97,6 @@ export async function runJournaled(
   if (plan.onFailure === 'commit') {
     if (outcome.undone) await journal.end(address);
     else if (plan.operation === 'wake') {
-      await journal.end(address);
       await reapWoken(address, `the wake failed: ${toCodedError(outcome.error).message}`, context, deps);
     }
     throw outcome.error;

@@ -45,7 +45,6 @@ export async function settleJournal(
   if (plan.onFailure === 'finish' || rest !== null) {
     logger.warn('finishing an operation that did not end');
     if (plan.operation === 'wake' && !(await findWokenVm(address, effects))) {
-      await journal.end(address);
       await reapWoken(address, 'the VMM was gone when hostd went on with the wake', context, deps);
       return true;
     }

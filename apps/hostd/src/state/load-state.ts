@@ -53,6 +53,13 @@ async function removeTemporaryFiles(dir: string): Promise<void> {
   for (const name of await entries(dir)) if (isTemporaryName(name)) await unlink(join(dir, name));
 }
 
+/** What drives are built in, under names of their own; a killed hostd leaves it, and nobody builds while records load. */
+async function removeUnfinishedDrives(dir: string): Promise<void> {
+  for (const name of await entries(dir)) {
+    if (/^\..+\.tmp-/.test(name)) await rm(join(dir, name), { recursive: true, force: true });
+  }
+}
+
 /** Remove a directory that holds nothing but directories; false when there is a file in it. */
 async function removeIfHollow(dir: string): Promise<boolean> {
   for (const name of await entries(dir)) {
@@ -102,6 +109,7 @@ export async function loadState(layout: Layout): Promise<LoadedState> {
   const loadInstance = async (address: InstanceAddress, tenant: TenantRecord): Promise<void> => {
     const path = layout.instanceRecord(address);
     await removeTemporaryFiles(layout.instanceDir(address));
+    await removeUnfinishedDrives(layout.volumesDir(address));
     const text = await readFileIfThere(path);
     if (text === null && (await removeIfHollow(layout.instanceDir(address)))) return;
     attempt(address.tenant_id, path, () => {

@@ -67,10 +67,16 @@ test('what a killed operation left is removed at the next start', async () => {
   await mkdir(layout.instanceTrash(half), { recursive: true });
   await writeFile(join(layout.instanceTrash(half), 'data.ext4'), 'x');
   await writeFile(join(layout.instanceDir(address), '.instance.json.tmp-1-1'), '{');
+  const volumes = layout.volumesDir(address);
+  await mkdir(join(volumes, '.config.ext4.tmp-aBc123/tree'), { recursive: true });
+  await writeFile(join(volumes, '.config.ext4.tmp-aBc123/image'), 'x');
+  await writeFile(join(volumes, '.data.ext4.tmp-12-disk'), 'x');
+  await writeFile(join(volumes, 'data.ext4'), 'x');
   const store = await openStateStore(layout);
   expect(store.damaged).toEqual([]);
   expect(await readdir(layout.instancesDir(address))).toEqual(['i-0a1b2c3d']);
-  expect(await readdir(layout.instanceDir(address))).toEqual(['instance.json']);
+  expect((await readdir(layout.instanceDir(address))).sort()).toEqual(['instance.json', 'volumes']);
+  expect(await readdir(volumes)).toEqual(['data.ext4']);
 });
 
 test('a removed tenant leaves its audit log, and nothing else', async () => {

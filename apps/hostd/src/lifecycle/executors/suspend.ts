@@ -150,7 +150,12 @@ export const vmRestore: StepExecutor<'vm.restore'> = {
 };
 
 export const snapshotConsume: StepExecutor<'snapshot.consume'> = {
-  execute: async ({ address }, effects) => consumeSnapshot(pathsOf(address, effects)),
+  execute: async ({ address }, effects) => {
+    // A snapshot is not given up for a VMM that has died since it loaded it; pausing a paused one only asks it.
+    const vmId = effects.store.instance(address)?.net?.tap_dev;
+    if (vmId !== undefined) await requireLive(vmId, effects).pause();
+    await consumeSnapshot(pathsOf(address, effects));
+  },
   undo: nothing,
   committed: async ({ address }, effects) => {
     // The used snapshot is discarded last, when the record says running.
