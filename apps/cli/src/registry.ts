@@ -161,6 +161,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/doctor.js')).doctor,
   },
   {
+    path: ['selftest'],
+    summary: 'Try VMs on this host, or crash hostd at every step of every operation (as root)',
+    load: async () => (await import('./commands/selftest.js')).selftest,
+  },
+  {
     path: ['version'],
     summary: 'Show the versions of mvm, agentd and hostd, and whether they match',
     load: async () => (await import('./commands/version.js')).version,

@@ -1,0 +1,181 @@
+import type { CaseResult, Selection, SelftestEvent } from '@mvm/selftest';
+import { InvalidArgumentError, Option } from 'commander';
+import type { CommandModule } from '../command.js';
+import type { CliContext } from '../context.js';
+import { ReportedFailure } from '../errors/reported-failure.js';
+import { onOneLine } from '../format/control-characters.js';
+import { renderDocument } from '../format/documents.js';
+import { type Column, renderTable } from '../format/table.js';
+import { completeWith, teach } from '../help.js';
+import type { Invocation } from '../invocation.js';
+import { chooseImage } from '../selftest/choose-image.js';
+import { findHostd } from '../selftest/find-hostd.js';
+import { addStateDirOption, storeRoot } from './image-options.js';
+
+const DEFAULT_MEM_MIB = 160;
+
+/** What has come of a run. */
+interface Report {
+  readonly results: CaseResult[];
+  readonly notes: string[];
+  seed: number | null;
+  total: number | null;
+  rows: readonly string[];
+}
+
+/** `mvm selftest`. */
+export const selftest: CommandModule = {
+  formats: ['table', 'json', 'yaml'],
+  configure(command) {
+    command
+      .option('--crash', 'kill hostd, VMMs and the power at the steps of every operation')
+      .addOption(new Option('--operation <name>', 'only this operation, e.g. wake'))
+      .addOption(new Option('--sample <n>', 'this many cases, drawn by the seed').argParser(parseCount))
+      .addOption(new Option('--all', 'every case: takes its time').conflicts('sample'))
+      .addOption(new Option('--seed <n>', 'which cases are drawn').argParser(parseCount).default(1))
+      .option('--image <name>', 'registered image to boot (default: demo, or the only one)')
+      .addOption(
+        new Option('--memory <MiB>', 'memory of each guest').argParser(parseCount).default(DEFAULT_MEM_MIB),
+      )
+      .option('--hostd <file>', "hostd's program (default: beside mvm, or in PATH)");
+    addStateDirOption(command);
+    completeWith(command);
+    teach(
+      command,
+      'Starts a hostd of its own with real VMs, in namespaces, a directory and cgroups of its own: tenants of this host\nare not touched, and nothing is left, also after Ctrl-C. Needs root. Without --crash one guest is started, put to sleep,\nwoken and destroyed. With --crash each step of each operation is crashed once, at a moment that the seed chooses, and\nwhat is left is judged: the state, the guest, the other tenant, the kernel. Exit code 1 when something is wrong.',
+      [
+        ['sudo mvm selftest', 'Do VMs work here?'],
+        ['sudo mvm selftest --crash', 'Does hostd get over a crash at every step?'],
+        ['sudo mvm selftest --crash --operation wake --all', 'Every crash of a wake that there is'],
+        ['sudo mvm selftest --crash --sample 20 --seed 7 -o json', 'Twenty cases, for a script'],
+      ],
+    );
+  },
+  async run(context, invocation) {
+    const crash = invocation.flag('crash');
+    // Known before anything is looked for: what is missing is of no use to whoever may not run it.
+    const { launchSelftest, requireRoot } = await import('@mvm/selftest');
+    requireRoot();
+    const image = await chooseImage(storeRoot(context, invocation), invocation.text('image'));
+    const hostd = findHostd({
+      named: invocation.text('hostd'),
+      ownPath: process.argv[1],
+      path: context.env.PATH,
+    });
+    const report: Report = { results: [], notes: [], seed: null, total: null, rows: [] };
+    const progress = await context.progress('self-test');
+    let failure: Extract<SelftestEvent, { type: 'end' }>['failure'] = null;
+    try {
+      await launchSelftest(
+        {
+          kind: crash ? 'crash' : 'quick',
+          hostd,
+          image,
+          selection: selectionOf(invocation),
+          seed: invocation.number('seed') ?? 1,
+          operation: invocation.text('operation') ?? null,
+          only: null,
+          memMib: invocation.number('memory') ?? DEFAULT_MEM_MIB,
+        },
+        (event) => {
+          failure = take(report, event, (text) => progress.update(text)) ?? failure;
+        },
+        context.signal,
+      );
+    } finally {
+      progress.done();
+    }
+    await print(context, invocation, report);
+    const failed = report.results.filter(({ problems }) => problems.length > 0);
+    say(context, report, failed);
+    if (failure !== null) {
+      const { message, hint } = failure as { message: string; hint: string };
+      context.say(`the self-test could not go on: ${message}${hint === '' ? '' : `\n  ${hint}`}`);
+    }
+    if (failure !== null || failed.length > 0) throw new ReportedFailure(1);
+  },
+};
+
+function selectionOf(invocation: Invocation): Selection {
+  if (invocation.flag('all')) return 'all';
+  const sample = invocation.number('sample');
+  return sample === undefined ? 'each-step' : { sample };
+}
+
+/** Adds an event to the report; answers the failure that ended the run, if this event tells of one. */
+function take(
+  report: Report,
+  event: SelftestEvent,
+  show: (text: string) => void,
+): { message: string; hint: string } | null {
+  switch (event.type) {
+    case 'progress':
+      show(report.total === null ? event.text : `${report.results.length} of ${report.total}: ${event.text}`);
+      return null;
+    case 'matrix':
+      report.seed = event.seed;
+      report.total = event.chosen;
+      report.rows = event.rows;
+      return null;
+    case 'note':
+      report.notes.push(event.text);
+      return null;
+    case 'case':
+      report.results.push(event.result);
+      return null;
+    case 'end':
+      return event.failure;
+  }
+}
+
+async function print(context: CliContext, invocation: Invocation, report: Report): Promise<void> {
+  const { results, notes, seed } = report;
+  if (invocation.format === 'json' || invocation.format === 'yaml') {
+    const failed = results.filter(({ problems }) => problems.length > 0).length;
+    const value = { passed: results.length - failed, failed, seed, notes, cases: results };
+    context.stdout.write(await renderDocument('Selftest', value, invocation.format));
+    return;
+  }
+  const { MOMENTS, pivotResults } = await import('@mvm/selftest');
+  const rows = pivotResults(results, report.rows);
+  if (rows.length === 0) {
+    context.stdout.write(
+      renderTable(
+        results,
+        [
+          { header: 'STAGE', cell: ({ step }) => step },
+          { header: 'RESULT', cell: ({ problems, outcome }) => (problems.length > 0 ? 'FAIL' : outcome) },
+          { header: 'TOOK', align: 'right', cell: ({ ms }) => `${(ms / 1000).toFixed(1)}s` },
+        ],
+        false,
+      ),
+    );
+    return;
+  }
+  const tried = MOMENTS.filter((moment) => rows.some(({ outcomes }) => outcomes[moment] !== undefined));
+  const columns: Column<(typeof rows)[number]>[] = [
+    { header: 'OPERATION', cell: ({ operation }) => operation },
+    { header: 'STEP', cell: ({ step }) => step },
+    ...tried.map((moment) => ({
+      header: moment.toUpperCase(),
+      cell: ({ outcomes }: (typeof rows)[number]) => outcomes[moment] ?? '',
+      style: (text: string) => (text === 'FAIL' ? context.colours.red(text) : text),
+    })),
+  ];
+  context.stdout.write(renderTable(rows, columns, false));
+}
+
+function say(context: CliContext, { results, notes, seed }: Report, failed: readonly CaseResult[]): void {
+  for (const { id, problems } of failed) {
+    context.say(`\n${context.errorColours.red('FAIL')} ${id}`);
+    for (const problem of problems.slice(0, 20)) context.say(`  ${onOneLine(problem)}`);
+  }
+  for (const note of notes) context.say(`\nnote: ${note}`);
+  const drawn = seed === null ? '' : ` (seed ${seed})`;
+  context.say(`\n${results.length - failed.length} passed, ${failed.length} failed${drawn}`);
+}
+
+function parseCount(text: string): number {
+  if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('Use a whole number from 1.');
+  return Number(text);
+}

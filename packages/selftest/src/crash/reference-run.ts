@@ -1,0 +1,68 @@
+import { runTool } from '../host/run-tool.js';
+import { killProcess } from '../host/vmm-processes.js';
+import type { Bench } from './bench.js';
+import type { ObservedScenario } from './cases.js';
+import type { Scenario } from './scenarios.js';
+import { until } from './world.js';
+
+/**
+ * Run every scenario through once without a crash: which steps it has, and what the host looks like before and after.
+ * Throws when one of them fails by itself.
+ */
+export async function observeScenarios(
+  bench: Bench,
+  scenarios: readonly Scenario[],
+  onProgress: (text: string) => void,
+): Promise<ObservedScenario[]> {
+  const observed: ObservedScenario[] = [];
+  for (const scenario of scenarios) {
+    onProgress(`${scenario.name}: looking at its steps`);
+    const subject = bench.subject(scenario.subject);
+    await subject.goTo(scenario.from);
+    await bench.learn();
+    const { log } = bench.world.hostd();
+    const since = log.length;
+    if (scenario.request !== null) await bench.world.client.request(scenario.request);
+    else await killAndAwaitReap(bench, since);
+    if ((await subject.state()) !== scenario.to) {
+      throw new Error(
+        `${scenario.name} left ${subject.name} ${await subject.state()} instead of ${scenario.to}`,
+      );
+    }
+    await bench.learn();
+    const lines = log.slice(since);
+    const steps = lines.flatMap(({ msg, step }) =>
+      msg === 'step begins' && step !== undefined ? [step] : [],
+    );
+    if (new Set(steps).size !== steps.length) {
+      throw new Error(
+        `${scenario.name} has a kind of step twice, and a failpoint cannot tell the two apart: ${steps}`,
+      );
+    }
+    observed.push({ scenario, steps, journaled: lines.some(({ step }) => step === 'journal') });
+  }
+  return observed;
+}
+
+async function killAndAwaitReap(bench: Bench, since: number): Promise<void> {
+  const facts = await bench.spare.describe();
+  if (facts?.pid != null) await killProcess(facts.pid);
+  const { log } = bench.world.hostd();
+  await until('the reap', async () =>
+    log.slice(since).some(({ msg }) => msg.startsWith('a VM ended by itself')),
+  );
+}
+
+/**
+ * Kinds of steps that hostd has and no scenario has come by: a new one must not be forgotten here. Asks the program
+ * itself (`mvm-hostd failpoints`).
+ */
+export async function stepsNotCovered(
+  hostd: string,
+  observed: readonly ObservedScenario[],
+): Promise<string[]> {
+  const [file = hostd, ...before] = hostd.endsWith('.js') ? [process.execPath, hostd] : [hostd];
+  const { steps } = JSON.parse(await runTool(file, [...before, 'failpoints'])) as { steps: string[] };
+  const seen = new Set(observed.flatMap((each) => each.steps));
+  return steps.filter((step) => !seen.has(step));
+}

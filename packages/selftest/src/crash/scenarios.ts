@@ -1,0 +1,216 @@
+import type { V2Request } from '@mvm/protocol';
+import {
+  KEEPER,
+  NETWORK,
+  NETWORK_TENANT,
+  OTHER_NETWORK,
+  QUOTAS,
+  SPARE,
+  type State,
+  type SubjectName,
+} from './subjects.js';
+
+/** One operation as it is crashed: from where, to where, and from which step on it counts as done. */
+export interface Scenario {
+  /** Unique; the first part of a case's id. */
+  readonly name: string;
+  /** hostd's name, for failpoints. */
+  readonly operation: string;
+  readonly subject: Exclude<SubjectName, 'bystander'>;
+  readonly from: State;
+  readonly to: State;
+  /** Null: nobody asks, the VMM is killed. */
+  readonly request: V2Request | null;
+  /**
+   * The step whose effect makes the operation true: a crash before it leaves `from`, one after it `to`. `journal`: from
+   * the moment that the plan is durable, it is finished.
+   */
+  readonly commit: string;
+  /** What recovery does with its journal: nothing when it has none, or takes what the records say. */
+  readonly recovery: 'undo' | 'finish' | 'commit' | 'none';
+  /** What the same request is answered once it is done. */
+  readonly repeated: 'ok' | 'refused';
+}
+
+const tenant = { tenant_id: NETWORK_TENANT } as const;
+
+/** Every operation of hostd that changes something in more than one step, or in one. */
+export const SCENARIOS: readonly Scenario[] = [
+  {
+    name: 'sleep',
+    operation: 'sleep',
+    subject: 'keeper',
+    from: 'running',
+    to: 'sleeping',
+    request: { type: 'SleepInstance', ...KEEPER, force: false },
+    commit: 'snapshot.commit',
+    recovery: 'commit',
+    repeated: 'refused',
+  },
+  {
+    name: 'wake',
+    operation: 'wake',
+    subject: 'keeper',
+    from: 'sleeping',
+    to: 'running',
+    request: { type: 'WakeInstance', ...KEEPER },
+    commit: 'snapshot.consume',
+    recovery: 'commit',
+    repeated: 'refused',
+  },
+  {
+    name: 'warm',
+    operation: 'warm',
+    subject: 'keeper',
+    from: 'running',
+    to: 'warm',
+    request: { type: 'WarmInstance', ...KEEPER },
+    commit: 'instance.commit_warm',
+    recovery: 'none',
+    repeated: 'refused',
+  },
+  {
+    name: 'resume',
+    operation: 'resume',
+    subject: 'keeper',
+    from: 'warm',
+    to: 'running',
+    request: { type: 'ResumeInstance', ...KEEPER },
+    commit: 'instance.commit_resumed',
+    recovery: 'undo',
+    repeated: 'refused',
+  },
+  {
+    name: 'sleep of a warm one',
+    operation: 'sleep',
+    subject: 'keeper',
+    from: 'warm',
+    to: 'sleeping',
+    request: { type: 'SleepInstance', ...KEEPER, force: true },
+    commit: 'snapshot.commit',
+    recovery: 'commit',
+    repeated: 'refused',
+  },
+  {
+    name: 'start',
+    operation: 'start',
+    subject: 'spare',
+    from: 'idle',
+    to: 'running',
+    request: { type: 'StartInstance', ...SPARE },
+    commit: 'instance.commit_running',
+    recovery: 'undo',
+    repeated: 'refused',
+  },
+  {
+    name: 'stop',
+    operation: 'stop',
+    subject: 'spare',
+    from: 'running',
+    to: 'idle',
+    request: { type: 'StopInstance', ...SPARE },
+    commit: 'journal',
+    recovery: 'finish',
+    repeated: 'refused',
+  },
+  {
+    name: 'create',
+    operation: 'create',
+    subject: 'spare',
+    from: 'absent',
+    to: 'idle',
+    request: { type: 'CreateInstance', ...SPARE },
+    commit: 'instance.create',
+    recovery: 'none',
+    repeated: 'refused',
+  },
+  {
+    name: 'destroy',
+    operation: 'destroy',
+    subject: 'spare',
+    from: 'running',
+    to: 'absent',
+    request: { type: 'DestroyInstance', ...SPARE, wipe_volumes: true },
+    commit: 'journal',
+    recovery: 'finish',
+    repeated: 'refused',
+  },
+  {
+    name: 'reap',
+    operation: 'reap',
+    subject: 'spare',
+    from: 'running',
+    to: 'idle',
+    request: null,
+    // A VM that has ended is found to have ended, whether its end was seen or not.
+    commit: 'start',
+    recovery: 'finish',
+    repeated: 'ok',
+  },
+  {
+    name: 'stop of a sleeping one',
+    operation: 'stop',
+    subject: 'spare',
+    from: 'sleeping',
+    to: 'idle',
+    request: { type: 'StopInstance', ...SPARE },
+    commit: 'journal',
+    recovery: 'finish',
+    repeated: 'refused',
+  },
+  {
+    name: 'destroy of a sleeping one',
+    operation: 'destroy',
+    subject: 'spare',
+    from: 'sleeping',
+    to: 'absent',
+    request: { type: 'DestroyInstance', ...SPARE, wipe_volumes: true },
+    commit: 'journal',
+    recovery: 'finish',
+    repeated: 'refused',
+  },
+  {
+    name: 'setup network',
+    operation: 'setup_network',
+    subject: 'network',
+    from: 'absent',
+    to: 'up',
+    request: { type: 'SetupNetwork', ...tenant, net: NETWORK },
+    commit: 'tenant.save',
+    recovery: 'none',
+    repeated: 'ok',
+  },
+  {
+    name: 'teardown network',
+    operation: 'teardown_network',
+    subject: 'network',
+    from: 'up',
+    to: 'down',
+    request: { type: 'TeardownNetwork', ...tenant, net: NETWORK },
+    commit: 'tenant.save',
+    recovery: 'none',
+    repeated: 'ok',
+  },
+  {
+    name: 'ensure tenant',
+    operation: 'ensure_tenant',
+    subject: 'network',
+    from: 'up',
+    to: 'moved',
+    request: { type: 'EnsureTenant', ...tenant, net: OTHER_NETWORK, quotas: QUOTAS },
+    commit: 'tenant.save',
+    recovery: 'none',
+    repeated: 'ok',
+  },
+  {
+    name: 'remove tenant',
+    operation: 'remove_tenant',
+    subject: 'network',
+    from: 'moved',
+    to: 'absent',
+    request: { type: 'RemoveTenant', ...tenant },
+    commit: 'tenant.remove',
+    recovery: 'none',
+    repeated: 'refused',
+  },
+];

@@ -1,0 +1,145 @@
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createHostdClient, type HostdClient } from '@mvm/hostd-client';
+import { addImage, imagesDir } from '@mvm/image-store';
+import type { InsideOptions } from '../events.js';
+import { removeCgroups } from '../host/cgroup-dirs.js';
+import type { ViewPlace } from '../host/host-view.js';
+import { type HostdProcess, startHostd } from '../host/hostd-process.js';
+import { runTool } from '../host/run-tool.js';
+import { createStateVolume, type StateVolume } from '../host/state-volume.js';
+import { findProcesses, killProcess } from '../host/vmm-processes.js';
+
+/** The host that is crashed: one hostd, its directories and its network namespace. */
+export interface World extends ViewPlace {
+  readonly client: HostdClient;
+  /** Null where power cannot be lost; the reason is in `volumeReason`. */
+  readonly volume: StateVolume | null;
+  readonly volumeReason: string;
+  readonly memMib: number;
+  /** The hostd that runs, or ran last. */
+  hostd(): HostdProcess;
+  /** Start one, in place of the one that has ended. Rejects with its log when it does not come up. */
+  restart(): Promise<void>;
+  /** Have it strike itself at a point; null: no more. */
+  setFailpoint(point: string | null): Promise<void>;
+  /** SIGKILL every VMM of this world. */
+  killVmms(): Promise<void>;
+  /** The pid of a VM's VMM as the kernel shows it, or null. */
+  vmmPid(tap: string): Promise<number | null>;
+  /** As after a loss of power: nothing but the disk as it was last copied. hostd has ended before. */
+  reboot(): Promise<void>;
+}
+
+export async function createWorld(options: InsideOptions): Promise<World> {
+  const { dir, cgroupParent } = options;
+  const stateDir = join(dir, 's');
+  const runDir = join(dir, 'r');
+  const temporaryDir = join(dir, 't');
+  const socketPath = join(runDir, 'hostd.sock');
+  const failpointFile = join(dir, 'failpoint');
+  await runTool('ip', ['link', 'set', 'lo', 'up']);
+  await mkdir(temporaryDir);
+  const made = await createStateVolume(dir, stateDir);
+  await mkdir(stateDir, { recursive: true, mode: 0o700 });
+  await addImage(imagesDir(stateDir), {
+    name: 'selftest',
+    kernel: options.image.kernel,
+    initrd: options.image.initrd ?? undefined,
+    rootfs: options.image.rootfs,
+    kernelArgs: options.image.kernelArgs,
+  });
+  const start = (): Promise<HostdProcess> =>
+    startHostd({
+      program: options.hostd,
+      socketPath,
+      env: { MVM_FAILPOINT: `@${failpointFile}`, TMPDIR: temporaryDir },
+      args: [
+        ...[
+          '--config',
+          configPath(dir),
+          '--state-dir',
+          stateDir,
+          '--run-dir',
+          runDir,
+          '--socket',
+          socketPath,
+        ],
+        ...['--cgroup-parent', cgroupParent, '--log-level', 'trace', '--tenant-keys-dir', join(dir, 'keys')],
+      ],
+    });
+  await writeFile(configPath(dir), '# Nothing: a self-test does not take over the settings of this host.\n');
+  let hostd = await start();
+  const client = createHostdClient({ socketPath, clientName: 'mvm-selftest' });
+  const world: World = {
+    dir,
+    stateDir,
+    runDir,
+    temporaryDir,
+    cgroupParent,
+    client,
+    memMib: options.memMib,
+    volume: made.volume,
+    volumeReason: made.volume === null ? made.reason : '',
+    hostd: () => hostd,
+    restart: async () => {
+      hostd = await start();
+    },
+    setFailpoint: async (point) => {
+      if (point === null) await rm(failpointFile, { force: true });
+      else await writeFile(failpointFile, point);
+    },
+    killVmms: async () => {
+      for (const { pid, argv } of await findProcesses(`${runDir}/vm/`)) {
+        if (/qemu|firecracker/.test(argv[0] ?? '')) await killProcess(pid);
+      }
+    },
+    vmmPid: async (tap) => {
+      const found = await findProcesses(`${runDir}/vm/${tap}/`);
+      return found.find(({ argv }) => /qemu|firecracker/.test(argv[0] ?? ''))?.pid ?? null;
+    },
+    reboot: async () => {
+      if (made.volume === null) throw new Error('this world has no disk that could lose power');
+      await world.killVmms();
+      for (const { pid } of await findProcesses(`${dir}/`)) {
+        if (pid !== process.ppid) await killProcess(pid);
+      }
+      await removeCgroups(cgroupParent);
+      await forgetNetwork();
+      await rm(runDir, { recursive: true, force: true });
+      await rm(temporaryDir, { recursive: true, force: true });
+      await mkdir(temporaryDir);
+      await made.volume.comeBack();
+    },
+  };
+  return world;
+}
+
+function configPath(dir: string): string {
+  return join(dir, 'hostd.toml');
+}
+
+/** Remove every link and all rules of this network namespace, which a boot would not bring back. */
+async function forgetNetwork(): Promise<void> {
+  await runTool('nft', ['flush', 'ruleset']);
+  const links = JSON.parse(await runTool('ip', ['-j', 'link'])) as { ifname: string }[];
+  for (const { ifname } of links) {
+    if (/^(tn\d|br-tenant-)/.test(ifname)) await runTool('ip', ['link', 'del', ifname]);
+  }
+}
+
+/** Resolves when `probe` answers neither null nor false; throws what is awaited, and for how long, otherwise. */
+export async function until<T>(
+  what: string,
+  probe: () => Promise<T | null | false>,
+  timeoutMs = 60_000,
+): Promise<T> {
+  const deadline = performance.now() + timeoutMs;
+  for (;;) {
+    const found = await probe();
+    if (found !== null && found !== false) return found;
+    if (performance.now() > deadline) throw new Error(`${what}: not within ${timeoutMs / 1000} s`);
+    await sleep(20);
+  }
+}

@@ -1,0 +1,57 @@
+import { createBench } from '../crash/bench.js';
+import { KEEPER, prepareTenants } from '../crash/subjects.js';
+import { createWorld } from '../crash/world.js';
+import type { InsideOptions, SelftestEvent } from '../events.js';
+import { commonLines, diffLines, viewHost } from '../host/host-view.js';
+
+/**
+ * The short test of a host: one guest boots, goes to sleep, wakes as the same boot, survives a hostd that is killed, and
+ * is destroyed; then nothing is left. Each stage is a result.
+ */
+export async function runQuickTest(
+  options: InsideOptions,
+  emit: (event: SelftestEvent) => void,
+): Promise<void> {
+  emit({ type: 'progress', text: 'making a host of its own' });
+  const world = await createWorld(options);
+  const bench = await createBench(world);
+  await prepareTenants(world);
+  const before = await viewHost(world);
+  const stage = async (step: string, work: () => Promise<readonly string[]>): Promise<boolean> => {
+    emit({ type: 'progress', text: step });
+    const began = performance.now();
+    const problems = await work().catch((error: unknown) => [
+      error instanceof Error ? error.message : String(error),
+    ]);
+    const ms = Math.round(performance.now() - began);
+    const outcome = problems.length === 0 ? 'ok' : '';
+    const id = `quick/${step}`;
+    emit({ type: 'case', result: { id, operation: 'quick', step, moment: '', outcome, problems, ms } });
+    return problems.length === 0;
+  };
+  const { keeper } = bench;
+  const passed =
+    (await stage('start', async () => {
+      await keeper.goTo('running');
+      await bench.awaitGuest('keeper');
+      return [];
+    })) &&
+    (await stage('sleep', async () => {
+      await world.client.request({ type: 'SleepInstance', ...KEEPER, force: false });
+      return [];
+    })) &&
+    (await stage('wake', async () => {
+      await keeper.goTo('running');
+      return await bench.guestProblems('keeper');
+    })) &&
+    (await stage('kill -9 of hostd', async () => {
+      world.hostd().signal('SIGKILL');
+      await world.hostd().exited;
+      await world.restart();
+      return await bench.guestProblems('keeper');
+    }));
+  await stage('destroy', async () => {
+    await keeper.goTo('absent');
+    return passed ? diffLines(commonLines(before, []), await viewHost(world)) : [];
+  });
+}
