@@ -30,6 +30,8 @@ export const netOf = (netId: number): ReturnType<typeof deriveTenantNet> =>
 export const vmIdOf = (state: State, at: At): string =>
   tapName(state[at.tenant]?.netId ?? -1, find(state, at)?.offset ?? -1);
 
+const AUDIT = ['audit.head', 'audit.log'];
+
 const nameOf = ({ tenant, pool, id }: At): string => `${tenant}/${pool}/${id}`;
 
 export const addressOf = ({
@@ -121,8 +123,8 @@ export function readRecords({ layout }: ModelHost): Records {
   const state: Record<string, State[string]> = {};
   for (const tenant of names(layout.tenantsDir)) {
     // Of a tenant that was removed, its audit log stays.
-    if (names(layout.tenantDir(tenant)).join() === 'audit.log') continue;
-    expectOnly(layout.tenantDir(tenant), ['tenant.json', 'audit.log', 'pools']);
+    if (names(layout.tenantDir(tenant)).every((name) => AUDIT.includes(name))) continue;
+    expectOnly(layout.tenantDir(tenant), ['tenant.json', ...AUDIT, 'pools']);
     const path = layout.tenantRecord(tenant);
     const { net, network_up, quotas } = parseRecord(tenantRecordSchema, path, readText(path));
     const pools: Record<string, ModelPool> = {};

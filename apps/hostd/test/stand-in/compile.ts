@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import ts from 'typescript';
@@ -15,7 +15,13 @@ export function compileStandIn(): string {
   readFileSync(join(dist, 'daemon.js'));
   const outDir = join(root, '.test-results/stand-in');
   mkdirSync(outDir, { recursive: true });
-  copyFileSync(join(here, 'vmm.pl'), join(outDir, 'vmm.pl'));
+  const put = (name: string, text: string): void => {
+    // Another run may be reading it.
+    const temporary = join(outDir, `${name}.${process.pid}`);
+    writeFileSync(temporary, text);
+    renameSync(temporary, join(outDir, name));
+  };
+  put('vmm.pl', readFileSync(join(here, 'vmm.pl'), 'utf8'));
   for (const name of ['driver', 'hostd']) {
     const { outputText } = ts.transpileModule(readFileSync(join(here, `${name}.ts`), 'utf8'), {
       compilerOptions: {
@@ -24,10 +30,7 @@ export function compileStandIn(): string {
         verbatimModuleSyntax: true,
       },
     });
-    writeFileSync(
-      join(outDir, `${name}.js`),
-      outputText.replaceAll("'../../src/", `'${pathToFileURL(dist).href}/`),
-    );
+    put(`${name}.js`, outputText.replaceAll("'../../src/", `'${pathToFileURL(dist).href}/`));
   }
   return join(outDir, 'hostd.js');
 }
