@@ -171,28 +171,38 @@ export function requested(ask: Ask): Command {
   return request({ kind: 'ask', ask });
 }
 
+async function runCrash(ask: Ask, steps: number, vmToo: boolean, { model, rig, say }: Run): Promise<void> {
+  const text = `${askText(ask)}, hostd killed at step ${steps}${vmToo ? ', the VM too' : ''}`;
+  say(text);
+  const reached = rig.host.nextStep(steps);
+  const answered = rig.ask(ask);
+  await Promise.race([reached, answered]);
+  await rig.host.kill();
+  const answer = await answered;
+  if (vmToo && 'at' in ask) rig.killVm(model.state, ask.at);
+  await rig.host.start();
+  const heard = answer === 'unheard' ? null : answer;
+  const explained = explain(model.state, [{ ask, answer: heard }], recordedPart);
+  const possible = vmToo && 'at' in ask ? explained.map((state) => withVmEnded(state, ask.at)) : explained;
+  model.state = onlyMatch(possible, rig.recorded(), text);
+  say(`${text} → ${answer}${'at' in ask ? `, ${find(model.state, ask.at)?.status ?? 'gone'}` : ''}`);
+}
+
 /** hostd is killed while it carries out a request, or after it; the state is that of before or of after. */
 function crash(made: Wish, steps: number, vmToo: boolean): Command {
   return command(
     `kill hostd ${steps} steps after ${JSON.stringify(made)}`,
     (state) => askOf(made, state),
-    async (ask, { model, rig, say }) => {
-      const text = `${askText(ask)}, hostd killed at step ${steps}${vmToo ? ', the VM too' : ''}`;
-      say(text);
-      const reached = rig.host.nextStep(steps);
-      const answered = rig.ask(ask);
-      await Promise.race([reached, answered]);
-      await rig.host.kill();
-      const answer = await answered;
-      if (vmToo && 'at' in ask) rig.killVm(model.state, ask.at);
-      await rig.host.start();
-      const heard = answer === 'unheard' ? null : answer;
-      const explained = explain(model.state, [{ ask, answer: heard }], recordedPart);
-      const possible =
-        vmToo && 'at' in ask ? explained.map((state) => withVmEnded(state, ask.at)) : explained;
-      model.state = onlyMatch(possible, rig.recorded(), text);
-      say(`${text} → ${answer}${'at' in ask ? `, ${find(model.state, ask.at)?.status ?? 'gone'}` : ''}`);
-    },
+    (ask, run) => runCrash(ask, steps, vmToo, run),
+  );
+}
+
+/** This request, with hostd killed as its n-th step begins. */
+export function crashedAt(ask: Ask, steps: number): Command {
+  return command(
+    askText(ask),
+    () => ask,
+    (_, run) => runCrash(ask, steps, false, run),
   );
 }
 

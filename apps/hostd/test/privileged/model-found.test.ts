@@ -1,5 +1,13 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type Command, faultyAt, MISCHIEF, type Model, requested, restart } from '../model/commands.js';
+import {
+  type Command,
+  crashedAt,
+  faultyAt,
+  MISCHIEF,
+  type Model,
+  requested,
+  restart,
+} from '../model/commands.js';
 import { createRig, type Rig } from '../model/rig.js';
 import type { At, InstanceOp } from '../model/state.js';
 
@@ -29,6 +37,10 @@ test.each<[string, Command[]]>([
   [
     'a warm VM that dies as it is let go on is stopped',
     [...ok('start', 'warm'), faultyAt(ask('resume'), 'resume', 'die'), ...ok('start')],
+  ],
+  [
+    'hostd that is killed while it makes the drives leaves none half-made',
+    [2, 3, 2, 3].map((step) => crashedAt(ask('start'), step)),
   ],
   ...MISCHIEF.map((mischief): [string, Command[]] => [
     `${mischief} while hostd is down is put right, and a VM that lives goes on`,
