@@ -103,6 +103,7 @@ function createReconciler(parts: {
     ...rest,
     pinned: config.pinned,
     critical: config.critical,
+    bootGraceMs: config.bootGrace,
     maxActions: config.maxActions,
     concurrency: config.parallelActions,
     actionTimeoutMs: config.actionTimeout,

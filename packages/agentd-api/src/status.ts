@@ -11,6 +11,10 @@ export const actionKindSchema = z.enum([
   'ensure_pool',
   'create',
   'start',
+  'wake',
+  'resume',
+  'warm',
+  'sleep',
   'stop',
   'destroy',
   'remove_pool',
@@ -33,13 +37,15 @@ export type ActionView = z.infer<typeof actionViewSchema>;
 
 /**
  * Something that keeps a tenant, pool or instance from its desired state, or that agentd leaves alone on purpose.
- * `blocked`: somebody has to change something; `backoff`: tried, failed, tried again at `until`; `hold`: stopped,
- * warmed or put to sleep by hand, left alone until `until`; `waiting`: an operation is under way or the pass was full; `unsupported`: this
- * version cannot do it; `unmanaged`: on the host but not in the desired state, and pruning was not asked for;
- * `protected`: surplus, but pinned or critical.
+ * `blocked`: somebody has to change something; `backoff`: tried, failed, tried again at `until`; `waiting`: an operation
+ * is under way, a minimum time has not passed, a guest has not booted, or the pass was full. The others keep nothing
+ * from being as desired: `hold`: stopped, warmed or put to sleep by hand, left alone until `until`; `unmanaged`: on the
+ * host but not in the desired state, and pruning was not asked for; `protected`: surplus, but pinned or critical;
+ * `failed`: it sleeps and cannot be woken, so that others take its place; `outdated`: warm or asleep with another image
+ * than its pool's.
  */
 export const problemSchema = z.object({
-  kind: z.enum(['blocked', 'backoff', 'hold', 'waiting', 'unsupported', 'unmanaged', 'protected']),
+  kind: z.enum(['blocked', 'backoff', 'waiting', 'hold', 'unmanaged', 'protected', 'failed', 'outdated']),
   /** Specific and stable, e.g. `image.not_found`. */
   reason: z.string(),
   /** A sentence for people, with what to do next where there is something to do. */

@@ -102,6 +102,15 @@ export const settings = {
     defaultValue: '3m',
     meaning: 'How long an action of hostd may take before it counts as failed.',
   },
+  bootGrace: {
+    name: 'boot-grace',
+    kind: 'duration',
+    placeholder: 'duration',
+    schema: durationMs(0, 3_600_000),
+    defaultValue: '60s',
+    meaning:
+      'How long a guest without an agent has to run before it counts as booted, and may be paused or put to sleep.',
+  },
   retryDelay: {
     name: 'retry-delay',
     kind: 'duration',
@@ -124,7 +133,8 @@ export const settings = {
     placeholder: 'tenant[/pool],…',
     schema: scopeList,
     defaultValue: [] as readonly string[],
-    meaning: 'Tenants and pools of which nothing is stopped, destroyed or removed.',
+    meaning:
+      'Tenants and pools of which nothing is stopped, destroyed or removed. Their warm and sleeping counts are kept all the same.',
   },
   critical: {
     name: 'critical',

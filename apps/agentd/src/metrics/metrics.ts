@@ -10,9 +10,10 @@ const PROBLEM_KINDS = [
   'backoff',
   'hold',
   'waiting',
-  'unsupported',
   'unmanaged',
   'protected',
+  'failed',
+  'outdated',
 ] as const;
 
 /** agentd's metrics, as `GET /metrics` shows them. Each is written in one place. */

@@ -62,10 +62,12 @@ export async function executePlan(actions: readonly Action[], options: ExecuteOp
     if (interrupted !== null || needsMissing(action, missing)) return;
     options.onStart?.(action);
     const startedAtMs = now();
-    const error = await client.request(requestFor(action), { signal, timeoutMs }).then(
-      () => null,
-      (thrown: unknown) => toCodedError(thrown),
-    );
+    const error = await client
+      .request(requestFor(action), { signal, timeoutMs: timeoutMs + drainMs(action) })
+      .then(
+        () => null,
+        (thrown: unknown) => toCodedError(thrown),
+      );
     if (error !== null && isConnectionFailure(error)) interrupted ??= error;
     if (error !== null && action.kind.startsWith('ensure_')) missing.add(targetOf(action));
     const outcome = { action, startedAtMs, durationMs: now() - startedAtMs, error };
@@ -79,6 +81,11 @@ export async function executePlan(actions: readonly Action[], options: ExecuteOp
     await Promise.all(together.map((action) => limit(run, action)));
   }
   return { outcomes, interrupted };
+}
+
+/** What an action may take beyond the time that every action has: a guest's drain. */
+function drainMs(action: Action): number {
+  return action.kind === 'sleep' ? action.drain_timeout_seconds * 1000 : 0;
 }
 
 function needsMissing(action: Action, missing: ReadonlySet<string>): boolean {

@@ -35,6 +35,7 @@ export interface ReconcilerOptions {
   readonly now: () => number;
   readonly pinned: readonly string[];
   readonly critical: readonly string[];
+  readonly bootGraceMs: number;
   readonly maxActions: number;
   readonly concurrency: number;
   readonly actionTimeoutMs: number;
@@ -100,7 +101,7 @@ export class Reconciler {
 
   /** What a pass for `desired` would do on the host as it is now. Throws the errors of `HostdClient.request`. */
   async planFor(desired: DesiredState): Promise<Plan> {
-    return this.#plan(desired, await observeHost(this.#options.client, this.#stopping.signal));
+    return this.#plan(desired, await this.#observe(desired));
   }
 
   /** End: no further pass; what is under way is no longer waited for (hostd carries it out). */
@@ -214,7 +215,7 @@ export class Reconciler {
   ): Promise<{ outcomes: readonly ActionOutcome[]; error: CodedError | null }> {
     const { client, now, metrics, backoff, concurrency, actionTimeoutMs } = this.#options;
     const { signal } = this.#stopping;
-    const observed = await observeHost(client, signal);
+    const observed = await this.#observe(loaded?.desired ?? null);
     metrics.observed(observed);
     this.#failures = failuresAfterObserving(this.#failures, observed.instances, now(), backoff);
     if (loaded === null) {
@@ -234,14 +235,19 @@ export class Reconciler {
     return { outcomes, error: interrupted };
   }
 
+  #observe(desired: DesiredState | null): Promise<ObservedHost> {
+    const { client, now, bootGraceMs } = this.#options;
+    return observeHost(client, desired, { nowMs: now(), bootGraceMs }, this.#stopping.signal);
+  }
+
   #plan(desired: DesiredState, observed: ObservedHost): Plan {
-    const { holds, pinned, critical, maxActions, now } = this.#options;
+    const { holds, pinned, critical, maxActions, bootGraceMs, now } = this.#options;
     const nowMs = now();
     return plan({
       desired,
       observed,
       overrides: { holds: holds.active(nowMs), pinned, critical },
-      context: { nowMs, failures: this.#failures, maxActions },
+      context: { nowMs, failures: this.#failures, bootGraceMs, maxActions },
     });
   }
 

@@ -1,6 +1,12 @@
 import type { HostdClient } from '@mvm/hostd-client';
-import type { InstanceView } from '@mvm/protocol';
-import type { ObservedHost, ObservedTenant } from './types.js';
+import { type DesiredState, type InstanceView, isCodedError } from '@mvm/protocol';
+import pLimit from 'p-limit';
+import { addressOf } from './census.js';
+import { agentsToAskFor } from './readiness.js';
+import type { ObservedHost, ObservedTenant, PlanContext } from './types.js';
+
+/** Instances that are asked about at the same time. */
+const PARALLEL_QUESTIONS = 8;
 
 interface Filter {
   readonly tenant_id?: string;
@@ -41,12 +47,42 @@ export async function listInstances(
   return instances.filter((view) => view.status !== 'destroyed');
 }
 
-/** What the planner needs to know of the host. Throws the errors of `HostdClient.request`. */
-export async function observeHost(client: HostdClient, signal?: AbortSignal): Promise<ObservedHost> {
+/** Which of these instances have their guest's agent there; one that is gone by now has not. */
+async function connectedAmong(
+  client: HostdClient,
+  instances: readonly InstanceView[],
+  signal?: AbortSignal,
+): Promise<readonly string[]> {
+  const limit = pLimit(PARALLEL_QUESTIONS);
+  const answers = await Promise.all(instances.map((view) => limit(ask, view)));
+  return answers.flat();
+
+  async function ask(view: InstanceView): Promise<string[]> {
+    const { tenant_id, pool_id, instance_id } = view;
+    const address = { tenant_id, pool_id, instance_id };
+    try {
+      const { agent_connected } = await client.request({ type: 'DescribeInstance', ...address }, { signal });
+      return agent_connected === true ? [addressOf(view)] : [];
+    } catch (error) {
+      if (isCodedError(error) && error.code === 'not_found') return [];
+      throw error;
+    }
+  }
+}
+
+/** What the planner needs to know of the host to bring it to `desired`. Throws the errors of `HostdClient.request`. */
+export async function observeHost(
+  client: HostdClient,
+  desired: DesiredState | null,
+  context: Pick<PlanContext, 'nowMs' | 'bootGraceMs'>,
+  signal?: AbortSignal,
+): Promise<ObservedHost> {
   const [host, tenants, instances] = await Promise.all([
     client.request({ type: 'HostInfo' }, { signal }),
     listTenants(client, signal),
     listInstances(client, {}, signal),
   ]);
-  return { tenants, instances, images: host.images, clusterCidr: host.cluster_cidr };
+  const inQuestion = desired === null ? [] : agentsToAskFor(desired, instances, context);
+  const connectedAgents = await connectedAmong(client, inQuestion, signal);
+  return { tenants, instances, images: host.images, clusterCidr: host.cluster_cidr, connectedAgents };
 }

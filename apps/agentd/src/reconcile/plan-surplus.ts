@@ -1,50 +1,147 @@
 import type { InstanceView } from '@mvm/protocol';
+import { type PoolInput, sinceMs } from './census.js';
 import type { PlanDraft } from './plan-draft.js';
-import type { PoolInput } from './plan-pool.js';
+import { readyAt } from './readiness.js';
+
+/** What is to become of the instances that run beyond the wanted count; together as many as there are. */
+export interface SurplusUse {
+  readonly toStop: number;
+  readonly toSleep: number;
+  readonly toWarm: number;
+}
 
 /**
- * Stop what runs beyond the wanted count, the one that was started last first. Nothing is stopped before it ran
- * `min_running_seconds`, while an operation on it is under way, or when the pool is pinned or critical: the surplus is
- * then reported.
+ * Stop, pause or put to sleep what runs beyond the wanted count, the one that runs the shortest first. Nothing leaves
+ * running before it ran `min_running_seconds`, or while an operation on it is under way; nothing is paused or put to
+ * sleep before its guest is ready; nothing is stopped when the pool is pinned or critical. What has to wait is reported.
+ *
+ * Only stops look for another instance when the newest has to wait: were an older one paused in its place, the pool would
+ * for a while have fewer that are ready than it wants.
  */
-export function planSurplus(draft: PlanDraft, input: PoolInput, running: readonly InstanceView[]): void {
+export function planSurplus(
+  draft: PlanDraft,
+  input: PoolInput,
+  running: readonly InstanceView[],
+  use: SurplusUse,
+): void {
+  const newestFirst = [...running].sort(byNewest);
+  const reserved = stopSurplus(draft, input, newestFirst, use.toStop);
+  const spares = newestFirst
+    .filter((view) => !reserved.includes(view))
+    .slice(0, use.toSleep + use.toWarm)
+    .map((view) => ({ view, readyAtMs: readyAt(view, input.connectedAgents, draft.context) }))
+    // The first that is ready is put to sleep.
+    .sort((a, b) => a.readyAtMs - b.readyAtMs);
+  for (const [index, { view, readyAtMs }] of spares.entries()) {
+    suspend(draft, input, view, { readyAtMs, kind: index < use.toSleep ? 'sleep' : 'warm' });
+  }
+}
+
+/** Propose stops; those that are to be stopped now or later, so that nothing else is done to them. */
+function stopSurplus(
+  draft: PlanDraft,
+  input: PoolInput,
+  newestFirst: readonly InstanceView[],
+  surplus: number,
+): readonly InstanceView[] {
+  if (surplus === 0) return [];
   const { tenantId, pool, protection, urgency } = input;
   const subject = { tenant_id: tenantId, pool_id: pool.pool_id };
-  const wanted = pool.desired_counts.running;
-  const surplus = running.length - wanted;
-  const has = `${tenantId}/${pool.pool_id} wants ${wanted} running and has ${running.length}`;
+  const has = `${tenantId}/${pool.pool_id} wants ${pool.desired_counts.running} running and has ${newestFirst.length}`;
   if (protection !== null) {
-    draft.report('protected', subject, {
-      reason: `pool.${protection}`,
-      message: `${has}, but it is ${protection}: nothing is stopped`,
-    });
-    return;
+    sayProtected(draft, input, protection, has);
+    return newestFirst.slice(0, surplus);
   }
-  const minMs = pool.runtime_policy.min_running_seconds * 1000;
-  const { nowMs } = draft.context;
-  const newestFirst = [...running].sort(byNewest);
-  const stoppable = newestFirst.filter((view) => view.operation === null && startedAt(view) + minMs <= nowMs);
-  for (const [turn, view] of stoppable.slice(0, surplus).entries()) {
+  const stoppable = newestFirst.filter(
+    (view) => view.operation === null && mayLeaveAt(view, input) <= draft.context.nowMs,
+  );
+  const victims = stoppable.slice(0, surplus);
+  for (const [turn, view] of victims.entries()) {
     const reason = `${has}: stop the one that was started last`;
     draft.propose({ kind: 'stop', ...subject, instance_id: view.instance_id, reason }, { urgency, turn });
   }
-  const deferred = newestFirst.filter((view) => !stoppable.includes(view));
-  for (const view of deferred.slice(0, Math.max(0, surplus - stoppable.length))) {
-    if (view.operation !== null) {
-      const message = `${has}; to be stopped once its ${view.operation} has ended`;
-      draft.report('waiting', view, { reason: 'instance.busy', message });
-    } else {
-      const message = `${has}; to be stopped once it ran the pool's min_running_seconds, ${minMs / 1000} s`;
-      const untilMs = startedAt(view) + minMs;
-      draft.report('waiting', view, { reason: 'instance.min_running', message, untilMs });
-    }
-  }
+  const deferred = newestFirst.filter((view) => !stoppable.includes(view)).slice(0, surplus - victims.length);
+  for (const view of deferred) reportNotYet(draft, input, view, `${has}; to be stopped`);
+  return [...victims, ...deferred];
 }
 
-function startedAt(view: InstanceView): number {
-  return view.last_started_at === null ? 0 : Date.parse(view.last_started_at);
+function suspend(
+  draft: PlanDraft,
+  input: PoolInput,
+  view: InstanceView,
+  { readyAtMs, kind }: { readonly readyAtMs: number; readonly kind: 'sleep' | 'warm' },
+): void {
+  const { tenantId, pool, urgency } = input;
+  const { nowMs } = draft.context;
+  const counts = pool.desired_counts;
+  const wanted = kind === 'sleep' ? `${counts.sleeping} sleeping` : `${counts.warm} warm`;
+  const why = `${tenantId}/${pool.pool_id} wants ${counts.running} running and ${wanted}`;
+  const what = kind === 'sleep' ? 'put to sleep' : 'paused';
+  if (view.operation !== null || mayLeaveAt(view, input) > nowMs) {
+    reportNotYet(draft, input, view, `${why}; to be ${what}`);
+    return;
+  }
+  if (readyAtMs > nowMs) {
+    const message = `${why}; to be ${what} once its guest has booted: its agent is there, or it ran ${draft.context.bootGraceMs / 1000} s`;
+    draft.report('waiting', view, {
+      reason: 'instance.booting',
+      message,
+      untilMs: Math.min(readyAtMs, nowMs + LOOK_AGAIN_MS),
+    });
+    return;
+  }
+  const { instance_id } = view;
+  const address = { tenant_id: tenantId, pool_id: pool.pool_id, instance_id };
+  const { drain_timeout_seconds } = pool.runtime_policy;
+  draft.propose(
+    kind === 'sleep'
+      ? { kind, ...address, drain_timeout_seconds, reason: `${why}: put this one to sleep` }
+      : { kind, ...address, reason: `${why}: pause this one` },
+    { urgency },
+  );
+}
+
+/** How soon a guest that boots is looked at again. */
+const LOOK_AGAIN_MS = 1000;
+
+/** When it has run as long as the pool says that it must, milliseconds since 1970. */
+function mayLeaveAt(view: InstanceView, { pool }: PoolInput): number {
+  return sinceMs(view) + pool.runtime_policy.min_running_seconds * 1000;
+}
+
+function reportNotYet(draft: PlanDraft, input: PoolInput, view: InstanceView, what: string): void {
+  if (view.operation !== null) {
+    const message = `${what} once its ${view.operation} has ended`;
+    draft.report('waiting', view, { reason: 'instance.busy', message });
+    return;
+  }
+  const seconds = input.pool.runtime_policy.min_running_seconds;
+  const message = `${what} once it ran the pool's min_running_seconds, ${seconds} s`;
+  draft.report('waiting', view, {
+    reason: 'instance.min_running',
+    message,
+    untilMs: mayLeaveAt(view, input),
+  });
+}
+
+/** Report that nothing of a pool is stopped. */
+export function sayProtected(
+  draft: PlanDraft,
+  { tenantId, pool }: Pick<PoolInput, 'tenantId' | 'pool'>,
+  protection: 'pinned' | 'critical',
+  has: string,
+): void {
+  draft.report(
+    'protected',
+    { tenant_id: tenantId, pool_id: pool.pool_id },
+    { reason: `pool.${protection}`, message: `${has}, but it is ${protection}: nothing is stopped` },
+  );
 }
 
 function byNewest(a: InstanceView, b: InstanceView): number {
-  return startedAt(b) - startedAt(a) || b.instance_id.localeCompare(a.instance_id);
+  return (
+    sinceMs(b) - sinceMs(a) ||
+    (b.created_at ?? '').localeCompare(a.created_at ?? '') ||
+    b.instance_id.localeCompare(a.instance_id)
+  );
 }

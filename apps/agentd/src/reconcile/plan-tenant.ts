@@ -71,6 +71,7 @@ export function planTenant(
       pool,
       instances: instances.filter((view) => view.pool_id === pool.pool_id),
       images: observed.images,
+      connectedAgents: observed.connectedAgents,
       holds: overrides.holds.filter((hold) => hold.tenant_id === desired.tenant_id),
       ledger,
       protection,

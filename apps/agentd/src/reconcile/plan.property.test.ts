@@ -1,27 +1,36 @@
 import type { Hold } from '@mvm/agentd-api';
-import type { DesiredState } from '@mvm/protocol';
+import { type DesiredCounts, type DesiredState, isCodedError } from '@mvm/protocol';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { desiredPool, desiredState, desiredTenant } from '../../test/model/desired.js';
 import { ModelHost } from '../../test/model/model-host.js';
 import { NO_OVERRIDES, observeModel, quietContext } from '../../test/model/observe-model.js';
+import { failureKey, targetOf } from './actions.js';
 import { plan } from './plan.js';
 import { requestFor } from './requests.js';
-import type { Action } from './types.js';
+import type { Action, FailureRecord, Plan } from './types.js';
 
 const START = Date.parse('2026-06-01T12:00:00Z');
 const MAX_ACTIONS = 7;
+const STATES = ['running', 'warm', 'sleeping'] as const;
 
 const quotas = fc.record({
   max_vcpus: fc.integer({ min: 0, max: 12 }),
   max_mem_mib: fc.integer({ min: 0, max: 2048 }),
   max_running: fc.integer({ min: 0, max: 8 }),
+  max_warm: fc.integer({ min: 0, max: 3 }),
   max_pools: fc.integer({ min: 0, max: 3 }),
   max_instances_per_pool: fc.integer({ min: 0, max: 6 }),
 });
 
 const pool = fc.record({
-  running: fc.integer({ min: 0, max: 5 }),
+  running: fc.integer({ min: 0, max: 4 }),
+  warm: fc.integer({ min: 0, max: 2 }),
+  sleeping: fc.integer({ min: 0, max: 3 }),
+  runtime_policy: fc.record({
+    min_running_seconds: fc.constantFrom(0, 30),
+    min_warm_seconds: fc.constantFrom(0, 20),
+  }),
   flake_ref: fc.constantFrom('demo', 'demo', 'demo', 'nosuch'),
   instance_resources: fc.record({
     vcpus: fc.integer({ min: 1, max: 4 }),
@@ -53,60 +62,93 @@ const state: fc.Arbitrary<DesiredState> = fc
     ),
   );
 
-function planFor(host: ModelHost, desired: DesiredState, holds: readonly Hold[] = []): readonly Action[] {
+/** What agentd would remember of wakes that failed; they are not tried again in these tests. */
+const failuresOf = new WeakMap<ModelHost, Record<string, FailureRecord>>();
+const NEVER = Date.parse('2099-01-01T00:00:00Z');
+
+function planFor(host: ModelHost, desired: DesiredState, holds: readonly Hold[] = []): Plan {
   return plan({
     desired,
     observed: observeModel(host),
     overrides: { ...NO_OVERRIDES, holds },
-    context: quietContext(host.nowMs, { maxActions: MAX_ACTIONS }),
-  }).actions;
+    context: quietContext(host.nowMs, { maxActions: MAX_ACTIONS, failures: failuresOf.get(host) ?? {} }),
+  });
 }
 
-function runningIn(host: ModelHost, desired: DesiredState): Map<string, number> {
-  const pools = desired.tenants.flatMap((tenant) =>
-    tenant.pools.map(({ pool_id }) => [tenant.tenant_id, pool_id] as const),
+interface Counted {
+  readonly running: number;
+  readonly all: number;
+}
+
+/** By pool: how many run, and how many run, are warm or sleep. */
+function countsIn(host: ModelHost, desired: DesiredState): Map<string, Counted> {
+  return new Map(
+    wantedOf(desired).map(({ tenant, pool: id }) => {
+      const running = host.countIn(tenant, id, 'running');
+      const others = host.countIn(tenant, id, 'warm') + host.countIn(tenant, id, 'sleeping');
+      return [`${tenant}/${id}`, { running, all: running + others }];
+    }),
   );
-  return new Map(pools.map(([tenant, id]) => [`${tenant}/${id}`, host.runningIn(tenant, id)]));
 }
 
-/** Carries out at most `prefix` actions of a pass. The model refuses what breaks a quota or a transition. */
+/**
+ * Carries out at most `prefix` actions of a pass, and resolves to them. The model refuses what breaks a quota or a
+ * transition. No pool gets more than it wants altogether, and none has fewer running ones for the sake of the others.
+ */
 function pass(
   host: ModelHost,
   desired: DesiredState,
   prefix = MAX_ACTIONS,
   holds: readonly Hold[] = [],
-): number {
-  const before = runningIn(host, desired);
-  const actions = planFor(host, desired, holds).slice(0, prefix);
+): readonly Action[] {
+  const before = countsIn(host, desired);
+  const actions = planFor(host, desired, holds).actions.slice(0, prefix);
   expect(actions.length).toBeLessThanOrEqual(MAX_ACTIONS);
   for (const action of actions) {
     host.nowMs += 10;
-    host.handle(requestFor(action));
-  }
-  for (const tenant of desired.tenants) {
-    for (const { pool_id, desired_counts } of tenant.pools) {
-      const name = `${tenant.tenant_id}/${pool_id}`;
-      const limit = Math.max(desired_counts.running, before.get(name) ?? 0);
-      expect(host.runningIn(tenant.tenant_id, pool_id)).toBeLessThanOrEqual(limit);
+    try {
+      host.handle(requestFor(action));
+    } catch (error) {
+      if (!isCodedError(error) || error.reason !== 'snapshot.damaged') throw error;
+      const { code, reason, message } = error;
+      const times = { count: 1, lastAtMs: host.nowMs, retryAtMs: NEVER };
+      const key = failureKey(action.kind, targetOf(action));
+      failuresOf.set(host, { ...failuresOf.get(host), [key]: { ...times, code, reason, message } });
     }
   }
-  return actions.length;
-}
-
-function converge(host: ModelHost, desired: DesiredState): void {
-  for (let passes = 0; passes < 60; passes += 1) {
-    if (pass(host, desired) === 0) return;
+  const after = countsIn(host, desired);
+  for (const { tenant, pool: id, counts } of wantedOf(desired)) {
+    const was = before.get(`${tenant}/${id}`) as Counted;
+    const is = after.get(`${tenant}/${id}`) as Counted;
+    expect(is.all).toBeLessThanOrEqual(Math.max(counts.running + counts.warm + counts.sleeping, was.all));
+    expect(is.running).toBeGreaterThanOrEqual(Math.min(counts.running, was.running));
   }
-  throw new Error('not converged after 60 passes');
+  return actions;
 }
 
-/** How many can run in every pool, given quotas: what a converged host must have. */
-function wantedOf(desired: DesiredState): { tenant: string; pool: string; running: number }[] {
+/** Passes until there is nothing to do, with the time that has to pass in between. Resolves to all actions, in order. */
+function converge(host: ModelHost, desired: DesiredState): readonly Action[] {
+  const done: Action[] = [];
+  for (let passes = 0; passes < 80; passes += 1) {
+    const actions = pass(host, desired);
+    done.push(...actions);
+    if (actions.length > 0) continue;
+    const due = planFor(host, desired).problems.flatMap(({ kind, until }) =>
+      kind !== 'waiting' || until === null ? [] : Date.parse(until),
+    );
+    if (due.length === 0) return done;
+    host.nowMs = Math.max(host.nowMs + 1, Math.min(...due));
+  }
+  throw new Error('not converged after 80 passes');
+}
+
+/** What every pool wants. */
+function wantedOf(desired: DesiredState): { tenant: string; pool: string; counts: DesiredCounts }[] {
   return desired.tenants.flatMap((tenant) =>
     tenant.pools.map((entry) => ({
       tenant: tenant.tenant_id,
       pool: entry.pool_id,
-      running: entry.desired_counts.running,
+      counts: entry.desired_counts,
     })),
   );
 }
@@ -118,7 +160,9 @@ describe('plan', () => {
         const host = new ModelHost(START);
         for (const desired of states) {
           converge(host, desired);
-          expect(planFor(host, desired)).toEqual([]);
+          expect(planFor(host, desired).actions).toEqual([]);
+          host.nowMs += 3_600_000;
+          expect(planFor(host, desired).actions).toEqual([]);
         }
       }),
       { numRuns: 150 },
@@ -135,6 +179,7 @@ describe('plan', () => {
           max_vcpus: 999,
           max_mem_mib: 99_999,
           max_running: 999,
+          max_warm: 999,
           max_pools: 9,
           max_instances_per_pool: 99,
         },
@@ -147,8 +192,8 @@ describe('plan', () => {
         for (const desired of states) {
           // A subnet belongs to one tenant number, so states of one run never disagree about a network.
           converge(host, desired);
-          for (const { tenant, pool: id, running } of wantedOf(desired)) {
-            expect(host.runningIn(tenant, id)).toBe(running);
+          for (const { tenant, pool: id, counts } of wantedOf(desired)) {
+            for (const state of STATES) expect(host.countIn(tenant, id, state)).toBe(counts[state]);
           }
         }
       }),
@@ -171,8 +216,39 @@ describe('plan', () => {
           if (victim !== undefined) host.crash(victim);
         }
         converge(host, second);
-        expect(planFor(host, second)).toEqual([]);
+        expect(planFor(host, second).actions).toEqual([]);
       }),
+      { numRuns: 150 },
+    );
+  });
+
+  it('converges from any mixture of states, with snapshots that cannot be used among them', () => {
+    const status = fc.constantFrom('ready', 'running', 'warm', 'sleeping', 'damaged', 'stopped' as const);
+    fc.assert(
+      fc.property(
+        state,
+        state,
+        fc.array(status, { minLength: 1, maxLength: 12 }),
+        (first, second, statuses) => {
+          const host = new ModelHost(START);
+          converge(host, first);
+          for (const [index, view] of [...host.instances.values()].entries()) {
+            const to = statuses[index % statuses.length] ?? 'stopped';
+            view.status = to === 'damaged' ? 'sleeping' : to;
+            view.status_since = new Date(host.nowMs - 1000 * index).toISOString();
+            if (to === 'damaged') host.damage(view);
+          }
+          const damaged = [...host.instances.values()].filter(({ stop_reason }) => stop_reason !== null);
+          converge(host, second);
+          expect(planFor(host, second).actions).toEqual([]);
+          // They are nobody's to discard but an operator's.
+          for (const view of damaged.filter(({ stop_reason }) => stop_reason?.kind === 'wake_failed')) {
+            if (host.instances.has(`${view.tenant_id}/${view.pool_id}/${view.instance_id}`)) {
+              expect(view.status).toBe('sleeping');
+            }
+          }
+        },
+      ),
       { numRuns: 150 },
     );
   });
@@ -201,11 +277,35 @@ describe('plan', () => {
           host.handle({ type: 'StopInstance', tenant_id, pool_id, instance_id });
         }
         converge(host, desired);
-        for (const { tenant, pool: id, running } of wantedOf(desired)) {
+        for (const { tenant, pool: id, counts } of wantedOf(desired)) {
           const all = [...host.instances.values()].filter(
             (view) => view.tenant_id === tenant && view.pool_id === id,
           );
-          expect(all.length).toBeLessThanOrEqual(running);
+          expect(all.length).toBeLessThanOrEqual(counts.running + counts.warm + counts.sleeping);
+        }
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  it('takes nothing back: what it stops, pauses or puts to sleep, it leaves so', () => {
+    const back: Partial<Record<Action['kind'], readonly Action['kind'][]>> = {
+      stop: ['start', 'wake', 'resume'],
+      sleep: ['wake', 'start'],
+      warm: ['resume'],
+      start: ['stop'],
+      wake: ['sleep', 'stop'],
+      resume: ['warm', 'stop'],
+    };
+    fc.assert(
+      fc.property(fc.array(state, { minLength: 2, maxLength: 3 }), (states) => {
+        const host = new ModelHost(START);
+        for (const desired of states) {
+          const done = converge(host, desired).filter((action) => 'instance_id' in action);
+          for (const [index, { kind, instance_id }] of done.entries()) {
+            const later = done.slice(index + 1).filter((other) => other.instance_id === instance_id);
+            for (const other of later) expect(back[kind] ?? []).not.toContain(other.kind);
+          }
         }
       }),
       { numRuns: 150 },

@@ -241,14 +241,6 @@ describe('what is in the way', () => {
     expect(steps(result)).toEqual([]);
     expect(reasons(result)).toEqual(['blocked net.subnet_outside_cluster']);
   });
-
-  it('is what this version cannot do, and it says so', () => {
-    const result = planNow(workers(0, { desired_counts: { running: 0, warm: 1, sleeping: 2 } }));
-    expect(reasons(result)).toEqual([
-      'unsupported pool.warm_unsupported',
-      'unsupported pool.sleeping_unsupported',
-    ]);
-  });
 });
 
 describe('a manual stop', () => {

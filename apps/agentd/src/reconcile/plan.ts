@@ -10,8 +10,9 @@ import type { Plan, PlanInput } from './types.js';
  * then one of each pool in turn. At most `context.maxActions`, the rest is left to the next pass. Carrying out any
  * prefix, observing and planning again leads to the same end, where a plan without actions is made.
  *
- * Never planned: more running instances than wanted, or than a tenant's quotas allow; stopping, destroying or removing
- * what is pinned or critical; starting or replacing an instance that is held; an attempt that is not due yet.
+ * Never planned: more instances than are wanted running, warm and sleeping together, or than a tenant's quotas allow;
+ * fewer running ones than are wanted, for the sake of the others; stopping, destroying or removing what is pinned or
+ * critical; changing or replacing an instance that is held; an attempt that is not due yet.
  */
 export function plan({ desired, observed, overrides, context }: PlanInput): Plan {
   const draft = new PlanDraft(context);

@@ -6,18 +6,24 @@ export interface QuotaRefusal {
   readonly message: string;
 }
 
-/** Whether an instance takes vCPUs and memory now, or will when the operation under way has ended. */
+/** Whether an instance takes vCPUs and memory now, or will when the operation under way has ended. A warm one does. */
 export function countsAsRunning(view: InstanceView): boolean {
-  return view.status === 'running' || view.operation === 'start' || view.operation === 'wake';
+  return (
+    view.status === 'running' ||
+    view.status === 'warm' ||
+    view.operation === 'start' ||
+    view.operation === 'wake'
+  );
 }
 
 /**
- * What a tenant uses of its quotas while a plan is made. INVARIANT: `start` and `create` either refuse and change
+ * What a tenant uses of its quotas while a plan is made. INVARIANT: `start`, `warm` and `create` either refuse and change
  * nothing, or count what they allow; stops are not counted before they have been observed.
  */
 export class QuotaLedger {
   readonly #quotas: Quotas;
   #running = 0;
+  #warm = 0;
   #vcpus = 0;
   #memMib = 0;
   #diskMib = 0;
@@ -28,6 +34,7 @@ export class QuotaLedger {
     for (const view of instances) {
       this.#add(view.pool_id, view.resources);
       if (countsAsRunning(view)) this.#run(view.resources);
+      if (view.status === 'warm' || view.operation === 'warm') this.#warm += 1;
     }
   }
 
@@ -35,10 +42,27 @@ export class QuotaLedger {
   start(resources: InstanceResources): QuotaRefusal | null {
     const quotas = this.#quotas;
     const refusal =
-      over('max_running', this.#running + 1, quotas.max_running, 'running instances') ??
-      over('max_vcpus', this.#vcpus + resources.vcpus, quotas.max_vcpus, 'vCPUs of running instances') ??
-      over('max_mem_mib', this.#memMib + resources.mem_mib, quotas.max_mem_mib, 'MiB of running instances');
+      over('max_running', this.#running + 1, quotas.max_running, 'running and warm instances') ??
+      over(
+        'max_vcpus',
+        this.#vcpus + resources.vcpus,
+        quotas.max_vcpus,
+        'vCPUs of running and warm instances',
+      ) ??
+      over(
+        'max_mem_mib',
+        this.#memMib + resources.mem_mib,
+        quotas.max_mem_mib,
+        'MiB of running and warm instances',
+      );
     if (refusal === null) this.#run(resources);
+    return refusal;
+  }
+
+  /** Allow one more warm instance, or say that the quota is in the way. */
+  warm(): QuotaRefusal | null {
+    const refusal = over('max_warm', this.#warm + 1, this.#quotas.max_warm, 'warm instances');
+    if (refusal === null) this.#warm += 1;
     return refusal;
   }
 

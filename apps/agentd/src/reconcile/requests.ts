@@ -11,6 +11,22 @@ const REQUESTS: { readonly [K in ActionKind]: (action: Action<K>) => V2Request }
     pool_id,
     instance_id,
   }),
+  wake: ({ tenant_id, pool_id, instance_id }) => ({ type: 'WakeInstance', tenant_id, pool_id, instance_id }),
+  resume: ({ tenant_id, pool_id, instance_id }) => ({
+    type: 'ResumeInstance',
+    tenant_id,
+    pool_id,
+    instance_id,
+  }),
+  warm: ({ tenant_id, pool_id, instance_id }) => ({ type: 'WarmInstance', tenant_id, pool_id, instance_id }),
+  sleep: ({ tenant_id, pool_id, instance_id, drain_timeout_seconds }) => ({
+    type: 'SleepInstance',
+    tenant_id,
+    pool_id,
+    instance_id,
+    force: false,
+    drain_timeout_secs: drain_timeout_seconds,
+  }),
   stop: ({ tenant_id, pool_id, instance_id }) => ({ type: 'StopInstance', tenant_id, pool_id, instance_id }),
   destroy: ({ tenant_id, pool_id, instance_id, wipe_volumes }) => ({
     type: 'DestroyInstance',

@@ -5,8 +5,14 @@ import { toActionView } from './actions.js';
 import type { ActionOutcome } from './execute.js';
 import type { ObservedHost, Plan } from './types.js';
 
-/** Problems that are somebody's wish, not an obstacle. */
-const INTENDED: ReadonlySet<Problem['kind']> = new Set(['hold', 'unmanaged', 'protected']);
+/** Problems that are no obstacle: somebody's wish, or what others have taken the place of. */
+const INTENDED: ReadonlySet<Problem['kind']> = new Set([
+  'hold',
+  'unmanaged',
+  'protected',
+  'failed',
+  'outdated',
+]);
 /** Problems that end without anybody doing anything. */
 const PASSING: ReadonlySet<Problem['kind']> = new Set(['backoff', 'waiting']);
 

@@ -18,6 +18,8 @@ export interface ObservedHost {
   readonly tenants: readonly ObservedTenant[];
   readonly instances: readonly InstanceView[];
   readonly images: readonly ImageView[];
+  /** `tenant/pool/instance` of those that were asked about (see readiness.ts) and whose guest's agent is there. */
+  readonly connectedAgents: readonly string[];
   /** The range that every tenant's subnet must be inside. */
   readonly clusterCidr: string;
 }
@@ -47,6 +49,8 @@ export interface PlanContext {
   readonly nowMs: number;
   /** By `failureKey`. */
   readonly failures: Readonly<Record<string, FailureRecord>>;
+  /** After this time a guest whose agent is not there counts as booted. */
+  readonly bootGraceMs: number;
   /** At most this many actions in one plan, 1 or more. */
   readonly maxActions: number;
 }
@@ -57,6 +61,10 @@ export interface ActionFields {
   ensure_pool: { tenant_id: string; pool_id: string; spec: PoolSpec };
   create: { tenant_id: string; pool_id: string };
   start: { tenant_id: string; pool_id: string; instance_id: string };
+  wake: { tenant_id: string; pool_id: string; instance_id: string };
+  resume: { tenant_id: string; pool_id: string; instance_id: string };
+  warm: { tenant_id: string; pool_id: string; instance_id: string };
+  sleep: { tenant_id: string; pool_id: string; instance_id: string; drain_timeout_seconds: number };
   stop: { tenant_id: string; pool_id: string; instance_id: string };
   destroy: { tenant_id: string; pool_id: string; instance_id: string; wipe_volumes: boolean };
   remove_pool: { tenant_id: string; pool_id: string };
@@ -73,7 +81,7 @@ export interface PoolPlan {
   readonly tenant_id: string;
   readonly pool_id: string;
   readonly wanted: { readonly running: number; readonly warm: number; readonly sleeping: number };
-  /** Instances stopped by hand that keep their slot. */
+  /** Instances stopped, warmed or put to sleep by hand that keep their slot. */
   readonly held: number;
 }
 

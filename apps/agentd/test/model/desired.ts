@@ -13,17 +13,22 @@ export const ROOMY = {
 
 interface PoolInit {
   readonly running: number;
+  readonly warm?: number;
+  readonly sleeping?: number;
   readonly [field: string]: unknown;
 }
 
-/** A pool called `id` with as many instances as `running` says; other fields as in the desired state. */
-export function desiredPool(id: string, { running, ...fields }: PoolInit): Record<string, unknown> {
+/** A pool called `id` with as many instances as `running`, `warm` and `sleeping` say; other fields as in the desired state. */
+export function desiredPool(
+  id: string,
+  { running, warm = 0, sleeping = 0, ...fields }: PoolInit,
+): Record<string, unknown> {
   return {
     pool_id: id,
     flake_ref: 'demo',
     instance_resources: { vcpus: 1, mem_mib: 128, data_disk_mib: 0 },
-    desired_counts: { running, warm: 0, sleeping: 0 },
-    runtime_policy: { min_running_seconds: 0 },
+    desired_counts: { running, warm, sleeping },
+    runtime_policy: { min_running_seconds: 0, min_warm_seconds: 0 },
     ...fields,
   };
 }

@@ -54,6 +54,8 @@ export class ModelHost {
   auditEntries: AuditEntryView[] = [];
   auditReports: AuditReportView[] = [];
   nowMs: number;
+  /** How long a guest runs before its agent is there. */
+  agentAfterMs = 0;
   /** What a verification finds. */
   drifts: NetworkDriftView[] = [];
   /** Asked before a change; throw to make it fail. */
@@ -88,7 +90,7 @@ export class ModelHost {
           type: 'InstanceDetail',
           ...this.#find(request),
           runtime: null,
-          agent_connected: this.#find(request).status === 'running' ? true : null,
+          agent_connected: this.agentConnected(this.#find(request)),
           console_tail: 'mvm-guest ready\n',
         };
       case 'InstanceLogs':
@@ -142,7 +144,7 @@ export class ModelHost {
   crash(address: { tenant_id: string; pool_id: string; instance_id: string }): void {
     const view = this.#find(address);
     const at = this.#now();
-    Object.assign(view, { status: 'stopped', pid: null, last_stopped_at: at });
+    Object.assign(view, { status: 'stopped', status_since: at, pid: null, last_stopped_at: at });
     view.stop_reason = {
       kind: 'exited',
       message: 'exit status 1',
@@ -153,10 +155,31 @@ export class ModelHost {
     };
   }
 
+  /** The snapshot of a sleeping instance cannot be used, as a wake has found. */
+  damage(address: { tenant_id: string; pool_id: string; instance_id: string }): void {
+    const view = this.#find(address);
+    const message = 'the memory image does not have the recorded sha256';
+    const nothing = { exit_code: null, signal: null, console_tail: '' };
+    view.stop_reason = { kind: 'wake_failed', message, ...nothing, at: this.#now() };
+  }
+
+  /** Whether the agent of an instance's guest is there; null when the guest does not run. */
+  agentConnected({ status, status_since }: InstanceView): boolean | null {
+    if (status !== 'running') return null;
+    return this.nowMs - Date.parse(status_since ?? '') >= this.agentAfterMs;
+  }
+
   runningIn(tenant: string, pool?: string): number {
     return [...this.instances.values()].filter(
       (view) =>
         view.status === 'running' && view.tenant_id === tenant && (pool ?? view.pool_id) === view.pool_id,
+    ).length;
+  }
+
+  /** Instances of a pool in a state, without those whose snapshot is damaged. */
+  countIn(tenant: string, pool: string, state: InstanceView['status']): number {
+    return this.#instanceViews({ tenant_id: tenant, pool_id: pool }).filter(
+      ({ status, stop_reason }) => status === state && stop_reason?.kind !== 'wake_failed',
     ).length;
   }
 
@@ -203,7 +226,7 @@ export class ModelHost {
         const view = this.#find(request);
         view.status = assertTransition(view.status, 'stop');
         const at = this.#now();
-        Object.assign(view, { pid: null, last_stopped_at: at });
+        Object.assign(view, { status_since: at, pid: null, last_stopped_at: at });
         view.stop_reason = {
           kind: 'requested',
           message: '',
@@ -217,20 +240,32 @@ export class ModelHost {
       case 'SleepInstance': {
         const view = this.#find(request);
         view.status = assertTransition(view.status, 'sleep');
-        view.pid = null;
+        const at = this.#now();
+        Object.assign(view, { status_since: at, pid: null, last_stopped_at: at });
         return { type: 'Ok' };
       }
       case 'WakeInstance':
+        if (this.#find(request).stop_reason?.kind === 'wake_failed') {
+          fail('failed_precondition', 'snapshot.damaged', 'the snapshot is damaged');
+        }
         this.#run(this.#find(request), 'wake');
         return { type: 'Ok' };
       case 'WarmInstance': {
         const view = this.#find(request);
-        view.status = assertTransition(view.status, 'warm');
+        const to = assertTransition(view.status, 'warm');
+        const warm = this.#instanceViews({ tenant_id: view.tenant_id }).filter(
+          ({ status }) => status === 'warm',
+        ).length;
+        if (warm >= this.#tenant(view.tenant_id).quotas.max_warm) {
+          fail('resource_exhausted', 'quota.max_warm', 'too many warm');
+        }
+        Object.assign(view, { status: to, status_since: this.#now() });
         return { type: 'Ok' };
       }
       case 'ResumeInstance': {
         const view = this.#find(request);
-        view.status = assertTransition(view.status, 'resume');
+        const to = assertTransition(view.status, 'resume');
+        Object.assign(view, { status: to, status_since: this.#now() });
         return { type: 'Ok' };
       }
       case 'DestroyInstance':
@@ -289,7 +324,8 @@ export class ModelHost {
     if (sum('vcpus') > quotas.max_vcpus) fail('resource_exhausted', 'quota.max_vcpus', 'too many vCPUs');
     if (sum('mem_mib') > quotas.max_mem_mib)
       fail('resource_exhausted', 'quota.max_mem_mib', 'too much memory');
-    Object.assign(view, { status: to, pid: 4242, last_started_at: this.#now(), stop_reason: null });
+    const at = this.#now();
+    Object.assign(view, { status: to, status_since: at, pid: 4242, last_started_at: at, stop_reason: null });
   }
 
   #find(address: { tenant_id: string; pool_id: string; instance_id: string }): InstanceView {

@@ -1,3 +1,4 @@
+import { addressOf } from '../../src/reconcile/census.js';
 import type { ObservedHost, PlanContext } from '../../src/reconcile/types.js';
 import type { ModelHost } from './model-host.js';
 
@@ -14,12 +15,13 @@ export function observeModel(host: ModelHost): ObservedHost {
     instances: instances.instances,
     images: info.images,
     clusterCidr: info.cluster_cidr,
+    connectedAgents: instances.instances.filter((view) => host.agentConnected(view) === true).map(addressOf),
   };
 }
 
 /** A planner's context without failures. */
 export function quietContext(nowMs: number, fields: Partial<PlanContext> = {}): PlanContext {
-  return { nowMs, failures: {}, maxActions: 64, ...fields };
+  return { nowMs, failures: {}, bootGraceMs: 60_000, maxActions: 64, ...fields };
 }
 
 export const NO_OVERRIDES = { holds: [], pinned: [], critical: [] } as const;

@@ -1,16 +1,14 @@
-import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { buildGuestImage } from '@mvm/guest-image';
 import { addImage } from '@mvm/image-store';
 import type { InstanceView } from '@mvm/protocol';
-import { diffHost, type HostSnapshot, type RunningDaemon, snapshotHost, startDaemon } from '@mvm/testkit';
+import { diffHost, type HostSnapshot, type RunningDaemon, snapshotHost } from '@mvm/testkit';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type AgentdHome, createAgentdHome, statusWhen } from '../harness/agentd.js';
+import { CGROUP_PARENT, greetingOf, prepareVmTier, startRealHostd } from '../harness/real-hostd.js';
 import { desiredPool, desiredState, desiredTenant } from '../model/desired.js';
 
 const VM_TIMEOUT_MS = 150_000;
-// Agentd's user and group in these tests; hostd lets the group in.
+// Agentd's user and group in these tests.
 const NOBODY = 65_534;
 
 let home: AgentdHome;
@@ -28,44 +26,18 @@ function wanted(acme: number, beta: number) {
   ]);
 }
 
-function startHostd(): Promise<RunningDaemon> {
-  return startDaemon({
-    daemon: 'hostd',
-    socketPath: home.hostdSocket,
-    args: [
-      ...['--socket', home.hostdSocket, '--state-dir', join(home.dir, 's'), '--run-dir', join(home.dir, 'r')],
-      ...['--group', 'nogroup', '--cgroup-parent', `mvma-${process.pid}`],
-    ],
-  });
-}
+const startHostd = (): Promise<RunningDaemon> => startRealHostd(home);
 
 async function instances(): Promise<readonly InstanceView[]> {
   return (await home.client.listInstances()).instances;
 }
 
-/** The guest's own greeting on its console. */
-async function greeting(view: InstanceView): Promise<string> {
-  const params = { tenant: view.tenant_id, pool: view.pool_id, instance: view.instance_id };
-  let line: string | undefined;
-  for (let left = 120; left > 0 && line === undefined; left -= 1) {
-    const { data_base64 } = await home.client.getInstanceLogs({ params });
-    line = /mvm-guest ready .*boot_id=[0-9a-f-]{36}/.exec(Buffer.from(data_base64, 'base64').toString())?.[0];
-    if (line === undefined) await new Promise((resolve) => setTimeout(resolve, 500));
-  }
-  if (line === undefined) throw new Error(`${view.instance_id} did not greet`);
-  return line;
-}
+const greeting = (view: InstanceView): Promise<string> => greetingOf(home.client, view);
 
 beforeAll(async () => {
-  if (execFileSync('ip', ['route', 'show', 'default'], { encoding: 'utf8' }) !== '') {
-    throw new Error('run the vm tier by `pnpm test:vm`: it needs a network namespace of its own');
-  }
-  execFileSync('ip', ['link', 'set', 'lo', 'up']);
-  const image = await buildGuestImage({
-    outDir: fileURLToPath(new URL('../../../../.cache/guest-image', import.meta.url)),
-  });
+  const image = await prepareVmTier();
   home = await createAgentdHome();
-  marks = [home.dir, `mvma-${process.pid}`];
+  marks = [home.dir, CGROUP_PARENT];
   before = await snapshotHost({ marks });
   hostd = await startHostd();
   await addImage(join(home.dir, 's', 'images'), { ...image, name: 'demo' });

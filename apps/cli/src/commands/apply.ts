@@ -29,7 +29,7 @@ const EXAMPLE_STATE = `A desired state, complete:
         - pool_id: web
           flake_ref: demo            # name of a registered image: mvm image list
           instance_resources: { vcpus: 1, mem_mib: 128, data_disk_mib: 0 }
-          desired_counts: { running: 2, warm: 0, sleeping: 0 }`;
+          desired_counts: { running: 2, warm: 0, sleeping: 1 }`;
 
 /** `mvm apply`. */
 export const apply: CommandModule = {
@@ -50,7 +50,7 @@ export const apply: CommandModule = {
       `The file is the whole of what this host shall run. Applying the same twice changes nothing.\n\n${EXAMPLE_STATE}`,
       [
         ['mvm apply -f state.yaml --dry-run', 'See what it would do'],
-        ['mvm apply -f state.yaml --wait', 'Do it, and wait until everything runs'],
+        ['mvm apply -f state.yaml --wait', 'Do it, and wait until everything is so'],
         ['generate-state | mvm apply -f - -o json', 'From a script'],
       ],
     );

@@ -16,8 +16,9 @@ export function styleStatus(
     case 'running':
       return colours.green;
     case 'warm':
-    case 'sleeping':
       return colours.cyan;
+    case 'sleeping':
+      return endedOnItsOwn(instance) ? colours.red : colours.cyan;
     case 'stopped':
       return endedOnItsOwn(instance) ? colours.red : colours.dim;
     default:
@@ -25,7 +26,7 @@ export function styleStatus(
   }
 }
 
-/** Whether nobody asked for the stop. */
+/** Whether nobody asked for the stop; of a sleeping one, whether its last wake failed. */
 export function endedOnItsOwn({ stop_reason }: Pick<InstanceView, 'stop_reason'>): boolean {
   return stop_reason !== null && stop_reason.kind !== 'requested';
 }

@@ -66,25 +66,38 @@ export function describeProblem(problem: Problem): string {
   return `${formatAddress(problem)}: ${problem.message}`;
 }
 
+const STATES = ['running', 'warm', 'sleeping'] as const;
+
 function describeProgress(status: Status): string {
-  const behind = status.pools.filter((pool) => pool.actual.running !== pool.wanted.running);
-  const problem = status.problems.find(({ kind }) => kind === 'backoff' || kind === 'blocked');
-  return [describeCounts(status, behind), ...(problem ? [describeProblem(problem)] : [])].join('; ');
+  // What is waited for comes first: more than one state is on its way only until enough run.
+  const lacking = STATES.find((state) => behindIn(status, state).length > 0);
+  const problem =
+    status.problems.find(({ kind }) => kind === 'backoff' || kind === 'blocked') ??
+    status.problems.find(({ kind, until }) => kind === 'waiting' && until !== null);
+  const counts = lacking === undefined ? describePending(status) : describeCounts(status, lacking);
+  return [counts, ...(problem ? [describeProblem(problem)] : [])].join('; ');
 }
 
-function describeCounts(status: Status, behind: readonly PoolStatus[]): string {
-  if (behind.length === 0) {
-    const left = status.pending.length;
-    return left === 0 ? 'looking at the host' : `${left} ${left === 1 ? 'action' : 'actions'} left`;
-  }
+function behindIn(status: Status, state: (typeof STATES)[number]): readonly PoolStatus[] {
+  return status.pools.filter((pool) => pool.actual[state] !== pool.wanted[state]);
+}
+
+function describePending(status: Status): string {
+  const left = status.pending.length;
+  return left === 0 ? 'looking at the host' : `${left} ${left === 1 ? 'action' : 'actions'} left`;
+}
+
+function describeCounts(status: Status, state: (typeof STATES)[number]): string {
+  const behind = behindIn(status, state);
   const sum = (of: (pool: PoolStatus) => number) => status.pools.reduce((total, pool) => total + of(pool), 0);
-  const wanted = sum((pool) => pool.wanted.running);
-  const counts = behind.some((pool) => pool.actual.running > pool.wanted.running)
-    ? `${sum((pool) => pool.actual.running)} instances running, ${wanted} wanted`
-    : `${sum((pool) => pool.actual.running)} of ${wanted} instances running`;
+  const wanted = sum((pool) => pool.wanted[state]);
+  const actual = sum((pool) => pool.actual[state]);
+  const counts = behind.some((pool) => pool.actual[state] > pool.wanted[state])
+    ? `${actual} instances ${state}, ${wanted} wanted`
+    : `${actual} of ${wanted} instances ${state}`;
   const listed = behind
     .slice(0, 3)
-    .map((pool) => `${formatAddress(pool)} ${pool.actual.running}/${pool.wanted.running}`);
+    .map((pool) => `${formatAddress(pool)} ${pool.actual[state]}/${pool.wanted[state]}`);
   const more = behind.length > listed.length ? [`${behind.length - listed.length} more pools`] : [];
   return `${counts} (${[...listed, ...more].join(', ')})`;
 }

@@ -1,0 +1,109 @@
+import type { Hold } from '@mvm/agentd-api';
+import type { DesiredPool, ImageView, InstanceView } from '@mvm/protocol';
+import type { QuotaLedger } from './quota-ledger.js';
+
+/** One desired pool and everything that its instances' plan depends on. */
+export interface PoolInput {
+  readonly tenantId: string;
+  readonly pool: DesiredPool;
+  /** The pool's instances on the host; none is destroyed. */
+  readonly instances: readonly InstanceView[];
+  readonly images: readonly ImageView[];
+  readonly holds: readonly Hold[];
+  /** Addresses of instances whose guest's agent is there. */
+  readonly connectedAgents: readonly string[];
+  readonly ledger: QuotaLedger;
+  /** Nothing may be stopped: `pinned` or `critical`, or null. */
+  readonly protection: 'pinned' | 'critical' | null;
+  readonly urgency: number;
+}
+
+/**
+ * A pool's instances by what they are, or will be when the operation under way has ended. Each is in exactly one list.
+ */
+export interface Census {
+  /** Left alone, whatever they are: somebody has stopped, warmed or put them to sleep by hand. */
+  readonly held: readonly InstanceView[];
+  readonly running: readonly InstanceView[];
+  /** In the order in which they are let go: another image than the pool's first, then the one that is so the longest. */
+  readonly warm: readonly InstanceView[];
+  /** As `warm`; those that can be woken as far as anybody knows. */
+  readonly sleeping: readonly InstanceView[];
+  /** Asleep, and the last wake could not use the snapshot. */
+  readonly failed: readonly InstanceView[];
+  /** Everything else: to be started, or on its way there, or being destroyed. Oldest first. */
+  readonly idle: readonly InstanceView[];
+}
+
+/** Operations that end in a running instance. */
+const STARTING: ReadonlySet<string> = new Set(['start', 'wake', 'resume']);
+
+/** `tenant/pool/instance`. */
+export function addressOf(view: Pick<InstanceView, 'tenant_id' | 'pool_id' | 'instance_id'>): string {
+  return `${view.tenant_id}/${view.pool_id}/${view.instance_id}`;
+}
+
+/** Whether an instance runs, or will when the operation under way has ended. */
+export function willRun(view: InstanceView): boolean {
+  return view.operation === null ? view.status === 'running' : STARTING.has(view.operation);
+}
+
+function willBe(view: InstanceView, status: 'warm' | 'sleeping', operation: string): boolean {
+  return view.operation === null ? view.status === status : view.operation === operation;
+}
+
+/** Since when it is in its state, milliseconds since 1970; 0 when that is not known. */
+export function sinceMs(view: InstanceView): number {
+  const since = view.status_since ?? view.last_started_at;
+  return since === null ? 0 : Date.parse(since);
+}
+
+function isHeld(view: InstanceView, holds: readonly Hold[], nowMs: number): boolean {
+  return holds.some(
+    (hold) =>
+      hold.instance_id === view.instance_id &&
+      hold.pool_id === view.pool_id &&
+      hold.tenant_id === view.tenant_id &&
+      Date.parse(hold.until) > nowMs,
+  );
+}
+
+/** The image that the pool's `flake_ref` names, `name` or `name@sha256:…`; undefined when it is not registered. */
+export function imageOf({ pool, images }: Pick<PoolInput, 'pool' | 'images'>): ImageView | undefined {
+  const [name, digest] = pool.flake_ref.split('@', 2);
+  return images.find((entry) => entry.name === name && (digest === undefined || entry.digest === digest));
+}
+
+/** Whether it holds the memory of another image than its pool's. */
+export function isOutdated(view: InstanceView, image: ImageView | undefined): boolean {
+  return image !== undefined && view.image !== null && view.image.digest !== image.digest;
+}
+
+/** Sort a pool's instances. */
+export function takeCensus(input: PoolInput, nowMs: number): Census {
+  const image = imageOf(input);
+  const census = { held: [], running: [], warm: [], sleeping: [], failed: [], idle: [] } as {
+    [list in keyof Census]: InstanceView[];
+  };
+  for (const view of input.instances) {
+    if (willRun(view)) census.running.push(view);
+    else if (isHeld(view, input.holds, nowMs)) census.held.push(view);
+    else if (willBe(view, 'warm', 'warm')) census.warm.push(view);
+    else if (!willBe(view, 'sleeping', 'sleep')) census.idle.push(view);
+    else if (view.operation === null && view.stop_reason?.kind === 'wake_failed') census.failed.push(view);
+    else census.sleeping.push(view);
+  }
+  const lettingGo = (a: InstanceView, b: InstanceView): number =>
+    Number(isOutdated(b, image)) - Number(isOutdated(a, image)) ||
+    sinceMs(a) - sinceMs(b) ||
+    a.instance_id.localeCompare(b.instance_id);
+  census.warm.sort(lettingGo);
+  census.sleeping.sort(lettingGo);
+  census.idle.sort(oldestFirst);
+  return census;
+}
+
+function oldestFirst(a: InstanceView, b: InstanceView): number {
+  const byAge = (a.created_at ?? '').localeCompare(b.created_at ?? '');
+  return byAge !== 0 ? byAge : a.instance_id.localeCompare(b.instance_id);
+}

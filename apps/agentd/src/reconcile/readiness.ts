@@ -1,0 +1,36 @@
+import type { DesiredState, InstanceView } from '@mvm/protocol';
+import { addressOf, sinceMs, willRun } from './census.js';
+import type { PlanContext } from './types.js';
+
+/**
+ * When a running instance may be paused or put to sleep as far as its guest is concerned, milliseconds since 1970: at
+ * once when its agent is there; a guest without one counts as booted after `bootGraceMs`.
+ */
+export function readyAt(
+  view: InstanceView,
+  connectedAgents: readonly string[],
+  { bootGraceMs }: Pick<PlanContext, 'bootGraceMs'>,
+): number {
+  return connectedAgents.includes(addressOf(view)) ? 0 : sinceMs(view) + bootGraceMs;
+}
+
+/**
+ * The instances whose agents a plan may have to know of: those that run for less than `bootGraceMs`, in pools that want
+ * some warm or asleep and of which more run than are wanted. Pure.
+ */
+export function agentsToAskFor(
+  desired: DesiredState,
+  instances: readonly InstanceView[],
+  { nowMs, bootGraceMs }: Pick<PlanContext, 'nowMs' | 'bootGraceMs'>,
+): readonly InstanceView[] {
+  return desired.tenants.flatMap(({ tenant_id, pools }) =>
+    pools.flatMap(({ pool_id, desired_counts: { running, warm, sleeping } }) => {
+      if (warm + sleeping === 0) return [];
+      const own = instances.filter(
+        (view) => view.tenant_id === tenant_id && view.pool_id === pool_id && willRun(view),
+      );
+      if (own.length <= running) return [];
+      return own.filter((view) => view.operation === null && sinceMs(view) + bootGraceMs > nowMs);
+    }),
+  );
+}
