@@ -25,6 +25,7 @@ import { recover } from './lifecycle/recover.js';
 import { createTenantOperations } from './lifecycle/tenant-operations.js';
 import { createTenantPlanner } from './lifecycle/tenant-planner.js';
 import { createVmRegistry } from './lifecycle/vm-registry.js';
+import { createNetworkProbes } from './network-probe/network-probes.js';
 import { createDispatch } from './requests/dispatch.js';
 import { rememberFor } from './requests/remember.js';
 import { createAccessPolicy } from './server/access-policy.js';
@@ -292,7 +293,8 @@ async function prepare(
     clusterCidr,
     vmmVersion: rememberFor(VMM_VERSION_MS, () => effects.vmm.version().catch(() => null)),
   };
-  const services = { effects, instances, tenants, planners, audit, facts };
+  const probes = createNetworkProbes({ effects, mutex, vmUidBase: config.vmUidBase });
+  const services = { effects, instances, tenants, planners, audit, probes, facts };
   const dispatch = createDispatch({ services, audit, clock: systemClock, newOpId, logger });
   const server = buildServer(config, logger, { dispatch });
   if (inherited !== null) return { server, listenTarget: inherited };

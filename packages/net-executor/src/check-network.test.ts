@@ -74,6 +74,14 @@ describe('checkDesiredNetwork', () => {
     expect(reason([{ net, ports: [{ ...port, ...change }] }])).toBe(`invalid_argument ${expected}`);
   });
 
+  it('accepts a port at the reserved offset, by which hostd probes', () => {
+    const reserved = { tapName: 'tn3i2', mac: macAddress(3, 2), ipv4: '10.240.3.2', ownerUid: 770 };
+    expect(reason([{ net, ports: [reserved] }])).toBe(null);
+    expect(reason([{ net, ports: [{ ...reserved, ipv4: '10.240.3.3' }] }])).toBe(
+      'invalid_argument net.port_mismatch',
+    );
+  });
+
   it('refuses two that exclude each other', () => {
     const clash = 'already_exists net.clash';
     expect(reason([{ net }, { net }])).toBe(clash);

@@ -10,6 +10,8 @@ import {
   parseIpv4Cidr,
   parsePoolId,
   parseTapName,
+  RESERVED_IP_OFFSET,
+  reservedIp,
   type TenantNet,
 } from '@mvm/protocol';
 import { uidText } from './grammar.js';
@@ -35,7 +37,7 @@ export function checkPort(net: TenantNet, port: InstancePort): void {
     );
   }
   const mac = macAddress(parsed.netId, parsed.ipOffset);
-  const ipv4 = instanceIp(net, parsed.ipOffset);
+  const ipv4 = parsed.ipOffset === RESERVED_IP_OFFSET ? reservedIp(net) : instanceIp(net, parsed.ipOffset);
   if (port.mac !== mac || port.ipv4 !== ipv4) {
     throw invalid(
       'port_mismatch',

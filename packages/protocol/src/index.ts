@@ -9,6 +9,7 @@ export {
   MAX_FRAME_BYTES,
   MAX_GUEST_AGENT_FRAME_BYTES,
   MAX_TENANT_NET_ID,
+  RESERVED_IP_OFFSET,
   STATE_DIR,
 } from './constants.js';
 export {
@@ -93,6 +94,7 @@ export {
   lastInstanceIpOffset,
   MAX_TENANT_PREFIX_LENGTH,
   MIN_TENANT_PREFIX_LENGTH,
+  reservedIp,
 } from './tenant-net-check.js';
 export { assertTransition, INSTANCE_TRANSITIONS, type InstanceOperation } from './transitions.js';
 export { type V1Request, type V1Response, v1RequestCodec, v1ResponseCodec } from './v1/codec.js';

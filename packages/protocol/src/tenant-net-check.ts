@@ -3,6 +3,7 @@ import {
   GATEWAY_IP_OFFSET,
   LAST_INSTANCE_IP_OFFSET,
   MAX_TENANT_NET_ID,
+  RESERVED_IP_OFFSET,
 } from './constants.js';
 import { CodedError, type ErrorDetails } from './errors.js';
 import { cidrContains, formatIpv4, formatIpv4Cidr, type Ipv4Cidr, parseIpv4Cidr } from './ipv4.js';
@@ -92,6 +93,11 @@ export function checkTenantNet(net: TenantNet, clusterCidr: string): void {
 /** The largest offset that an instance may have in this subnet: 254, or less in one smaller than a /24. */
 export function lastInstanceIpOffset(net: TenantNet): number {
   return Math.min(LAST_INSTANCE_IP_OFFSET, parseIpv4Cidr(net.ipv4_subnet).size - 2);
+}
+
+/** The address at the reserved offset 2 of a checked TenantNet; no instance has it. */
+export function reservedIp(net: TenantNet): string {
+  return formatIpv4(parseIpv4Cidr(net.ipv4_subnet).network + RESERVED_IP_OFFSET);
 }
 
 /**

@@ -16,9 +16,12 @@ const PLURALS: Readonly<Record<string, string>> = {
   tap: 'TAPs',
   table: 'tables',
   element: 'set elements',
+  profile: 'policies',
   rule: 'routing rules',
   sysctl: 'settings',
 };
+
+const SINGULARS: Readonly<Record<string, string>> = { address: 'address', profile: 'policy' };
 
 /** `mvm net verify`. */
 export const netVerify: CommandModule = {
@@ -99,7 +102,7 @@ function describe(context: CliContext, report: NetworkReport): string {
 }
 
 function singular(object: string): string {
-  return (PLURALS[object] ?? object).replace(/es$/, object === 'address' ? '' : 'e').replace(/s$/, '');
+  return SINGULARS[object] ?? (PLURALS[object] ?? object).replace(/s$/, '');
 }
 
 function driftColumns({ colours }: CliContext): Column<NetworkDriftView>[] {

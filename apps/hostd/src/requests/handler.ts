@@ -5,6 +5,7 @@ import type { InstancePlanner } from '../lifecycle/instance-planner.js';
 import type { OperationContext } from '../lifecycle/operation-context.js';
 import type { TenantOperations } from '../lifecycle/tenant-operations.js';
 import type { TenantPlanner } from '../lifecycle/tenant-planner.js';
+import type { NetworkProbes } from '../network-probe/network-probes.js';
 import type { AuditLog } from '../state/audit-log.js';
 import type { HostFacts } from './host-info.js';
 
@@ -15,6 +16,7 @@ export interface RequestServices {
   readonly tenants: TenantOperations;
   readonly audit: AuditLog;
   readonly planners: { readonly instances: InstancePlanner; readonly tenants: TenantPlanner };
+  readonly probes: NetworkProbes;
   readonly facts: HostFacts;
 }
 

@@ -16,15 +16,19 @@ function recordedNetId({ store }: Effects, tenantId: string | null | undefined):
   return tenantId == null ? undefined : requireTenant(store, parseTenantId(tenantId)).net.tenant_net_id;
 }
 
-export const verifyNetwork: RequestHandler<'VerifyNetwork'> = async (request, { effects }) => {
+export const verifyNetwork: RequestHandler<'VerifyNetwork'> = async (
+  request,
+  { effects, probes },
+  { logger },
+) => {
   const began = performance.now();
   const netId = recordedNetId(effects, request.tenant_id);
-  if (request.deep === true) {
+  if (request.deep === true && request.tenant_id == null) {
     throw new CodedError({
-      code: 'unimplemented',
-      reason: 'net.no_probes',
-      message: 'this hostd cannot probe from a guest’s place',
-      hint: 'Leave deep out.',
+      code: 'invalid_argument',
+      reason: 'net.probe_needs_tenant',
+      message: 'probes are sent from one tenant’s bridge, and none is named',
+      hint: 'Name a tenant, or leave deep out.',
     });
   }
   const { drifts, checked } = await effects.network.inspect(netId);
@@ -46,7 +50,7 @@ export const verifyNetwork: RequestHandler<'VerifyNetwork'> = async (request, { 
       }),
     ),
     drift_count: drifts.length,
-    probes: null,
+    probes: request.deep === true ? await probes.probe(parseTenantId(request.tenant_id ?? ''), logger) : null,
     duration_ms: performance.now() - began,
   };
 };

@@ -31,6 +31,13 @@ export const sendto = libc.func('int64_t sendto(int, void *, size_t, int, void *
   addressLength: number,
 ) => number;
 
+/** `int ioctl(fd, request, argument)`: 0 or more, or -1 with errno. Source: ioctl(2). */
+export const ioctl = libc.func('int ioctl(int, unsigned long, void *)') as unknown as (
+  fd: number,
+  request: number,
+  argument: Buffer,
+) => number;
+
 /** `int close(fd)`. Source: close(2). */
 export const closeDescriptor = libc.func('int close(int)') as unknown as (fd: number) => number;
 

@@ -12,6 +12,8 @@ let client: HostdClient;
 
 beforeAll(async () => {
   execFileSync('ip', ['link', 'set', 'lo', 'up']);
+  // Named namespaces of this file's own mount namespace, so that the host's directory stays as it is.
+  execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', '/run']);
   host = await createTestHost();
   await host.start();
   client = host.client();

@@ -1,0 +1,69 @@
+import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs';
+import { CodedError } from '@mvm/protocol';
+import { errnoOf } from '../state/fs-error.js';
+import { ioctl, lastErrorName } from '../system/libc.js';
+
+// Source: linux/if_tun.h; struct ifreq is a name of 16 bytes and flags, 40 bytes in all.
+const TUNSETIFF = 0x400454ca;
+const IFF_TAP = 0x0002;
+const IFF_NO_PI = 0x1000;
+const IFREQ_BYTES = 40;
+const MAX_FRAME_BYTES = 65_536;
+/** Frames taken in at a time; a flooded bridge must not keep a probe forever. */
+const MAX_FRAMES = 1000;
+
+/** The user-space end of a TAP, as a VMM holds it: what is sent here, the host receives from a guest. */
+export interface Tap {
+  send(frame: Uint8Array): void;
+  /** Frames that the host sent to the guest since the last call; never waits. */
+  drain(): Buffer[];
+  close(): void;
+}
+
+function cannotOpen(name: string, problem: string): CodedError {
+  return new CodedError({
+    code: 'internal',
+    reason: 'net.probe_failed',
+    message: `cannot open ${name} to probe through it: ${problem}`,
+    hint: 'Does this host have /dev/net/tun? mvm doctor looks.',
+  });
+}
+
+/** Opens a TAP that exists. Throws `internal`, reason `net.probe_failed`. */
+export function openTap(name: string): Tap {
+  let fd: number;
+  try {
+    fd = openSync('/dev/net/tun', constants.O_RDWR | constants.O_NONBLOCK);
+  } catch (error) {
+    throw cannotOpen(name, errnoOf(error) ?? String(error));
+  }
+  const request = Buffer.alloc(IFREQ_BYTES);
+  request.write(name, 'ascii');
+  request.writeUInt16LE(IFF_TAP | IFF_NO_PI, 16);
+  // PRIVILEGE: a TAP that belongs to another uid opens for CAP_NET_ADMIN only.
+  // SAFETY: the name is made of two numbers (tapName).
+  if (ioctl(fd, TUNSETIFF, request) !== 0) {
+    const problem = lastErrorName();
+    closeSync(fd);
+    throw cannotOpen(name, problem);
+  }
+  const buffer = Buffer.alloc(MAX_FRAME_BYTES);
+  return {
+    send(frame) {
+      writeSync(fd, frame);
+    },
+    drain() {
+      const frames: Buffer[] = [];
+      while (frames.length < MAX_FRAMES) {
+        try {
+          frames.push(Buffer.from(buffer.subarray(0, readSync(fd, buffer))));
+        } catch (error) {
+          if (errnoOf(error) === 'EAGAIN') return frames;
+          throw error;
+        }
+      }
+      return frames;
+    },
+    close: () => closeSync(fd),
+  };
+}
