@@ -1,8 +1,7 @@
 import { mkdir, mkdtemp, open, rename, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fromFileError } from '../state/fs-error.js';
 import { fixInodes, runMkfs } from './e2fs-tools.js';
-import { unfinishedPrefix } from './unfinished.js';
 
 /** Size of a config drive. */
 const CONFIG_DRIVE_KIB = 1024;
@@ -20,7 +19,7 @@ export async function buildConfigDrive(options: {
   const { path, config } = options;
   let staging: string | null = null;
   try {
-    staging = await mkdtemp(unfinishedPrefix(path));
+    staging = await mkdtemp(join(dirname(path), `.${basename(path)}.tmp-`));
     const tree = join(staging, 'tree');
     const image = join(staging, 'image');
     await mkdir(tree, { mode: 0o755 });

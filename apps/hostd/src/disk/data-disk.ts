@@ -1,9 +1,8 @@
 import { open, rename, rm, stat } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { syncDirectory } from '../state/atomic-file.js';
 import { errnoOf, fromFileError } from '../state/fs-error.js';
 import { runMkfs } from './e2fs-tools.js';
-import { unfinishedPrefix } from './unfinished.js';
 
 const MIB = 1_048_576;
 
@@ -16,7 +15,7 @@ export async function ensureDataDisk(options: {
   readonly sizeMib: number;
 }): Promise<void> {
   const { path, sizeMib } = options;
-  const temporary = `${unfinishedPrefix(path)}${process.pid}-disk`;
+  const temporary = join(dirname(path), `.${basename(path)}.tmp-${process.pid}-disk`);
   try {
     if (await exists(path)) return;
     const file = await open(temporary, 'w', 0o600);

@@ -1,23 +1,11 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import {
-  link,
-  mkdir,
-  mkdtemp,
-  open,
-  readdir,
-  readFile,
-  rm,
-  stat,
-  symlink,
-  writeFile,
-} from 'node:fs/promises';
+import { link, mkdtemp, open, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { buildConfigDrive, renderConfigEnv } from '../../src/disk/config-drive.js';
 import { ensureDataDisk } from '../../src/disk/data-disk.js';
-import { removeUnfinished } from '../../src/disk/unfinished.js';
 import { wipeFile } from '../../src/disk/wipe-file.js';
 
 let directory: string;
@@ -105,24 +93,6 @@ describe('a data disk', () => {
       reason: 'state.io_error',
     });
     expect(await readdir(directory)).toEqual([]);
-  });
-});
-
-describe('what a killed build leaves', () => {
-  it('is removed, and nothing else', async () => {
-    const path = join(directory, 'config.ext4');
-    await buildConfigDrive({ path, config: { name: 'a' } });
-    const other = '.data.ext4.tmp-1-disk';
-    await writeFile(join(directory, other), '');
-    // As a hostd that is killed leaves it: with the tree that the image is made of.
-    await mkdir(join(directory, '.config.ext4.tmp-aBc123', 'tree'), { recursive: true });
-    await writeFile(join(directory, '.config.ext4.tmp-aBc123', 'tree', 'config.json'), '{}');
-    await removeUnfinished(path);
-    await removeUnfinished(path);
-    expect((await readdir(directory)).sort()).toEqual([other, 'config.ext4']);
-    await removeUnfinished(join(directory, 'data.ext4'));
-    expect(await readdir(directory)).toEqual(['config.ext4']);
-    await removeUnfinished(join(directory, 'no', 'data.ext4'));
   });
 });
 

@@ -1,5 +1,4 @@
 import { chmod, mkdir, rm } from 'node:fs/promises';
-import { removeUnfinished } from '../../disk/unfinished.js';
 import { memoryImagePaths } from '../../snapshot/snapshot-store.js';
 import { makePrivateDir } from '../../state/atomic-file.js';
 import { fromFileError } from '../../state/fs-error.js';
@@ -50,7 +49,6 @@ export const configDriveBuild: StepExecutor<'config_drive.build'> = {
     await rm(path, { force: true }).catch((error: unknown) => {
       throw fromFileError(error, `cannot remove ${path}`);
     });
-    await removeUnfinished(path);
   },
 };
 
@@ -59,7 +57,7 @@ export const dataDiskEnsure: StepExecutor<'data_disk.ensure'> = {
   execute: async ({ address, sizeMib }, { disks, layout }) => {
     await disks.ensureDataDisk({ path: layout.dataDisk(address), sizeMib });
   },
-  undo: ({ address }, { layout }) => removeUnfinished(layout.dataDisk(address)),
+  undo: nothing,
 };
 
 export const volumesWipe: StepExecutor<'volumes.wipe'> = {
