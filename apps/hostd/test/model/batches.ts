@@ -35,7 +35,16 @@ export const batch: fc.Arbitrary<Batch> = fc.record({
     { maxLength: 2 },
   ),
   meanwhile: fc.constantFrom(
-    ...(['nothing', 'nothing', 'nothing', 'nothing', 'vm-dies', 'hostd-killed'] as const),
+    ...([
+      'nothing',
+      'nothing',
+      'nothing',
+      'nothing',
+      'nothing',
+      'vm-dies',
+      'vm-dies',
+      'hostd-killed',
+    ] as const),
   ),
   when: fc.integer({ min: 1, max: 20 }),
 });
@@ -83,7 +92,7 @@ export async function runBatch(made: Batch, state: State, rig: Rig): Promise<Sta
   );
   if (victim !== null) {
     await Promise.race([host.nextStep(made.when), ...answering]);
-    rig.killVm(state, victim);
+    await rig.killVm(state, victim);
   }
   if (struck !== null) {
     await Promise.race([struck, Promise.all(answering)]);

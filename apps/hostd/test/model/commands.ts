@@ -179,7 +179,7 @@ async function runCrash(ask: Ask, steps: number, vmToo: boolean, { model, rig, s
   await Promise.race([reached, answered]);
   await rig.host.kill();
   const answer = await answered;
-  if (vmToo && 'at' in ask) rig.killVm(model.state, ask.at);
+  if (vmToo && 'at' in ask) await rig.killVm(model.state, ask.at);
   await rig.host.start();
   const heard = answer === 'unheard' ? null : answer;
   const explained = explain(model.state, [{ ask, answer: heard }], recordedPart);
@@ -229,7 +229,7 @@ export function restart(known: number, mischief: readonly Mischief[]): Command {
       if (at !== null) {
         const vmId = vmIdOf(model.state, at);
         if (mischief.includes('kill-vm')) {
-          rig.killVm(model.state, at);
+          await rig.killVm(model.state, at);
           model.state = withVmEnded(model.state, at);
         }
         if (mischief.includes('delete-tap')) await execa('ip', ['link', 'delete', vmId]);
@@ -286,7 +286,7 @@ function disturb(known: number, mischief: 'kill-vm' | 'flush-nft' | 'delete-tap'
         const netId = model.state[at.tenant]?.netId ?? 0;
         expect(await rig.ask({ op: 'setup', tenant: at.tenant, netId })).toBe('ok');
       } else if (at !== null) {
-        rig.killVm(model.state, at);
+        await rig.killVm(model.state, at);
         await rig.untilStopped(at);
         model.state = withVmEnded(model.state, at);
       }
@@ -332,7 +332,7 @@ const requests = wish.map(request);
 
 /** Every command, as often as it is to come: `fc.commands` takes each entry with the same weight. */
 export const commands: fc.Arbitrary<Command>[] = [
-  ...Array.from({ length: 14 }, () => requests),
+  ...Array.from({ length: 24 }, () => requests),
   ...Array.from({ length: 2 }, () =>
     fc.tuple(fc.nat(5), fc.nat(60), fc.constantFrom(...faults)).map((args) => faulty(...args)),
   ),

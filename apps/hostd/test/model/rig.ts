@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { isCodedError } from '@mvm/protocol';
 import { expect } from 'vitest';
+import { readStartTime } from '../../src/vmm/process-identity.js';
 import { until } from '../daemon.js';
 import {
   addressOf,
@@ -55,8 +56,8 @@ export interface Rig {
   untilSettled(): Promise<void>;
   /** Wait until an instance is recorded as stopped: its VM has ended. */
   untilStopped(at: At): Promise<void>;
-  /** SIGKILL to the VM of an instance, if it has one. */
-  killVm(state: State, at: At): void;
+  /** SIGKILL to the VM of an instance, if it has one; resolves when it is gone. */
+  killVm(state: State, at: At): Promise<void>;
   /** Take everything down through hostd, and find nothing left. A run that failed ends by force. */
   end(failed: boolean): Promise<void>;
   dispose(): Promise<void>;
@@ -119,9 +120,12 @@ export async function createRig(): Promise<Rig> {
         return status === 'stopped' && operation === null;
       });
     },
-    killVm: (state, at) => {
+    killVm: async (state, at) => {
       if (find(state, at) === undefined) return;
-      for (const pid of vmProcesses(host).get(vmIdOf(state, at)) ?? []) process.kill(pid, 'SIGKILL');
+      for (const pid of vmProcesses(host).get(vmIdOf(state, at)) ?? []) {
+        process.kill(pid, 'SIGKILL');
+        await until(`${pid} gone`, async () => (await readStartTime(pid)) === null);
+      }
     },
     end: async (failed) => {
       if (failed) {
