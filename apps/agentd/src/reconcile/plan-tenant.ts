@@ -103,9 +103,21 @@ function ensureTenant(
 ): boolean {
   const why = tenantDifference(desired, net, before);
   if (why === null) return true;
-  const { tenant_id, quotas } = desired;
+  const {
+    tenant_id,
+    quotas,
+    network: { policy },
+  } = desired;
   const urgency = protectionOf(overrides, tenant_id) === 'critical' ? URGENCY.critical : URGENCY.normal;
-  const proposed = draft.propose({ kind: 'ensure_tenant', tenant_id, net, quotas, reason: why }, { urgency });
+  const action = {
+    kind: 'ensure_tenant',
+    tenant_id,
+    net,
+    quotas,
+    ...(policy === undefined ? {} : { policy }),
+    reason: why,
+  } as const;
+  const proposed = draft.propose(action, { urgency });
   return proposed || before !== undefined;
 }
 
@@ -118,6 +130,8 @@ function tenantDifference(
   if (!isDeepStrictEqual(net, { ...before.net })) return "the tenant's network differs from what is wanted";
   if (!isDeepStrictEqual({ ...desired.quotas }, { ...before.quotas }))
     return "the tenant's quotas differ from what is wanted";
+  if (!isDeepStrictEqual(desired.network.policy, before.policy))
+    return "the tenant's network policy differs from what is wanted";
   return before.network_up ? null : "the tenant's network is down";
 }
 

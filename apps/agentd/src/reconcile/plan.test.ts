@@ -1,4 +1,4 @@
-import type { DesiredState, InstanceStatus } from '@mvm/protocol';
+import type { DesiredState, InstanceStatus, NetworkPolicy } from '@mvm/protocol';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { desiredPool, desiredState, desiredTenant } from '../../test/model/desired.js';
 import { ModelHost } from '../../test/model/model-host.js';
@@ -180,6 +180,26 @@ describe('to the running count', () => {
     const bigger = workers(1, { instance_resources: { vcpus: 2, mem_mib: 256, data_disk_mib: 0 } });
     expect(converge(bigger)).toEqual([['ensure_pool acme/workers']]);
     expect(converge(bigger)).toEqual([]);
+  });
+
+  it('changes the network policy of a tenant and of a pool when it differs, once, and takes it back', () => {
+    converge(workers(1));
+    const network = { tenant_net_id: 3, ipv4_subnet: '10.240.3.0/24' };
+    const limits = { connections: 5 };
+    const withPolicy = (state: DesiredState, policy: NetworkPolicy): DesiredState => ({
+      ...state,
+      tenants: state.tenants.map((tenant) => ({ ...tenant, network: { ...network, policy } })),
+    });
+    const denied = withPolicy(workers(1), { egress: 'none', limits });
+    expect(planNow(denied).actions).toMatchObject([
+      { kind: 'ensure_tenant', reason: "the tenant's network policy differs from what is wanted" },
+    ]);
+    expect(converge(denied)).toEqual([['ensure_tenant acme']]);
+    expect(converge(withPolicy(workers(1), { limits, egress: 'none' }))).toEqual([]);
+    const publish = [{ protocol: 'tcp', host_port: 80, guest_port: 80 }];
+    const published = withPolicy(workers(1, { network_policy: { publish } }), { egress: 'none', limits });
+    expect(converge(published)).toEqual([['ensure_pool acme/workers']]);
+    expect(converge(workers(1))).toEqual([['ensure_tenant acme', 'ensure_pool acme/workers']]);
   });
 
   it('brings up a network that is down', () => {

@@ -2,7 +2,13 @@ import type { V2Request } from '@mvm/protocol';
 import type { Action, ActionKind } from './types.js';
 
 const REQUESTS: { readonly [K in ActionKind]: (action: Action<K>) => V2Request } = {
-  ensure_tenant: ({ tenant_id, net, quotas }) => ({ type: 'EnsureTenant', tenant_id, net, quotas }),
+  ensure_tenant: ({ tenant_id, net, quotas, policy }) => ({
+    type: 'EnsureTenant',
+    tenant_id,
+    net,
+    quotas,
+    ...(policy === undefined ? {} : { policy }),
+  }),
   ensure_pool: ({ tenant_id, pool_id, spec }) => ({ type: 'EnsurePool', tenant_id, pool_id, spec }),
   create: ({ tenant_id, pool_id }) => ({ type: 'CreateInstance', tenant_id, pool_id }),
   start: ({ tenant_id, pool_id, instance_id }) => ({

@@ -3,6 +3,7 @@ import type {
   DesiredState,
   ImageView,
   InstanceView,
+  NetworkPolicy,
   PoolSpec,
   PoolView,
   Quotas,
@@ -57,7 +58,13 @@ export interface PlanContext {
 
 /** The fields of each kind of action. A new kind does not compile before it has an executor and a request. */
 export interface ActionFields {
-  ensure_tenant: { tenant_id: string; net: TenantNet; quotas: Quotas };
+  ensure_tenant: {
+    tenant_id: string;
+    net: TenantNet;
+    quotas: Quotas;
+    /** Absent: as by default. */
+    policy?: NetworkPolicy;
+  };
   ensure_pool: { tenant_id: string; pool_id: string; spec: PoolSpec };
   create: { tenant_id: string; pool_id: string };
   start: { tenant_id: string; pool_id: string; instance_id: string };

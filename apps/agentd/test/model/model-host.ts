@@ -8,6 +8,7 @@ import {
   type ImageView,
   type InstanceView,
   type NetworkDriftView,
+  type NetworkPolicy,
   type PoolSpec,
   parseInstanceId,
   parsePoolId,
@@ -31,6 +32,7 @@ interface ModelTenant {
   net: TenantNet;
   networkUp: boolean;
   quotas: Quotas;
+  policy: NetworkPolicy | undefined;
   createdAt: string;
   pools: Map<string, PoolSpec>;
 }
@@ -192,6 +194,7 @@ export class ModelHost {
           net: request.net,
           networkUp: true,
           quotas: request.quotas,
+          policy: request.policy,
           createdAt: before?.createdAt ?? this.#now(),
           pools: before?.pools ?? new Map(),
         });
@@ -352,8 +355,15 @@ export class ModelHost {
   }
 
   #tenantView(tenant_id: string) {
-    const { net, networkUp, quotas, createdAt } = this.#tenant(tenant_id);
-    return { tenant_id, net, network_up: networkUp, quotas, created_at: createdAt };
+    const { net, networkUp, quotas, policy, createdAt } = this.#tenant(tenant_id);
+    return {
+      tenant_id,
+      net,
+      network_up: networkUp,
+      quotas,
+      ...(policy === undefined ? {} : { policy }),
+      created_at: createdAt,
+    };
   }
 
   #tenantViews() {

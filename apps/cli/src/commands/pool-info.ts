@@ -3,6 +3,7 @@ import { formatAddress, parsePoolAddress } from '../address/address.js';
 import type { CommandModule } from '../command.js';
 import type { CliContext } from '../context.js';
 import { onOneLine } from '../format/control-characters.js';
+import { networkPolicyFields } from '../format/network-policy.js';
 import { printObject } from '../format/print.js';
 import { renderFields, renderTable } from '../format/table.js';
 import { completeWith, teach } from '../help.js';
@@ -14,7 +15,7 @@ export const poolInfo: CommandModule = {
     command.argument('<pool>', 'address, <tenant>/<pool>');
     completeWith(command, 'pool');
     teach(command, '', [
-      ['mvm pool info acme/web', 'Image, resources, counts and run-time policy'],
+      ['mvm pool info acme/web', 'Image, resources, counts and policies'],
       ['mvm pool info acme/web -o yaml', 'The same for machines'],
     ]);
   },
@@ -72,5 +73,10 @@ function describe({ colours }: CliContext, pool: PoolSummary): string {
       ],
       '  ',
     )}`,
+    ...(pool.network_policy === undefined
+      ? []
+      : [
+          `${colours.bold('Network policy, in place of the tenant’s')}\n${renderFields(networkPolicyFields(pool.network_policy), '  ')}`,
+        ]),
   ].join('\n');
 }

@@ -4,6 +4,7 @@ import { compareAddresses } from '../address/address.js';
 import type { CommandModule } from '../command.js';
 import type { CliContext } from '../context.js';
 import { formatAgeOf } from '../format/age.js';
+import { networkPolicyFields } from '../format/network-policy.js';
 import { poolColumns } from '../format/pool-columns.js';
 import { printObject } from '../format/print.js';
 import { renderFields, renderTable } from '../format/table.js';
@@ -16,7 +17,7 @@ export const tenantInfo: CommandModule = {
     command.argument('<tenant>', 'the tenant');
     completeWith(command, 'tenant');
     teach(command, '', [
-      ['mvm tenant info acme', 'Network, quotas and pools'],
+      ['mvm tenant info acme', 'Network, policy, quotas and pools'],
       ['mvm tenant info acme -o json | jq .quotas', 'One part, for scripts'],
     ]);
   },
@@ -50,6 +51,9 @@ function describe({ colours, nowMs }: CliContext, tenant: TenantSummary): string
       ],
       '  ',
     )}`,
+    ...(tenant.policy === undefined
+      ? []
+      : [`${colours.bold('Network policy')}\n${renderFields(networkPolicyFields(tenant.policy), '  ')}`]),
     `${colours.bold('Quotas')}\n${renderFields(
       [
         ['vCPUs', String(quotas.max_vcpus)],

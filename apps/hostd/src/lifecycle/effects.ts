@@ -1,3 +1,4 @@
+import type { TenantPolicies } from '@mvm/net-executor';
 import type { NetworkExecutor } from '@mvm/net-executor/execute';
 import type { TenantNet } from '@mvm/protocol';
 import type { Logger } from 'pino';
@@ -32,9 +33,14 @@ export interface VmCgroups {
 /** Tenants' networks and instances' ports. Everything may be repeated. */
 export interface HostNetwork extends Pick<NetworkExecutor, 'inspect' | 'preview' | 'drops'> {
   reconcile(desired: {
-    readonly tenants: readonly { readonly net: TenantNet; readonly ports: readonly PortArgs[] }[];
+    readonly tenants: readonly {
+      readonly net: TenantNet;
+      readonly ports: readonly PortArgs[];
+      readonly policies: TenantPolicies;
+    }[];
   }): Promise<unknown>;
-  ensureTenant(net: TenantNet): Promise<unknown>;
+  /** Policies apply at once, to ports that are there too. */
+  ensureTenant(net: TenantNet, policies: TenantPolicies): Promise<unknown>;
   removeTenant(net: TenantNet): Promise<unknown>;
   attachPort(net: TenantNet, port: PortArgs): Promise<unknown>;
   detachPort(net: TenantNet, port: PortArgs): Promise<unknown>;

@@ -1,6 +1,7 @@
 import { CodedError, type InstanceResources, type TenantNet } from '@mvm/protocol';
-import { addressText, type InstanceAddress } from '../state/layout.js';
+import { addressText, type InstanceAddress, type PoolAddress } from '../state/layout.js';
 import type { StateStore } from '../state/store.js';
+import { publishedPorts } from './plan-pool.js';
 import type { RunningUsage } from './plan-start.js';
 
 /**
@@ -19,16 +20,22 @@ export interface Ledger {
   /** Networks of all tenants but this one, recorded or claimed, by tenant. */
   otherNets(tenantId: string): ReadonlyMap<string, TenantNet>;
   claimNet(tenantId: string, net: TenantNet): () => void;
+  /** Host ports that all pools but this one publish, recorded or claimed, as `tcp 8443`, and which pool that is. */
+  otherPublished(pool: PoolAddress): ReadonlyMap<string, string>;
+  claimPublished(pool: PoolAddress, ports: readonly string[]): () => void;
   /** How many instances of the tenant run or are being started. */
   runningCount(tenantId: string): number;
   /** Claim the taking down of a tenant's network; the caller has checked that nothing runs. */
   claimTeardown(tenantId: string): () => void;
 }
 
+const poolText = ({ tenant_id, pool_id }: PoolAddress): string => `${tenant_id}/${pool_id}`;
+
 export function createLedger(store: StateStore): Ledger {
   const starts = new Map<string, { address: InstanceAddress; resources: InstanceResources }>();
   const nets = new Map<string, TenantNet>();
   const teardowns = new Set<string>();
+  const published = new Map<string, readonly string[]>();
 
   const running = (tenantId: string): { key: string; resources: InstanceResources }[] => {
     const recorded = store
@@ -76,6 +83,22 @@ export function createLedger(store: StateStore): Ledger {
     claimNet: (tenantId, net) => {
       nets.set(tenantId, net);
       return () => nets.delete(tenantId);
+    },
+    otherPublished: (pool) => {
+      const recorded = store.tenants().flatMap(({ tenant_id }) => store.poolsOf(tenant_id));
+      const all = [
+        ...recorded.map((record) => [poolText(record), publishedPorts(record)] as const),
+        ...published,
+      ];
+      return new Map(
+        all
+          .filter(([owner]) => owner !== poolText(pool))
+          .flatMap(([owner, ports]) => ports.map((port) => [port, owner] as const)),
+      );
+    },
+    claimPublished: (pool, ports) => {
+      published.set(poolText(pool), ports);
+      return () => published.delete(poolText(pool));
     },
     runningCount: (tenantId) => running(tenantId).length,
     claimTeardown: (tenantId) => {

@@ -9,7 +9,8 @@ const input = (over: Partial<PoolInput> = {}): PoolInput => ({
   pool: { tenant_id, pool_id },
   spec,
   known: undefined,
-  poolCount: 0,
+  pools: [],
+  published: new Map(),
   image,
   ...over,
 });
@@ -26,7 +27,7 @@ test('a new pool is recorded with its image, which is then made ready', () => {
 test('repeating it changes nothing but looks at the image again', () => {
   const [save] = planPool(input()).steps;
   if (save?.kind !== 'pool.save') throw new Error('a new pool is not recorded');
-  expect(planPool(input({ known: save.record, poolCount: 1 })).steps).toMatchObject([
+  expect(planPool(input({ known: save.record, pools: [save.record] })).steps).toMatchObject([
     { kind: 'image.activate' },
   ]);
 });
@@ -49,17 +50,79 @@ test('an image that is not registered is recorded as none', () => {
 
 test('one pool too many is refused, an old one is not', () => {
   const tenant = tenantRecord();
-  const full = { poolCount: tenant.quotas.max_pools };
+  const full = {
+    pools: Array.from({ length: tenant.quotas.max_pools }, (_, i) => poolRecord({ pool_id: `p${i}` })),
+  };
   expect(() => planPool(input(full))).toThrow(expect.objectContaining({ reason: 'quota.exceeded' }));
   expect(planPool(input({ ...full, known: poolRecord() })).steps).not.toEqual([]);
 });
 
 test('a pool with instances is kept', () => {
-  expect(() => planRemovePool({ tenant_id, pool_id }, 2)).toThrow(
+  const beside = { tenant: tenantRecord(), pools: [poolRecord()] };
+  expect(() => planRemovePool({ tenant_id, pool_id }, 2, beside)).toThrow(
     expect.objectContaining({ reason: 'pool.has_instances' }),
   );
-  expect(planRemovePool({ tenant_id, pool_id }, 0).steps).toEqual([
+  expect(planRemovePool({ tenant_id, pool_id }, 0, beside).steps).toEqual([
     { kind: 'pool.remove', pool: { tenant_id, pool_id } },
+  ]);
+});
+
+const publish = [{ protocol: 'tcp', host_port: 8443, guest_port: 443 } as const];
+const { net } = tenantRecord();
+
+test('another network policy is recorded and applied, with those of the tenant and of its other pools', () => {
+  const tenant = tenantRecord({ policy: { egress: 'none' } });
+  const other = poolRecord({ pool_id: 'api', network_policy: { egress: 'open' } });
+  const known = poolRecord();
+  const change = input({
+    tenant,
+    known,
+    pools: [other, known],
+    spec: { ...spec, network_policy: { publish } },
+  });
+  const before = { tenant: { egress: 'none' }, pools: { api: { egress: 'open' } } };
+  const policies = { ...before, pools: { ...before.pools, workers: { publish } } };
+  expect(planPool(change).steps.slice(-1)).toEqual([{ kind: 'network.ensure', net, policies, before }]);
+  expect(planPool(change).onFailure).toBe('undo');
+  const down = { ...change, tenant: { ...tenant, network_up: false } };
+  expect(planPool(down).steps.map(({ kind }) => kind)).toEqual(['pool.save', 'image.activate']);
+});
+
+test('a policy that is not given any more is as by default', () => {
+  const known = poolRecord({ network_policy: { publish } });
+  const steps = planPool(input({ known, pools: [known] })).steps;
+  expect(steps).toMatchObject([
+    { kind: 'pool.save', before: known },
+    { kind: 'image.activate' },
+    { kind: 'network.ensure', policies: {}, before: { pools: { workers: { publish } } } },
+  ]);
+  expect(JSON.stringify(steps[0]?.kind === 'pool.save' && steps[0].record)).not.toContain('network_policy');
+});
+
+test('a policy that cannot be enforced, or a port that another pool publishes, is refused', () => {
+  const bad = { ...spec, network_policy: { deny: [{ cidr: '10.0.0.1/8' }] } };
+  expect(() => planPool(input({ spec: bad }))).toThrow(
+    expect.objectContaining({ code: 'invalid_argument', reason: 'net.invalid_policy' }),
+  );
+  const published = new Map([['tcp 8443', 'globex/web']]);
+  const taken = { ...spec, network_policy: { publish } };
+  expect(() => planPool(input({ spec: taken, published }))).toThrow(
+    expect.objectContaining({
+      code: 'already_exists',
+      reason: 'net.port_taken',
+      message: expect.stringContaining('globex/web'),
+    }),
+  );
+  expect(
+    planPool(input({ spec: taken, published: new Map([['udp 8443', 'globex/web']]) })).steps,
+  ).not.toEqual([]);
+});
+
+test('a pool takes its policy along', () => {
+  const pool = poolRecord({ network_policy: { publish } });
+  expect(planRemovePool(pool, 0, { tenant: tenantRecord(), pools: [pool] }).steps).toMatchObject([
+    { kind: 'pool.remove' },
+    { kind: 'network.ensure', policies: {} },
   ]);
 });
 

@@ -51,7 +51,14 @@ export function instancePort(instance: InstanceRecord, vmUidBase: number): PortA
     });
   }
   const { tap_dev, mac, guest_ip } = instance.net;
-  return { tapName: tap_dev, mac, ipv4: guest_ip, ownerUid: vmUid(vmUidBase, tap.netId, tap.ipOffset) };
+  return {
+    tapName: tap_dev,
+    mac,
+    ipv4: guest_ip,
+    ownerUid: vmUid(vmUidBase, tap.netId, tap.ipOffset),
+    poolId: instance.pool_id,
+    instanceId: instance.instance_id,
+  };
 }
 
 function exhausted(tenant: TenantRecord, quota: string, limit: number, wanted: number): CodedError {

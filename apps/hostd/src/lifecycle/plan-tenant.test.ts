@@ -1,6 +1,6 @@
 import { deriveTenantNet } from '@mvm/protocol';
 import { expect, test } from 'vitest';
-import { NOW, tenantRecord } from '../../test/records.js';
+import { NOW, poolRecord, tenantRecord } from '../../test/records.js';
 import {
   DEFAULT_QUOTAS,
   planTeardown,
@@ -16,7 +16,8 @@ function plan(over: Partial<TenantNetworkInput> = {}): ReturnType<typeof planTen
     {
       tenantId: 'acme',
       net,
-      quotas: null,
+      wish: null,
+      pools: [],
       known: undefined,
       others: new Map(),
       instanceCount: 0,
@@ -43,10 +44,8 @@ test('repeating it only looks at the kernel again, and never takes the network d
 
 test('quotas can change while the network stays', () => {
   const quotas = { ...DEFAULT_QUOTAS, max_running: 1 };
-  expect(kinds({ known: tenantRecord(), quotas, instanceCount: 5 })).toEqual([
-    'tenant.save',
-    'network.ensure',
-  ]);
+  const wish = { quotas, policy: undefined };
+  expect(kinds({ known: tenantRecord(), wish, instanceCount: 5 })).toEqual(['tenant.save', 'network.ensure']);
 });
 
 test('SetupNetwork leaves recorded quotas alone', () => {
@@ -54,6 +53,46 @@ test('SetupNetwork leaves recorded quotas alone', () => {
   expect(plan({ known }).steps[0]).toMatchObject({
     record: { quotas: { max_running: 1 }, network_up: true },
   });
+});
+
+const policy = { egress: 'none', deny: [{ cidr: '203.0.113.0/24' }] } as const;
+const wanted = { quotas: DEFAULT_QUOTAS, policy: { ...policy, deny: [...policy.deny] } };
+
+test('a new tenant has its policy from the beginning, together with its pools’', () => {
+  const pools = [poolRecord({ network_policy: { egress: 'open' } })];
+  expect(plan({ wish: wanted, pools }).steps).toMatchObject([
+    { kind: 'tenant.save', record: { policy } },
+    {
+      kind: 'network.ensure',
+      policies: { tenant: policy, pools: { workers: { egress: 'open' } } },
+      before: null,
+    },
+  ]);
+});
+
+test('another policy is applied and recorded together, or neither', () => {
+  const changed = plan({ known: tenantRecord(), wish: wanted, instanceCount: 5 });
+  expect(changed).toMatchObject({
+    onFailure: 'undo',
+    steps: [
+      { kind: 'tenant.save', record: { policy } },
+      { kind: 'network.ensure', policies: { tenant: policy }, before: {} },
+    ],
+  });
+  const known = tenantRecord({ policy: wanted.policy });
+  expect(plan({ known, wish: wanted }).onFailure).toBe('finish');
+  const reset = plan({ known, wish: { ...wanted, policy: undefined } });
+  expect(reset.steps).toMatchObject([{ kind: 'tenant.save' }, { policies: {}, before: { tenant: policy } }]);
+});
+
+test('SetupNetwork leaves a recorded policy alone', () => {
+  const known = tenantRecord({ policy: wanted.policy });
+  expect(plan({ known }).steps).toMatchObject([{ kind: 'network.ensure', policies: { tenant: policy } }]);
+});
+
+test('a policy that cannot be enforced is refused before anything else', () => {
+  const wish = { ...wanted, policy: { allow: [{ cidr: '0.0.0.0/0 accept' }] } };
+  expect(() => plan({ wish })).toThrow(expect.objectContaining({ reason: 'net.invalid_policy' }));
 });
 
 test('another network replaces the recorded one as long as there are no instances', () => {
@@ -93,7 +132,14 @@ test('a network that does not follow from its id is refused before anything else
 });
 
 function teardown(over: Partial<TeardownInput> = {}): string[] {
-  const { steps } = planTeardown({ tenant: tenantRecord(), net, runningCount: 0, forget: false, ...over });
+  const { steps } = planTeardown({
+    tenant: tenantRecord(),
+    net,
+    runningCount: 0,
+    pools: [],
+    forget: false,
+    ...over,
+  });
   return steps.map((step) => step.kind);
 }
 

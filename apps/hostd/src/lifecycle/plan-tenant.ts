@@ -1,12 +1,15 @@
 import {
   CodedError,
+  checkNetworkPolicy,
   checkTenantNet,
   cidrOverlaps,
+  type NetworkPolicy,
   parseIpv4Cidr,
   type Quotas,
   type TenantNet,
 } from '@mvm/protocol';
-import type { TenantRecord } from '../state/records.js';
+import type { PoolRecord, TenantRecord } from '../state/records.js';
+import { policiesOf, samePolicies } from './recorded-policies.js';
 import type { Step, StepPlan } from './steps.js';
 
 /**
@@ -25,18 +28,28 @@ export const DEFAULT_QUOTAS: Quotas = {
 /** Days for which the peer keeps a new tenant's audit log. */
 const AUDIT_RETENTION_DAYS = 90;
 
+/** What is wanted of a tenant besides its network. */
+export interface TenantWish {
+  readonly quotas: Quotas;
+  /** What its guests may do on the network; undefined: as by default. */
+  readonly policy: NetworkPolicy | undefined;
+}
+
 export interface TenantNetworkInput {
   readonly tenantId: string;
   readonly net: TenantNet;
-  /** Null: keep the recorded ones, or the defaults for a new tenant. */
-  readonly quotas: Quotas | null;
+  /** Null: keep what is recorded, or the defaults for a new tenant. */
+  readonly wish: TenantWish | null;
+  /** The tenant's pools as recorded. */
+  readonly pools: readonly Pick<PoolRecord, 'pool_id' | 'network_policy'>[];
   readonly known: TenantRecord | undefined;
   readonly others: ReadonlyMap<string, TenantNet>;
   readonly instanceCount: number;
   readonly clusterCidr: string;
 }
 
-function plainNet({ tenant_net_id, ipv4_subnet, gateway_ip, bridge_name }: TenantNet): TenantNet {
+/** A network without what a record may hold besides. */
+export function plainNet({ tenant_net_id, ipv4_subnet, gateway_ip, bridge_name }: TenantNet): TenantNet {
   return { tenant_net_id, ipv4_subnet, gateway_ip, bridge_name };
 }
 
@@ -68,8 +81,9 @@ function checkClash({ tenantId, net, others }: TenantNetworkInput): void {
 function newTenant(input: TenantNetworkInput, now: string): TenantRecord {
   return {
     tenant_id: input.tenantId,
-    quotas: input.quotas ?? DEFAULT_QUOTAS,
+    quotas: input.wish?.quotas ?? DEFAULT_QUOTAS,
     net: plainNet(input.net),
+    ...(input.wish?.policy === undefined ? {} : { policy: input.wish.policy }),
     secrets_epoch: 0,
     config_version: 1,
     pinned: false,
@@ -81,19 +95,21 @@ function newTenant(input: TenantNetworkInput, now: string): TenantRecord {
 
 /**
  * Steps that record a tenant and bring its network up. Pure. Repeating changes nothing but what has drifted in the
- * kernel. Throws the `net.*` reasons of `checkTenantNet`, `tenant.net_clash`, and `tenant.net_in_use` when the network
+ * kernel. Throws the `net.*` reasons of `checkTenantNet` and `checkNetworkPolicy`, `tenant.net_clash`, and `tenant.net_in_use` when the network
  * of a tenant with instances would change.
  */
 export function planTenantNetwork(input: TenantNetworkInput, context: { readonly now: string }): StepPlan {
   checkTenantNet(input.net, input.clusterCidr);
+  if (input.wish?.policy !== undefined) checkNetworkPolicy(input.wish.policy);
   checkClash(input);
   const net = plainNet(input.net);
-  const operation = input.quotas === null ? 'setup_network' : 'ensure_tenant';
-  const { known } = input;
+  const operation = input.wish === null ? 'setup_network' : 'ensure_tenant';
+  const { known, pools, wish } = input;
   if (known === undefined) {
+    const record = newTenant(input, context.now);
     const steps: Step[] = [
-      { kind: 'tenant.save', record: newTenant(input, context.now), before: null },
-      { kind: 'network.ensure', net },
+      { kind: 'tenant.save', record, before: null },
+      { kind: 'network.ensure', net, policies: policiesOf(record, pools), before: null },
     ];
     return { operation, onFailure: 'undo', steps };
   }
@@ -107,23 +123,26 @@ export function planTenantNetwork(input: TenantNetworkInput, context: { readonly
       details: { tenant: input.tenantId, recorded: known.net.ipv4_subnet },
     });
   }
-  const record = {
+  const record: TenantRecord = {
     ...known,
-    quotas: input.quotas === null ? known.quotas : { ...known.quotas, ...input.quotas },
+    quotas: wish === null ? known.quotas : { ...known.quotas, ...wish.quotas },
     net: changed ? net : known.net,
     network_up: true,
+    policy: wish === null ? known.policy : wish.policy,
   };
   const differs = JSON.stringify(record) !== JSON.stringify(known);
-  // A network that is up already is only looked at again: a failure there must not take it down.
-  const ensure: Step = { kind: 'network.ensure', net };
   const isUp = known.network_up !== false && !changed;
+  const before = policiesOf(known, pools);
+  const policies = policiesOf(record, pools);
   return {
     operation,
-    onFailure: isUp ? 'finish' : 'undo',
+    // A network that is up already is only looked at again: a failure there must not take it down. Another policy of it
+    // is applied or not, and recorded or not, together.
+    onFailure: isUp && samePolicies(before, policies) ? 'finish' : 'undo',
     steps: [
       ...(differs ? [{ kind: 'tenant.save', record, before: known } as const] : []),
-      ...(changed ? [{ kind: 'network.remove', net: plainNet(known.net) } as const] : []),
-      ensure,
+      ...(changed ? [{ kind: 'network.remove', net: plainNet(known.net), policies: before } as const] : []),
+      { kind: 'network.ensure', net, policies, before: isUp ? before : null },
     ],
   };
 }
@@ -133,6 +152,8 @@ export interface TeardownInput {
   /** What the caller says that the network is; null when it does not say. */
   readonly net: TenantNet | null;
   readonly runningCount: number;
+  /** The tenant's pools as recorded. */
+  readonly pools: readonly Pick<PoolRecord, 'pool_id' | 'network_policy'>[];
   readonly forget: boolean;
 }
 
@@ -161,12 +182,13 @@ export function planTeardown(input: TeardownInput): StepPlan {
     });
   }
   const net = plainNet(tenant.net);
+  const policies = policiesOf(tenant, input.pools);
   if (input.forget) {
     return {
       operation: 'remove_tenant',
       onFailure: 'undo',
       steps: [
-        { kind: 'network.remove', net },
+        { kind: 'network.remove', net, policies },
         { kind: 'tenant.remove', tenantId: tenant.tenant_id },
       ],
     };
@@ -179,7 +201,7 @@ export function planTeardown(input: TeardownInput): StepPlan {
       ...(tenant.network_up === false
         ? []
         : [{ kind: 'tenant.save', record: down, before: tenant } as const]),
-      { kind: 'network.remove', net },
+      { kind: 'network.remove', net, policies },
     ],
   };
 }

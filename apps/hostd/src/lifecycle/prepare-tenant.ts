@@ -1,4 +1,4 @@
-import { CodedError, generateInstanceId, type PoolSpec, type Quotas, type TenantNet } from '@mvm/protocol';
+import { CodedError, generateInstanceId, type PoolSpec, type TenantNet } from '@mvm/protocol';
 import type { PoolAddress } from '../state/layout.js';
 import type { InstanceRecord } from '../state/records.js';
 import { requirePool, requireTenant, type StateStore } from '../state/store.js';
@@ -6,7 +6,7 @@ import type { Ledger } from './ledger.js';
 import type { Clock } from './operation-context.js';
 import { planCreate } from './plan-create.js';
 import { planPool, planPrepare, planRemovePool } from './plan-pool.js';
-import { planTeardown, planTenantNetwork } from './plan-tenant.js';
+import { planTeardown, planTenantNetwork, type TenantWish } from './plan-tenant.js';
 import type { ImageName, StepPlan } from './steps.js';
 
 /** As `PrepareDeps` of instances: records and claims of this moment go into the planner, and nothing is changed. */
@@ -18,18 +18,19 @@ export interface PrepareTenantDeps {
   readonly clusterCidr: string;
 }
 
-/** A tenant's record and network. `quotas` null: as recorded, or the defaults. Throws what `planTenantNetwork` throws. */
+/** A tenant's record and network. `wish` null: as recorded, or the defaults. Throws what `planTenantNetwork` throws. */
 export function prepareTenantNetwork(
   tenantId: string,
   net: TenantNet,
-  quotas: Quotas | null,
+  wish: TenantWish | null,
   { store, ledger, clock, clusterCidr }: PrepareTenantDeps,
 ): StepPlan {
   return planTenantNetwork(
     {
       tenantId,
       net,
-      quotas,
+      wish,
+      pools: store.poolsOf(tenantId),
       known: store.tenant(tenantId),
       others: ledger.otherNets(tenantId),
       instanceCount: store.instancesOfTenant(tenantId).length,
@@ -47,7 +48,8 @@ export function prepareTeardown(
   { forget } = { forget: false },
 ): StepPlan {
   const tenant = requireTenant(store, tenantId);
-  return planTeardown({ tenant, net, forget, runningCount: ledger.runningCount(tenantId) });
+  const pools = store.poolsOf(tenantId);
+  return planTeardown({ tenant, net, forget, pools, runningCount: ledger.runningCount(tenantId) });
 }
 
 /** Forgetting a tenant. Throws what `planTeardown` throws, `tenant.not_found` and `tenant.has_pools`. */
@@ -70,11 +72,12 @@ export function preparePool(
   pool: PoolAddress,
   spec: PoolSpec,
   image: ImageName | null,
-  { store }: PrepareTenantDeps,
+  { store, ledger }: PrepareTenantDeps,
 ): StepPlan {
   const tenant = requireTenant(store, pool.tenant_id);
-  const poolCount = store.poolsOf(pool.tenant_id).length;
-  return planPool({ tenant, pool, spec, known: store.pool(pool), poolCount, image });
+  const pools = store.poolsOf(pool.tenant_id);
+  const published = ledger.otherPublished(pool);
+  return planPool({ tenant, pool, spec, known: store.pool(pool), pools, published, image });
 }
 
 /** What is left to do for each instance of a pool once that has an image. Each plan needs that instance's lock. */
@@ -88,7 +91,11 @@ export function prepareInstances(pool: PoolAddress, { store }: PrepareTenantDeps
 /** Forgetting a pool. Throws `pool.not_found`, `tenant.not_found` and `pool.has_instances`. */
 export function prepareRemovePool(pool: PoolAddress, { store }: PrepareTenantDeps): StepPlan {
   requirePool(store, pool);
-  return planRemovePool(pool, store.instancesOf(pool).length);
+  const tenant = requireTenant(store, pool.tenant_id);
+  return planRemovePool(pool, store.instancesOf(pool).length, {
+    tenant,
+    pools: store.poolsOf(pool.tenant_id),
+  });
 }
 
 function unusedId(pool: PoolAddress, { store, randomBytes }: PrepareTenantDeps): string {

@@ -11,6 +11,7 @@ import { adoptVm } from './executors/vm.js';
 import type { InstanceOperations } from './instance-operations.js';
 import type { OperationContext } from './operation-context.js';
 import { recordedPort } from './prepare-instance.js';
+import { policiesOf } from './recorded-policies.js';
 
 export interface RecoveryReport {
   readonly settled: number;
@@ -39,6 +40,7 @@ export function recordedNetwork(
       .filter((tenant) => tenant.network_up !== false)
       .map((tenant) => ({
         net: tenant.net,
+        policies: policiesOf(tenant, effects.store.poolsOf(tenant.tenant_id)),
         ports: effects.store
           .instancesOfTenant(tenant.tenant_id)
           .flatMap((instance) => recordedPort(instance, vmUidBase) ?? []),

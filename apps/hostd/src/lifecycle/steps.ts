@@ -1,3 +1,4 @@
+import type { TenantPolicies } from '@mvm/net-executor';
 import type { InstanceResources, StopReason, TenantNet } from '@mvm/protocol';
 import type { InstanceAddress, PoolAddress } from '../state/layout.js';
 import type { InstanceRecord, PoolRecord, TenantRecord } from '../state/records.js';
@@ -23,6 +24,9 @@ export interface PortArgs {
   readonly mac: string;
   readonly ipv4: string;
   readonly ownerUid: number;
+  /** Whose network policy it has, and by which a published port names it. */
+  readonly poolId?: string;
+  readonly instanceId?: string;
 }
 
 /** A registered image, by what it is called and by what it is. */
@@ -128,8 +132,13 @@ export interface StepArgs {
   'image.activate': { readonly pool: PoolAddress; readonly image: ImageName };
   'tenant.save': { readonly record: TenantRecord; readonly before: TenantRecord | null };
   'tenant.remove': { readonly tenantId: string };
-  'network.ensure': { readonly net: TenantNet };
-  'network.remove': { readonly net: TenantNet };
+  'network.ensure': {
+    readonly net: TenantNet;
+    readonly policies: TenantPolicies;
+    /** Of the network that is up; null when it is not. */
+    readonly before: TenantPolicies | null;
+  };
+  'network.remove': { readonly net: TenantNet; readonly policies: TenantPolicies };
 }
 
 export type StepKind = keyof StepArgs;

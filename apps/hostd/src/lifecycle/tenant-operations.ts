@@ -1,4 +1,4 @@
-import { type PoolSpec, type Quotas, type TenantNet, toCodedError } from '@mvm/protocol';
+import { type PoolSpec, type TenantNet, toCodedError } from '@mvm/protocol';
 import { addressText, type PoolAddress } from '../state/layout.js';
 import type { InstanceRecord, PoolRecord, TenantRecord } from '../state/records.js';
 import { assertUndamaged, requirePool, requireTenant } from '../state/store.js';
@@ -7,7 +7,8 @@ import { executePlan } from './execute-plan.js';
 import type { KeyedMutex } from './keyed-mutex.js';
 import type { Ledger } from './ledger.js';
 import type { Clock, OperationContext } from './operation-context.js';
-import { planPrepare } from './plan-pool.js';
+import { planPrepare, publishedPorts } from './plan-pool.js';
+import type { TenantWish } from './plan-tenant.js';
 import {
   type PrepareTenantDeps,
   prepareCreate,
@@ -37,11 +38,11 @@ export interface TenantOperationDeps {
  * - No two tenants of a host share a network id or an address; no two instances of a tenant share an offset.
  */
 export interface TenantOperations {
-  /** `quotas` null: SetupNetwork of version 1, which leaves them as they are, or takes the defaults. */
+  /** `wish` null: SetupNetwork of version 1, which leaves quotas and policy as they are, or takes the defaults. */
   ensureTenant(
     tenantId: string,
     net: TenantNet,
-    quotas: Quotas | null,
+    wish: TenantWish | null,
     context: OperationContext,
   ): Promise<TenantRecord>;
   teardownNetwork(tenantId: string, net: TenantNet, context: OperationContext): Promise<void>;
@@ -96,9 +97,9 @@ export function createTenantOperations(deps: TenantOperationDeps): TenantOperati
   }
 
   return {
-    ensureTenant: (tenantId, net, quotas, context) =>
+    ensureTenant: (tenantId, net, wish, context) =>
       exclusively(tenantId, async () => {
-        const plan = prepareTenantNetwork(tenantId, net, quotas, prepare);
+        const plan = prepareTenantNetwork(tenantId, net, wish, prepare);
         await runClaimed(plan, ledger.claimNet(tenantId, net), context);
         return requireTenant(store, tenantId);
       }),
@@ -116,7 +117,8 @@ export function createTenantOperations(deps: TenantOperationDeps): TenantOperati
       await exclusively(pool.tenant_id, async () => {
         requireTenant(store, pool.tenant_id);
         const image = await effects.images.resolve(spec.flake_ref);
-        await run(preparePool(pool, spec, image, prepare), context);
+        const plan = preparePool(pool, spec, image, prepare);
+        await runClaimed(plan, ledger.claimPublished(pool, publishedPorts(spec)), context);
       });
       const record = requirePool(store, pool);
       if (record.image != null) await makeReady(pool, context);

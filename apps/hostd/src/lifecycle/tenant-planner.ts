@@ -1,7 +1,8 @@
-import type { PoolSpec, Quotas, TenantNet } from '@mvm/protocol';
+import type { PoolSpec, TenantNet } from '@mvm/protocol';
 import type { PoolAddress } from '../state/layout.js';
 import { assertUndamaged, requireTenant } from '../state/store.js';
 import type { Effects } from './effects.js';
+import type { TenantWish } from './plan-tenant.js';
 import { type PlannedOperation, plannedOperation } from './planned-operation.js';
 import {
   type PrepareTenantDeps,
@@ -23,7 +24,7 @@ export interface TenantPlannerDeps extends PrepareTenantDeps {
  * nothing; refused as the operation would be.
  */
 export interface TenantPlanner {
-  ensureTenant(tenantId: string, net: TenantNet, quotas: Quotas | null): PlannedOperation;
+  ensureTenant(tenantId: string, net: TenantNet, wish: TenantWish | null): PlannedOperation;
   teardownNetwork(tenantId: string, net: TenantNet): PlannedOperation;
   removeTenant(tenantId: string): PlannedOperation;
   ensurePool(pool: PoolAddress, spec: PoolSpec): Promise<PlannedOperation>;
@@ -34,9 +35,9 @@ export interface TenantPlanner {
 export function createTenantPlanner(deps: TenantPlannerDeps): TenantPlanner {
   const { store, effects } = deps;
   return {
-    ensureTenant: (tenantId, net, quotas) => {
+    ensureTenant: (tenantId, net, wish) => {
       assertUndamaged(store, tenantId);
-      return plannedOperation([prepareTenantNetwork(tenantId, net, quotas, deps)], []);
+      return plannedOperation([prepareTenantNetwork(tenantId, net, wish, deps)], []);
     },
     teardownNetwork: (tenantId, net) => {
       assertUndamaged(store, tenantId);

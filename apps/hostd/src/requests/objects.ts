@@ -1,13 +1,19 @@
 import { type PoolView, parseInstanceId, parsePoolId, parseTenantId, type TenantView } from '@mvm/protocol';
+import type { TenantWish } from '../lifecycle/plan-tenant.js';
 import type { InstanceRecord } from '../state/records.js';
-import type { RequestHandler, RequestServices } from './handler.js';
+import type { RequestHandler, RequestOf, RequestServices } from './handler.js';
 import { parsePoolAddress } from './ids.js';
 import { jsonBytes, PAGE_BYTES, takePage } from './page.js';
 import { instanceView, poolView, tenantView } from './views.js';
 
+/** What an EnsureTenant wants besides the network. */
+export function tenantWish({ quotas, policy }: RequestOf<'EnsureTenant'>): TenantWish {
+  return { quotas, policy };
+}
+
 export const ensureTenant: RequestHandler<'EnsureTenant'> = async (request, { tenants }, context) => {
   const tenantId = parseTenantId(request.tenant_id);
-  const record = await tenants.ensureTenant(tenantId, request.net, request.quotas, context);
+  const record = await tenants.ensureTenant(tenantId, request.net, tenantWish(request), context);
   return { type: 'Tenant', ...tenantView(record) };
 };
 

@@ -3,6 +3,7 @@ import type { PlainOperation } from '../lifecycle/instance-planner.js';
 import type { PlannedOperation } from '../lifecycle/planned-operation.js';
 import type { RequestOf, RequestServices, RequestType } from './handler.js';
 import { parseInstanceAddress, parsePoolAddress } from './ids.js';
+import { tenantWish } from './objects.js';
 
 /**
  * What one type of request would do: as its handler, up to the point where something would be changed. Ids are validated
@@ -44,7 +45,7 @@ export const planTeardownNetwork: RequestPlanner<'TeardownNetwork'> = async (req
   planners.tenants.teardownNetwork(parseTenantId(request.tenant_id), request.net);
 
 export const planEnsureTenant: RequestPlanner<'EnsureTenant'> = async (request, { planners }) =>
-  planners.tenants.ensureTenant(parseTenantId(request.tenant_id), request.net, request.quotas);
+  planners.tenants.ensureTenant(parseTenantId(request.tenant_id), request.net, tenantWish(request));
 
 export const planRemoveTenant: RequestPlanner<'RemoveTenant'> = async (request, { planners }) =>
   planners.tenants.removeTenant(parseTenantId(request.tenant_id));

@@ -30,13 +30,27 @@ const steps: Step[] = [
   ).steps,
   ...planStop(end, { now: NOW }).steps,
   ...planDestroy(end, { wipeVolumes: true }).steps,
-  ...planTeardown({ tenant, net: null, runningCount: 0, forget: false }).steps,
-  ...planPool({ tenant, pool, spec: poolRecord(), known: undefined, poolCount: 0, image: pool.image ?? null })
-    .steps,
-  ...planPool({ tenant, pool, spec: poolRecord({ role: 'gateway' }), known: pool, poolCount: 1, image: null })
-    .steps,
+  ...planTeardown({ tenant, net: null, runningCount: 0, pools: [], forget: false }).steps,
+  ...planPool({
+    tenant,
+    pool,
+    spec: poolRecord(),
+    known: undefined,
+    pools: [],
+    published: new Map(),
+    image: pool.image ?? null,
+  }).steps,
+  ...planPool({
+    tenant,
+    pool,
+    spec: poolRecord({ role: 'gateway' }),
+    known: pool,
+    pools: [pool],
+    published: new Map(),
+    image: null,
+  }).steps,
   ...planPrepare(instanceRecord({ status: 'created' })).steps,
-  ...planRemovePool(pool, 0).steps,
+  ...planRemovePool(pool, 0, { tenant, pools: [pool] }).steps,
   ...planCreate({ tenant, pool, instanceId: 'one', instances: [], dataDiskMibOf: () => 0 }, { now: NOW })
     .steps,
 ];

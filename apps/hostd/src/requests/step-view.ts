@@ -1,4 +1,5 @@
 import type { InstanceResources, PlanStep } from '@mvm/protocol';
+import { samePolicies } from '../lifecycle/recorded-policies.js';
 import type { Step, StepArgs, StepKind } from '../lifecycle/steps.js';
 import { addressText, type PoolAddress } from '../state/layout.js';
 import type { TenantRecord } from '../state/records.js';
@@ -33,6 +34,7 @@ function tenantChange({ record, before }: StepArgs['tenant.save']): string {
     JSON.stringify(record[field]) !== JSON.stringify(before[field]);
   if (differs('quotas')) changed.push('its quotas');
   if (differs('net')) changed.push('its network');
+  if (differs('policy')) changed.push('its network policy');
   if (differs('network_up'))
     changed.push(`that its network is ${record.network_up === false ? 'down' : 'up'}`);
   return `record ${changed.length === 0 ? 'what has changed of it' : changed.join(', ')}`;
@@ -128,7 +130,10 @@ const texts: { readonly [K in StepKind]: StepText<K> } = {
   },
   'network.ensure': {
     ...bridge,
-    what: ({ net }) => `bring the network ${net.ipv4_subnet} up, where it is not`,
+    what: ({ net, policies, before }) =>
+      before === null || samePolicies(policies, before)
+        ? `bring the network ${net.ipv4_subnet} up, where it is not`
+        : `apply other network policies to ${net.ipv4_subnet}`,
   },
   'network.remove': { ...bridge, what: ({ net }) => `take the network ${net.ipv4_subnet} down` },
   'pool.save': {

@@ -22,6 +22,7 @@ export function tenantView(record: TenantRecord): TenantView {
       max_instances_per_pool: q.max_instances_per_pool,
       max_disk_gib: q.max_disk_gib,
     },
+    ...(record.policy === undefined ? {} : { policy: record.policy }),
     created_at: record.created_at,
   };
 }
@@ -41,6 +42,7 @@ export function poolView(record: PoolRecord): PoolView {
     seccomp_policy: record.seccomp_policy,
     snapshot_compression: record.snapshot_compression,
     secret_scopes: record.secret_scopes,
+    ...(record.network_policy === undefined ? {} : { network_policy: record.network_policy }),
     image: record.image ?? null,
   };
 }

@@ -1,9 +1,13 @@
 import {
   CodedError,
+  findNetworkPolicyProblems,
   imageRefSchema,
   instanceNetSchema,
   instanceResourcesSchema,
   instanceStatusSchema,
+  networkPolicySchema,
+  type PoolNetworkPolicy,
+  poolNetworkPolicySchema,
   poolSpecSchema,
   quotasSchema,
   stopReasonSchema,
@@ -19,6 +23,13 @@ import { vmRecordSchema } from './vm-record-schema.js';
 
 const time = z.string();
 
+/** A policy in a file is refused like one on the wire: what is not understood could not be enforced. */
+function enforceable(policy: PoolNetworkPolicy, context: z.RefinementCtx): void {
+  for (const { path, message } of findNetworkPolicyProblems(policy)) {
+    context.addIssue({ code: 'custom', path: [...path], message });
+  }
+}
+
 /** `tenant.json`. */
 export const tenantRecordSchema = z.looseObject({
   tenant_id: z.string(),
@@ -31,6 +42,8 @@ export const tenantRecordSchema = z.looseObject({
   created_at: time,
   /** Ours: whether the bridge is wanted; absent in a tree that the peer wrote, where it is. */
   network_up: z.boolean().optional(),
+  /** Ours: what its guests may do on the network; absent: as by default. */
+  policy: networkPolicySchema.superRefine(enforceable).optional(),
 });
 export type TenantRecord = z.infer<typeof tenantRecordSchema>;
 
@@ -38,6 +51,7 @@ export type TenantRecord = z.infer<typeof tenantRecordSchema>;
 export const poolRecordSchema = z.looseObject({
   ...poolSpecSchema.shape,
   instance_resources: poolSpecSchema.shape.instance_resources.loose(),
+  network_policy: poolNetworkPolicySchema.superRefine(enforceable).optional(),
   pool_id: z.string(),
   tenant_id: z.string(),
   metadata_enabled: z.boolean().optional(),

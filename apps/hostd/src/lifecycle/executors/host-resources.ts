@@ -37,11 +37,12 @@ export const portDetach: StepExecutor<'port.detach'> = {
 };
 
 export const networkEnsure: StepExecutor<'network.ensure'> = {
-  execute: async ({ net }, { network }) => {
-    await network.ensureTenant(net);
+  execute: async ({ net, policies }, { network }) => {
+    await network.ensureTenant(net, policies);
   },
-  undo: async ({ net }, { network }) => {
-    await network.removeTenant(net);
+  undo: async ({ net, before }, { network }) => {
+    if (before === null) await network.removeTenant(net);
+    else await network.ensureTenant(net, before);
   },
 };
 
@@ -49,7 +50,7 @@ export const networkRemove: StepExecutor<'network.remove'> = {
   execute: async ({ net }, { network }) => {
     await network.removeTenant(net);
   },
-  undo: async ({ net }, { network }) => {
-    await network.ensureTenant(net);
+  undo: async ({ net, policies }, { network }) => {
+    await network.ensureTenant(net, policies);
   },
 };
