@@ -62,6 +62,7 @@ type Script = readonly [path: string, file: string, mode: number];
 /** What a test image has besides, or instead. */
 const TEST_SCRIPTS: readonly Script[] = [
   ['/etc/mvm/request', 'test-request', 0o755],
+  ['/etc/mvm/sleep-prep', 'test-sleep-prep', 0o755],
   ['/sbin/mvm-agent', 'test-agent', 0o755],
   ['/sbin/mvm-agent.reference', 'mvm-agent', 0o755],
 ];
