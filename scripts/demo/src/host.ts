@@ -2,12 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { chownSync, closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type RunningDaemon, snapshotHost, startDaemon } from '@mvm/testkit';
 import { ACCOUNT_NAME, type Account, ensureAccount } from './account.js';
 import { type DemoState, writeState } from './demo-state.js';
 import { createNamespace, type DemoNamespace, enterPrefix } from './namespace.js';
 import { type DemoPaths, demoPaths } from './paths.js';
-import { type ProcessRef, processRef } from './processes.js';
+import { isAlive, type ProcessRef, processRef } from './processes.js';
 
 /**
  * A host inside the host: directory, namespace, user, daemons.
@@ -20,6 +21,8 @@ export interface DemoHost {
   readonly state: () => DemoState;
   prepare(): Promise<void>;
   startHostd(): Promise<RunningDaemon>;
+  /** SIGKILL, as a crash would be; resolves once it is gone. */
+  killHostd(): Promise<void>;
   startAgentd(): Promise<RunningDaemon>;
   markKept(): void;
 }
@@ -92,6 +95,12 @@ export async function createDemoHost(repo: string): Promise<DemoHost> {
       );
       remember({ hostd: running(daemon) });
       return daemon;
+    },
+    async killHostd() {
+      const { hostd } = state;
+      if (hostd === null || !isAlive(hostd)) throw new Error('hostd does not run');
+      process.kill(hostd.pid, 'SIGKILL');
+      while (isAlive(hostd)) await sleep(5);
     },
     async startAgentd() {
       const { account, namespace } = prepared();

@@ -7,6 +7,7 @@ import { createDemoHost } from './host.js';
 import { createMvm } from './mvm.js';
 import { isAlive } from './processes.js';
 import { heading, printFailure, printKept, printTakenDown } from './report.js';
+import { showKill, showSleep } from './show-continuity.js';
 import { showTenants } from './show-tenants.js';
 import { createStages, renderStageTable } from './stages.js';
 import { takeDown } from './take-down.js';
@@ -72,6 +73,9 @@ async function demo(): Promise<number> {
       imageCache: join(repo, '.cache/guest-image'),
       example: join(repo, 'examples/two-tenants.yaml'),
     });
+    const shown = { host, mvm, stages, signal: interrupt.signal };
+    await showSleep(instances[0] ?? '', shown);
+    await showKill(shown);
   } catch (error) {
     failure = error;
     if (!interrupt.signal.aborted) printFailure(error, host.paths);

@@ -7,7 +7,8 @@ export interface ProgressLine {
 }
 
 export function startProgress(text: string): ProgressLine {
-  if (process.stderr.isTTY) {
+  // A terminal may not know how wide it is; ora would then clear lines without end.
+  if (process.stderr.isTTY && process.stderr.columns > 0) {
     const spinner = ora({ text, stream: process.stderr, discardStdin: false }).start();
     return {
       update(next) {

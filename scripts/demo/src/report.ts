@@ -46,6 +46,8 @@ export function printKept(state: DemoState, mvm: Mvm, instance: string): void {
   export PATH="$PWD/node_modules/.bin:$PATH" ${variables.join(' ')}
   mvm instance list
   mvm instance logs ${instance}
+  mvm instance sleep ${instance}
+  mvm instance wake ${instance}
   mvm instance stop ${instance}
   mvm status
   mvm tenant info acme

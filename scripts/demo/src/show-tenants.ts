@@ -2,6 +2,7 @@
 import { collectGreetings, type Greeting } from './greetings.js';
 import type { DemoHost } from './host.js';
 import { prepareImage } from './image.js';
+import { listInstances } from './instances.js';
 import type { Mvm } from './mvm.js';
 import { startProgress } from './progress.js';
 import { heading } from './report.js';
@@ -68,7 +69,7 @@ export async function showTenants(options: ShowOptions): Promise<string[]> {
 
   console.log(heading('mvm apply -f examples/two-tenants.yaml --wait'));
   await stage('apply, boot', () => mvm.show(['apply', '-f', options.example, '--wait', '--timeout', '180s']));
-  const instances = await listInstances(mvm);
+  const instances = (await listInstances(mvm)).map(({ address }) => address);
   const greetings = await stage(
     'greetings',
     () => withProgress(instances, mvm, signal),
@@ -80,14 +81,6 @@ export async function showTenants(options: ShowOptions): Promise<string[]> {
   console.log(heading('The guests on their own consoles (mvm instance logs …)'));
   for (const { instance, line } of greetings) console.log(`  ${instance}\n    ${line}`);
   return instances;
-}
-
-/** `<tenant>/<pool>/<instance>` of each instance. */
-async function listInstances(mvm: Mvm): Promise<string[]> {
-  const list = JSON.parse(await mvm.read(['instance', 'list', '-o', 'json'])) as {
-    items: { tenant_id: string; pool_id: string; instance_id: string }[];
-  };
-  return list.items.map((item) => `${item.tenant_id}/${item.pool_id}/${item.instance_id}`);
 }
 
 async function withProgress(
