@@ -33,6 +33,7 @@ unshare:util-linux:util-linux-core:util-linux
 setpriv:util-linux:util-linux-core:util-linux
 useradd:passwd:shadow-utils:shadow
 dpkg-deb:dpkg:dpkg:dpkg
+iptables-nft:iptables:iptables-nft:iptables-nft
 '
 # Tools of root are looked up in root's directories too, so that the check is the same without root.
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"

@@ -2,9 +2,10 @@ import type { CommandModule } from '../command.js';
 import type { CliContext } from '../context.js';
 import { accountChecks } from '../doctor/account-checks.js';
 import { type Area, type CheckResult, runChecks, type Verdict } from '../doctor/check.js';
-import { askDaemons, daemonChecks } from '../doctor/daemon-checks.js';
+import { askDaemons, type DaemonFacts, daemonChecks } from '../doctor/daemon-checks.js';
 import { hostChecks } from '../doctor/host-checks.js';
 import { createHostProbe } from '../doctor/host-probe.js';
+import { networkChecks } from '../doctor/network-checks.js';
 import { toolChecks } from '../doctor/tool-checks.js';
 import { ReportedFailure } from '../errors/reported-failure.js';
 import { stripControlCharacters } from '../format/control-characters.js';
@@ -20,6 +21,7 @@ const TITLES: Readonly<Record<Area, string>> = {
   host: 'Host',
   tools: 'Tools',
   accounts: 'Accounts',
+  network: 'Network',
   daemons: 'Daemons',
 };
 
@@ -45,12 +47,14 @@ export const doctor: CommandModule = {
   async run(context, invocation) {
     const { socketPath } = context;
     const ownVersion = readOwnVersion();
+    const probe = createHostProbe(context.env);
     const [host, daemons] = await Promise.all([
-      examineHost(context, chosenStateDir(context, invocation)),
+      runChecks([...hostChecks(chosenStateDir(context, invocation)), ...toolChecks, ...accountChecks], probe),
       context.agentd().then((agentd) => askDaemons(agentd, { socketPath, ownVersion }, context.signal)),
     ]);
+    const network = await runChecks(networkChecks(clusterCidrOf(daemons)), probe);
     context.signal.throwIfAborted();
-    const checks = [...host, ...(await runChecks(daemonChecks, daemons))];
+    const checks = [...host, ...network, ...(await runChecks(daemonChecks, daemons))];
     const counts = count(checks);
     if (invocation.format === 'json' || invocation.format === 'yaml') {
       context.stdout.write(
@@ -64,8 +68,9 @@ export const doctor: CommandModule = {
   },
 };
 
-async function examineHost(context: CliContext, stateDir: string | undefined): Promise<CheckResult[]> {
-  return runChecks([...hostChecks(stateDir), ...toolChecks, ...accountChecks], createHostProbe(context.env));
+/** As hostd says; undefined when it does not answer. */
+function clusterCidrOf({ host }: DaemonFacts): string | undefined {
+  return host === undefined || host instanceof Error ? undefined : host.cluster_cidr;
 }
 
 function render({ colours }: CliContext, checks: readonly CheckResult[]): string {

@@ -1,5 +1,5 @@
 import type { AgentdClient, VersionInfo } from '@mvm/agentd-api';
-import { type HostInfo, isCodedError } from '@mvm/protocol';
+import { type HostInfo, isCodedError, type NetworkReport } from '@mvm/protocol';
 import { type Check, type Finding, fail, ok, skip, warn } from './check.js';
 
 /** What the daemons said of themselves; an error in place of an answer that did not come. */
@@ -9,6 +9,8 @@ export interface DaemonFacts {
   readonly version: VersionInfo | Error;
   /** Only asked for when hostd answered. */
   readonly host: HostInfo | Error | undefined;
+  /** Likewise. */
+  readonly network: NetworkReport | Error | undefined;
 }
 
 /** Asks agentd, and through it hostd; never throws. */
@@ -24,6 +26,7 @@ export async function askDaemons(
     ...facts,
     version,
     host: hostdAnswered ? await agentd.getHost({}, options).catch(toError) : undefined,
+    network: hostdAnswered ? await agentd.verifyNetwork({}, options).catch(toError) : undefined,
   };
 }
 
@@ -33,6 +36,7 @@ export const daemonChecks: readonly Check<DaemonFacts>[] = [
   { name: 'versions', area: 'daemons', run: checkVersions },
   { name: 'vmm', area: 'daemons', run: checkVmm },
   { name: 'images', area: 'daemons', run: checkImages },
+  { name: 'tenant-networks', area: 'daemons', run: checkNetworks },
 ];
 
 async function checkAgentd({ version, socketPath }: DaemonFacts): Promise<Finding> {
@@ -92,6 +96,20 @@ async function checkImages({ host }: DaemonFacts): Promise<Finding> {
           .join(', '),
       )
     : warn('none registered: nothing can be started', 'sudo mvm image add --help');
+}
+
+async function checkNetworks({ network }: DaemonFacts): Promise<Finding> {
+  if (network === undefined) return skip('hostd does not answer');
+  if (network instanceof Error) {
+    return fail(network.message, hintOf(network) ?? 'journalctl -u mvm-hostd says why');
+  }
+  const bridges = network.kinds.find(({ object }) => object === 'bridge')?.checked ?? 0;
+  return network.drift_count === 0
+    ? ok(`${bridges} ${bridges === 1 ? 'tenant' : 'tenants'}, as recorded`)
+    : warn(
+        `${network.drift_count} differences from what is recorded`,
+        'mvm net verify names them; hostd repairs them within 10 seconds, unless journalctl -u mvm-hostd says why not',
+      );
 }
 
 function toError(error: unknown): Error {

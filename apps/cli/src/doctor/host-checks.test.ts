@@ -29,6 +29,8 @@ function host(files: Record<string, string | undefined> = {}, overrides: Partial
       if (!(path in all)) throw new Error(`not modelled: ${path}`);
       return all[path];
     },
+    list: async () => [],
+    read: async () => null,
     openReadWrite: async () => 'ok',
     kindOf: async () => 'device',
     freeBytes: async () => 50 * 1024 ** 3,

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { constants } from 'node:fs';
-import { access, open, readFile, stat, statfs } from 'node:fs/promises';
+import { access, open, readdir, readFile, stat, statfs } from 'node:fs/promises';
 import { release } from 'node:os';
 import { dirname, join } from 'node:path';
 
@@ -19,6 +19,8 @@ export interface HostProbe {
   readonly groups: readonly number[];
   /** A text file's content, or undefined when there is none. */
   readText(path: string): Promise<string | undefined>;
+  /** Names in a directory, sorted; none when it is not there or may not be read. */
+  list(path: string): Promise<string[]>;
   /** `ok`, or the errno of opening it for reading and writing. */
   openReadWrite(path: string): Promise<string>;
   /** `socket`, `character device`, `other`, or `absent`. */
@@ -27,9 +29,17 @@ export interface HostProbe {
   freeBytes(path: string): Promise<number>;
   /** Runs a program of this host with a time limit; without a shell. */
   run(program: string, args: readonly string[]): Promise<ToolAnswer>;
+  /** As `run`, with both streams apart and whole; null when there is no such program. */
+  read(
+    program: string,
+    args: readonly string[],
+  ): Promise<{ readonly exitCode: number; readonly stdout: string; readonly stderr: string } | null>;
 }
 
 const TOOL_TIMEOUT_MS = 5000;
+const MAX_ANSWER_BYTES = 64 * 1024;
+/** Rules of other software; hosts with thousands of containers have some MB. */
+const MAX_LISTING_BYTES = 64 * 1024 * 1024;
 /** Where programs for root live, which an ordinary user's PATH leaves out. */
 const SYSTEM_DIRS = ['/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/local/bin', '/usr/bin', '/bin'];
 
@@ -49,6 +59,7 @@ export function createHostProbe(env: Readonly<Record<string, string | undefined>
         throw error;
       }
     },
+    list: async (path) => (await readdir(path).catch(() => [])).sort(),
     openReadWrite: async (path) => {
       try {
         await (await open(path, constants.O_RDWR | constants.O_NONBLOCK)).close();
@@ -77,7 +88,13 @@ export function createHostProbe(env: Readonly<Record<string, string | undefined>
     },
     run: async (program, args) => {
       const path = await findProgram(program, env.PATH ?? '');
-      return path === undefined ? { kind: 'missing' } : execute(path, args);
+      if (path === undefined) return { kind: 'missing' };
+      const { exitCode, stdout, stderr } = await execute(path, args, MAX_ANSWER_BYTES);
+      return { kind: 'ran', exitCode, output: `${stdout}${stderr}`.trim() };
+    },
+    read: async (program, args) => {
+      const path = await findProgram(program, env.PATH ?? '');
+      return path === undefined ? null : execute(path, args, MAX_LISTING_BYTES);
     },
   };
 }
@@ -96,12 +113,16 @@ async function findProgram(program: string, path: string): Promise<string | unde
   return undefined;
 }
 
-function execute(path: string, args: readonly string[]): Promise<ToolAnswer> {
+function execute(
+  path: string,
+  args: readonly string[],
+  maxBuffer: number,
+): Promise<{ exitCode: number; stdout: string; stderr: string }> {
   return new Promise((resolve) => {
-    const options = { timeout: TOOL_TIMEOUT_MS, maxBuffer: 64 * 1024, env: { LC_ALL: 'C' } };
+    const options = { timeout: TOOL_TIMEOUT_MS, maxBuffer, env: { LC_ALL: 'C' } };
     execFile(path, [...args], options, (error, stdout, stderr) => {
       const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 1;
-      resolve({ kind: 'ran', exitCode: code, output: `${stdout}${stderr}`.trim() });
+      resolve({ exitCode: code, stdout, stderr });
     });
   });
 }

@@ -1,4 +1,12 @@
 export {
+  type ForeignBlock,
+  type ForeignEffect,
+  type ForeignFindings,
+  type ForeignSite,
+  findForeignBlocks,
+  type ReadProgram,
+} from '../coexist/find-blocks.js';
+export {
   type CommandResult,
   type CommandRunner,
   createCommandRunner,

@@ -1,0 +1,141 @@
+import {
+  type ForeignBlock,
+  type ForeignEffect,
+  type ForeignSite,
+  findForeignBlocks,
+} from '@mvm/net-executor/observe';
+import { DEFAULT_CLUSTER_CIDR } from '@mvm/protocol';
+import { type Check, type Finding, fail, ok, skip, warn } from './check.js';
+import type { HostProbe } from './host-probe.js';
+
+const BRIDGE_NF = '/proc/sys/net/bridge/bridge-nf-call-iptables';
+const EFFECTS: Readonly<Record<ForeignEffect, string>> = {
+  egress: 'guests do not reach the outside',
+  answers: 'guests get no answers from outside',
+  same_tenant: 'guests of one tenant do not reach each other',
+};
+
+/**
+ * Whether other software on this host stops guests, and what to do about it. None of it can open a way that mvm closes:
+ * what mvm drops stays dropped. `clusterCidr`: the range of tenants' subnets, as hostd says; the default when it did not.
+ */
+export function networkChecks(clusterCidr: string = DEFAULT_CLUSTER_CIDR): readonly Check<HostProbe>[] {
+  return [
+    { name: 'other-firewalls', area: 'network', run: (host) => checkFirewalls(host, clusterCidr) },
+    { name: 'bridge-netfilter', area: 'network', run: checkBridgeNetfilter },
+    { name: 'forwarding-kept', area: 'network', run: checkForwardingKept },
+  ];
+}
+
+/** Interfaces of the IPv4 default routes. Source: proc(5). */
+async function uplinksOf(host: HostProbe): Promise<string[]> {
+  const table = (await host.readText('/proc/net/route')) ?? '';
+  const found = table
+    .split('\n')
+    .slice(1)
+    .map((line) => line.split('\t'))
+    .filter(([, destination, , , , , , mask]) => destination === '00000000' && mask === '00000000')
+    .map(([device]) => device ?? '');
+  return [...new Set(found)];
+}
+
+async function siteOf(host: HostProbe, clusterCidr: string): Promise<ForeignSite> {
+  const links = await host.list('/sys/class/net');
+  return {
+    bridge: links.find((name) => /^br-tenant-\d+$/.test(name)) ?? 'br-tenant-0',
+    uplinks: await uplinksOf(host),
+    clusterCidr,
+    bridgedPassIp: (await host.readText(BRIDGE_NF))?.trim() === '1',
+    legacyTables: host.uid === 0 ? ((await host.readText('/proc/net/ip_tables_names')) ?? null) : null,
+  };
+}
+
+/** Signs of software with a firewall of its own that everybody may see. */
+async function signsOf(host: HostProbe): Promise<string[]> {
+  const links = await host.list('/sys/class/net');
+  const ufw = (await host.readText('/etc/ufw/ufw.conf').catch(() => undefined)) ?? '';
+  return [
+    ...(links.includes('docker0') ? ['docker (docker0)'] : []),
+    ...((await host.kindOf('/run/firewalld')) === 'absent' ? [] : ['firewalld (/run/firewalld)']),
+    ...(/^ENABLED=yes$/m.test(ufw) ? ['ufw (/etc/ufw/ufw.conf)'] : []),
+  ];
+}
+
+function describeBlock({ software, where, effects }: ForeignBlock): string {
+  return `${software}: ${effects.map((effect) => EFFECTS[effect]).join(', ')}: stopped in ${where}`;
+}
+
+async function checkFirewalls(host: HostProbe, clusterCidr: string): Promise<Finding> {
+  const site = await siteOf(host, clusterCidr);
+  const found = await findForeignBlocks((program, args) => host.read(program, args), site);
+  if (found.blocks === null) {
+    const signs = await signsOf(host);
+    const seen = signs.length > 0 ? `; there is ${signs.join(', ')}, which may stop guests` : '';
+    return skip(`not seen: ${found.problem}${seen}. "sudo mvm doctor" looks`);
+  }
+  if (found.blocks.length > 0) {
+    const keep =
+      'then make it last: these commands, like the rules of that software, end with a restart of it';
+    const fixes = found.blocks.flatMap(({ fix }) => fix);
+    const lasts = found.blocks.every(({ software }) => software === 'firewalld' || software === 'ufw');
+    return warn(found.blocks.map(describeBlock).join('\n'), [...fixes, ...(lasts ? [] : [keep])].join('\n'));
+  }
+  if (site.uplinks.length === 0)
+    return ok('no other software stops guests of one tenant; there is no uplink');
+  return ok(
+    found.looked === 0
+      ? 'no other software filters what is forwarded'
+      : `${found.looked} tables of other software, none stops guests`,
+  );
+}
+
+async function checkBridgeNetfilter(host: HostProbe): Promise<Finding> {
+  const value = (await host.readText(BRIDGE_NF))?.trim();
+  if (value !== '1') return ok('bridged packets are not passed to iptables');
+  return host.uid === 0
+    ? ok(
+        'br_netfilter is on: rules for forwarded packets apply within a tenant too; other-firewalls looks at them',
+      )
+    : skip(
+        'br_netfilter is on: rules of other software apply between guests of one tenant too. "sudo mvm doctor" looks whether one stops them',
+      );
+}
+
+/** In the order in which systemd-sysctl reads them; a later one wins. Source: sysctl.d(5). */
+const SYSCTL_DIRS = ['/usr/lib/sysctl.d', '/run/sysctl.d', '/etc/sysctl.d'];
+/** A line that turns the forwarding of all interfaces off, and so resets every interface's own switch. */
+const TURNS_OFF = /^\s*-?net[./]ipv4[./](?:ip_forward|conf[./](?:all|default)[./]forwarding)\s*=\s*0\s*$/m;
+
+async function checkForwardingKept(host: HostProbe): Promise<Finding> {
+  const uplinks = await uplinksOf(host);
+  const bridges = (await host.list('/sys/class/net')).filter((name) => /^br-tenant-\d+$/.test(name));
+  const off: string[] = [];
+  for (const name of bridges.length > 0 ? [...bridges, ...uplinks] : []) {
+    const value = await host.readText(`/proc/sys/net/ipv4/conf/${name}/forwarding`);
+    if (value?.trim() === '0') off.push(name);
+  }
+  const files: string[] = [];
+  for (const dir of SYSCTL_DIRS) {
+    const names = (await host.list(dir))
+      .filter((name) => name.endsWith('.conf'))
+      .map((name) => `${dir}/${name}`);
+    files.push(...names);
+  }
+  const offending: string[] = [];
+  for (const path of [...files, '/etc/sysctl.conf']) {
+    if (TURNS_OFF.test((await host.readText(path).catch(() => undefined)) ?? '')) offending.push(path);
+  }
+  const culprit = offending.length > 0 ? `take net.ipv4.ip_forward=0 out of ${offending.join(', ')}` : '';
+  if (off.length > 0) {
+    return fail(
+      `forwarding is off on ${off.join(', ')}: guests there do not reach the outside. hostd turns it on within 10 seconds`,
+      culprit || 'is mvm-hostd running? If it comes back, find what sets net.ipv4.ip_forward=0',
+    );
+  }
+  return culprit === ''
+    ? ok('nothing that is configured here turns forwarding off')
+    : warn(
+        'each time sysctl settings are applied anew, forwarding goes off until hostd restores it, up to 10 seconds',
+        culprit,
+      );
+}

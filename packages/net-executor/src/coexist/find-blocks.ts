@@ -1,0 +1,174 @@
+import { parseIpv4, parseIpv4Cidr } from '@mvm/protocol';
+import { TABLE_NAME } from '../base-tables.js';
+import { asArray, asRecord, asText } from '../observe/json.js';
+import { evaluateChain } from './evaluate.js';
+import { parseIptablesSave } from './parse-iptables-save.js';
+import { parseNftTable } from './parse-nft-table.js';
+import type { ForeignChain, ForeignPacket, ForeignTable } from './rules.js';
+
+/** How a program that only reads ended; null when there is none of that name. */
+export type ReadProgram = (
+  program: string,
+  args: readonly string[],
+) => Promise<{ readonly exitCode: number; readonly stdout: string; readonly stderr: string } | null>;
+
+/** What is looked at besides programs. */
+export interface ForeignSite {
+  /** An interface that tenants' guests are behind, e.g. `br-tenant-3`; need not exist. */
+  readonly bridge: string;
+  /** Interfaces by which guests leave the host. */
+  readonly uplinks: readonly string[];
+  /** Canonical CIDR. */
+  readonly clusterCidr: string;
+  /** Whether bridged packets pass the tables of IP too (br_netfilter). */
+  readonly bridgedPassIp: boolean;
+  /** Text of /proc/net/ip_tables_names, the tables of iptables-legacy; null when it cannot be read. */
+  readonly legacyTables: string | null;
+}
+
+/** What guests lose. `answers`: what they send leaves, and nothing comes back. */
+export type ForeignEffect = 'egress' | 'answers' | 'same_tenant';
+
+/** A chain of other software that stops guests' packets. It opens nothing: what mvm drops stays dropped. */
+export interface ForeignBlock {
+  /** As far as its tables tell. */
+  readonly software: 'docker' | 'firewalld' | 'ufw' | 'another firewall';
+  /** Which chain decides, in words: `chain FORWARD of ip filter (iptables), by its policy`. */
+  readonly where: string;
+  readonly effects: readonly ForeignEffect[];
+  /** Commands that mend it, one per line. */
+  readonly fix: readonly string[];
+}
+
+/** `blocks` null: nothing could be seen; `problem` says why. */
+export type ForeignFindings =
+  | { readonly blocks: readonly ForeignBlock[]; readonly looked: number }
+  | { readonly blocks: null; readonly problem: string };
+
+/** An address that stands for the internet. Source: RFC 5737. */
+const OUTSIDE = parseIpv4('203.0.113.9');
+
+function packets({
+  bridge,
+  uplinks,
+  clusterCidr,
+  bridgedPassIp,
+}: ForeignSite): [ForeignEffect, ForeignPacket][] {
+  const guest = parseIpv4Cidr(clusterCidr).network + 5;
+  const common = { protocol: 'tcp' } as const;
+  const ways = uplinks.flatMap((uplink): [ForeignEffect, ForeignPacket][] => [
+    ['egress', { ...common, iif: bridge, oif: uplink, src: guest, dst: OUTSIDE, state: 'new' }],
+    ['answers', { ...common, iif: uplink, oif: bridge, src: OUTSIDE, dst: guest, state: 'established' }],
+  ]);
+  const between: ForeignPacket = {
+    ...common,
+    iif: bridge,
+    oif: bridge,
+    src: guest,
+    dst: guest + 1,
+    state: 'new',
+  };
+  return bridgedPassIp ? [...ways, ['same_tenant', between]] : ways;
+}
+
+function softwareOf(table: ForeignTable): ForeignBlock['software'] {
+  const names = table.chains.map(({ name }) => name);
+  if (table.name === 'firewalld') return 'firewalld';
+  if (names.some((name) => name.startsWith('ufw-'))) return 'ufw';
+  return names.includes('DOCKER-USER') ? 'docker' : 'another firewall';
+}
+
+function fixOf(table: ForeignTable, base: ForeignChain, clusterCidr: string): string[] {
+  switch (softwareOf(table)) {
+    case 'firewalld':
+      return [`firewall-cmd --permanent --zone=trusted --add-source=${clusterCidr}`, 'firewall-cmd --reload'];
+    case 'ufw':
+      return [`ufw route allow from ${clusterCidr}`, `ufw route allow to ${clusterCidr}`];
+    case 'docker': {
+      const insert = `${table.tool === 'iptables-legacy' ? 'iptables-legacy' : 'iptables'} -I DOCKER-USER`;
+      return [`${insert} -i br-tenant-+ -j ACCEPT`, `${insert} -o br-tenant-+ -j ACCEPT`];
+    }
+    case 'another firewall': {
+      if (table.tool !== 'nft') {
+        const insert = `${table.tool} -I ${base.name}`;
+        return [`${insert} -i br-tenant-+ -j ACCEPT`, `${insert} -o br-tenant-+ -j ACCEPT`];
+      }
+      const insert = `nft insert rule ${table.family} ${table.name} ${base.name}`;
+      return [`${insert} iifname '"br-tenant-*"' accept`, `${insert} oifname '"br-tenant-*"' accept`];
+    }
+  }
+}
+
+/** The blocks in one table: each base chain that stops some packet, with all that it stops. Pure. */
+export function findBlocks(table: ForeignTable, site: ForeignSite): ForeignBlock[] {
+  return table.chains
+    .filter(({ hook }) => hook === 'forward')
+    .flatMap((base): ForeignBlock[] => {
+      const stopped = packets(site)
+        .map(([effect, packet]) => ({ effect, ...evaluateChain(table, base, packet) }))
+        .filter(({ verdict }) => verdict === 'drop');
+      const [first] = stopped;
+      if (first === undefined) return [];
+      const how = first.by === 'policy' ? 'by its policy' : 'by a rule';
+      return [
+        {
+          software: softwareOf(table),
+          where: `chain ${first.chain} of ${table.family} ${table.name} (${table.tool}), ${how}`,
+          effects: [...new Set(stopped.map(({ effect }) => effect))],
+          fix: fixOf(table, base, site.clusterCidr),
+        },
+      ];
+    });
+}
+
+/** Tables of others with a chain that forwarded IPv4 passes. */
+function foreignTables(stdout: string): { family: string; name: string }[] {
+  const found = asArray(asRecord(JSON.parse(stdout)).nftables)
+    .map((object) => asRecord(asRecord(object).chain))
+    .filter(
+      ({ hook, family, table }) =>
+        hook === 'forward' && (family === 'ip' || family === 'inet') && table !== TABLE_NAME,
+    )
+    .map(({ family, table }) => ({ family: asText(family), name: asText(table) }));
+  return [...new Map(found.map((table) => [`${table.family} ${table.name}`, table])).values()];
+}
+
+/** A table, by iptables-save where iptables made it, because nft does not show what its extensions ask. */
+async function readTable(family: string, name: string, read: ReadProgram): Promise<ForeignTable | null> {
+  if (family === 'ip' && name === 'filter') {
+    const saved = await read('iptables-nft-save', ['-t', 'filter']);
+    const table = saved?.exitCode === 0 ? parseIptablesSave(saved.stdout, 'iptables') : null;
+    if (table !== null) return table;
+  }
+  const listed = await read('nft', ['-j', 'list', 'table', family, name]);
+  return listed?.exitCode === 0 ? parseNftTable(family, name, listed.stdout) : null;
+}
+
+/**
+ * Chains of other software that stop guests' packets although mvm lets them pass, with the commands that mend it. Reads
+ * only; as root, for nobody else may see the rules. Rules are read as far as they can be: what a rule asks that is not
+ * known here is taken not to hold.
+ */
+export async function findForeignBlocks(read: ReadProgram, site: ForeignSite): Promise<ForeignFindings> {
+  const chains = await read('nft', ['-j', 'list', 'chains']);
+  if (chains === null) return { blocks: null, problem: 'nft is not installed' };
+  if (chains.exitCode !== 0) {
+    const denied = /Operation not permitted|Permission denied/.test(chains.stderr);
+    const problem = denied
+      ? 'only root may see the rules of other software'
+      : chains.stderr.trim().slice(0, 200);
+    return { blocks: null, problem };
+  }
+  const tables: ForeignTable[] = [];
+  for (const { family, name } of foreignTables(chains.stdout)) {
+    const table = await readTable(family, name, read);
+    if (table !== null) tables.push(table);
+  }
+  // Asking iptables-legacy for a table would make it: only one that is there is asked for.
+  if (site.legacyTables?.split('\n').includes('filter')) {
+    const saved = await read('iptables-legacy-save', ['-t', 'filter']);
+    const table = saved?.exitCode === 0 ? parseIptablesSave(saved.stdout, 'iptables-legacy') : null;
+    if (table !== null) tables.push(table);
+  }
+  return { blocks: tables.flatMap((table) => findBlocks(table, site)), looked: tables.length };
+}
