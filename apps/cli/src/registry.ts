@@ -8,6 +8,8 @@ export interface CommandEntry {
   readonly aliases?: readonly string[];
   /** Left out of help, completion and the reference. */
   readonly hidden?: boolean;
+  /** Whether it changes anything, be it for a moment: then it takes `--dry-run`, or registry.test.ts says why not. */
+  readonly mutates: boolean;
   readonly load: () => Promise<CommandModule>;
 }
 
@@ -26,171 +28,203 @@ export const COMMANDS: readonly CommandEntry[] = [
   {
     path: ['apply'],
     summary: 'Make a file the desired state of this host',
+    mutates: true,
     load: async () => (await import('./commands/apply.js')).apply,
   },
   {
     path: ['status'],
     summary: 'Show desired against actual, and what is in the way',
+    mutates: false,
     load: async () => (await import('./commands/status.js')).status,
   },
   {
     path: ['tenant', 'list'],
     aliases: ['ls'],
     summary: 'List tenants',
+    mutates: false,
     load: async () => (await import('./commands/tenant-list.js')).tenantList,
   },
   {
     path: ['tenant', 'info'],
     summary: "Show a tenant's network, quotas and pools",
+    mutates: false,
     load: async () => (await import('./commands/tenant-info.js')).tenantInfo,
   },
   {
     path: ['pool', 'list'],
     aliases: ['ls'],
     summary: 'List pools',
+    mutates: false,
     load: async () => (await import('./commands/pool-list.js')).poolList,
   },
   {
     path: ['pool', 'info'],
     summary: "Show a pool's image, resources and counts",
+    mutates: false,
     load: async () => (await import('./commands/pool-info.js')).poolInfo,
   },
   {
     path: ['instance', 'list'],
     aliases: ['ls'],
     summary: 'List instances',
+    mutates: false,
     load: async () => (await import('./commands/instance-list.js')).instanceList,
   },
   {
     path: ['instance', 'info'],
     summary: "Show an instance's state, network, process and last console lines",
+    mutates: false,
     load: async () => (await import('./commands/instance-info.js')).instanceInfo,
   },
   {
     path: ['instance', 'start'],
     summary: 'Start instances',
+    mutates: true,
     load: async () => (await import('./commands/instance-start.js')).instanceStart,
   },
   {
     path: ['instance', 'stop'],
     summary: 'Stop instances and keep them stopped',
+    mutates: true,
     load: async () => (await import('./commands/instance-stop.js')).instanceStop,
   },
   {
     path: ['instance', 'sleep'],
     summary: 'Put instances to sleep: memory to disk, virtual machine ended',
+    mutates: true,
     load: async () => (await import('./commands/instance-sleep.js')).instanceSleep,
   },
   {
     path: ['instance', 'wake'],
     summary: 'Wake sleeping instances',
+    mutates: true,
     load: async () => (await import('./commands/instance-wake.js')).instanceWake,
   },
   {
     path: ['instance', 'warm'],
     summary: 'Stop the vCPUs of instances and keep their memory',
+    mutates: true,
     load: async () => (await import('./commands/instance-warm.js')).instanceWarm,
   },
   {
     path: ['instance', 'resume'],
     summary: 'Let warm instances run on',
+    mutates: true,
     load: async () => (await import('./commands/instance-resume.js')).instanceResume,
   },
   {
     path: ['instance', 'destroy'],
     aliases: ['rm'],
     summary: 'Destroy instances',
+    mutates: true,
     load: async () => (await import('./commands/instance-destroy.js')).instanceDestroy,
   },
   {
     path: ['instance', 'logs'],
     summary: "Print an instance's console",
+    mutates: false,
     load: async () => (await import('./commands/instance-logs.js')).instanceLogs,
   },
   {
     path: ['audit', 'log'],
     aliases: ['show'],
     summary: "Show a tenant's audit log",
+    mutates: false,
     load: async () => (await import('./commands/audit-log.js')).auditLog,
   },
   {
     path: ['audit', 'verify'],
     summary: 'Verify audit logs',
+    mutates: false,
     load: async () => (await import('./commands/audit-verify.js')).auditVerify,
   },
   {
     path: ['image', 'add'],
     summary: 'Register a guest image (as root)',
+    mutates: true,
     load: async () => (await import('./commands/image-add.js')).imageAdd,
   },
   {
     path: ['image', 'list'],
     aliases: ['ls'],
     summary: 'List registered images',
+    mutates: false,
     load: async () => (await import('./commands/image-list.js')).imageList,
   },
   {
     path: ['image', 'remove'],
     aliases: ['rm'],
     summary: 'Remove a guest image (as root)',
+    mutates: true,
     load: async () => (await import('./commands/image-remove.js')).imageRemove,
   },
   {
     path: ['net', 'verify'],
     summary: 'Compare the network with what is recorded, and try what must be blocked',
+    mutates: true,
     load: async () => (await import('./commands/net-verify.js')).netVerify,
   },
   {
     path: ['net', 'plan'],
     summary: 'Print the exact ip and nft text that would run',
+    mutates: false,
     load: async () => (await import('./commands/net-plan.js')).netPlan,
   },
   {
     path: ['net', 'drops'],
     summary: 'Show why packets of guests were dropped',
+    mutates: false,
     load: async () => (await import('./commands/net-drops.js')).netDrops,
   },
   {
     path: ['ping'],
     summary: 'Measure the way to agentd and on to hostd',
+    mutates: false,
     load: async () => (await import('./commands/ping.js')).ping,
   },
   {
     path: ['doctor'],
     summary: 'Check this host and say how to fix what is wrong',
+    mutates: false,
     load: async () => (await import('./commands/doctor.js')).doctor,
   },
   {
     path: ['selftest'],
     summary: 'Try VMs on this host, or crash hostd at every step of every operation (as root)',
+    mutates: true,
     load: async () => (await import('./commands/selftest.js')).selftest,
   },
   {
     path: ['version'],
     summary: 'Show the versions of mvm, agentd and hostd, and whether they match',
+    mutates: false,
     load: async () => (await import('./commands/version.js')).version,
   },
   {
     path: ['completion'],
     summary: 'Print a completion script for bash, zsh or fish',
+    mutates: false,
     load: async () => (await import('./commands/completion.js')).completion,
   },
   {
     path: ['ps'],
     summary: 'List instances',
     hidden: true,
+    mutates: false,
     load: async () => (await import('./commands/instance-list.js')).instanceList,
   },
   {
     path: ['__complete'],
     summary: 'Print completions for the words given',
     hidden: true,
+    mutates: false,
     load: async () => (await import('./commands/complete.js')).complete,
   },
   {
     path: ['__reference'],
     summary: 'Print the command reference as Markdown',
     hidden: true,
+    mutates: false,
     load: async () => (await import('./commands/reference.js')).reference,
   },
 ];

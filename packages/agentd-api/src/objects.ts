@@ -1,4 +1,10 @@
-import { instanceDetailSchema, instanceStatusSchema, poolViewSchema, tenantViewSchema } from '@mvm/protocol';
+import {
+  instanceDetailSchema,
+  instanceStatusSchema,
+  planSchema,
+  poolViewSchema,
+  tenantViewSchema,
+} from '@mvm/protocol';
 import { z } from 'zod';
 
 const count = z.int().min(0);
@@ -38,7 +44,7 @@ export type Hold = z.infer<typeof holdSchema>;
 export const instanceInfoSchema = instanceDetailSchema.extend({ hold: holdSchema.nullable() });
 export type InstanceInfo = z.infer<typeof instanceInfoSchema>;
 
-/** What an operation on an instance left behind. */
+/** What an operation on an instance left behind; with `dry_run`, what it would leave. */
 export const operationResultSchema = z.object({
   tenant_id: z.string(),
   pool_id: z.string(),
@@ -46,5 +52,7 @@ export const operationResultSchema = z.object({
   status: instanceStatusSchema,
   /** The hold that the operation set; null when it set none or lifted one. */
   hold: holdSchema.nullable(),
+  /** The steps that hostd would take, of a dry run; null when they were taken. */
+  plan: planSchema.nullable(),
 });
 export type OperationResult = z.infer<typeof operationResultSchema>;

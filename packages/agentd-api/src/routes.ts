@@ -67,7 +67,15 @@ const flag = z.union([
   z.stringbool({ truthy: ['true', '1'], falsy: ['false', '0'], case: 'sensitive' }),
 ]);
 const wholeNumber = (schema: z.ZodInt) => z.coerce.number<number | string>().pipe(schema);
+const dryRun = {
+  dry_run: flag.default(false).meta({
+    description:
+      'Change nothing, and answer with the steps that would be taken. What would be refused is refused with the same error.',
+  }),
+};
+const operating = z.strictObject(dryRun);
 const holding = z.strictObject({
+  ...dryRun,
   /** How long the slot is held, 0…86 400 seconds. */
   hold_seconds: wholeNumber(z.int().min(0).max(86_400)).default(900),
 });
@@ -176,7 +184,7 @@ export const routes = {
     summary:
       'Replace the desired state, or with `dry_run` only answer what that would do. 409 when it comes from a file.',
     params: none,
-    query: z.strictObject({ dry_run: flag.default(false) }),
+    query: operating,
     body: desiredStateSchema,
     response: applyResultSchema,
     format: 'json',
@@ -261,7 +269,7 @@ export const routes = {
     path: '/v1/instances/:tenant/:pool/:instance/start',
     summary: 'Start an instance, and lift its hold.',
     params: ofInstance,
-    query: none,
+    query: operating,
     body: null,
     response: operationResultSchema,
     format: 'json',
@@ -297,7 +305,7 @@ export const routes = {
     path: '/v1/instances/:tenant/:pool/:instance/wake',
     summary: 'Let a sleeping instance run on where it was put to sleep, and lift its hold.',
     params: ofInstance,
-    query: none,
+    query: operating,
     body: null,
     response: operationResultSchema,
     format: 'json',
@@ -317,7 +325,7 @@ export const routes = {
     path: '/v1/instances/:tenant/:pool/:instance/resume',
     summary: 'Let a warm instance run on, and lift its hold.',
     params: ofInstance,
-    query: none,
+    query: operating,
     body: null,
     response: operationResultSchema,
     format: 'json',
@@ -328,7 +336,7 @@ export const routes = {
     summary:
       'Destroy an instance; with `wipe_volumes` its data is overwritten first. The pool may create another.',
     params: ofInstance,
-    query: z.strictObject({ wipe_volumes: flag.default(false) }),
+    query: z.strictObject({ ...dryRun, wipe_volumes: flag.default(false) }),
     body: null,
     response: operationResultSchema,
     format: 'json',

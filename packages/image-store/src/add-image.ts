@@ -5,20 +5,14 @@
  *   that; when a concurrent removal took it in between, the add starts over. (A removal that sees the new name puts
  *   the blob back itself.)
  */
-import { chmod, lstat, mkdir, rename } from 'node:fs/promises';
+import { chmod, mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CodedError } from '@mvm/protocol';
-import { copyPart } from './copy-part.js';
 import { renameDurably, syncDir, writeNewFile } from './durable-file.js';
-import { BLOB_FILES, blobDir, type ImagePart, nameFile, parseImageName } from './layout.js';
-import {
-  encodeManifest,
-  type Manifest,
-  manifestDigest,
-  type NameRecord,
-  parseKernelArgs,
-} from './manifest.js';
+import { blobDir, type ImagePart, nameFile, parseImageName } from './layout.js';
+import { encodeManifest, manifestDigest, type NameRecord, parseKernelArgs } from './manifest.js';
 import { readBlob, readNameRecord, sizeOf } from './read-store.js';
+import { readParts } from './stage-parts.js';
 import { errnoOf, toStoreError } from './store-error.js';
 import { ensureStore, withTransferDir } from './transfer-dir.js';
 import { hashParts } from './verify-image.js';
@@ -105,31 +99,7 @@ async function stage(dir: string, request: AddImageRequest, kernelArgs: string, 
   const staged = join(dir, 'blob');
   await mkdir(staged);
   await chmod(staged, 0o755);
-  const totalBytes = await totalSize([
-    request.kernel,
-    request.rootfs,
-    ...(request.initrd ? [request.initrd] : []),
-  ]);
-  let doneBytes = 0;
-  const copy = async (part: ImagePart, source: string) => {
-    const result = await copyPart({
-      part,
-      source,
-      target: join(staged, BLOB_FILES[part]),
-      signal: options.signal,
-      onBytes: (bytes) => options.onProgress?.({ part, copiedBytes: doneBytes + bytes, totalBytes }),
-    });
-    doneBytes += result.size;
-    return result;
-  };
-  const manifest: Manifest = {
-    schema_version: 1,
-    kernel: await copy('kernel', request.kernel),
-    initrd: request.initrd === undefined ? null : await copy('initrd', request.initrd),
-    rootfs: await copy('rootfs', request.rootfs),
-    kernel_args: kernelArgs,
-  };
-  return manifest;
+  return readParts(staged, request, kernelArgs, options);
 }
 
 interface Publication {
@@ -149,6 +119,15 @@ async function publish(
   const placed = await placeBlob(root, dir, digest);
   if (before?.digest !== digest) await writeName(root, dir, publication);
   if ((await readBlob(root, digest)).kind === 'missing') return undefined;
+  return outcomeOf(before, digest, placed);
+}
+
+/** What becomes of a name, `placed` telling whether the blob was not there, or damaged. Pure. */
+export function outcomeOf(
+  before: NameRecord | undefined,
+  digest: string,
+  placed: boolean,
+): AddedImage['outcome'] {
   if (before === undefined) return 'added';
   if (before.digest !== digest) return 'replaced';
   return placed ? 'repaired' : 'unchanged';
@@ -178,13 +157,4 @@ async function writeName(root: string, dir: string, { name, digest, before }: Pu
   const record: NameRecord = { name, digest, created_at: new Date().toISOString(), previous };
   await writeNewFile(join(dir, 'name.json'), Buffer.from(`${JSON.stringify(record)}\n`), 0o444);
   await renameDurably(join(dir, 'name.json'), nameFile(root, name));
-}
-
-async function totalSize(paths: readonly string[]): Promise<number> {
-  let total = 0;
-  for (const path of paths) {
-    // A file that cannot be examined is reported by the copy, which knows which part it is.
-    total += (await lstat(path).catch(() => undefined))?.size ?? 0;
-  }
-  return total;
 }

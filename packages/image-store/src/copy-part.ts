@@ -19,7 +19,8 @@ const ZEROS = Buffer.alloc(CHUNK_BYTES);
 export interface CopyOptions {
   readonly part: ImagePart;
   readonly source: string;
-  readonly target: string;
+  /** Null: the file is only read, checked and hashed. */
+  readonly target: string | null;
   readonly signal?: AbortSignal | undefined;
   /** Called after each chunk with the number of bytes done of this file. */
   readonly onBytes?: ((copiedBytes: number) => void) | undefined;
@@ -43,7 +44,7 @@ export async function openSource(part: ImagePart, path: string): Promise<FileHan
 }
 
 /**
- * Copies a file into a new one at `target`, hashing on the way, and fsyncs it. Runs of zeros become holes. The copy
+ * Copies a file into a new one at `target` (when there is one), hashing on the way, and fsyncs it. Runs of zeros become holes. The copy
  * is 0444 with the modification time {@link BLOB_MTIME_MS}.
  *
  * Errors: `invalid_argument` (`image.bad_file`, `image.wrong_format`), `not_found` (`image.file_not_found`),
@@ -58,7 +59,7 @@ export async function copyPart(options: CopyOptions): Promise<ManifestPart> {
     const head = Buffer.alloc(MAGIC_BYTES);
     const { bytesRead } = await from.read(head, 0, head.length, 0);
     checkMagic(part, head.subarray(0, bytesRead), before.size, source);
-    to = await open(target, 'wx', 0o600);
+    if (target !== null) to = await open(target, 'wx', 0o600);
     const hash = createHash('sha256');
     const size = await pump(from, to, hash, options);
     const after = await from.stat();
@@ -71,13 +72,13 @@ export async function copyPart(options: CopyOptions): Promise<ManifestPart> {
         hint: 'wait until whatever writes it is done, then add the image again',
       });
     }
-    await to.truncate(size);
-    await to.chmod(0o444);
-    await to.utimes(BLOB_MTIME_MS / 1000, BLOB_MTIME_MS / 1000);
-    await to.sync();
+    await to?.truncate(size);
+    await to?.chmod(0o444);
+    await to?.utimes(BLOB_MTIME_MS / 1000, BLOB_MTIME_MS / 1000);
+    await to?.sync();
     return { sha256: hash.digest('hex'), size };
   } catch (error) {
-    throw toStoreError(error, { doing: `copy the ${part} ${source}`, path: target });
+    throw toStoreError(error, { doing: `copy the ${part} ${source}`, path: target ?? source });
   } finally {
     await to?.close();
     await from.close();
@@ -96,7 +97,12 @@ export async function hashFile(file: FileHandle): Promise<string> {
   }
 }
 
-async function pump(from: FileHandle, to: FileHandle, hash: Hash, options: CopyOptions): Promise<number> {
+async function pump(
+  from: FileHandle,
+  to: FileHandle | undefined,
+  hash: Hash,
+  options: CopyOptions,
+): Promise<number> {
   const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
   for (let offset = 0; ; ) {
     options.signal?.throwIfAborted();
@@ -104,7 +110,7 @@ async function pump(from: FileHandle, to: FileHandle, hash: Hash, options: CopyO
     if (bytesRead === 0) return offset;
     const data = chunk.subarray(0, bytesRead);
     hash.update(data);
-    if (!data.equals(ZEROS.subarray(0, bytesRead))) await writeFully(to, data, offset);
+    if (to !== undefined && !data.equals(ZEROS.subarray(0, bytesRead))) await writeFully(to, data, offset);
     offset += bytesRead;
     options.onBytes?.(offset);
   }

@@ -1,9 +1,10 @@
 import type { Hold, OperationResult } from '@mvm/agentd-api';
-import type { V2Request } from '@mvm/protocol';
+import type { PlannableRequest } from '@mvm/protocol';
+import { makeHold } from '../state/hold-store.js';
 import type { ApiContext } from './handler-types.js';
 
 type OperationRequest = Extract<
-  V2Request,
+  PlannableRequest,
   {
     type:
       | 'StartInstance'
@@ -16,9 +17,19 @@ type OperationRequest = Extract<
   }
 >;
 
+/** What every operation by hand may have said of it. */
+export interface OperationMode {
+  /** Only plan it: nothing is changed, neither on the host nor among the holds. */
+  readonly dryRun: boolean;
+}
+
 export interface HandOperations {
   /** Carry an operation out, end the instance's hold, and let a pass look at what it did. */
-  lift(request: OperationRequest, status: OperationResult['status']): Promise<OperationResult>;
+  lift(
+    request: OperationRequest,
+    status: OperationResult['status'],
+    mode: OperationMode,
+  ): Promise<OperationResult>;
   /**
    * Carry an operation out and hold the instance's slot for `seconds`, or not at all for 0. When it fails, the instance
    * is held as it was before. hostd may take `extraMs` beyond the time that every operation has.
@@ -26,8 +37,11 @@ export interface HandOperations {
   hold(
     request: OperationRequest,
     status: OperationResult['status'],
-    holding: { readonly kind: Hold['kind']; readonly seconds: number },
-    extraMs?: number,
+    holding: OperationMode & {
+      readonly kind: Hold['kind'];
+      readonly seconds: number;
+      readonly extraMs?: number;
+    },
   ): Promise<OperationResult>;
 }
 
@@ -35,19 +49,35 @@ export interface HandOperations {
 export function createHandOperations(context: ApiContext): HandOperations {
   const { actionTimeoutMs, client, holds, now, reconciler } = context;
 
+  async function plan(
+    request: OperationRequest,
+    status: OperationResult['status'],
+    hold: Hold | null,
+  ): Promise<OperationResult> {
+    const { tenant_id, pool_id, instance_id } = request;
+    const { type: _, ...steps } = await client.request(
+      { type: 'PlanRequest', request },
+      { timeoutMs: actionTimeoutMs },
+    );
+    return { tenant_id, pool_id, instance_id, status, hold, plan: steps };
+  }
+
   return {
-    async lift(request, status) {
+    async lift(request, status, { dryRun }) {
+      if (dryRun) return plan(request, status, null);
       const { tenant_id, pool_id, instance_id } = request;
       const address = { tenant_id, pool_id, instance_id };
       await client.request(request, { timeoutMs: actionTimeoutMs });
       await holds.lift(address, now());
       reconciler.nudge('request');
-      return { ...address, status, hold: null };
+      return { ...address, status, hold: null, plan: null };
     },
 
-    async hold(request, status, { kind, seconds }, extraMs = 0) {
+    async hold(request, status, { kind, seconds, dryRun, extraMs = 0 }) {
       const { tenant_id, pool_id, instance_id } = request;
       const address = { tenant_id, pool_id, instance_id };
+      if (dryRun)
+        return plan(request, status, seconds === 0 ? null : makeHold(address, kind, seconds, now()));
       const before = holds.find(address, now());
       // Held before it leaves its state: a pass that sees that must see the hold too.
       const hold = seconds === 0 ? null : await holds.set(address, kind, seconds, now());
@@ -60,7 +90,7 @@ export function createHandOperations(context: ApiContext): HandOperations {
       }
       if (hold === null) await holds.lift(address, now());
       reconciler.nudge('request');
-      return { ...address, status, hold };
+      return { ...address, status, hold, plan: null };
     },
   };
 }

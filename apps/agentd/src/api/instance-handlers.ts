@@ -1,5 +1,5 @@
 import { listInstances, listTenants } from '../reconcile/observe.js';
-import { createHandOperations } from './hand-operations.js';
+import { createHandOperations, type OperationMode } from './hand-operations.js';
 import type { ApiContext, Handlers } from './handler-types.js';
 
 type InstanceRoute =
@@ -22,6 +22,10 @@ interface InstanceParams {
 
 function addressOf({ tenant, pool, instance }: InstanceParams) {
   return { tenant_id: tenant, pool_id: pool, instance_id: instance };
+}
+
+function modeOf({ dry_run }: { readonly dry_run: boolean }): OperationMode {
+  return { dryRun: dry_run };
 }
 
 /** Instances: shown as hostd knows them; operations go to hostd at once, and the next pass sees what they did. */
@@ -51,12 +55,14 @@ export function instanceHandlers(context: ApiContext): Handlers<InstanceRoute> {
       return { ...detail, hold: holds.find(address, now()) };
     },
 
-    startInstance: ({ params }) => lift({ type: 'StartInstance', ...addressOf(params) }, 'running'),
+    startInstance: ({ params, query }) =>
+      lift({ type: 'StartInstance', ...addressOf(params) }, 'running', modeOf(query)),
 
     stopInstance: ({ params, query }) =>
       hold({ type: 'StopInstance', ...addressOf(params) }, 'stopped', {
         kind: 'manual_stop',
         seconds: query.hold_seconds,
+        ...modeOf(query),
       }),
 
     async sleepInstance({ params, query, body }) {
@@ -70,23 +76,34 @@ export function instanceHandlers(context: ApiContext): Handlers<InstanceRoute> {
           drain_timeout_secs: body.drain_timeout_secs ?? null,
         },
         'sleeping',
-        { kind: 'manual_sleep', seconds: query.hold_seconds },
-        drainSecs * 1000,
+        {
+          kind: 'manual_sleep',
+          seconds: query.hold_seconds,
+          extraMs: drainSecs * 1000,
+          ...modeOf(query),
+        },
       );
     },
 
-    wakeInstance: ({ params }) => lift({ type: 'WakeInstance', ...addressOf(params) }, 'running'),
+    wakeInstance: ({ params, query }) =>
+      lift({ type: 'WakeInstance', ...addressOf(params) }, 'running', modeOf(query)),
 
     warmInstance: ({ params, query }) =>
       hold({ type: 'WarmInstance', ...addressOf(params) }, 'warm', {
         kind: 'manual_warm',
         seconds: query.hold_seconds,
+        ...modeOf(query),
       }),
 
-    resumeInstance: ({ params }) => lift({ type: 'ResumeInstance', ...addressOf(params) }, 'running'),
+    resumeInstance: ({ params, query }) =>
+      lift({ type: 'ResumeInstance', ...addressOf(params) }, 'running', modeOf(query)),
 
     destroyInstance: ({ params, query }) =>
-      lift({ type: 'DestroyInstance', ...addressOf(params), wipe_volumes: query.wipe_volumes }, 'destroyed'),
+      lift(
+        { type: 'DestroyInstance', ...addressOf(params), wipe_volumes: query.wipe_volumes },
+        'destroyed',
+        modeOf(query),
+      ),
 
     async getInstanceLogs({ params, query }) {
       const { type: _, ...chunk } = await client.request({

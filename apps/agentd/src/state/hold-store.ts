@@ -25,6 +25,14 @@ function isAbout(hold: HoldAddress, address: HoldAddress): boolean {
   );
 }
 
+/** A hold of an instance for `seconds` from `nowMs`. Pure. */
+export function makeHold(address: HoldAddress, kind: Hold['kind'], seconds: number, nowMs: number): Hold {
+  const { tenant_id, pool_id, instance_id } = address;
+  const since = new Date(nowMs).toISOString();
+  const until = new Date(nowMs + seconds * 1000).toISOString();
+  return { tenant_id, pool_id, instance_id, kind, since, until };
+}
+
 /** The holds that outlive a restart of agentd, in `<state-dir>/holds.json`. */
 export class HoldStore {
   readonly #path: string;
@@ -65,10 +73,7 @@ export class HoldStore {
 
   /** Hold an instance for `seconds` from `nowMs`, in place of an earlier hold. */
   async set(address: HoldAddress, kind: Hold['kind'], seconds: number, nowMs: number): Promise<Hold> {
-    const { tenant_id, pool_id, instance_id } = address;
-    const since = new Date(nowMs).toISOString();
-    const until = new Date(nowMs + seconds * 1000).toISOString();
-    const hold: Hold = { tenant_id, pool_id, instance_id, kind, since, until };
+    const hold = makeHold(address, kind, seconds, nowMs);
     await this.put(hold, nowMs);
     return hold;
   }

@@ -33,6 +33,7 @@ const READS: ReadonlySet<string> = new Set([
   'ListInstances',
   'DescribeInstance',
   'InstanceLogs',
+  'PlanRequest',
   'VerifyNetwork',
   'PlanNetwork',
   'NetworkDrops',

@@ -176,6 +176,40 @@ describe('a manual stop', () => {
     await until(() => hostd.model.runningIn('acme') === 1, 'started again');
   });
 
+  it('tried with dry_run answers the steps and changes nothing: no request, no hold, no pass', async () => {
+    await home.start();
+    await home.client.putDesired({ body: acme(1) });
+    const { last_pass } = await statusWhen(home.client, ({ converged }) => converged);
+    const params = await firstInstance();
+    const changes = hostd.changes.length;
+    const query = { dry_run: true };
+    const step = { kind: 'model.change', object: `acme/workers/${params.instance}` };
+    const stop = await home.client.stopInstance({ params, query: { ...query, hold_seconds: 60 } });
+    expect(stop).toMatchObject({
+      status: 'stopped',
+      hold: { kind: 'manual_stop' },
+      plan: { operation: 'StopInstance', steps: [step] },
+    });
+    expect(await home.client.warmInstance({ params, query: { ...query, hold_seconds: 0 } })).toMatchObject({
+      hold: null,
+      plan: { operation: 'WarmInstance' },
+    });
+    const body = { force: true };
+    expect((await home.client.sleepInstance({ params, query, body })).plan).toMatchObject({ steps: [step] });
+    expect((await home.client.destroyInstance({ params, query })).plan).toMatchObject({ steps: [step] });
+    // What would be refused is refused.
+    for (const refused of ['startInstance', 'wakeInstance', 'resumeInstance'] as const) {
+      await expect(home.client[refused]({ params, query })).rejects.toMatchObject({
+        reason: 'instance.invalid_transition',
+      });
+    }
+    expect(hostd.changes.length).toBe(changes);
+    const status = await home.client.getStatus();
+    expect(status.holds).toEqual([]);
+    expect(status.last_pass?.trigger).toBe(last_pass?.trigger);
+    expect(await home.client.getInstance({ params })).toMatchObject({ status: 'running', hold: null });
+  });
+
   it('of an instance that is not there holds nothing', async () => {
     await home.start();
     const params = { tenant: 'acme', pool: 'workers', instance: 'i-nosuch' };

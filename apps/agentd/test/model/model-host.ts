@@ -9,6 +9,7 @@ import {
   type InstanceView,
   type NetworkDriftView,
   type NetworkPolicy,
+  type PlannableRequest,
   type PoolSpec,
   parseInstanceId,
   parsePoolId,
@@ -66,6 +67,32 @@ export class ModelHost {
 
   constructor(nowMs: number) {
     this.nowMs = nowMs;
+  }
+
+  /** Refuses what carrying it out would refuse, and changes nothing. */
+  #plan(request: PlannableRequest): V2Response {
+    const [tenants, instances, created] = [
+      structuredClone(this.tenants),
+      structuredClone(this.instances),
+      this.#created,
+    ];
+    try {
+      this.handle(request);
+    } finally {
+      this.tenants.clear();
+      this.instances.clear();
+      for (const [id, tenant] of tenants) this.tenants.set(id, tenant);
+      for (const [id, view] of instances) this.instances.set(id, view);
+      this.#created = created;
+    }
+    const object = 'instance_id' in request ? key(request as never) : 'host';
+    return {
+      type: 'Plan',
+      operation: request.type,
+      on_failure: 'undo',
+      steps: [{ kind: 'model.change', object, what: 'change the model', args: {} }],
+      notes: [],
+    };
   }
 
   /** The answer to one request; throws the CodedError that hostd would answer with. */
@@ -275,6 +302,8 @@ export class ModelHost {
         this.#find(request);
         this.instances.delete(key(request));
         return { type: 'Ok' };
+      case 'PlanRequest':
+        return this.#plan(request.request);
       default:
         return fail('unimplemented', 'request.unknown', `the model knows no ${request.type}`);
     }

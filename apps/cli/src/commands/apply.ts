@@ -11,6 +11,7 @@ import { parseDuration } from '../format/duration.js';
 import { renderTable } from '../format/table.js';
 import { completeWith, teach } from '../help.js';
 import type { Invocation } from '../invocation.js';
+import { addDryRunOption, isDryRun } from '../plan/dry-run-option.js';
 import { withProgress } from '../progress/with-progress.js';
 import { waitForConvergence } from '../wait/wait-for-convergence.js';
 
@@ -37,13 +38,13 @@ export const apply: CommandModule = {
   configure(command) {
     command
       .requiredOption('-f, --file <file>', 'YAML or JSON file, or - for standard input')
-      .option('--dry-run', 'only show what would be done')
       .option('--wait', 'wait until the host is as the file says')
       .addOption(
         new Option('--timeout <duration>', 'how long to wait')
           .argParser(parseDuration)
           .default(DEFAULT_TIMEOUT_MS, '2m'),
       );
+    addDryRunOption(command);
     completeWith(command, 'none');
     teach(
       command,
@@ -57,7 +58,7 @@ export const apply: CommandModule = {
   },
   async run(context, invocation) {
     const desired = await readDesiredState(context, invocation.text('file') ?? '-');
-    const dryRun = invocation.flag('dryRun');
+    const dryRun = isDryRun(invocation);
     const timeoutMs = invocation.number('timeout') ?? DEFAULT_TIMEOUT_MS;
     const agentd = await context.agentd();
     const result = await withProgress(context, dryRun ? 'planning' : 'applying', () =>

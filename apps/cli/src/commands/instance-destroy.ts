@@ -5,6 +5,7 @@ import { INTERRUPTED_EXIT_CODE } from '../errors/exit-code.js';
 import { ReportedFailure } from '../errors/reported-failure.js';
 import { usageError } from '../errors/usage-error.js';
 import { completeWith, teach } from '../help.js';
+import { isDryRun } from '../plan/dry-run-option.js';
 import { addOperationOptions, operate } from './operate.js';
 
 /** As many addresses as the question lists. */
@@ -22,7 +23,7 @@ export const instanceDestroy: CommandModule = {
     completeWith(command, 'instance');
     teach(
       command,
-      'Stops the instance if it runs and deletes its disks. Asks first; without a terminal it needs --yes.\nThe pool creates another when the desired state wants one.',
+      'Stops the instance if it runs and deletes its disks. Asks first; without a terminal it needs --yes or --dry-run.\nThe pool creates another when the desired state wants one.',
       [
         ['mvm instance destroy acme/web/i-0a1b2c3d', 'Destroy one instance, after a question'],
         [
@@ -35,12 +36,12 @@ export const instanceDestroy: CommandModule = {
   async run(context, invocation) {
     const addresses = invocation.operands(0).map(parseInstanceAddress);
     const wipe = invocation.flag('wipeVolumes');
-    if (!invocation.flag('yes')) await confirm(context, addresses, wipe);
+    if (!invocation.flag('yes') && !isDryRun(invocation)) await confirm(context, addresses, wipe);
     await operate(context, invocation, addresses, {
       doing: wipe ? 'wiping and destroying' : 'destroying',
       done: 'destroyed',
-      call: (agentd, params, options) =>
-        agentd.destroyInstance({ params, query: { wipe_volumes: wipe } }, options),
+      call: (agentd, params, options, mode) =>
+        agentd.destroyInstance({ params, query: { wipe_volumes: wipe, ...mode } }, options),
     });
   },
 };

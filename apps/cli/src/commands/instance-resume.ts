@@ -23,7 +23,7 @@ export const instanceResume: CommandModule = {
     await operate(context, invocation, invocation.operands(0).map(parseInstanceAddress), {
       doing: 'resuming',
       done: 'resumed',
-      call: (agentd, params, options) => agentd.resumeInstance({ params }, options),
+      call: (agentd, params, options, mode) => agentd.resumeInstance({ params, query: mode }, options),
     });
   },
 };

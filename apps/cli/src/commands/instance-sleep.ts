@@ -31,6 +31,7 @@ export const instanceSleep: CommandModule = {
         ['mvm instance sleep acme/web/i-0a1b2c3d', 'Put one instance to sleep'],
         ['mvm instance sleep --drain-timeout 30s acme/web/i-0a1b2c3d', 'Give its guest half a minute'],
         ['mvm instance sleep --force --hold 8h acme/web/i-0a1b2c3d', 'At once, and for the working day'],
+        ['mvm instance sleep --dry-run acme/web/i-0a1b2c3d', 'See every step that it would take'],
         ['mvm instance list acme -o name | xargs mvm instance sleep', "Put all of a tenant's to sleep"],
       ],
     );
@@ -46,7 +47,8 @@ export const instanceSleep: CommandModule = {
       doing: 'putting to sleep',
       done: 'sleeping',
       extraMs: drainMs ?? 0,
-      call: (agentd, params, options) => agentd.sleepInstance({ params, query, body }, options),
+      call: (agentd, params, options, mode) =>
+        agentd.sleepInstance({ params, query: { ...query, ...mode }, body }, options),
     });
     sayHolds(context, results, { state: 'asleep', undo: 'wake' });
   },

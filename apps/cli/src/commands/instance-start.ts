@@ -26,7 +26,7 @@ export const instanceStart: CommandModule = {
     await operate(context, invocation, invocation.operands(0).map(parseInstanceAddress), {
       doing: 'starting',
       done: 'started',
-      call: (agentd, params, options) => agentd.startInstance({ params }, options),
+      call: (agentd, params, options, mode) => agentd.startInstance({ params, query: mode }, options),
     });
   },
 };

@@ -27,7 +27,8 @@ export const instanceStop: CommandModule = {
     const results = await operate(context, invocation, invocation.operands(0).map(parseInstanceAddress), {
       doing: 'stopping',
       done: 'stopped',
-      call: (agentd, params, options) => agentd.stopInstance({ params, query }, options),
+      call: (agentd, params, options, mode) =>
+        agentd.stopInstance({ params, query: { ...query, ...mode } }, options),
     });
     sayHolds(context, results, { state: 'stopped', undo: 'start' });
   },

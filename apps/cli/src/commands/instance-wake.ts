@@ -26,7 +26,7 @@ export const instanceWake: CommandModule = {
     await operate(context, invocation, invocation.operands(0).map(parseInstanceAddress), {
       doing: 'waking',
       done: 'woken',
-      call: (agentd, params, options) => agentd.wakeInstance({ params }, options),
+      call: (agentd, params, options, mode) => agentd.wakeInstance({ params, query: mode }, options),
     });
   },
 };

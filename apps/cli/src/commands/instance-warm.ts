@@ -26,7 +26,8 @@ export const instanceWarm: CommandModule = {
     const results = await operate(context, invocation, invocation.operands(0).map(parseInstanceAddress), {
       doing: 'warming',
       done: 'warm',
-      call: (agentd, params, options) => agentd.warmInstance({ params, query }, options),
+      call: (agentd, params, options, mode) =>
+        agentd.warmInstance({ params, query: { ...query, ...mode } }, options),
     });
     sayHolds(context, results, { state: 'warm', undo: 'resume' });
   },

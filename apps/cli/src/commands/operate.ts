@@ -1,5 +1,5 @@
 import type { AgentdClient, CallOptions, OperationResult } from '@mvm/agentd-api';
-import { isCodedError } from '@mvm/protocol';
+import { isCodedError, type PlanView } from '@mvm/protocol';
 import { type Command, Option } from 'commander';
 import { formatAddress, type InstanceAddress } from '../address/address.js';
 import type { CliContext } from '../context.js';
@@ -9,6 +9,8 @@ import { ReportedFailure } from '../errors/reported-failure.js';
 import { renderDocument } from '../format/documents.js';
 import { parseDuration } from '../format/duration.js';
 import type { Invocation } from '../invocation.js';
+import { addDryRunOption, isDryRun } from '../plan/dry-run-option.js';
+import { type ObjectPlan, printPlans } from '../plan/print-plans.js';
 import { withProgress } from '../progress/with-progress.js';
 
 /** An operation that is carried out on one instance after the other. */
@@ -23,6 +25,7 @@ export interface InstanceOperation {
     agentd: AgentdClient,
     params: { tenant: string; pool: string; instance: string },
     options: CallOptions,
+    mode: { readonly dry_run: boolean },
   ) => Promise<OperationResult>;
 }
 
@@ -30,6 +33,7 @@ const DEFAULT_TIMEOUT_MS = 120_000;
 
 /** The options that every operation takes. */
 export function addOperationOptions(command: Command): void {
+  addDryRunOption(command);
   command.addOption(
     new Option('--timeout <duration>', 'how long to wait for each instance')
       .argParser(parseDuration)
@@ -39,7 +43,7 @@ export function addOperationOptions(command: Command): void {
 
 /**
  * Carries the operation out on each instance in order. A failure with one does not keep the others from their turn;
- * the exit code is the first failure's.
+ * the exit code is the first failure's. A dry run prints the steps instead; then no result is returned.
  */
 export async function operate(
   context: CliContext,
@@ -49,14 +53,22 @@ export async function operate(
 ): Promise<OperationResult[]> {
   const agentd = await context.agentd();
   const timeoutMs = (invocation.number('timeout') ?? DEFAULT_TIMEOUT_MS) + (operation.extraMs ?? 0);
+  const dryRun = isDryRun(invocation);
   const results: OperationResult[] = [];
+  const plans: ObjectPlan[] = [];
   let exitCode = 0;
   for (const { tenantId, poolId, instanceId } of addresses) {
     const params = { tenant: tenantId, pool: poolId, instance: instanceId };
     try {
-      const text = `${operation.doing} ${tenantId}/${poolId}/${instanceId}`;
+      const text = `${dryRun ? 'planning' : operation.doing} ${tenantId}/${poolId}/${instanceId}`;
       const options = { signal: context.signal, timeoutMs };
-      const result = await withProgress(context, text, () => operation.call(agentd, params, options));
+      const result = await withProgress(context, text, () =>
+        operation.call(agentd, params, options, { dry_run: dryRun }),
+      );
+      if (result.plan !== null) {
+        plans.push(planOf(result, result.plan, operation));
+        continue;
+      }
       results.push(result);
       if (invocation.format === 'table') context.stdout.write(`${formatAddress(result)} ${operation.done}\n`);
       if (invocation.format === 'name') context.stdout.write(`${formatAddress(result)}\n`);
@@ -66,10 +78,21 @@ export async function operate(
       exitCode ||= exitCodeOf(error);
     }
   }
-  if (invocation.format === 'json' || invocation.format === 'yaml') {
+  if (dryRun) await printPlans(context, invocation, 'Instance', plans);
+  else if (invocation.format === 'json' || invocation.format === 'yaml') {
     const document = await renderDocument('InstanceOperationList', { items: results }, invocation.format);
     context.stdout.write(document);
   }
   if (exitCode !== 0) throw new ReportedFailure(exitCode);
   return results;
+}
+
+function planOf(result: OperationResult, plan: PlanView, { done }: InstanceOperation): ObjectPlan {
+  const { tenant_id, pool_id, instance_id } = result;
+  return {
+    name: formatAddress(result),
+    outcome: `would be ${done}`,
+    plan,
+    identity: { tenant_id, pool_id, instance_id },
+  };
 }

@@ -2,7 +2,7 @@ import { CodedError, ERROR_CODES, type ErrorCode } from '@mvm/protocol';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { ModelAgentd } from './model-agentd.js';
-import { statusStuck } from './model-data.js';
+import { plan, statusStuck } from './model-data.js';
 import { onTerminal } from './on-terminal.js';
 import { runMvm, startMvm } from './run-mvm.js';
 
@@ -18,7 +18,8 @@ describe('listings', () => {
   it('print a table without borders, sorted by address', async () => {
     const { stdout, stderr, code } = await mvm('instance', 'list');
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-    expect(stdout.split('\n')).toEqual([
+    // The clock goes on while the model starts.
+    expect(stdout.replace(/5m3\ds/g, '5m30s').split('\n')).toEqual([
       'INSTANCE                STATUS    ADDRESS      UP      AGE',
       'acme/web/i-00000001     running   10.240.3.3   5m30s   5h',
       'acme/web/i-00000002     stopped   10.240.3.4   -       5h',
@@ -96,12 +97,12 @@ describe('operations', () => {
     const stopped = await mvm('instance', 'stop', '--hold', '2h', address);
     expect(stopped.stdout).toBe(`${address} stopped\n`);
     expect(stopped.stderr).toMatch(/stays stopped for (1h59m|2h),/);
-    expect(agentd.calls.at(-1)?.query).toEqual({ hold_seconds: 7200 });
+    expect(agentd.calls.at(-1)?.query).toEqual({ dry_run: false, hold_seconds: 7200 });
     const destroyed = await mvm('instance', 'destroy', '--yes', '--wipe-volumes', address, '-o', 'json');
     expect(JSON.parse(destroyed.stdout)).toMatchObject({
       items: [{ instance_id: 'i-00000002', status: 'destroyed' }],
     });
-    expect(agentd.calls.at(-1)?.query).toEqual({ wipe_volumes: true });
+    expect(agentd.calls.at(-1)?.query).toEqual({ dry_run: false, wipe_volumes: true });
   });
 
   it('sleep and wake, several at once', async () => {
@@ -224,6 +225,65 @@ describe('operations', () => {
     await called;
     running.child.kill('SIGINT');
     expect(await running.finished).toMatchObject({ code: 130, stdout: '', stderr: 'interrupted\n' });
+  });
+});
+
+describe('--dry-run', () => {
+  const one = 'acme/web/i-00000001';
+
+  it('prints the steps, says what is no step, and changes nothing', async () => {
+    const before = structuredClone(agentd.instances);
+    const { stdout, stderr, code } = await mvm('instance', 'stop', '--dry-run', one);
+    expect(code).toBe(0);
+    expect(stdout.split('\n')).toEqual([
+      'STEP                      OBJECT                WHAT',
+      'vm.kill                   tn3i3                 end its VM',
+      `instance.commit_stopped   ${one}   record it as stopped`,
+      '',
+    ]);
+    expect(stderr).toContain(`note: ${one}: a start of this instance is under way`);
+    expect(stderr).toContain(`${one} would be stopped; nothing was changed\n`);
+    expect(stderr).not.toContain('stays');
+    expect(agentd.calls.at(-1)).toMatchObject({ route: 'stopInstance', query: { dry_run: true } });
+    expect(agentd.instances).toEqual(before);
+  });
+
+  it('prints the steps themselves for scripts', async () => {
+    const both = [one, 'globex/api/i-00000001'];
+    const { stdout } = await mvm('instance', 'warm', '--dry-run', '-o', 'json', ...both);
+    expect(JSON.parse(stdout)).toEqual({
+      apiVersion: 'mvm/v1',
+      kind: 'InstancePlanList',
+      items: both.map((address) => {
+        const [tenant_id, pool_id, instance_id] = address.split('/');
+        return { tenant_id, pool_id, instance_id, ...plan(address) };
+      }),
+    });
+    expect((await mvm('instance', 'sleep', '--dry-run', '-o', 'name', ...both)).stdout).toBe(
+      `${both.join('\n')}\n`,
+    );
+    const table = await mvm('instance', 'destroy', '--dry-run', ...both);
+    expect(table.stdout.split('\n').filter((line) => both.includes(line))).toEqual(both);
+    expect(table.stderr).toContain(`${one} would be destroyed`);
+  });
+
+  it.each(['start', 'stop', 'sleep', 'wake', 'warm', 'resume', 'destroy'])(
+    'of %s ends as the real one would when it is refused',
+    async (verb) => {
+      const real = verb === 'destroy' ? ['--yes'] : [];
+      const missing = 'acme/web/nosuch';
+      const tried = await mvm('instance', verb, '--dry-run', missing);
+      const done = await mvm('instance', verb, ...real, missing);
+      expect({ ...tried, code: done.code }).toEqual(done);
+      expect(tried.code).toBe(3);
+    },
+  );
+
+  it('goes on with the others, and ends with the code of the first refusal', async () => {
+    const { code, stdout, stderr } = await mvm('instance', 'start', '--dry-run', one, 'acme/web/i-00000002');
+    expect({ code, stdout }).toMatchObject({ code: 4, stdout: expect.stringContaining('vm.kill') });
+    expect(stderr).toContain('instance.invalid_transition');
+    expect(stderr).toContain('acme/web/i-00000002 would be started');
   });
 });
 

@@ -56,6 +56,40 @@ it('adds, lists and removes an image', async () => {
   expect(await readdir(join(dir, 'state', 'images', 'blobs'))).toEqual([]);
 });
 
+it('shows with --dry-run what it would do, and leaves the store alone', async () => {
+  const files = ['--kernel', kernel, '--rootfs', rootfs];
+  const tried = await mvm('image', 'add', 'demo', ...files, '--dry-run');
+  expect(tried.code, tried.stderr).toBe(0);
+  expect(tried.stdout).toMatch(
+    /^STEP +OBJECT +WHAT\nimage.store +sha256:[0-9a-f]{64} .*\nimage.name +demo .*\n$/,
+  );
+  expect(tried.stderr).toContain('demo would be added; nothing was changed');
+  expect(await readdir(dir)).not.toContain('state');
+  const planned = JSON.parse((await mvm('image', 'add', 'demo', ...files, '--dry-run', '-o', 'json')).stdout);
+  const added = JSON.parse((await mvm('image', 'add', 'demo', ...files, '-o', 'json')).stdout);
+  const { digest, size_bytes, outcome } = added;
+  expect(planned).toMatchObject({ kind: 'ImagePlanList', items: [{ digest, size_bytes, outcome }] });
+  expect((await mvm('image', 'add', 'demo', ...files, '--dry-run')).stderr).toContain(
+    'demo would stay as it is',
+  );
+
+  await mvm('image', 'add', 'twin', ...files);
+  const removal = await mvm('image', 'remove', 'demo', 'twin', '--dry-run', '-o', 'json');
+  expect(JSON.parse(removal.stdout)).toMatchObject({
+    items: [
+      { name: 'demo', deleted: [], steps: [{ kind: 'image.unname' }] },
+      { name: 'twin', deleted: [digest], steps: [{ kind: 'image.unname' }, { object: digest }] },
+    ],
+  });
+  expect((await mvm('image', 'list', '-o', 'name')).stdout).toBe('demo\ntwin\n');
+  const gone = await mvm('image', 'remove', 'demo', 'twin', '-o', 'json');
+  expect(JSON.parse(gone.stdout)).toMatchObject({ items: [{ deleted: [] }, { deleted: [digest] }] });
+  expect(await mvm('image', 'remove', 'demo', '--dry-run')).toMatchObject({ code: 3 });
+  expect(await mvm('image', 'add', 'x', '--kernel', rootfs, '--rootfs', kernel, '--dry-run')).toMatchObject({
+    code: 2,
+  });
+});
+
 it('refuses what is no image', async () => {
   const swapped = await mvm('image', 'add', 'demo', '--kernel', rootfs, '--rootfs', kernel);
   expect(swapped.code).toBe(2);

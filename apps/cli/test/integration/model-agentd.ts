@@ -128,9 +128,13 @@ export class ModelAgentd {
         message: `${instance.instance_id} is ${status} already`,
       });
     }
-    this.instances = this.instances.map((each) => (each === instance ? { ...each, status } : each));
     const { tenant_id, pool_id, instance_id } = instance;
-    return { tenant_id, pool_id, instance_id, status, hold };
+    if (input.query.dry_run === true) {
+      const plan = data.plan(`${tenant_id}/${pool_id}/${instance_id}`);
+      return { tenant_id, pool_id, instance_id, status, hold, plan };
+    }
+    this.instances = this.instances.map((each) => (each === instance ? { ...each, status } : each));
+    return { tenant_id, pool_id, instance_id, status, hold, plan: null };
   }
 
   #hold(input: Input, kind: Hold['kind']): Hold {

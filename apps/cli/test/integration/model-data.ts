@@ -14,6 +14,7 @@ import type {
   NetworkDrops,
   NetworkPlan,
   NetworkReport,
+  PlanView,
 } from '@mvm/protocol';
 
 const DIGEST = `sha256:${'ab'.repeat(32)}`;
@@ -428,4 +429,17 @@ export function auditReports(): AuditReportView[] {
   };
   const problems = [{ line: 5, reason: 'audit.line_changed', message: 'entry 3 was changed' }];
   return [intact, { ...intact, tenant_id: 'globex', head: 'bad', problems, problem_count: 2 }];
+}
+
+/** What a stop takes, with text that a terminal must not act on. */
+export function plan(object: string): PlanView {
+  return {
+    operation: 'stop',
+    on_failure: 'finish',
+    steps: [
+      { kind: 'vm.kill', object: 'tn3i3', what: 'end its VM', args: { vm_id: 'tn3i3' } },
+      { kind: 'instance.commit_stopped', object, what: 'record it as \u001b[31mstopped', args: {} },
+    ],
+    notes: ['a start of this instance is under way: the request would wait for it, and be planned anew'],
+  };
 }

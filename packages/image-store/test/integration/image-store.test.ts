@@ -16,7 +16,15 @@ import {
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { addImage, listImages, removeImage, resolveImage, verifyImage } from '../../src/index.js';
+import {
+  addImage,
+  listImages,
+  planAddImage,
+  planRemoveImages,
+  removeImage,
+  resolveImage,
+  verifyImage,
+} from '../../src/index.js';
 import { bzImage, createFixture, type Fixture } from './fixtures.js';
 
 const run = promisify(execFile);
@@ -147,6 +155,66 @@ describe('addImage', () => {
     expect(await listImages(fixture.root)).toEqual([]);
     expect(await litter()).toEqual([]);
     expect(await blobs()).toEqual([]);
+  });
+});
+
+describe('plans', () => {
+  /** Every entry of the store with its size and time. */
+  async function store(): Promise<string[]> {
+    const entries = await readdir(fixture.root, { recursive: true }).catch(() => []);
+    const lines = entries.map(async (entry) => {
+      const { size, mtimeMs } = await stat(join(fixture.root, entry));
+      return `${entry} ${size} ${mtimeMs}`;
+    });
+    return (await Promise.all(lines)).sort();
+  }
+
+  async function planThenAdd(overrides: Parameters<typeof request>[0] = {}): Promise<string> {
+    const before = await store();
+    const planned = await planAddImage(fixture.root, request(overrides));
+    expect(await store()).toEqual(before);
+    expect(await addImage(fixture.root, request(overrides))).toEqual(planned);
+    return planned.outcome;
+  }
+
+  it('of an add tell its outcome and write nothing', async () => {
+    expect(await planThenAdd()).toBe('added');
+    expect(await planThenAdd()).toBe('unchanged');
+    await writeFile(fixture.kernel, bzImage('two'));
+    expect(await planThenAdd()).toBe('replaced');
+    expect(await planThenAdd({ name: 'other' })).toBe('added');
+    const { kernelPath } = await resolveImage(fixture.root, 'demo');
+    await rm(kernelPath);
+    await writeFile(kernelPath, bzImage('three'));
+    expect(await planThenAdd()).toBe('repaired');
+  });
+
+  it('of a removal tell which files go with the last name', async () => {
+    await addImage(fixture.root, request());
+    await addImage(fixture.root, request({ name: 'twin' }));
+    await writeFile(fixture.kernel, bzImage('two'));
+    await addImage(fixture.root, request({ name: 'twin' }));
+    const before = await store();
+    const planned = await planRemoveImages(fixture.root, ['twin', 'demo']);
+    expect(await store()).toEqual(before);
+    expect(planned.map(({ deleted }) => deleted.length)).toEqual([1, 1]);
+    const removed = [await removeImage(fixture.root, 'twin'), await removeImage(fixture.root, 'demo')];
+    expect(removed).toEqual(planned);
+    await expect(planRemoveImages(fixture.root, ['demo'])).rejects.toMatchObject({
+      reason: 'image.not_found',
+    });
+  });
+
+  it('are refused as the real thing', async () => {
+    for (const overrides of [
+      { name: '../x' },
+      { kernel: fixture.rootfs },
+      { rootfs: join(fixture.dir, 'nosuch') },
+      { kernelArgs: '\n' },
+    ]) {
+      const refusal = await addImage(fixture.root, request(overrides)).catch((error: unknown) => error);
+      await expect(planAddImage(fixture.root, request(overrides))).rejects.toEqual(refusal);
+    }
   });
 });
 
