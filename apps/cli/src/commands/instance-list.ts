@@ -7,18 +7,21 @@ import { printList } from '../format/print.js';
 import { describeStatus, endedOnItsOwn, styleStatus } from '../format/status-style.js';
 import type { Column } from '../format/table.js';
 import { completeWith, teach } from '../help.js';
+import { addWatchOption, showOrWatch } from '../watch/watch-option.js';
 
 /** `mvm instance list`, also `mvm ps`. */
 export const instanceList: CommandModule = {
   formats: ['table', 'wide', 'json', 'yaml', 'name'],
   configure(command) {
     command.argument('[scope]', 'only those of <tenant> or <tenant>/<pool>');
+    addWatchOption(command);
     completeWith(command, 'scope');
     teach(
       command,
       'Sorted by tenant, pool and instance. STATUS names an operation under way in parentheses.',
       [
         ['mvm instance list', 'Everything on this host'],
+        ['mvm instance list acme --watch', "Follow what becomes of a tenant's instances"],
         ['mvm instance list acme/web -o wide', 'One pool, with image, network device and process'],
         ['mvm instance list -o json | jq \'.items[] | select(.status == "stopped")\'', 'For scripts'],
         ['mvm instance list acme/web -o name | xargs mvm instance stop', 'Stop a whole pool'],
@@ -29,13 +32,21 @@ export const instanceList: CommandModule = {
     const { tenantId, poolId } = parseScope(invocation.optionalOperand(0));
     const agentd = await context.agentd();
     const query = { ...(tenantId && { tenant: tenantId }), ...(poolId && { pool: poolId }) };
-    const { instances } = await agentd.listInstances({ query }, { signal: context.signal });
-    await printList(context, invocation, {
-      kind: 'Instance',
-      items: instances.toSorted(compareAddresses),
-      columns: columnsFor(context),
-      name: formatAddress,
-      empty: 'no instances; the desired state says how many a pool has: mvm apply --help',
+    await showOrWatch(context, invocation, {
+      kind: 'InstanceList',
+      read: async () => {
+        const { instances } = await agentd.listInstances({ query }, { signal: context.signal });
+        return instances.toSorted(compareAddresses);
+      },
+      document: (items) => ({ items }),
+      print: (to, items) =>
+        printList(to, invocation, {
+          kind: 'Instance',
+          items,
+          columns: columnsFor(to),
+          name: formatAddress,
+          empty: 'no instances; the desired state says how many a pool has: mvm apply --help',
+        }),
     });
   },
 };

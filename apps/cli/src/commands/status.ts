@@ -8,6 +8,7 @@ import { formatDuration } from '../format/duration.js';
 import { printObject } from '../format/print.js';
 import { type Column, renderFields, renderTable } from '../format/table.js';
 import { completeWith, teach } from '../help.js';
+import { addWatchOption, showOrWatch } from '../watch/watch-option.js';
 
 /** As many past failures as the text lists. */
 const MAX_FAILURES = 5;
@@ -16,12 +17,14 @@ const MAX_FAILURES = 5;
 export const status: CommandModule = {
   formats: ['table', 'wide', 'json', 'yaml'],
   configure(command) {
+    addWatchOption(command);
     completeWith(command);
     teach(
       command,
       'What agentd wants, what it found, what it is about to do and what keeps it from that.\nThe exit code is 0 whether or not the host is as desired.',
       [
         ['mvm status', 'The present state'],
+        ['mvm status --watch', 'Follow it'],
         ['mvm status -o wide', 'With the last actions'],
         ['mvm status -o json | jq .converged', 'For scripts; "mvm apply --wait" waits for true'],
       ],
@@ -29,12 +32,17 @@ export const status: CommandModule = {
   },
   async run(context, invocation) {
     const agentd = await context.agentd();
-    const state = await agentd.getStatus({}, { signal: context.signal });
-    await printObject(context, invocation, {
+    await showOrWatch(context, invocation, {
       kind: 'Status',
-      value: state,
-      name: state.node_id ?? '',
-      text: () => describe(context, state, invocation.format === 'wide'),
+      read: () => agentd.getStatus({}, { signal: context.signal }),
+      document: (state) => state,
+      print: (to, state) =>
+        printObject(to, invocation, {
+          kind: 'Status',
+          value: state,
+          name: state.node_id ?? '',
+          text: () => describe(to, state, invocation.format === 'wide'),
+        }),
     });
   },
 };

@@ -28,6 +28,11 @@ export async function renderDocument(
     : text;
 }
 
+/** The same as one line of JSON, for output that goes on; ends with a line feed. */
+export function renderDocumentLine(kind: string, value: Readonly<Record<string, unknown>>): string {
+  return `${escapeControls(JSON.stringify({ apiVersion: API_VERSION, kind, ...value }))}\n`;
+}
+
 /** Control characters that JSON and YAML allow unescaped but terminals act on, and those that reorder text. */
 const UNSAFE = /[\p{Cc}\p{Bidi_Control}]/u;
 
