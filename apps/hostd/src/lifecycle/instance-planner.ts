@@ -52,14 +52,14 @@ export function createInstancePlanner(deps: InstancePlannerDeps): InstancePlanne
     switch (intent.operation) {
       case 'start': {
         const image = await findStartImage(address, deps, effects.images);
-        const { plan, claim } = prepareStart(address, image, deps);
-        ledger.claimStart(address, claim)();
+        const { plan } = prepareStart(address, image, deps);
+        ledger.checkStart(address.tenant_id);
         return plan;
       }
       case 'wake': {
         const launch = await findWakeLaunch(address, deps, effects);
-        const { plan, claim } = prepareWake(address, launch, deps);
-        ledger.claimStart(address, claim)();
+        const { plan } = prepareWake(address, launch, deps);
+        ledger.checkStart(address.tenant_id);
         return plan;
       }
       case 'sleep':

@@ -15,6 +15,8 @@ import type { RunningUsage } from './plan-start.js';
 export interface Ledger {
   /** What the tenant's running instances use, with those that are being started, without `except`. */
   runningUsage(tenantId: string, except: InstanceAddress): RunningUsage;
+  /** Throws `tenant.network_down` while the tenant's network is being taken down. */
+  checkStart(tenantId: string): void;
   /** Claim a start; refused, `tenant.network_down`, while the tenant's network is being taken down. Returns the release. */
   claimStart(address: InstanceAddress, resources: InstanceResources): () => void;
   /** Networks of all tenants but this one, recorded or claimed, by tenant. */
@@ -52,6 +54,16 @@ export function createLedger(store: StateStore): Ledger {
     return [...recorded, ...starting];
   };
 
+  const checkStart = (tenantId: string): void => {
+    if (!teardowns.has(tenantId)) return;
+    throw new CodedError({
+      code: 'failed_precondition',
+      reason: 'tenant.network_down',
+      message: `the network of tenant ${tenantId} is being taken down`,
+      hint: 'Set it up again (SetupNetwork), then start the instance.',
+    });
+  };
+
   return {
     runningUsage: (tenantId, except) => {
       const others = running(tenantId).filter(({ key }) => key !== addressText(except));
@@ -61,15 +73,9 @@ export function createLedger(store: StateStore): Ledger {
         memMib: others.reduce((sum, { resources }) => sum + resources.mem_mib, 0),
       };
     },
+    checkStart,
     claimStart: (address, resources) => {
-      if (teardowns.has(address.tenant_id)) {
-        throw new CodedError({
-          code: 'failed_precondition',
-          reason: 'tenant.network_down',
-          message: `the network of tenant ${address.tenant_id} is being taken down`,
-          hint: 'Set it up again (SetupNetwork), then start the instance.',
-        });
-      }
+      checkStart(address.tenant_id);
       const key = addressText(address);
       starts.set(key, { address, resources });
       return () => starts.delete(key);

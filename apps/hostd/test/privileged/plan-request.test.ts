@@ -304,3 +304,25 @@ test('a request that waits for another says so, and one that overtakes a sleep t
   await client.request({ type: 'WakeInstance', ...acme });
   expect(await sleep).toMatchObject({ refusal: { reason: 'instance.sleep_overtaken' } });
 }, 120_000);
+
+test('asking about a start that is under way does not let another one exceed the quota', async () => {
+  await forgetAll();
+  await hostd.close();
+  hostd = await startInProcess(host, { faultOf: (call) => (call === 'launch' ? 2000 : null) });
+  const one = { tenant_id: 'acme', pool_id: 'workers', instance_id: 'one' };
+  const quotas = { ...DEFAULT_QUOTAS, max_running: 1 };
+  await client.request({ type: 'EnsureTenant', tenant_id: 'acme', net: netOf(3), quotas });
+  await client.request({ type: 'EnsurePool', ...one, spec: poolSpec() });
+  for (const instance_id of ['one', 'two'])
+    await client.request({ type: 'CreateInstance', ...one, instance_id });
+  const start = client.request({ type: 'StartInstance', ...one });
+  await expect
+    .poll(() => hostd.log.some(({ step, msg }) => step === 'vm.launch' && msg === 'step begins'))
+    .toBe(true);
+  const { notes } = await client.request({ type: 'PlanRequest', request: { type: 'StartInstance', ...one } });
+  expect(notes).toMatchObject([expect.stringMatching(/^a start of this instance is under way/)]);
+  await expect(client.request({ type: 'StartInstance', ...one, instance_id: 'two' })).rejects.toMatchObject({
+    reason: 'quota.exceeded',
+  });
+  await start;
+}, 60_000);

@@ -7,7 +7,7 @@ import { pino } from 'pino';
 import { loadConfig } from '../../src/config/load-config.js';
 import { type Daemon, startDaemon } from '../../src/daemon.js';
 import type { TestHost } from '../daemon.js';
-import { createStandInVmm } from './driver.js';
+import { createStandInVmm, type StandInOptions } from './driver.js';
 
 /** A hostd in this process, with the stand-in VMM in place of QEMU and nothing else changed. */
 export interface InProcessHostd {
@@ -21,7 +21,7 @@ export interface InProcessHostd {
 /** Starts it for a test host, which it replaces the daemon of. */
 export async function startInProcess(
   host: TestHost,
-  options: { readonly drainMs?: number } = {},
+  options: Omit<StandInOptions, 'witnessPath'> = {},
 ): Promise<InProcessHostd> {
   const log: Record<string, unknown>[] = [];
   const sink = new Writable({
@@ -47,7 +47,7 @@ export async function startInProcess(
     pino({ level: 'trace', base: null }, sink),
     null,
     null,
-    () => createStandInVmm({ witnessPath, drainMs: options.drainMs ?? 0 }),
+    () => createStandInVmm({ drainMs: 0, ...options, witnessPath }),
   );
   return {
     log,
