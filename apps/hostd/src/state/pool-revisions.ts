@@ -1,4 +1,4 @@
-import { copyFile, link, mkdir, readdir, readlink, rename, rm, stat, symlink } from 'node:fs/promises';
+import { copyFile, link, mkdir, open, readdir, readlink, rename, rm, stat, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ResolvedImage, resolveImage } from '@mvm/image-store';
 import { syncDirectory } from './atomic-file.js';
@@ -27,6 +27,12 @@ async function linkOrCopy(from: string, to: string): Promise<void> {
     // Another file system, or too many links: a copy does as well, it only takes space.
     if (errnoOf(error) !== 'EXDEV' && errnoOf(error) !== 'EMLINK') throw error;
     await copyFile(from, to);
+    const copy = await open(to, 'r');
+    try {
+      await copy.sync();
+    } finally {
+      await copy.close();
+    }
   }
 }
 
