@@ -6,6 +6,7 @@ import { CodedError, isCodedError } from '@mvm/protocol';
 import { execa } from 'execa';
 import type { Logger } from 'pino';
 import { errnoOf, fromFileError } from '../../state/fs-error.js';
+import { noProcesses } from '../../system/spawn-error.js';
 import { keepDescriptors } from '../keep-descriptors.js';
 import { isAlive, readArgv, readHostBootId, readStartTime, verifyConfinement } from '../process-identity.js';
 import { hostTscKhz } from '../tsc.js';
@@ -15,6 +16,7 @@ import { createQemuHandle, killProcess, removeSockets } from './handle.js';
 import { launchError, missingBinary, readWords } from './launch-error.js';
 import { connectQmp, type QmpClient } from './qmp.js';
 import { type Feeding, feed, restored, runState } from './restore.js';
+import { removeSaveSocket } from './save.js';
 
 const READY_WITHIN_MS = 30_000;
 const ADOPT_WITHIN_MS = 5_000;
@@ -187,6 +189,8 @@ async function spawnQemu(
       await once(child, 'spawn');
     } catch (error) {
       if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'EACCES') throw missingBinary(binary, error);
+      const exhausted = noProcesses(binary, error);
+      if (exhausted !== null) throw exhausted;
       throw launchError({ vmId: spec.vmId, what: `${binary} does not start`, words: '', cause: error });
     }
     return { child, logOffset };
@@ -231,6 +235,7 @@ async function adoptQemu(record: VmRecord): Promise<VmHandle | null> {
   try {
     const qmp = await connectQmp({ path: qmpSocketPath(spec), timeoutMs: ADOPT_WITHIN_MS });
     await verifyConfinement(record.pid, { uid: spec.uid, gid: spec.gid, rootPath: spec.emptyRootPath });
+    await removeSaveSocket(spec);
     return createQemuHandle({ record, qmp, child: null });
   } catch (error) {
     if (!(await isAlive(record))) return null;

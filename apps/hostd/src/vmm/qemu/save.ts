@@ -7,6 +7,7 @@ import { CodedError } from '@mvm/protocol';
 import { checkSocketPath } from '../socket-path.js';
 import type { VmSpec } from '../vmm.js';
 import type { QmpClient } from './qmp.js';
+import { runState } from './restore.js';
 
 const SOCKET_NAME = 'save.sock';
 const CONNECT_WITHIN_MS = 10_000;
@@ -35,6 +36,7 @@ export async function* saveQemu(
     await once(server, 'listening');
     // PRIVILEGE: the VMM's user must be able to connect, and nobody else but root: the directory is closed to others.
     await chown(path, spec.uid, spec.gid);
+    await leaveLastSave(qmp);
     await qmp.execute('migrate-set-parameters', { 'max-bandwidth': MAX_BANDWIDTH });
     const connected = firstConnection(server, spec.vmId);
     await qmp.execute('migrate', { uri: `unix:/${SOCKET_NAME}` });
@@ -54,6 +56,21 @@ export async function* saveQemu(
     await rm(path, { force: true });
     if (!complete) await giveUp(qmp);
   }
+}
+
+/** Remove the socket of a save whose hostd was killed; nothing when there is none. No save may be under way. */
+export async function removeSaveSocket({ emptyRootPath }: Pick<VmSpec, 'emptyRootPath'>): Promise<void> {
+  await rm(join(emptyRootPath, SOCKET_NAME), { force: true });
+}
+
+/**
+ * A QEMU that was saved before and stayed paused takes itself for migrated away, and refuses to be saved again; only
+ * running for a moment ends that. Nothing relies on the earlier state: it was never committed.
+ */
+async function leaveLastSave(qmp: QmpClient): Promise<void> {
+  if ((await runState(qmp)) !== 'postmigrate') return;
+  await qmp.execute('cont');
+  await qmp.execute('stop');
 }
 
 async function firstConnection(server: Server, vmId: string): Promise<Socket> {
