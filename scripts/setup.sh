@@ -34,6 +34,7 @@ setpriv:util-linux:util-linux-core:util-linux
 useradd:passwd:shadow-utils:shadow
 dpkg-deb:dpkg:dpkg:dpkg
 iptables-nft:iptables:iptables-nft:iptables-nft
+faketime:faketime:libfaketime:libfaketime
 '
 # Tools of root are looked up in root's directories too, so that the check is the same without root.
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"

@@ -1,5 +1,6 @@
 import { CodedError } from '@mvm/protocol';
 import { execa } from 'execa';
+import { noProcesses } from '../system/spawn-error.js';
 
 /** A fixed point in time, so that equal content makes equal images: 2020-01-01T00:00:00Z, in seconds. */
 export const IMAGE_TIME = '1577836800';
@@ -44,6 +45,8 @@ async function runTool(tool: string, args: readonly string[], input = ''): Promi
       hint: 'Install it: apt-get install e2fsprogs',
     });
   }
+  const exhausted = noProcesses(tool, result);
+  if (exhausted !== null) throw exhausted;
   const said = result.stderr.trim().slice(-500);
   const full = /no space left|ENOSPC/i.test(said);
   throw new CodedError({

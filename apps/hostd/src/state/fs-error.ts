@@ -38,6 +38,7 @@ export function fromFileError(error: unknown, doing: string): CodedError {
     code: 'internal',
     reason: 'state.io_error',
     message: `${doing}: ${text}`,
+    hint: 'Look for disk errors in the kernel log, and at what else uses the state directory, then repeat the request.',
     details: { errno },
     cause: error,
   });

@@ -18,6 +18,13 @@ function diagnose(program: Program, result: CommandResult): Diagnosis {
       hint: `Install the package ${PACKAGES[program]}.`,
     };
   }
+  if (result.failure === 'EAGAIN' || result.failure === 'ENOMEM') {
+    return {
+      code: 'resource_exhausted',
+      reason: 'host.no_processes',
+      hint: 'Look at the limits of hostd (TasksMax of its unit, pids.max of its cgroup) and of the host, then repeat the request.',
+    };
+  }
   if (result.failure === 'timeout') {
     return { code: 'unavailable', reason: 'net.timeout', hint: 'The kernel is busy; try again.' };
   }
