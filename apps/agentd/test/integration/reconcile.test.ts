@@ -307,14 +307,22 @@ describe('after kill -9', () => {
     expect(hostd.model.instances.size).toBe(2);
   });
 
-  it('in the middle of a pass, the next agentd finishes it', async () => {
-    hostd.gate = async ({ type }) => {
-      if (type === 'StartInstance') await new Promise(() => {});
+  // Each kind of action of such a pass: once it is asked for, and again while hostd has done it and not answered yet.
+  it.each(
+    (['EnsureTenant', 'EnsurePool', 'CreateInstance', 'StartInstance'] as const).flatMap((action) =>
+      (['is asked for', 'is done and not answered'] as const).map((when) => [action, when] as const),
+    ),
+  )('in the middle of a pass, when its %s %s, the next agentd finishes it', async (action, when) => {
+    hostd.gate = async (request) => {
+      if (request.type !== action) return;
+      // The model acts when the gate opens; here its answer is lost all the same.
+      if (when === 'is done and not answered') hostd.model.handle(request);
+      await new Promise(() => {});
     };
     const first = await home.start();
     await home.client.putDesired({ body: acme(3) });
-    await until(() => hostd.changes.some(({ type }) => type === 'StartInstance'), 'a start under way');
-    await first.kill();
+    await until(() => hostd.changes.some(({ type }) => type === action), `${action} under way`);
+    expect(await first.kill()).toBe('SIGKILL');
     hostd.gate = async () => {};
     await home.start();
     await statusWhen(home.client, ({ converged }) => converged);
