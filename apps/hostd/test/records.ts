@@ -1,9 +1,6 @@
 import { deriveTenantNet } from '@mvm/protocol';
 import { planCreate } from '../src/lifecycle/plan-create.js';
-import { planDestroy, planStop } from '../src/lifecycle/plan-end.js';
-import { planStart } from '../src/lifecycle/plan-start.js';
 import { DEFAULT_QUOTAS } from '../src/lifecycle/plan-tenant.js';
-import type { Plan, StepKind } from '../src/lifecycle/steps.js';
 import type { InstanceRecord, PoolRecord, TenantRecord } from '../src/state/records.js';
 
 /** The time that planners are given in tests. */
@@ -63,29 +60,4 @@ export function instanceRecord(over: Partial<InstanceRecord> = {}): InstanceReco
   const step = plan.steps[0];
   if (step?.kind !== 'instance.create') throw new Error('a creation has no instance.create');
   return { ...step.record, ...over };
-}
-
-/** The kinds of step, in order, of each operation on an instance with everything that it can have. */
-export function everyPlan(): Record<'start' | 'stop' | 'destroy', StepKind[]> {
-  const tenant = tenantRecord();
-  const running = instanceRecord({ status: 'running' });
-  const end = { tenant, instance: running, vmUidBase: 1_900_000_000 };
-  const start = planStart(
-    {
-      tenant,
-      instance: instanceRecord(),
-      resources: poolRecord().instance_resources,
-      image: { name: 'demo', digest: DIGEST, hasInitrd: true, kernelArgs: '' },
-      usage: { running: 0, vcpus: 0, memMib: 0 },
-      vmUidBase: 1_900_000_000,
-      accelerator: 'tcg',
-    },
-    { now: NOW },
-  );
-  const kinds = ({ steps }: Plan): StepKind[] => steps.map((step) => step.kind);
-  return {
-    start: kinds(start),
-    stop: kinds(planStop(end, { now: NOW })),
-    destroy: kinds(planDestroy(end, { wipeVolumes: true })),
-  };
 }

@@ -9,6 +9,7 @@ import {
   instanceSubject,
   KEEPER,
   networkSubject,
+  poolSubject,
   SPARE,
   type State,
   type Subject,
@@ -37,7 +38,8 @@ export interface Bench {
   readonly spare: InstanceSubject;
   readonly bystander: InstanceSubject;
   readonly network: Subject;
-  subject(name: 'keeper' | 'spare' | 'network'): Subject;
+  readonly pool: Subject;
+  subject(name: 'keeper' | 'spare' | 'network' | 'pool'): Subject;
   /** Take what the host shows now as right for the states that the subjects are in. */
   learn(): Promise<void>;
   /** How the host differs from what is right for the subjects' states; waits a little for what is just ending. */
@@ -71,12 +73,14 @@ export async function createBench(world: World): Promise<Bench> {
   const spare = instanceSubject(world, 'spare', SPARE);
   const bystander = instanceSubject(world, 'bystander', BYSTANDER, () => startsAnew('bystander'));
   const network = networkSubject(world);
-  const all: readonly Subject[] = [keeper, spare, bystander, network];
+  const pool = poolSubject(world);
+  const all: readonly Subject[] = [keeper, spare, bystander, network, pool];
   /** By kind of subject and state: the lines of its own that a view has then. */
   const known = new Map<string, readonly string[]>();
   let common: readonly string[] | null = null;
-  const keyOf = (subject: Subject, state: State): string =>
-    `${subject.name === 'network' ? 'network' : 'instance'} ${state}`;
+  const keyOf = ({ name }: Subject, state: State): string =>
+    // What was never started looks like what does not run.
+    `${name === 'network' || name === 'pool' ? name : 'instance'} ${state === 'new' ? 'idle' : state}`;
 
   async function look(): Promise<{ lines: string[]; states: Map<Subject, State> }> {
     const states = new Map<Subject, State>();
@@ -143,7 +147,8 @@ export async function createBench(world: World): Promise<Bench> {
     spare,
     bystander,
     network,
-    subject: (name) => ({ keeper, spare, network })[name],
+    pool,
+    subject: (name) => ({ keeper, spare, network, pool })[name],
     learn: async () => {
       const { lines, states } = await look();
       common = commonLines(lines, namings());

@@ -54,7 +54,9 @@ function momentsAt(point: string, observed: ObservedScenario, hasPower: boolean)
   if (point === 'answer') return hasPower ? ['after', 'power-after'] : ['after'];
   if (!steps.includes(point)) return ['before', 'after', ...power];
   const touchesVm =
-    scenario.subject !== 'network' && scenario.operation !== 'create' && scenario.name !== 'reap';
+    ['keeper', 'spare'].includes(scenario.subject) &&
+    scenario.operation !== 'create' &&
+    scenario.name !== 'reap';
   return [
     'before',
     'during',

@@ -25,8 +25,10 @@ function fail(text: string): Crash {
   return { allowed: [], vmLost: false, problems: [text] };
 }
 
-function statesOf(progress: Progress, { from, to }: Scenario): State[] {
-  return progress === 'either' ? [from, to] : [progress === 'from' ? from : to];
+function statesOf(progress: Progress, { from, to, operation }: Scenario): State[] {
+  // A start that is undone leaves an instance prepared.
+  const undone: State[] = from === 'new' && operation === 'start' ? ['new', 'idle'] : [from];
+  return progress === 'either' ? [...undone, to] : progress === 'from' ? undone : [to];
 }
 
 /** Send the scenario's request, or kill the VMM; resolves to null when it was answered with success, else the error. */
@@ -287,7 +289,7 @@ function logProblems(log: readonly LogLine[], vmLost: boolean): string[] {
 /** The caller goes on: what is not done is asked for again, what is done is refused or done once more. */
 async function goOn(bench: Bench, scenario: Scenario, state: State): Promise<string[]> {
   const subject = bench.subject(scenario.subject);
-  if (state === scenario.from) {
+  if (state === scenario.from || (scenario.from === 'new' && state === 'idle')) {
     const error = await act(bench, scenario);
     if (error !== null) return [`the repeated request failed: ${describe(error)}`];
     return [];
@@ -302,6 +304,23 @@ async function goOn(bench: Bench, scenario: Scenario, state: State): Promise<str
   const way = scenario.to === 'sleeping' || scenario.to === 'warm' ? 'running' : scenario.to;
   await subject.goTo(way === state ? 'running' : way);
   return [];
+}
+
+/** Why an instance may say that it does not run, after this case; null where it does not matter. Pure. */
+export function reasonsAfter(
+  { scenario, step, moment }: Pick<CrashCase, 'scenario' | 'step' | 'moment'>,
+  state: State,
+  vmLost: boolean,
+): readonly string[] | null {
+  if (state !== 'idle' || !['keeper', 'spare'].includes(scenario.subject)) return null;
+  if (scenario.operation === 'start') {
+    const neverBegan = step === 'journal' && moment.endsWith('before');
+    if (vmLost) return neverBegan ? null : ['start_failed', 'lost', 'exited'];
+    return neverBegan ? null : ['start_failed'];
+  }
+  if (scenario.operation === 'reap') return ['exited', 'lost'];
+  if (scenario.operation === 'stop') return vmLost ? ['requested', 'lost', 'exited'] : ['requested'];
+  return ['lost', 'exited'];
 }
 
 function outcomeOf({ from, to }: Scenario, state: State, vmLost: boolean): string {
@@ -352,6 +371,13 @@ export async function runCase(
       const state = await subject.state();
       outcome = outcomeOf(scenario, state, vmLost);
       if (!allowed.includes(state)) problems.push(`it is ${state}, and must be ${allowed.join(' or ')}`);
+      const reasons = reasonsAfter(each, state, vmLost);
+      if (reasons !== null) {
+        const facts = await (subject as InstanceSubject).describe();
+        if (!reasons.includes(facts?.stopReason ?? 'none')) {
+          problems.push(`its stop reason is ${facts?.stopReason}, and must be ${reasons.join(' or ')}`);
+        }
+      }
       problems.push(...(await bench.differences()));
       const power = moment.startsWith('power');
       if (!power) {

@@ -2,15 +2,16 @@ import { deriveTenantNet, isCodedError, type PoolSpec, type Quotas, type V2Reque
 import type { Naming } from '../host/host-view.js';
 import { until, type World } from './world.js';
 
-/** What an instance or a tenant is, as far as the kernel and the files differ: `idle` is created, ready or stopped. */
-export type State = 'absent' | 'idle' | 'running' | 'warm' | 'sleeping' | 'up' | 'down' | 'moved';
+/** What an instance, a tenant or a pool is: `new` has never been started, `idle` is ready or stopped. */
+export type State = 'absent' | 'new' | 'idle' | 'running' | 'warm' | 'sleeping' | 'up' | 'down' | 'moved';
 
 /**
  * Something that operations are crashed on.
  * `keeper`: an instance with a booted guest, which must never be lost. `spare`: an instance whose guest does not matter.
  * `bystander`: another tenant's running instance, which must notice nothing. `network`: a tenant without instances.
+ * `pool`: a pool without instances.
  */
-export type SubjectName = 'keeper' | 'spare' | 'bystander' | 'network';
+export type SubjectName = 'keeper' | 'spare' | 'bystander' | 'network' | 'pool';
 
 export interface Subject {
   readonly name: SubjectName;
@@ -62,7 +63,7 @@ export const QUOTAS: Quotas = {
   max_disk_gib: 64,
 };
 
-function poolSpec(memMib: number): PoolSpec {
+export function poolSpec(memMib: number): PoolSpec {
   return {
     flake_ref: 'selftest',
     profile: 'minimal',
@@ -93,7 +94,7 @@ export async function prepareTenants({ client, memMib }: World): Promise<void> {
 }
 
 const STATES: Readonly<Record<string, State>> = {
-  created: 'idle',
+  created: 'new',
   ready: 'idle',
   stopped: 'idle',
   running: 'running',
@@ -110,7 +111,8 @@ function nextRequest(address: InstanceAddress, from: State, to: State): V2Reques
   ): V2Request => ({ type, ...address }) as V2Request;
   if (from === 'absent') return { type: 'CreateInstance', ...address };
   if (to === 'absent') return { type: 'DestroyInstance', ...address, wipe_volumes: false };
-  if (from === 'idle') return ask('StartInstance');
+  if (to === 'new') return { type: 'DestroyInstance', ...address, wipe_volumes: false };
+  if (from === 'idle' || from === 'new') return ask('StartInstance');
   if (to === 'idle') return ask('StopInstance');
   if (from === 'sleeping') return ask('WakeInstance');
   if (to === 'sleeping') return { type: 'SleepInstance', ...address, force: true };
@@ -172,7 +174,7 @@ export function instanceSubject(
         const from = await subject.state();
         if (from === to) return;
         await world.client.request(nextRequest(address, from, to));
-        if (from === 'idle' && to !== 'absent') await booted();
+        if ((from === 'idle' || from === 'new') && to !== 'absent' && to !== 'new') await booted();
       }
       throw new Error(`${address.instance_id} does not become ${to}`);
     },
@@ -221,6 +223,28 @@ export function networkSubject(world: World): Subject {
         }
       }
       throw new Error(`${tenant_id} does not become ${to}`);
+    },
+  };
+  return subject;
+}
+
+/** The pool that is recorded and removed. */
+export const EXTRA_POOL = { tenant_id: KEEPER.tenant_id, pool_id: 'extra' } as const;
+
+export function poolSubject(world: World): Subject {
+  const { client } = world;
+  const subject: Subject = {
+    name: 'pool',
+    naming: () => ({ names: [[EXTRA_POOL.pool_id, '<pool>']], also: [] }),
+    state: async () => {
+      const { tenants } = await client.request({ type: 'ListTenants' });
+      const tenant = tenants.find(({ tenant_id }) => tenant_id === EXTRA_POOL.tenant_id);
+      return tenant?.pools.some(({ pool_id }) => pool_id === EXTRA_POOL.pool_id) === true ? 'up' : 'absent';
+    },
+    goTo: async (to) => {
+      if ((await subject.state()) === to) return;
+      if (to === 'absent') await client.request({ type: 'RemovePool', ...EXTRA_POOL });
+      else await client.request({ type: 'EnsurePool', ...EXTRA_POOL, spec: poolSpec(world.memMib) });
     },
   };
   return subject;
