@@ -3,6 +3,7 @@ import {
   awaitGreeting,
   BYSTANDER,
   consoleEnd,
+  freshSubject,
   type GuestSigns,
   guestSigns,
   type InstanceSubject,
@@ -36,10 +37,11 @@ export interface Bench {
   readonly world: World;
   readonly keeper: InstanceSubject;
   readonly spare: InstanceSubject;
+  readonly fresh: InstanceSubject;
   readonly bystander: InstanceSubject;
   readonly network: Subject;
   readonly pool: Subject;
-  subject(name: 'keeper' | 'spare' | 'network' | 'pool'): Subject;
+  subject(name: 'keeper' | 'spare' | 'fresh' | 'network' | 'pool'): Subject;
   /** Take what the host shows now as right for the states that the subjects are in. */
   learn(): Promise<void>;
   /** How the host differs from what is right for the subjects' states; waits a little for what is just ending. */
@@ -74,7 +76,8 @@ export async function createBench(world: World): Promise<Bench> {
   const bystander = instanceSubject(world, 'bystander', BYSTANDER, () => startsAnew('bystander'));
   const network = networkSubject(world);
   const pool = poolSubject(world);
-  const all: readonly Subject[] = [keeper, spare, bystander, network, pool];
+  const fresh = freshSubject(world);
+  const all: readonly Subject[] = [keeper, spare, fresh, bystander, network, pool];
   /** By kind of subject and state: the lines of its own that a view has then. */
   const known = new Map<string, readonly string[]>();
   let common: readonly string[] | null = null;
@@ -148,7 +151,8 @@ export async function createBench(world: World): Promise<Bench> {
     bystander,
     network,
     pool,
-    subject: (name) => ({ keeper, spare, network, pool })[name],
+    fresh,
+    subject: (name) => ({ keeper, spare, fresh, network, pool })[name],
     learn: async () => {
       const { lines, states } = await look();
       common = commonLines(lines, namings());

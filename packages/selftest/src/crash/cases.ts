@@ -54,7 +54,7 @@ function momentsAt(point: string, observed: ObservedScenario, hasPower: boolean)
   if (point === 'answer') return hasPower ? ['after', 'power-after'] : ['after'];
   if (!steps.includes(point)) return ['before', 'after', ...power];
   const touchesVm =
-    ['keeper', 'spare'].includes(scenario.subject) &&
+    ['keeper', 'spare', 'fresh'].includes(scenario.subject) &&
     scenario.operation !== 'create' &&
     scenario.name !== 'reap';
   return [

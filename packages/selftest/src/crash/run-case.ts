@@ -312,7 +312,7 @@ export function reasonsAfter(
   state: State,
   vmLost: boolean,
 ): readonly string[] | null {
-  if (state !== 'idle' || !['keeper', 'spare'].includes(scenario.subject)) return null;
+  if (state !== 'idle' || !['keeper', 'spare', 'fresh'].includes(scenario.subject)) return null;
   if (scenario.operation === 'start') {
     const neverBegan = step === 'journal' && moment.endsWith('before');
     if (vmLost) return neverBegan ? null : ['start_failed', 'lost', 'exited'];

@@ -94,7 +94,14 @@ async function atTheEnd(bench: Bench): Promise<CaseResult> {
   return await timed('end/take down/nothing left', 'complete', async () => {
     const problems =
       (await bench.bystander.state()) === 'running' ? await bench.guestProblems('bystander') : [];
-    for (const subject of [bench.keeper, bench.spare, bench.bystander, bench.pool, bench.network]) {
+    for (const subject of [
+      bench.keeper,
+      bench.spare,
+      bench.fresh,
+      bench.bystander,
+      bench.pool,
+      bench.network,
+    ]) {
       await subject.goTo('absent');
     }
     return [...problems, ...(await bench.differences())];

@@ -1,6 +1,7 @@
 import type { V2Request } from '@mvm/protocol';
 import {
   EXTRA_POOL,
+  FRESH,
   KEEPER,
   NETWORK,
   NETWORK_TENANT,
@@ -118,10 +119,10 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'start of a new one',
     operation: 'start',
-    subject: 'spare',
+    subject: 'fresh',
     from: 'new',
     to: 'running',
-    request: { type: 'StartInstance', ...SPARE },
+    request: { type: 'StartInstance', ...FRESH },
     commit: 'instance.commit_running',
     recovery: 'undo',
     repeated: 'refused',
@@ -131,7 +132,7 @@ export const SCENARIOS: readonly Scenario[] = [
     operation: 'create',
     subject: 'spare',
     from: 'absent',
-    to: 'new',
+    to: 'idle',
     request: { type: 'CreateInstance', ...SPARE },
     commit: 'instance.create',
     recovery: 'none',

@@ -9,9 +9,9 @@ export type State = 'absent' | 'new' | 'idle' | 'running' | 'warm' | 'sleeping' 
  * Something that operations are crashed on.
  * `keeper`: an instance with a booted guest, which must never be lost. `spare`: an instance whose guest does not matter.
  * `bystander`: another tenant's running instance, which must notice nothing. `network`: a tenant without instances.
- * `pool`: a pool without instances.
+ * `pool`: a pool without instances. `fresh`: an instance that was created before its pool had an image.
  */
-export type SubjectName = 'keeper' | 'spare' | 'bystander' | 'network' | 'pool';
+export type SubjectName = 'keeper' | 'spare' | 'fresh' | 'bystander' | 'network' | 'pool';
 
 export interface Subject {
   readonly name: SubjectName;
@@ -111,7 +111,6 @@ function nextRequest(address: InstanceAddress, from: State, to: State): V2Reques
   ): V2Request => ({ type, ...address }) as V2Request;
   if (from === 'absent') return { type: 'CreateInstance', ...address };
   if (to === 'absent') return { type: 'DestroyInstance', ...address, wipe_volumes: false };
-  if (to === 'new') return { type: 'DestroyInstance', ...address, wipe_volumes: false };
   if (from === 'idle' || from === 'new') return ask('StartInstance');
   if (to === 'idle') return ask('StopInstance');
   if (from === 'sleeping') return ask('WakeInstance');
@@ -151,7 +150,7 @@ export function instanceSubject(
       }
       return { status: view.status, pid: view.pid, stopReason: view.stop_reason?.kind ?? null };
     } catch (error) {
-      if (isCodedError(error) && error.reason === 'instance.not_found') return null;
+      if (isCodedError(error) && ['instance.not_found', 'pool.not_found'].includes(error.reason)) return null;
       throw error;
     }
   };
@@ -226,6 +225,37 @@ export function networkSubject(world: World): Subject {
     },
   };
   return subject;
+}
+
+/** Its pool's image is registered after the instance was created. */
+export const FRESH: InstanceAddress = {
+  tenant_id: KEEPER.tenant_id,
+  pool_id: 'late',
+  instance_id: 'i-fresh',
+};
+const LATE_IMAGE = 'selftest-late';
+
+export function freshSubject(world: World): InstanceSubject {
+  const subject = instanceSubject(world, 'fresh', FRESH);
+  const { client } = world;
+  return {
+    ...subject,
+    goTo: async (to) => {
+      if (to !== 'new') {
+        await subject.goTo(to);
+        return;
+      }
+      const state = await subject.state();
+      if (state === 'new') return;
+      await subject.goTo('absent');
+      await world.removeImage(LATE_IMAGE);
+      const { tenant_id, pool_id } = FRESH;
+      const spec = { ...poolSpec(world.memMib), flake_ref: LATE_IMAGE };
+      await client.request({ type: 'EnsurePool', tenant_id, pool_id, spec });
+      await client.request({ type: 'CreateInstance', ...FRESH });
+      await world.addImage(LATE_IMAGE);
+    },
+  };
 }
 
 /** The pool that is recorded and removed. */

@@ -2,7 +2,8 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createHostdClient, type HostdClient } from '@mvm/hostd-client';
-import { addImage, imagesDir } from '@mvm/image-store';
+import { addImage, imagesDir, removeImage } from '@mvm/image-store';
+import { isCodedError } from '@mvm/protocol';
 import type { InsideOptions } from '../events.js';
 import { removeCgroups } from '../host/cgroup-dirs.js';
 import type { ViewPlace } from '../host/host-view.js';
@@ -24,6 +25,9 @@ export interface World extends ViewPlace {
   restart(): Promise<void>;
   /** Have it strike itself at a point; null: no more. */
   setFailpoint(point: string | null): Promise<void>;
+  /** Register the image under a name, or take the name away. */
+  addImage(name: string): Promise<void>;
+  removeImage(name: string): Promise<void>;
   /** SIGKILL every VMM of this world. */
   killVmms(): Promise<void>;
   /** The pid of a VM's VMM as the kernel shows it, or null. */
@@ -43,13 +47,11 @@ export async function createWorld(options: InsideOptions): Promise<World> {
   await mkdir(temporaryDir);
   const made = await createStateVolume(dir, stateDir);
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
-  await addImage(imagesDir(stateDir), {
-    name: 'selftest',
-    kernel: options.image.kernel,
-    initrd: options.image.initrd ?? undefined,
-    rootfs: options.image.rootfs,
-    kernelArgs: options.image.kernelArgs,
-  });
+  const register = async (name: string): Promise<void> => {
+    const { kernel, initrd, rootfs, kernelArgs } = options.image;
+    await addImage(imagesDir(stateDir), { name, kernel, initrd: initrd ?? undefined, rootfs, kernelArgs });
+  };
+  await register('selftest');
   const start = (): Promise<HostdProcess> =>
     startHostd({
       program: options.hostd,
@@ -89,6 +91,12 @@ export async function createWorld(options: InsideOptions): Promise<World> {
     setFailpoint: async (point) => {
       if (point === null) await rm(failpointFile, { force: true });
       else await writeFile(failpointFile, point);
+    },
+    addImage: register,
+    removeImage: async (name) => {
+      await removeImage(imagesDir(stateDir), name).catch((error: unknown) => {
+        if (!isCodedError(error) || error.code !== 'not_found') throw error;
+      });
     },
     killVmms: async () => {
       for (const { pid, argv } of await findProcesses(`${runDir}/vm/`)) {
