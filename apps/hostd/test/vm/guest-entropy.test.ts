@@ -17,12 +17,14 @@ const outDir = fileURLToPath(new URL('../../../../.cache/guest-image', import.me
 const vmm = createQemuVmm();
 let host: DriverHost;
 let spec: VmSpec;
+const handles: VmHandle[] = [];
 
 beforeAll(async () => {
   host = await createDriverHost({ image: await buildGuestImage({ outDir, variant: 'test' }) });
   spec = await host.prepare(3);
 }, 180_000);
 afterAll(async () => {
+  for (const handle of handles) await handle.kill();
   await host.discard(spec);
   await host.close();
 });
@@ -34,6 +36,7 @@ interface Saved {
 
 async function boot(): Promise<VmHandle> {
   const handle = await vmm.launch(spec, (pid) => host.cgroups.attach(spec.vmId, pid));
+  handles.push(handle);
   await handle.resume();
   await consoleShows(spec.consolePath, /mvm-guest ready .*boot_id=/, 120_000);
   // Its agent comes after its greeting.
@@ -69,6 +72,7 @@ async function drawn({ argv, image }: Saved, resync: boolean): Promise<Set<strin
     argv,
     image: chunks,
   });
+  handles.push(handle);
   await handle.resume();
   const socket = (await handle.agentSocket()) ?? '';
   if (resync) {
