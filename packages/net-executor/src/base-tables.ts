@@ -73,9 +73,10 @@ const BRIDGE_TABLE: BaseTable = {
     {
       name: 'guard',
       rules: [
+        // First, because nearly everything is: its MAC and address are one look.
+        rule('ether type ip goto guard_ip', 'IPv4'),
         rule('iifname . ether saddr != @port_mac counter name c_mac drop', 'foreign MAC'),
         rule('ether type arp goto guard_arp', 'ARP'),
-        rule('ether type ip goto guard_ip', 'IPv4'),
         rule('counter name c_l2 drop', 'anything else: IPv6, VLAN tags, LLDP'),
       ],
     },
@@ -98,6 +99,7 @@ const BRIDGE_TABLE: BaseTable = {
       rules: [
         rule('udp sport 67 counter name c_dhcpsrv drop', 'rogue DHCP server'),
         rule('iifname . ether saddr . ip saddr @port_src accept', 'own MAC and address'),
+        rule('iifname . ether saddr != @port_mac counter name c_mac drop', 'foreign MAC'),
         rule(
           'ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept',
           'DHCP client without an address',
@@ -174,12 +176,16 @@ const INET_TABLE: BaseTable = {
     {
       name: 'from_guest',
       rules: [
+        // First, because nearly everything is; an uplink is never a tenant's bridge.
+        rule('oifname @uplinks goto to_uplink', 'to an uplink'),
         rule('iifname . oifname @intra goto same_tenant', 'same tenant'),
         rule('oifname @bridges counter name c_xtenant drop', 'another tenant'),
-        rule(
-          'oifname != @uplinks counter name c_notuplink drop',
-          'not an uplink: containers, VPNs, host networks',
-        ),
+        rule('counter name c_notuplink drop', 'not an uplink: containers, VPNs, host networks'),
+      ],
+    },
+    {
+      name: 'to_uplink',
+      rules: [
         rule('ct state invalid counter name c_invalid drop', 'no connection that makes sense'),
         rule('ip saddr vmap @guest_out', "the guest's own policy"),
         rule('iifname vmap @egress', "the tenant's egress"),

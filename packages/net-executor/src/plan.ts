@@ -67,10 +67,10 @@ function planTables(wanted: WantedNetwork, observed: ObservedNetwork, context: N
       },
     ];
   }
-  const wantedIds = new Set(wanted.elements.map(elementId));
-  const observedIds = new Set(observed.elements.map(elementId));
-  const gone = observed.elements.filter((element) => !wantedIds.has(elementId(element)));
-  const fresh = wanted.elements.filter((element) => !observedIds.has(elementId(element)));
+  // Thousands of elements: each is spelled but once.
+  const missing = new Map(wanted.elements.map((element) => [elementId(element), element]));
+  const gone = observed.elements.filter((element) => !missing.delete(elementId(element)));
+  const fresh = [...missing.values()];
   const asStep = (kind: 'element.add' | 'element.delete') => (element: NetElement) =>
     ({ kind, element }) as const;
   // A profile is there before the first element leads to it, and until the last has gone.
@@ -121,12 +121,13 @@ function planSysctls(
   observed: ObservedNetwork,
   kept: ReadonlyMap<string, ObservedLink>,
 ): NetStep[] {
-  const linkOf = (key: string) => key.split('/')[3] ?? '';
+  // Of `net/ipv4/conf/<link>/<setting>`.
+  const linkOf = (key: string) => key.slice(14, key.indexOf('/', 14));
   const made = new Set(
     [...wanted.bridges, ...wanted.taps].map(({ name }) => name).filter((name) => !kept.has(name)),
   );
   return wanted.sysctls.flatMap(({ key, value }): NetStep[] => {
-    const was = made.has(linkOf(key)) ? null : (observed.sysctls[key] ?? null);
+    const was = made.size > 0 && made.has(linkOf(key)) ? null : (observed.sysctls[key] ?? null);
     return was === value ? [] : [{ kind: 'sysctl.write', key, value, was }];
   });
 }
@@ -138,10 +139,10 @@ function planForwardingBack(
   context: NetworkContext,
 ): NetStep[] {
   if (observed.sysctls[FORWARD_ALL_KEY] === '1') return [];
-  const needed = new Set(wanted.sysctls.map(({ key }) => key));
+  const needed = (uplink: string) => wanted.sysctls.some(({ key }) => key === forwardingKey(uplink));
   return switchedUplinks(observed, context)
+    .filter((uplink) => observed.sysctls[forwardingKey(uplink)] === '1' && !needed(uplink))
     .map(forwardingKey)
-    .filter((key) => !needed.has(key) && observed.sysctls[key] === '1')
     .map((key) => ({ kind: 'sysctl.write', key, value: '0', was: '1' }) as const);
 }
 

@@ -13,9 +13,19 @@ export interface CommandResult {
   readonly failure: string | null;
 }
 
+/** A program that has been started and waits for what it reads from its stdin. */
+export interface PreparedCommand {
+  /** Gives it the text, once; resolves when it has ended. */
+  run(stdin: string): Promise<CommandResult>;
+  /** Lets it end with nothing to do. */
+  cancel(): void;
+}
+
 /** Runs one program with an argument array and a text on its stdin; never throws for how the program ends. */
 export interface CommandRunner {
   run(program: Program, args: readonly string[], stdin: string): Promise<CommandResult>;
+  /** Starts a program whose text is given later, so that it is ready by then; when absent, it is started by then. */
+  prepare?(program: Program, args: readonly string[]): PreparedCommand;
 }
 
 /** Nothing of the caller's environment reaches a program that runs as root. */
@@ -58,32 +68,43 @@ function collect(
  */
 export function createCommandRunner(): CommandRunner {
   return {
-    run: (program, args, stdin) =>
-      new Promise((resolve) => {
-        const ending: Ending = { failure: null };
-        const child = spawn(program, args, { env: COMMAND_ENVIRONMENT, stdio: ['pipe', 'pipe', 'pipe'] });
-        const output = collect(child, ending);
-        const timer = setTimeout(() => {
-          ending.failure = 'timeout';
-          child.kill('SIGKILL');
-        }, TIMEOUT_MS);
-        child.on('error', (error: NodeJS.ErrnoException) => {
-          ending.failure ??= error.code ?? 'unknown';
-        });
-        // Comes after `error` too, when the program could not be started.
-        child.on('close', (code) => {
-          clearTimeout(timer);
-          const started = child.pid !== undefined;
-          resolve({
-            exitCode: started && ending.failure === null ? code : null,
-            stdout: Buffer.concat(output.stdout).toString('utf8'),
-            stderr: Buffer.concat(output.stderr).toString('utf8'),
-            failure: ending.failure,
-          });
-        });
-        // A program that ends before it has read its script breaks the pipe; its exit code says more than that.
-        child.stdin.on('error', () => undefined);
-        child.stdin.end(stdin);
-      }),
+    run: (program, args, stdin) => start(program, args).run(stdin),
+    prepare: start,
+  };
+}
+
+function start(program: Program, args: readonly string[]): PreparedCommand {
+  const ending: Ending = { failure: null };
+  const child = spawn(program, args, { env: COMMAND_ENVIRONMENT, stdio: ['pipe', 'pipe', 'pipe'] });
+  const output = collect(child, ending);
+  let timer: NodeJS.Timeout | undefined;
+  child.on('error', (error: NodeJS.ErrnoException) => {
+    ending.failure ??= error.code ?? 'unknown';
+  });
+  // A program that ends before it has read its script breaks the pipe; its exit code says more than that.
+  child.stdin.on('error', () => undefined);
+  const ended = new Promise<CommandResult>((resolve) => {
+    // Comes after `error` too, when the program could not be started.
+    child.on('close', (code) => {
+      clearTimeout(timer);
+      const started = child.pid !== undefined;
+      resolve({
+        exitCode: started && ending.failure === null ? code : null,
+        stdout: Buffer.concat(output.stdout).toString('utf8'),
+        stderr: Buffer.concat(output.stderr).toString('utf8'),
+        failure: ending.failure,
+      });
+    });
+  });
+  return {
+    run(stdin) {
+      timer = setTimeout(() => {
+        ending.failure = 'timeout';
+        child.kill('SIGKILL');
+      }, TIMEOUT_MS);
+      child.stdin.end(stdin);
+      return ended;
+    },
+    cancel: () => child.stdin.end(),
   };
 }

@@ -22,7 +22,7 @@ import { spellOut, switchedUplinks, tenantProfiles } from '../wanted.js';
 import { createLock } from './lock.js';
 import { planQuickly, type QuickChange } from './quick-plan.js';
 import { runSteps } from './run-steps.js';
-import { scopeToTenant } from './scope.js';
+import { netIdOf, scopeToTenant } from './scope.js';
 import { type NetworkWatch, type NetworkWatchEvent, watchNetwork } from './watch.js';
 
 // INVARIANTS
@@ -97,13 +97,24 @@ function precondition(reason: string, message: string, hint: string): CodedError
   return new CodedError({ code: 'failed_precondition', reason: `net.${reason}`, message, hint });
 }
 
+/** What goes to an uplink is judged by egress alone: a tenant's own interface can be none. */
+function uplinkName(name: string): string {
+  if (netIdOf(name) === null) return interfaceName(name);
+  throw new CodedError({
+    code: 'invalid_argument',
+    reason: 'net.invalid_uplink',
+    message: `${name} is an interface of a tenant and cannot be an uplink`,
+    hint: 'Name the interface through which the host reaches the internet.',
+  });
+}
+
 /**
  * The executor of this process's network namespace. Needs root (CAP_NET_ADMIN, and /proc/sys writable) when used. Throws
  * `invalid_argument` for a malformed cluster range or uplink name. One per host: two would sweep each other's tenants.
  */
 export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkExecutor {
   const clusterCidr = cidrText(options.clusterCidr);
-  const fixedUplinks = options.uplinks === 'auto' ? null : options.uplinks.map(interfaceName);
+  const fixedUplinks = options.uplinks === 'auto' ? null : options.uplinks.map(uplinkName);
   const runner = options.runner ?? createCommandRunner();
   const lock = createLock();
   const watches = new Set<NetworkWatch>();

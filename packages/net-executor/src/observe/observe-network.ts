@@ -1,4 +1,6 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { parseBridgeName, parseTapName } from '@mvm/protocol';
 import { TABLE_NAME } from '../base-tables.js';
 import { commandError } from '../command/command-error.js';
 import { type CommandResult, type CommandRunner, createCommandRunner } from '../command/command-runner.js';
@@ -9,6 +11,9 @@ import { parseLinks } from './parse-links.js';
 import { parseRules } from './parse-rules.js';
 import { parseTables } from './parse-tables.js';
 import { readSysctl } from './sysctls.js';
+
+/** Has a directory for each interface of this network namespace. */
+const INTERFACES = '/proc/sys/net/ipv4/conf';
 
 export interface ObserveOptions {
   /** Interfaces whose forwarding matters; names that do not exist are left out of the answer. */
@@ -26,16 +31,42 @@ function tableListing(result: CommandResult): string | null {
   return succeeded('nft', 'listing the tables', result);
 }
 
-function sysctlKeys({ name, kind }: ObservedLink, ipv6: boolean): string[] {
+function sysctlKeys({ name, kind }: Pick<ObservedLink, 'name' | 'kind'>, ipv6: boolean): string[] {
   if (kind === 'other') return [];
   const ipv4 = Object.keys(BRIDGE_IPV4_SYSCTLS).map((setting) => `net/ipv4/conf/${name}/${setting}`);
   return [...(ipv6 ? [disableIpv6Key(name)] : []), ...(kind === 'bridge' ? ipv4 : [])];
 }
 
-/** The settings of these links and uplinks that matter to us, as of now; keys that do not exist are left out. */
+/** How many settings are read between two turns of the event loop, about a millisecond's worth. */
+const SETTINGS_PER_TURN = 150;
+
+/**
+ * The settings of all links that bear names of ours, read while `ip` and `nft` are at work: with a thousand tenants there
+ * are many thousand files, and the programs only wait for this process when their pipes are full.
+ */
+async function readSettingsMeanwhile(): Promise<Map<string, string>> {
+  const ipv6 = readSysctl(disableIpv6Key('default')) !== null;
+  const keys = readdirSync(INTERFACES).flatMap((name) => {
+    if (parseBridgeName(name) !== null) return sysctlKeys({ name, kind: 'bridge' }, ipv6);
+    return parseTapName(name) === null ? [] : sysctlKeys({ name, kind: 'tap' }, ipv6);
+  });
+  const settings = new Map<string, string>();
+  for (const [i, key] of keys.entries()) {
+    const value = readSysctl(key);
+    if (value !== null) settings.set(key, value);
+    if (i % SETTINGS_PER_TURN === SETTINGS_PER_TURN - 1) await nextTurn();
+  }
+  return settings;
+}
+
+/**
+ * The settings of these links and uplinks that matter to us, as of now; keys that do not exist are left out. `known`: those
+ * that were just read.
+ */
 export function readSettings(
   links: readonly ObservedLink[],
   uplinks: readonly string[],
+  known: ReadonlyMap<string, string> = new Map(),
 ): ObservedNetwork['sysctls'] {
   const ipv6 = readSysctl(disableIpv6Key('default')) !== null;
   const keys = [
@@ -46,7 +77,7 @@ export function readSettings(
   ];
   const settings: Record<string, string> = {};
   for (const key of keys) {
-    const value = readSysctl(key);
+    const value = known.get(key) ?? readSysctl(key);
     if (value !== null) settings[key] = value;
   }
   return settings;
@@ -61,12 +92,14 @@ export async function observeNetwork(options: ObserveOptions): Promise<ObservedN
   const runner = options.runner ?? createCommandRunner();
   const uplinks = options.uplinks.map(interfaceName);
   const listTable = (family: string) => runner.run('nft', ['-j', 'list', 'table', family, TABLE_NAME], '');
-  const [addresses, rules, bridge, inet] = await Promise.all([
+  const listings = Promise.all([
     runner.run('ip', ['-j', '-d', 'address', 'show'], ''),
     runner.run('ip', ['-j', '-4', 'rule', 'show'], ''),
     listTable('bridge'),
     listTable('inet'),
   ]);
+  const known = await readSettingsMeanwhile();
+  const [addresses, rules, bridge, inet] = await listings;
   const links = parseLinks(succeeded('ip', 'listing the interfaces', addresses));
   const tables = parseTables({ bridge: tableListing(bridge), inet: tableListing(inet) });
   const switched = tables.elements.filter(({ set }) => set === 'switched').flatMap(({ key }) => key);
@@ -74,13 +107,13 @@ export async function observeNetwork(options: ObserveOptions): Promise<ObservedN
     links,
     ...tables,
     rules: parseRules(succeeded('ip', 'listing the routing rules', rules)),
-    sysctls: readSettings(links, [...new Set([...uplinks, ...switched])]),
+    sysctls: readSettings(links, [...new Set([...uplinks, ...switched])], known),
   };
 }
 
 /** Whether an interface exists now; no program is run. */
 export function linkExists(name: string): boolean {
-  return existsSync(`/proc/sys/net/ipv4/conf/${interfaceName(name)}`);
+  return existsSync(`${INTERFACES}/${interfaceName(name)}`);
 }
 
 /** The links among `names` that exist, in detail, with one `ip -batch`. Throws as `observeNetwork`. */

@@ -22,6 +22,16 @@ describe('createCommandRunner', () => {
     expect(result).toMatchObject({ exitCode: 0, failure: null });
   });
 
+  it('prepares a program, which waits for its stdin, and can be let go', async () => {
+    const waiting = runner.prepare?.('ip', ['-batch', '-']);
+    const unneeded = runner.prepare?.('ip', ['-batch', '-']);
+    unneeded?.cancel();
+    await new Promise((done) => setTimeout(done, 50));
+    const result = await waiting?.run('link show dev lo\n');
+    expect(result).toMatchObject({ exitCode: 0, stderr: '', failure: null });
+    expect(result?.stdout).toContain('lo:');
+  });
+
   it('tells a program that is missing, with the package to install', async () => {
     const missing = 'no-such-program' as Program;
     const result = await runner.run(missing, [], '');

@@ -17,15 +17,28 @@ export interface SpoilableRunner extends CommandRunner {
 
 export function createSpoilableRunner(): SpoilableRunner {
   const real = createCommandRunner();
+  const changes = (program: Program, args: readonly string[]) =>
+    program === 'nft' ? args[0] === '-f' : args[0] === '-batch';
   const runner: SpoilableRunner = {
     changes: [],
     spoil: null,
     async run(program, args, stdin) {
       const call = { program, args, stdin };
-      if (!(program === 'nft' ? args[0] === '-f' : args[0] === '-batch'))
-        return await real.run(program, args, stdin);
+      if (!changes(program, args)) return await real.run(program, args, stdin);
       runner.changes.push(call);
       return await real.run(program, args, runner.spoil?.(call) ?? stdin);
+    },
+    prepare(program, args) {
+      const waiting = real.prepare?.(program, args);
+      if (waiting === undefined) throw new Error('the real runner prepares commands');
+      return {
+        run(stdin) {
+          const call = { program, args, stdin };
+          if (changes(program, args)) runner.changes.push(call);
+          return waiting.run(runner.spoil?.(call) ?? stdin);
+        },
+        cancel: waiting.cancel,
+      };
     },
   };
   return runner;
