@@ -31,7 +31,7 @@ export interface VmCgroups {
 }
 
 /** Tenants' networks and instances' ports. Everything may be repeated. */
-export interface HostNetwork extends Pick<NetworkExecutor, 'inspect' | 'preview' | 'drops'> {
+export interface HostNetwork extends Pick<NetworkExecutor, 'inspect' | 'preview' | 'wanted' | 'drops'> {
   reconcile(desired: {
     readonly tenants: readonly {
       readonly net: TenantNet;

@@ -1,8 +1,12 @@
 import {
   CodedError,
+  cidrContains,
   instanceIp,
   lastInstanceIpOffset,
+  type NetworkPolicy,
   type NetworkProbe,
+  parseIpv4,
+  parseIpv4Cidr,
   parseTapName,
   RESERVED_IP_OFFSET,
 } from '@mvm/protocol';
@@ -27,6 +31,16 @@ export interface NetworkProbesDeps {
   readonly effects: Effects;
   readonly mutex: KeyedMutex;
   readonly vmUidBase: number;
+}
+
+/**
+ * Whether a policy lets a guest reach an address outside, or might: an exception counts whatever its protocol and ports,
+ * because what may leave the host is not tried at all.
+ */
+export function reachable(policy: NetworkPolicy | undefined): (address: string) => boolean {
+  if (policy?.egress === 'open') return () => true;
+  const ranges = (policy?.allow ?? []).map(({ cidr }) => parseIpv4Cidr(cidr));
+  return (address) => ranges.some((range) => cidrContains(range, parseIpv4(address)));
 }
 
 export function createNetworkProbes({ effects, mutex, vmUidBase }: NetworkProbesDeps): NetworkProbes {
@@ -72,7 +86,7 @@ export function createNetworkProbes({ effects, mutex, vmUidBase }: NetworkProbes
       otherNet: other === undefined || other.network_up === false ? null : other.net,
       uidOf: ({ tenant_net_id }) => vmUid(vmUidBase, tenant_net_id, RESERVED_IP_OFFSET),
       unused: { offset, ip: instanceIp(tenant.net, offset) },
-      mayReach: () => false,
+      mayReach: reachable(network.wanted(tenant.net.tenant_net_id)?.policies?.tenant),
     });
     const bad = results.filter(({ outcome }) => outcome === 'not_as_wanted').map(({ name }) => name);
     logger.info({ tenant: tenantId, ms: performance.now() - began, bad }, 'network probed');

@@ -72,6 +72,8 @@ export interface NetworkExecutor {
     readonly netId?: number | undefined;
     readonly fromScratch: boolean;
   }): Promise<NetStep[]>;
+  /** What is wanted of a tenant, by net id; undefined when nothing is. */
+  wanted(netId: number): DesiredTenantNetwork | undefined;
   /** The drop counters of the tables as they stand; empty without tables. */
   drops(): Promise<DropCount[]>;
   /** Watches the kernel's tables and restores them when somebody removes or changes them. Closed with the executor. */
@@ -330,6 +332,7 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
         const { desired, observed } = await lookAt(netId);
         return planNetwork(desired, fromScratch ? emptied(observed) : observed, context());
       }),
+    wanted: (netId) => wanted.get(netId),
     drops: () => readDropCounts(runner),
     watch(onEvent) {
       const restore = (reported: readonly string[]) =>
