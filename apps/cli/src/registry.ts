@@ -19,6 +19,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   pool: 'Look at pools of instances',
   instance: 'Look at instances, and start, stop, suspend or destroy them',
   audit: "Read tenants' audit logs, and find out whether they were changed",
+  secret: "Manage tenants' secrets on this host (as root)",
   image: "Manage this host's guest images",
   net: "Look at tenants' networks: what the kernel has, what would run, what is dropped",
 };
@@ -137,6 +138,26 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'Verify audit logs',
     mutates: false,
     load: async () => (await import('./commands/audit-verify.js')).auditVerify,
+  },
+  {
+    path: ['secret', 'set'],
+    summary: 'Set a secret of a tenant (as root)',
+    mutates: true,
+    load: async () => (await import('./commands/secret-set.js')).secretSet,
+  },
+  {
+    path: ['secret', 'list'],
+    aliases: ['ls'],
+    summary: "List the names of a tenant's secrets (as root)",
+    mutates: false,
+    load: async () => (await import('./commands/secret-list.js')).secretList,
+  },
+  {
+    path: ['secret', 'remove'],
+    aliases: ['rm'],
+    summary: 'Remove a secret of a tenant (as root)',
+    mutates: true,
+    load: async () => (await import('./commands/secret-remove.js')).secretRemove,
   },
   {
     path: ['image', 'add'],

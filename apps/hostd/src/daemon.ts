@@ -11,6 +11,7 @@ import type { HostdConfig } from './config/settings.js';
 import { keepLogBounded, readLog } from './console/console-log.js';
 import { buildConfigDrive } from './disk/config-drive.js';
 import { ensureDataDisk } from './disk/data-disk.js';
+import { buildSecretsDrive } from './disk/secrets-drive.js';
 import { wipeFile } from './disk/wipe-file.js';
 import type { Effects, VmLogs } from './lifecycle/effects.js';
 import { stepExecutors } from './lifecycle/executors/table.js';
@@ -37,6 +38,7 @@ import { createLayout } from './state/layout.js';
 import { createPoolRevisions } from './state/pool-revisions.js';
 import { openStateStore } from './state/store.js';
 import { createGroupLookup } from './system/account-files.js';
+import { forbidCoreDumps } from './system/core-dumps.js';
 import {
   checkPeerCredentials,
   type PeerCredentials,
@@ -109,7 +111,7 @@ async function buildEffects(
     cgroups: await createCgroups({ parent: config.cgroupParent }),
     vmm,
     vms: createVmRegistry(),
-    disks: { buildConfigDrive, ensureDataDisk, wipeFile },
+    disks: { buildConfigDrive, buildSecretsDrive, ensureDataDisk, wipeFile },
     logs: boundedLogs(config.consoleLimitKib * 1024, logger),
     processes: createVmProcesses(layout.vmSocketsDir),
     keys: createTenantKeys(config.tenantKeysDir),
@@ -215,6 +217,7 @@ export async function startDaemon(
   createVmm: VmmFactory = chooseVmm,
 ): Promise<Daemon> {
   requireRoot();
+  forbidCoreDumps((problem) => logger.warn({ problem }, 'core dumps could not be forbidden'));
   await checkPeerCredentials();
   await makePrivateDir(config.stateDir);
   const lock: StateLock = lockStateDir(config.stateDir);

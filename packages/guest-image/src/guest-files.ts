@@ -72,6 +72,7 @@ export async function readGuestFiles(variant: GuestVariant = 'demo'): Promise<Gu
   const scripts: readonly Script[] = [
     ['/etc/inittab', 'inittab', 0o644],
     ['/sbin/mvm-setup', 'mvm-setup', 0o755],
+    ['/sbin/mvm-drives', 'mvm-drives', 0o755],
     ['/sbin/mvm-agent', 'mvm-agent', 0o755],
     ['/sbin/mvm-heartbeat', 'mvm-heartbeat', 0o755],
     ['/sbin/mvm-shutdown', 'mvm-shutdown', 0o755],

@@ -58,6 +58,10 @@ function describe(context: CliContext, instance: InstanceInfo): string {
         'Resources',
         `${resources.vcpus} ${resources.vcpus === 1 ? 'vCPU' : 'vCPUs'}, ${resources.mem_mib} MiB memory, ${dataDisk(resources.data_disk_mib)}`,
       ],
+      [
+        'Secrets',
+        instance.secrets_epoch === undefined ? undefined : `as of change ${instance.secrets_epoch}`,
+      ],
       ['Created', since(instance.created_at)],
       ['Started', since(instance.last_started_at)],
       ['Stopped', since(instance.last_stopped_at)],

@@ -40,6 +40,7 @@ function describe({ colours, nowMs }: CliContext, tenant: TenantSummary): string
   return [
     renderFields([
       ['Tenant', tenant.tenant_id],
+      ['Secrets', tenant.secrets_epoch === undefined ? undefined : `changed ${tenant.secrets_epoch} times`],
       ['Created', `${tenant.created_at} (${formatAgeOf(tenant.created_at, nowMs())} ago)`],
     ]),
     `${colours.bold('Network')}\n${renderFields(

@@ -19,7 +19,15 @@ export type Completion =
 const NOTHING: Completion = { kind: 'candidates', candidates: [] };
 
 /** Options whose value is a file. */
-const FILE_OPTIONS = new Set(['--file', '--kernel', '--rootfs', '--initrd', '--socket', '--state-dir']);
+const FILE_OPTIONS = new Set([
+  '--file',
+  '--kernel',
+  '--rootfs',
+  '--initrd',
+  '--socket',
+  '--state-dir',
+  '--from-file',
+]);
 
 /**
  * What may stand where the cursor is. `words` are those after `mvm`, the last one (maybe empty) the one to complete;

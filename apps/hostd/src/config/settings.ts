@@ -52,7 +52,8 @@ export const settings = {
     placeholder: 'dir',
     schema: absolutePath.max(48, 'must be at most 48 bytes, because the sockets of VMs are below it'),
     defaultValue: '/run/mvm',
-    meaning: 'What lives until reboot: the sockets of VMs, an empty directory that they are confined to.',
+    meaning:
+      'What lives until reboot: the sockets of VMs, an empty directory that they are confined to, their secrets. Must be on a tmpfs for the latter.',
   },
   vmm: {
     name: 'vmm',

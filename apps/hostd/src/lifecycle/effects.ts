@@ -52,6 +52,11 @@ export interface HostNetwork extends Pick<NetworkExecutor, 'inspect' | 'preview'
 /** Drives of instances; every path is one of the layout's. */
 export interface VmDisks {
   buildConfigDrive(options: { readonly path: string; readonly config: object }): Promise<void>;
+  /** In memory only; replaces an older one. */
+  buildSecretsDrive(options: {
+    readonly path: string;
+    readonly secrets: ReadonlyMap<string, string>;
+  }): Promise<void>;
   /** Sparse and formatted when it is not there; one that is there is left alone. */
   ensureDataDisk(options: { readonly path: string; readonly sizeMib: number }): Promise<void>;
   /** Overwrite, fsync, unlink; nothing when it is not there. */

@@ -2,7 +2,7 @@ import { assertTransition } from '@mvm/protocol';
 import pLimit from 'p-limit';
 import type { Journal } from '../state/journal.js';
 import { addressText, type InstanceAddress } from '../state/layout.js';
-import { requireInstance } from '../state/store.js';
+import { requireInstance, requirePool } from '../state/store.js';
 import type { VmExit } from '../vmm/vmm.js';
 import { consoleTail } from './console-tail.js';
 import { drainGuest, sleepOvertaken } from './drain-guest.js';
@@ -26,6 +26,7 @@ import {
   sleepDrainSecs,
 } from './prepare-instance.js';
 import { type JournaledDeps, recordWakeFailure, runJournaled } from './run-journaled.js';
+import { noticeSecretsChange } from './secrets-epoch.js';
 import { settleJournal } from './settle-journal.js';
 import type { OperationName } from './steps.js';
 import { exitReason, lostReason } from './stop-reasons.js';
@@ -119,8 +120,14 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
     }
   }
 
+  async function noticeSecrets({ tenant_id, pool_id }: InstanceAddress): Promise<void> {
+    if (requirePool(store, { tenant_id, pool_id }).secret_scopes.length === 0) return;
+    await noticeSecretsChange(tenant_id, { store, mutex, stateDir: effects.layout.stateDir });
+  }
+
   async function start(address: InstanceAddress, context: OperationContext): Promise<void> {
     const image = await findStartImage(address, journaled, effects.images);
+    await noticeSecrets(address);
     // From here to the claim nothing may be awaited: what was checked must still hold.
     await runClaiming(prepareStart(address, image, journaled), context);
   }
@@ -129,6 +136,7 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
     assertTransition(requireInstance(store, address).status, 'wake');
     try {
       const launch = await findWakeLaunch(address, journaled, effects);
+      if (launch.hasSecretsDrive === true) await noticeSecrets(address);
       // From here to the claim nothing may be awaited: what was checked must still hold.
       await runClaiming(prepareWake(address, launch, journaled), context);
     } catch (error) {

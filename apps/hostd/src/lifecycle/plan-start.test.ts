@@ -8,6 +8,7 @@ function input(over: Partial<StartInput> = {}): StartInput {
     instance: instanceRecord(),
     resources: poolRecord().instance_resources,
     image: { name: 'demo', digest: DIGEST, hasInitrd: true, kernelArgs: 'console=ttyS0' },
+    secretScopes: [],
     usage: { running: 0, vcpus: 0, memMib: 0 },
     vmUidBase: 1_900_000_000,
     accelerator: 'tcg',
@@ -49,6 +50,24 @@ test('an instance older than its pool’s image is made ready on the way', () =>
 test('without a data volume there is no step for it', () => {
   const without = instanceRecord({ data_disk_mib: 0 });
   expect(kinds({ instance: without })).not.toContain('data_disk.ensure');
+});
+
+test('a pool with secret scopes gives its guest a drive, and no step holds a value', () => {
+  const plan = planStart(input({ secretScopes: ['db.*', 'token'] }), { now: NOW });
+  expect(plan.steps.map(({ kind }) => kind).slice(0, 4)).toEqual([
+    'runtime.create',
+    'config_drive.build',
+    'secrets_drive.build',
+    'data_disk.ensure',
+  ]);
+  expect(plan.steps[2]).toEqual({
+    kind: 'secrets_drive.build',
+    address: expect.any(Object),
+    vmId: 'tn3i3',
+    scopes: ['db.*', 'token'],
+  });
+  expect(plan.steps.find(({ kind }) => kind === 'vm.launch')).toMatchObject({ hasSecretsDrive: true });
+  expect(plan.steps.at(-1)).toMatchObject({ secretsEpoch: 0 });
 });
 
 test('the data volume keeps the size that the instance was created with', () => {

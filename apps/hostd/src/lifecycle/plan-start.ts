@@ -21,6 +21,8 @@ export interface StartInput {
   /** The pool's present resources: what this start gives. */
   readonly resources: InstanceResources;
   readonly image: PlannedImage;
+  /** Of the pool: which of the tenant's secrets the guest gets. Empty: none, and no drive for them. */
+  readonly secretScopes: readonly string[];
   /** Without this instance. */
   readonly usage: RunningUsage;
   readonly vmUidBase: number;
@@ -137,6 +139,8 @@ export function planStart(input: StartInput, context: { readonly now: string }):
   const { tenant_id, pool_id, instance_id } = instance;
   const address = { tenant_id, pool_id, instance_id };
   const vmId = port.tapName;
+  const scopes = [...input.secretScopes];
+  const hasSecrets = scopes.length > 0;
   const dataDiskMib = instance.data_disk_mib ?? resources.data_disk_mib;
   const { tenant_net_id, ipv4_subnet, gateway_ip, bridge_name } = tenant.net;
   const net = { tenant_net_id, ipv4_subnet, gateway_ip, bridge_name };
@@ -153,6 +157,7 @@ export function planStart(input: StartInput, context: { readonly now: string }):
       ...(instance.status === 'created' ? [{ kind: 'instance.prepare', address } as const] : []),
       { kind: 'runtime.create', address, vmId },
       { kind: 'config_drive.build', address, config: guestConfig(tenant, instance, port) },
+      ...(hasSecrets ? [{ kind: 'secrets_drive.build', address, vmId, scopes } as const] : []),
       ...(dataDiskMib > 0 ? [{ kind: 'data_disk.ensure', address, sizeMib: dataDiskMib } as const] : []),
       {
         kind: 'cgroup.create',
@@ -168,13 +173,21 @@ export function planStart(input: StartInput, context: { readonly now: string }):
         vcpus: resources.vcpus,
         memMib: resources.mem_mib,
         hasDataDisk: dataDiskMib > 0,
+        ...(hasSecrets ? { hasSecretsDrive: true } : {}),
         mac: port.mac,
         uid: port.ownerUid,
         accelerator: input.accelerator,
       },
       { kind: 'vm.record', address, vmId },
       { kind: 'vm.resume', vmId },
-      { kind: 'instance.commit_running', address, image, resources, at: context.now },
+      {
+        kind: 'instance.commit_running',
+        address,
+        image,
+        resources,
+        at: context.now,
+        ...(hasSecrets ? { secretsEpoch: tenant.secrets_epoch ?? 0 } : {}),
+      },
     ],
   };
 }

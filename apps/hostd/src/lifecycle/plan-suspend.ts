@@ -29,6 +29,7 @@ export function recordedLaunch(instance: InstanceRecord): LaunchArgs {
     vcpus: spec.vcpus,
     memMib: spec.memMib,
     hasDataDisk: spec.drives.some(({ id }) => id === 'data'),
+    ...(spec.drives.some(({ id }) => id === 'secrets') ? { hasSecretsDrive: true } : {}),
     mac: spec.net.mac,
     uid: spec.uid,
     accelerator: spec.accelerator,
@@ -70,6 +71,8 @@ export interface WakeInput extends EndInput {
   readonly launch: LaunchArgs;
   /** Of the tenant's other instances. */
   readonly usage: RunningUsage;
+  /** Of the pool, now: a guest that has a drive for secrets wakes to what they allow. */
+  readonly secretScopes: readonly string[];
 }
 
 /**
@@ -88,6 +91,7 @@ export function planWake(input: WakeInput, context: { readonly now: string }): P
   const { tenant_net_id, ipv4_subnet, gateway_ip, bridge_name } = tenant.net;
   const net = { tenant_net_id, ipv4_subnet, gateway_ip, bridge_name };
   const { vmId, image } = launch;
+  const hasSecrets = launch.hasSecretsDrive === true;
   return {
     operation: 'wake',
     address,
@@ -96,6 +100,9 @@ export function planWake(input: WakeInput, context: { readonly now: string }): P
       { kind: 'snapshot.verify', address },
       { kind: 'runtime.create', address, vmId },
       { kind: 'config_drive.build', address, config: guestConfig(tenant, instance, port) },
+      ...(hasSecrets
+        ? [{ kind: 'secrets_drive.build', address, vmId, scopes: [...input.secretScopes] } as const]
+        : []),
       { kind: 'cgroup.create', name: vmId, limits: cgroupLimits(resources, launch.accelerator) },
       { kind: 'port.attach', net, port },
       { kind: 'vm.restore', ...launch },
@@ -103,7 +110,14 @@ export function planWake(input: WakeInput, context: { readonly now: string }): P
       { kind: 'snapshot.consume', address },
       { kind: 'vm.resume', vmId },
       { kind: 'guest.wake', address, vmId },
-      { kind: 'instance.commit_running', address, image: plainImage(image), resources, at: context.now },
+      {
+        kind: 'instance.commit_running',
+        address,
+        image: plainImage(image),
+        resources,
+        at: context.now,
+        ...(hasSecrets ? { secretsEpoch: tenant.secrets_epoch ?? 0 } : {}),
+      },
       { kind: 'snapshot.discard', address },
     ],
   };

@@ -124,6 +124,7 @@ function plan(operation: Operation, record: InstanceRecord): Plan {
           instance: record,
           resources: poolRecord().instance_resources,
           image: { name: 'demo', digest: DIGEST, hasInitrd: true, kernelArgs: '' },
+          secretScopes: [],
           usage: { running: 0, vcpus: 0, memMib: 0 },
           vmUidBase: 1_900_000_000,
           accelerator: 'tcg',

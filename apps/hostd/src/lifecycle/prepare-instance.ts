@@ -81,11 +81,13 @@ export function prepareStart(address: InstanceAddress, image: PlannedImage, deps
   const { store, ledger, clock, vmUidBase, accelerator } = deps;
   const instance = requireInstance(store, address);
   const tenant = requireTenant(store, address.tenant_id);
-  const { vcpus, mem_mib, data_disk_mib } = requirePool(store, address).instance_resources;
+  const pool = requirePool(store, address);
+  const { vcpus, mem_mib, data_disk_mib } = pool.instance_resources;
+  const secretScopes = pool.secret_scopes;
   const resources = { vcpus, mem_mib, data_disk_mib };
   const usage = ledger.runningUsage(address.tenant_id, address);
   const plan = planStart(
-    { tenant, instance, resources, image, usage, vmUidBase, accelerator },
+    { tenant, instance, resources, image, secretScopes, usage, vmUidBase, accelerator },
     { now: clock.now() },
   );
   return { plan, claim: resources };
@@ -95,7 +97,9 @@ export function prepareStart(address: InstanceAddress, image: PlannedImage, deps
 export function prepareWake(address: InstanceAddress, launch: LaunchArgs, deps: PrepareDeps): ClaimingPlan {
   const instance = requireInstance(deps.store, address);
   const usage = deps.ledger.runningUsage(address.tenant_id, address);
-  const plan = planWake({ ...endInput(instance, deps), launch, usage }, { now: deps.clock.now() });
+  const secretScopes = requirePool(deps.store, address).secret_scopes;
+  const input = { ...endInput(instance, deps), launch, usage, secretScopes };
+  const plan = planWake(input, { now: deps.clock.now() });
   return { plan, claim: wokenResources(instance, launch) };
 }
 

@@ -49,6 +49,8 @@ export interface LaunchArgs {
   readonly vcpus: number;
   readonly memMib: number;
   readonly hasDataDisk: boolean;
+  /** Absent: no. A woken guest has the drive exactly when it had it before. */
+  readonly hasSecretsDrive?: boolean;
   readonly mac: string;
   readonly uid: number;
   readonly accelerator: 'kvm' | 'tcg';
@@ -80,6 +82,12 @@ export interface StepArgs {
   'runtime.create': { readonly address: InstanceAddress; readonly vmId: string };
   'runtime.remove': { readonly vmId: string };
   'config_drive.build': { readonly address: InstanceAddress; readonly config: GuestConfig };
+  /** The secrets that the scopes allow, read when the step runs: no plan and no journal holds a value. */
+  'secrets_drive.build': {
+    readonly address: InstanceAddress;
+    readonly vmId: string;
+    readonly scopes: readonly string[];
+  };
   'data_disk.ensure': { readonly address: InstanceAddress; readonly sizeMib: number };
   'cgroup.create': { readonly name: string; readonly limits: CgroupLimits };
   'cgroup.remove': { readonly name: string };
@@ -110,6 +118,8 @@ export interface StepArgs {
     readonly image: PlannedImage;
     readonly resources: InstanceResources;
     readonly at: string;
+    /** Which of the tenant's secrets the guest has; absent when it has none. */
+    readonly secretsEpoch?: number;
   };
   'instance.commit_sleeping': { readonly address: InstanceAddress; readonly at: string };
   'instance.commit_warm': { readonly address: InstanceAddress; readonly at: string };

@@ -58,6 +58,7 @@ export const describeInstance: RequestHandler<'DescribeInstance'> = async (reque
   return {
     type: 'InstanceDetail',
     ...instanceView(record, services),
+    ...(record.secrets_epoch == null ? {} : { secrets_epoch: record.secrets_epoch }),
     runtime: record.vm != null && live !== undefined ? await runtimeView(record.vm, services) : null,
     agent_connected: live === undefined ? null : await agentConnected(live.handle),
     console_tail: await consoleTail(services.effects, address, null),

@@ -22,6 +22,7 @@ const steps: Step[] = [
       instance: instanceRecord({ status: 'created' }),
       resources: pool.instance_resources,
       image: { name: 'demo', digest: DIGEST, hasInitrd: true, kernelArgs: '' },
+      secretScopes: ['db.*'],
       usage: { running: 0, vcpus: 0, memMib: 0 },
       vmUidBase: 1_900_000_000,
       accelerator: 'tcg',

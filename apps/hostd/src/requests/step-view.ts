@@ -44,6 +44,10 @@ const texts: { readonly [K in StepKind]: StepText<K> } = {
   'runtime.create': { ...vm, what: () => 'make the directories of its sockets and logs' },
   'runtime.remove': { ...vm, what: () => 'remove the directory of its sockets' },
   'config_drive.build': { ...address, what: () => 'build its config drive' },
+  'secrets_drive.build': {
+    ...address,
+    what: ({ scopes }) => `build its secrets drive, in memory, of: ${scopes.join(', ')}`,
+  },
   'data_disk.ensure': {
     ...address,
     what: ({ sizeMib }) => `make its data disk of ${sizeMib} MiB, unless it is there`,

@@ -23,6 +23,7 @@ export function tenantView(record: TenantRecord): TenantView {
       max_disk_gib: q.max_disk_gib,
     },
     ...(record.policy === undefined ? {} : { policy: record.policy }),
+    ...(record.secrets_epoch === undefined ? {} : { secrets_epoch: record.secrets_epoch }),
     created_at: record.created_at,
   };
 }

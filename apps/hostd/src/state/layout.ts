@@ -49,6 +49,8 @@ export interface Layout {
   snapshotsDir(address: InstanceAddress): string;
   /** `vmId` is the TAP's name. */
   vmSocketDir(vmId: string): string;
+  /** In the run directory, which lives in memory: gone with the directory when the VM ends. */
+  secretsDrive(vmId: string): string;
   /** The empty directory that a VM's VMM is confined to. */
   vmEmptyRoot(vmId: string): string;
 }
@@ -121,6 +123,7 @@ export function createLayout(stateDir: string, runDir: string): Layout {
     configDrive: inInstance('volumes', 'config.ext4'),
     snapshotsDir: inInstance('snapshots'),
     vmSocketDir,
+    secretsDrive: (vmId) => join(vmSocketDir(vmId), 'secrets.ext4'),
     vmEmptyRoot: (vmId) => join(vmSocketDir(vmId), 'root'),
   };
 }

@@ -44,6 +44,8 @@ export const tenantRecordSchema = z.looseObject({
   network_up: z.boolean().optional(),
   /** Ours: what its guests may do on the network; absent: as by default. */
   policy: networkPolicySchema.superRefine(enforceable).optional(),
+  /** Ours: when the file of the tenant's secrets was last seen to change; `secrets_epoch` counts with it. */
+  secrets_stamp: z.string().nullish(),
 });
 export type TenantRecord = z.infer<typeof tenantRecordSchema>;
 

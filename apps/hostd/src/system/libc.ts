@@ -48,6 +48,12 @@ export const closeRange = libc.func('int close_range(unsigned int, unsigned int,
   flags: number,
 ) => number;
 
+/** `int setrlimit(resource, limit)`: 0, or -1 with errno. Source: setrlimit(2). */
+export const setrlimit = libc.func('int setrlimit(int, void *)') as unknown as (
+  resource: number,
+  limit: BigUint64Array,
+) => number;
+
 /** errno of the last failed call in this thread, by name (`EWOULDBLOCK` is `EAGAIN`), or `errno <n>`. */
 export function lastErrorName(): string {
   const number = koffi.errno();

@@ -77,6 +77,8 @@ export const instanceDetailSchema = instanceViewSchema.extend({
   runtime: instanceRuntimeSchema.nullable(),
   /** Whether a program in the guest has the agent's port open, as it has once it is up; null when no guest runs, or its VMM does not answer. */
   agent_connected: z.boolean().nullable(),
+  /** Number of the tenant's secrets that the guest was last given; absent when it never got any. */
+  secrets_epoch: z.int().min(0).optional(),
   console_tail: z.string(),
 });
 export type InstanceDetail = z.infer<typeof instanceDetailSchema>;
@@ -97,6 +99,8 @@ export const tenantViewSchema = z.object({
   quotas: quotasSchema,
   /** Absent: as by default. */
   policy: networkPolicySchema.optional(),
+  /** Counts the changes of the tenant's secrets, as noticed at starts and wakes; absent: none yet. */
+  secrets_epoch: z.int().min(0).optional(),
   created_at: timestamp,
 });
 export type TenantView = z.infer<typeof tenantViewSchema>;

@@ -1,4 +1,5 @@
 import { chmod, mkdir, rm } from 'node:fs/promises';
+import { readSecrets, secretsPath, selectSecrets } from '@mvm/secrets-store';
 import { memoryImagePaths } from '../../snapshot/snapshot-store.js';
 import { makePrivateDir } from '../../state/atomic-file.js';
 import { fromFileError } from '../../state/fs-error.js';
@@ -46,6 +47,22 @@ export const configDriveBuild: StepExecutor<'config_drive.build'> = {
   },
   undo: async ({ address }, { layout }) => {
     const path = layout.configDrive(address);
+    await rm(path, { force: true }).catch((error: unknown) => {
+      throw fromFileError(error, `cannot remove ${path}`);
+    });
+  },
+};
+
+export const secretsDriveBuild: StepExecutor<'secrets_drive.build'> = {
+  execute: async ({ address, vmId, scopes }, { disks, layout }) => {
+    const secrets = await readSecrets(secretsPath(layout.stateDir, address.tenant_id));
+    await disks.buildSecretsDrive({
+      path: layout.secretsDrive(vmId),
+      secrets: selectSecrets(secrets, scopes),
+    });
+  },
+  undo: async ({ vmId }, { layout }) => {
+    const path = layout.secretsDrive(vmId);
     await rm(path, { force: true }).catch((error: unknown) => {
       throw fromFileError(error, `cannot remove ${path}`);
     });

@@ -1,7 +1,7 @@
 import { nothing, type StepExecutor } from './executor.js';
 
 export const commitRunning: StepExecutor<'instance.commit_running'> = {
-  execute: async ({ address, image, resources, at }, { store }) => {
+  execute: async ({ address, image, resources, at, secretsEpoch }, { store }) => {
     const instance = store.instance(address);
     if (instance === undefined) throw new Error('the instance is gone while it is being started');
     await store.saveInstance({
@@ -13,6 +13,7 @@ export const commitRunning: StepExecutor<'instance.commit_running'> = {
       entered_running_at: at,
       entered_warm_at: null,
       stop_reason: null,
+      ...(secretsEpoch === undefined ? {} : { secrets_epoch: secretsEpoch }),
     });
   },
   undo: nothing,

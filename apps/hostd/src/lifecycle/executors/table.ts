@@ -1,6 +1,13 @@
 import type { StepKind } from '../steps.js';
 import type { StepExecutor } from './executor.js';
-import { configDriveBuild, dataDiskEnsure, runtimeCreate, runtimeRemove, volumesWipe } from './files.js';
+import {
+  configDriveBuild,
+  dataDiskEnsure,
+  runtimeCreate,
+  runtimeRemove,
+  secretsDriveBuild,
+  volumesWipe,
+} from './files.js';
 import {
   cgroupCreate,
   cgroupRemove,
@@ -41,6 +48,7 @@ export const stepExecutors: { readonly [K in StepKind]: StepExecutor<K> } = {
   'runtime.create': runtimeCreate,
   'runtime.remove': runtimeRemove,
   'config_drive.build': configDriveBuild,
+  'secrets_drive.build': secretsDriveBuild,
   'data_disk.ensure': dataDiskEnsure,
   'cgroup.create': cgroupCreate,
   'cgroup.remove': cgroupRemove,

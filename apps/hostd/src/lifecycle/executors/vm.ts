@@ -16,6 +16,9 @@ export function vmSpecOf(args: LaunchArgs, { layout }: Pick<Effects, 'layout'>):
     { id: 'rootfs', path: join(revision, 'rootfs.ext4'), readOnly: true },
     { id: 'config', path: layout.configDrive(address), readOnly: true },
     ...(args.hasDataDisk ? [{ id: 'data', path: layout.dataDisk(address), readOnly: false }] : []),
+    ...(args.hasSecretsDrive === true
+      ? [{ id: 'secrets', path: layout.secretsDrive(vmId), readOnly: true }]
+      : []),
   ];
   return {
     vmId,

@@ -1,0 +1,106 @@
+import { constants } from 'node:fs';
+import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { CodedError, isCodedError, parseTenantId } from '@mvm/protocol';
+import { parseSecrets, renderSecrets } from './document.js';
+import { checkSizes, MAX_SECRETS, MAX_TOTAL_BYTES, type Secrets } from './names.js';
+
+/** A file may be larger than its values: escapes take up to six bytes for one. */
+const MAX_FILE_BYTES = 6 * MAX_TOTAL_BYTES + 1024 * MAX_SECRETS;
+
+let sequence = 0;
+
+/** Where a tenant's secrets are below a state directory. Throws `id.invalid`. */
+export function secretsPath(stateDir: string, tenantId: string): string {
+  // SAFETY: the id has the grammar of ids before it becomes part of a path.
+  return join(stateDir, 'tenants', parseTenantId(tenantId), 'secrets.json');
+}
+
+/**
+ * A tenant's secrets; none without a file. Only a regular file of the caller's (root's, for
+ * hostd) that nobody else can read is taken. Throws
+ * `failed_precondition`, `secrets.damaged` or `secrets.exposed`, `permission_denied` `secrets.permission_denied`,
+ * `internal` `secrets.io`; never with anything of the content.
+ */
+export async function readSecrets(path: string): Promise<Map<string, string>> {
+  let file: FileHandle;
+  try {
+    file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return new Map();
+    throw ioError(error, `cannot open ${path}`);
+  }
+  try {
+    const entry = await file.stat();
+    if (!entry.isFile()) throw exposed(path, 'it is not a regular file');
+    if (entry.uid !== process.geteuid?.() || (entry.mode & 0o077) !== 0)
+      throw exposed(path, 'it is somebody else’s, or others can read it');
+    if (entry.size > MAX_FILE_BYTES) throw exposed(path, `it is larger than ${MAX_FILE_BYTES} bytes`);
+    return parseSecrets(await file.readFile('utf8'), path);
+  } catch (error) {
+    throw ioError(error, `cannot read ${path}`);
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * Replace a tenant's secrets: after a crash the file has the old ones or the new ones. Durable when it returns; 0600,
+ * root's. The tenant's directory is made when it is not there, so that secrets can come before the tenant. Throws
+ * `secrets.too_large`, `secrets.permission_denied`, `secrets.io`.
+ */
+export async function writeSecrets(path: string, secrets: Secrets): Promise<void> {
+  checkSizes(secrets);
+  sequence += 1;
+  const temporary = join(dirname(path), `.${basename(path)}.tmp-${process.pid}-${sequence}`);
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    const file = await open(temporary, 'wx', 0o600);
+    try {
+      await file.writeFile(renderSecrets(secrets), 'utf8');
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+    const directory = await open(dirname(path), 'r');
+    await directory.sync().finally(() => directory.close());
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {});
+    throw ioError(error, `cannot write ${path}`);
+  }
+}
+
+/** Whether a state directory is there at all: secrets for a host that has none would go nowhere. */
+export async function isStateDir(stateDir: string): Promise<boolean> {
+  return stat(join(stateDir, 'tenants')).then(
+    (entry) => entry.isDirectory(),
+    () => false,
+  );
+}
+
+function exposed(path: string, why: string): CodedError {
+  return new CodedError({
+    code: 'failed_precondition',
+    reason: 'secrets.exposed',
+    message: `${path} is not used: ${why}`,
+    hint: 'chown root:root and chmod 0600 it; if others could read it, replace the secrets in it.',
+  });
+}
+
+function errnoOf(error: unknown): string | undefined {
+  return error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+}
+
+function ioError(error: unknown, doing: string): CodedError {
+  if (isCodedError(error)) return error;
+  const errno = errnoOf(error) ?? 'unknown error';
+  const denied = errno === 'EACCES' || errno === 'EPERM';
+  return new CodedError({
+    code: denied ? 'permission_denied' : 'internal',
+    reason: denied ? 'secrets.permission_denied' : 'secrets.io',
+    message: `${doing}: ${errno}`,
+    hint: denied ? 'Secrets belong to root: run the command with sudo.' : undefined,
+    cause: error,
+  });
+}
