@@ -195,9 +195,16 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
       });
     },
     warm: (address, context) =>
-      exclusively(address, 'warm', context, () =>
-        runJournaled(preparePause(address, 'warm', journaled), context, journaled),
-      ),
+      exclusively(address, 'warm', context, async () => {
+        const plan = preparePause(address, 'warm', journaled);
+        // What was checked is claimed before anything is awaited.
+        const release = ledger.claimWarm(address);
+        try {
+          await runJournaled(plan, context, journaled);
+        } finally {
+          release();
+        }
+      }),
     resume: (address, context) =>
       exclusively(address, 'resume', context, () =>
         runJournaled(preparePause(address, 'resume', journaled), context, journaled),

@@ -19,6 +19,9 @@ export interface Ledger {
   checkStart(tenantId: string): void;
   /** Claim a start; refused, `tenant.network_down`, while the tenant's network is being taken down. Returns the release. */
   claimStart(address: InstanceAddress, resources: InstanceResources): () => void;
+  /** How many of the tenant's instances are warm, with those that are being paused, without `except`. */
+  warmCount(tenantId: string, except: InstanceAddress): number;
+  claimWarm(address: InstanceAddress): () => void;
   /** Networks of all tenants but this one, recorded or claimed, by tenant. */
   otherNets(tenantId: string): ReadonlyMap<string, TenantNet>;
   claimNet(tenantId: string, net: TenantNet): () => void;
@@ -35,6 +38,7 @@ const poolText = ({ tenant_id, pool_id }: PoolAddress): string => `${tenant_id}/
 
 export function createLedger(store: StateStore): Ledger {
   const starts = new Map<string, { address: InstanceAddress; resources: InstanceResources }>();
+  const pauses = new Map<string, InstanceAddress>();
   const nets = new Map<string, TenantNet>();
   const teardowns = new Set<string>();
   const published = new Map<string, readonly string[]>();
@@ -79,6 +83,18 @@ export function createLedger(store: StateStore): Ledger {
       const key = addressText(address);
       starts.set(key, { address, resources });
       return () => starts.delete(key);
+    },
+    warmCount: (tenantId, except) => {
+      const recorded = store.instancesOfTenant(tenantId).filter(({ status }) => status === 'warm');
+      const pausing = [...pauses.values()].filter(({ tenant_id }) => tenant_id === tenantId);
+      const keys = new Set([...recorded, ...pausing].map(addressText));
+      keys.delete(addressText(except));
+      return keys.size;
+    },
+    claimWarm: (address) => {
+      const key = addressText(address);
+      pauses.set(key, address);
+      return () => pauses.delete(key);
     },
     otherNets: (tenantId) => {
       const others = new Map(store.tenants().map((tenant) => [tenant.tenant_id, tenant.net as TenantNet]));

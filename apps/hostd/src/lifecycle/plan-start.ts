@@ -83,6 +83,12 @@ export function checkRunningQuota(tenant: TenantRecord, usage: RunningUsage, mor
   if (memMib > max_mem_mib) throw exhausted(tenant, 'max_mem_mib', max_mem_mib, memMib);
 }
 
+/** Throws `resource_exhausted`, reason `quota.exceeded`, when one more warm instance beside `warm` is one too many. */
+export function checkWarmQuota(tenant: TenantRecord, warm: number): void {
+  const { max_warm } = tenant.quotas;
+  if (warm + 1 > max_warm) throw exhausted(tenant, 'max_warm', max_warm, warm + 1);
+}
+
 /** What the guest is told of itself. Pure. */
 export function guestConfig(tenant: TenantRecord, instance: InstanceRecord, port: PortArgs): GuestConfig {
   const { prefixLength } = parseIpv4Cidr(tenant.net.ipv4_subnet);

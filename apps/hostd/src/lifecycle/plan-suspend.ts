@@ -4,6 +4,7 @@ import { addressOf, cleaningSteps, type EndInput } from './plan-end.js';
 import {
   cgroupLimits,
   checkRunningQuota,
+  checkWarmQuota,
   guestConfig,
   instancePort,
   type RunningUsage,
@@ -123,13 +124,24 @@ export function planWake(input: WakeInput, context: { readonly now: string }): P
   };
 }
 
-/** Steps of pausing in memory, or of going on. Pure. Throws `instance.invalid_transition`, `instance.not_recorded`. */
+export interface PauseInput {
+  readonly tenant: TenantRecord;
+  readonly instance: InstanceRecord;
+  /** How many of the tenant's other instances are warm, or about to be. */
+  readonly warm: number;
+}
+
+/**
+ * Steps of pausing in memory, or of going on. Pure. Throws `instance.invalid_transition`, `quota.exceeded` for one warm
+ * instance too many, `instance.not_recorded`.
+ */
 export function planPause(
-  instance: InstanceRecord,
+  { tenant, instance, warm }: PauseInput,
   operation: 'warm' | 'resume',
   context: { readonly now: string },
 ): Plan {
   assertTransition(instance.status, operation);
+  if (operation === 'warm') checkWarmQuota(tenant, warm);
   const address = addressOf(instance);
   const { vmId } = recordedLaunch(instance);
   const at = context.now;

@@ -116,7 +116,10 @@ export function preparePause(
   operation: 'warm' | 'resume',
   deps: PrepareDeps,
 ): Plan {
-  return planPause(requireInstance(deps.store, address), operation, { now: deps.clock.now() });
+  const instance = requireInstance(deps.store, address);
+  const tenant = requireTenant(deps.store, address.tenant_id);
+  const warm = deps.ledger.warmCount(address.tenant_id, address);
+  return planPause({ tenant, instance, warm }, operation, { now: deps.clock.now() });
 }
 
 /** A stop by request. Throws what `planStop` throws, and `not_found`. */
