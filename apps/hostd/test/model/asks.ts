@@ -31,15 +31,15 @@ export type Wish =
 
 const FITTING: Readonly<Record<Status, readonly InstanceOp[]>> = {
   created: ['start', 'destroy'],
-  ready: ['start', 'start', 'start', 'destroy'],
-  running: ['sleep', 'warm', 'sleep', 'stop', 'sleep', 'destroy'],
-  warm: ['resume', 'sleep', 'resume', 'stop', 'destroy'],
-  sleeping: ['wake', 'wake', 'wake', 'stop', 'destroy'],
-  stopped: ['start', 'start', 'destroy'],
+  ready: ['start', 'start', 'start', 'start', 'start', 'start', 'start', 'destroy'],
+  running: ['sleep', 'warm', 'sleep', 'stop', 'sleep', 'warm', 'sleep', 'destroy'],
+  warm: ['resume', 'sleep', 'resume', 'sleep', 'resume', 'stop', 'sleep', 'destroy'],
+  sleeping: ['wake', 'wake', 'wake', 'wake', 'stop', 'wake', 'stop', 'destroy'],
+  stopped: ['start', 'start', 'start', 'start', 'destroy'],
 };
 
 const at = fc.record({
-  tenant: fc.constantFrom('acme', 'acme', 'globex', 'globex', 'initech'),
+  tenant: fc.constantFrom('acme', 'acme', 'acme', 'globex', 'globex', 'initech'),
   pool: fc.constantFrom('workers', 'workers', 'workers', 'extra'),
   id: fc.constantFrom(...IDS),
 });
@@ -51,6 +51,7 @@ const quotas: fc.Arbitrary<ModelQuotas> = fc.record({
   vcpus: fc.constantFrom(64, 4, 2),
   memMib: fc.constantFrom(65_536, 1024, 256),
   running: fc.constantFrom(64, 2, 1, 0),
+  warm: fc.constantFrom(64, 1, 0),
   pools: fc.constantFrom(4, 1),
   instancesPerPool: fc.constantFrom(8, 2, 1),
   diskGib: fc.constantFrom(8, 1),
@@ -77,11 +78,11 @@ const object: fc.Arbitrary<Ask> = fc.oneof(
 /** Requests of every kind, most of them on instances, and most of those such that they fit. */
 export const wish: fc.Arbitrary<Wish> = fc.oneof(
   {
-    weight: 8,
+    weight: 18,
     arbitrary: fc.record({
       kind: fc.constant('fitting' as const),
       known: fc.nat(5),
-      nth: fc.nat(29),
+      nth: fc.nat(39),
       flag: fc.boolean(),
     }),
   },
@@ -95,10 +96,10 @@ export const wish: fc.Arbitrary<Wish> = fc.oneof(
     }),
   },
   {
-    weight: 5,
+    weight: 2,
     arbitrary: at.map((where) => ({ kind: 'ask' as const, ask: { op: 'create' as const, at: where } })),
   },
-  { weight: 3, arbitrary: object.map((ask) => ({ kind: 'ask' as const, ask })) },
+  { weight: 2, arbitrary: object.map((ask) => ({ kind: 'ask' as const, ask })) },
 );
 
 /** The n-th instance that there is, counted round; null when there is none. */
@@ -139,7 +140,7 @@ export function requestOf(ask: Ask): V2Request {
     case 'destroy':
       return { type: 'DestroyInstance', ...addressOf(ask.at), wipe_volumes: ask.flag };
     case 'ensure-tenant': {
-      const { vcpus, memMib, running, pools, instancesPerPool, diskGib } = ask.quotas;
+      const { vcpus, memMib, running, warm, pools, instancesPerPool, diskGib } = ask.quotas;
       return {
         type: 'EnsureTenant',
         tenant_id: ask.tenant,
@@ -148,7 +149,7 @@ export function requestOf(ask: Ask): V2Request {
           max_vcpus: vcpus,
           max_mem_mib: memMib,
           max_running: running,
-          max_warm: 64,
+          max_warm: warm,
           max_pools: pools,
           max_instances_per_pool: instancesPerPool,
           max_disk_gib: diskGib,

@@ -37,7 +37,7 @@ export type Command = fc.AsyncCommand<Model, Rig>;
 function command<T>(
   name: string,
   resolve: (state: State) => T | null,
-  act: (what: T, run: Run) => Promise<void>,
+  act: (what: T, run: Run) => Promise<unknown>,
 ): Command {
   let said = name;
   return {
@@ -45,14 +45,16 @@ function command<T>(
     run: async (model, rig) => {
       const what = resolve(model.state);
       if (what === null) throw new Error(`${name} has nothing to do`);
-      await act(what, {
+      const acted = await act(what, {
         model,
         rig,
         say: (text) => {
           said = text;
         },
       });
-      await rig.agree(model.state);
+      if (process.env.MVM_MODEL_TRACE !== undefined) process.stderr.write(`${said}\n`);
+      // What a refusal had changed in the network would show in the next look all the same.
+      await rig.agree(model.state, acted === 'refused' ? 'left-out' : undefined);
     },
     toString: () => said,
   };
@@ -68,6 +70,7 @@ function request(made: Wish): Command {
       say(`${askText(ask)} → ${expected.answer}`);
       expect(await rig.ask(ask), askText(ask)).toBe(expected.answer);
       model.state = expected.state;
+      return expected.answer === 'ok' ? undefined : 'refused';
     },
   );
 }

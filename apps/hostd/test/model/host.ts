@@ -18,6 +18,10 @@ import type { FromHostd, ToHostd } from '../stand-in/hostd.js';
 /** The tenant whose snapshots are sealed with a key. */
 const SEALED_TENANT = 'globex';
 const DRAIN_MS = 40;
+/** A busy machine is no mistake of hostd's. */
+const PATIENCE_MS = 60_000;
+/** How many pieces of hostd's log are kept, at least. */
+const CHUNKS_KEPT = 500;
 
 /** A hostd with the stand-in VMM on this machine's kernel: real files, cgroups, interfaces, processes. */
 export interface ModelHost {
@@ -39,7 +43,7 @@ export interface ModelHost {
   nextFault(): Promise<void>;
   /** Resolves when `count` more steps have begun. */
   nextStep(count: number): Promise<void>;
-  /** What hostd logged since the last start (the last 512 KiB). */
+  /** The last that hostd logged since its start. */
   logs(): string;
   /** Start anew on an empty host, whatever there was. */
   reset(): Promise<void>;
@@ -81,14 +85,18 @@ export async function createModelHost(): Promise<ModelHost> {
   const layout = createLayout(config.stateDir, config.runDir);
   const cgroups = await createCgroups({ parent: config.cgroupParent });
   const processes = createVmProcesses(layout.vmSocketsDir);
-  const client = createHostdClient({ socketPath: config.socket, clientName: 'model' });
+  const client = createHostdClient({
+    socketPath: config.socket,
+    clientName: 'model',
+    connectTimeoutMs: PATIENCE_MS,
+  });
   const witnessPath = join(dir, 'witness');
   const kernelFile = join(dir, 'vmlinux');
   const rootfsFile = join(dir, 'rootfs.ext4');
 
   let spare: Child | null = null;
   let current: Child | null = null;
-  let text = '';
+  let heard: string[] = [];
   let stepWaits: { left: number; resolve: () => void }[] = [];
   let faultWaits: (() => void)[] = [];
   let armed: (() => void)[] = [];
@@ -108,7 +116,8 @@ export async function createModelHost(): Promise<ModelHost> {
 
   function hear(piece: Buffer): void {
     const added = piece.toString('utf8');
-    text = (text + added).slice(-524_288);
+    heard.push(added);
+    if (heard.length > 2 * CHUNKS_KEPT) heard = heard.slice(-CHUNKS_KEPT);
     let steps = added.split('"msg":"step begins"').length - 1;
     for (; steps > 0; steps -= 1) for (const wait of stepWaits) wait.left -= 1;
     for (const wait of stepWaits.filter(({ left }) => left <= 0)) wait.resolve();
@@ -129,20 +138,23 @@ export async function createModelHost(): Promise<ModelHost> {
     spare = null;
     await child.loaded;
     current = child;
-    text = '';
+    heard = [];
     child.process.stderr?.on('data', hear);
     child.process.stdout?.on('data', hear);
     await new Promise<void>((resolve, reject) => {
       child.process.on('message', (message: FromHostd) => {
         if (message.type === 'serving') resolve();
-        if (message.type === 'failed') reject(new Error(`hostd does not start: ${message.message}\n${text}`));
+        if (message.type === 'failed')
+          reject(new Error(`hostd does not start: ${message.message}\n${heard.join('')}`));
         if (message.type === 'met') for (const wait of faultWaits.splice(0)) wait();
         if (message.type === 'armed') for (const wait of armed.splice(0)) wait();
       });
-      void child.exited.then(() => reject(new Error(`hostd ended while it was starting\n${text}`)));
+      void child.exited.then(() => reject(new Error(`hostd ended while it was starting\n${heard.join('')}`)));
       say({ type: 'start', config, witnessPath, drainMs: DRAIN_MS });
     });
     spare = prepare();
+    // The client may not have noticed yet that the one before is gone; a request that changes something is sent but once.
+    await client.request({ type: 'Ping' });
   }
 
   async function kill(): Promise<void> {
@@ -198,7 +210,7 @@ export async function createModelHost(): Promise<ModelHost> {
     disarm: () => acknowledged({ type: 'forget-faults' }),
     nextFault: () => new Promise((resolve) => faultWaits.push(resolve)),
     nextStep: (count) => new Promise((resolve) => stepWaits.push({ left: count, resolve })),
-    logs: () => text,
+    logs: () => heard.join(''),
     reset: async () => {
       await empty();
       await furnish();

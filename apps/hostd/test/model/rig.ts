@@ -20,18 +20,21 @@ const REQUEST_MS = 60_000;
 /** As often, hostd starts on an empty directory, so that what only grows (audit logs) does not slow the runs down. */
 const RUNS_PER_HOST = 100;
 
-/** What every run begins with: two tenants, a pool each. */
+/**
+ * What every run begins with: two tenants, a pool each, and instances to ask about; one more in the first tenant than
+ * its quota lets run.
+ */
 const PRELUDE: readonly Ask[] = (
   [
-    ['acme', 3],
-    ['globex', 4],
+    ['acme', 3, ['i-a', 'i-b', 'i-c']],
+    ['globex', 4, ['i-a']],
   ] as const
-).flatMap(([tenant, netId]): Ask[] => [
+).flatMap(([tenant, netId, ids]): Ask[] => [
   {
     op: 'ensure-tenant',
     tenant,
     netId,
-    quotas: { vcpus: 8, memMib: 2048, running: 3, pools: 2, instancesPerPool: 3, diskGib: 1 },
+    quotas: { vcpus: 8, memMib: 2048, running: 2, warm: 1, pools: 2, instancesPerPool: 3, diskGib: 1 },
   },
   {
     op: 'ensure-pool',
@@ -39,6 +42,7 @@ const PRELUDE: readonly Ask[] = (
     pool: 'workers',
     settings: { hasImage: true, vcpus: 1, memMib: 64, diskMib: 8, compression: 'none' },
   },
+  ...ids.map((id): Ask => ({ op: 'create', at: { tenant, pool: 'workers', id } })),
 ]);
 
 /** A host that runs are made on, one after the other, each from the same beginning. */
@@ -49,7 +53,7 @@ export interface Rig {
   /** Send a request; its answer as the model writes it. `unheard` when hostd ended first. */
   ask(ask: Ask): Promise<Answer | 'unheard'>;
   /** Throws, with everything that differs, unless records and kernel are as the model says. */
-  agree(state: State): Promise<void>;
+  agree(state: State, network?: 'left-out'): Promise<void>;
   /** The state on disk, with what only the model knows taken from `from` by its own account. */
   recorded(): State;
   /** Wait until hostd has noticed every VM that ended, and nothing is under way on any instance. */
@@ -79,8 +83,8 @@ export async function createRig(): Promise<Rig> {
     }
   }
 
-  async function agree(state: State): Promise<void> {
-    const problems = await disagreements(host, state, guests);
+  async function agree(state: State, network?: 'left-out'): Promise<void> {
+    const problems = await disagreements(host, state, guests, network);
     if (problems.length === 0) return;
     throw new Error(`${problems.join('\n')}\nhostd's last words:\n${lastWords(host)}`);
   }

@@ -37,6 +37,7 @@ export interface ModelQuotas {
   readonly vcpus: number;
   readonly memMib: number;
   readonly running: number;
+  readonly warm: number;
   readonly pools: number;
   readonly instancesPerPool: number;
   readonly diskGib: number;
@@ -94,6 +95,7 @@ export const DEFAULT_MODEL_QUOTAS: ModelQuotas = {
   vcpus: 64,
   memMib: 131_072,
   running: 64,
+  warm: 64,
   pools: 32,
   instancesPerPool: 100,
   diskGib: 1024,
@@ -217,6 +219,11 @@ function usage(tenant: ModelTenant): { running: number; vcpus: number; memMib: n
   };
 }
 
+function warmOf(tenant: ModelTenant): number {
+  const all = Object.values(tenant.pools).flatMap((pool) => Object.values(pool.instances));
+  return all.filter(({ status }) => status === 'warm').length;
+}
+
 /** What a tenant's live instances use. */
 export function usageOf(state: State, tenantId: string): ReturnType<typeof usage> {
   const tenant = state[tenantId];
@@ -308,6 +315,7 @@ function operate(state: State, op: InstanceOp, at: At, refuse: Refuse, done: Don
     case 'sleep':
       return become({ status: 'sleeping' });
     case 'warm':
+      if (warmOf(tenant) >= tenant.quotas.warm) return refuse('resource_exhausted quota.exceeded');
       return become({ status: 'warm' });
     case 'resume':
       return become({ status: 'running' });

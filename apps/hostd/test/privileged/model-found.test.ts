@@ -23,7 +23,6 @@ afterAll(() => rig?.dispose());
 const at: At = { tenant: 'acme', pool: 'workers', id: 'i-a' };
 const ask = (op: InstanceOp): { op: InstanceOp; at: At; flag: boolean } => ({ op, at, flag: true });
 const ok = (...ops: InstanceOp[]): Command[] => ops.map((op) => requested(ask(op)));
-const create = requested({ op: 'create', at });
 
 test.each<[string, Command[]]>([
   [
@@ -54,7 +53,7 @@ test.each<[string, Command[]]>([
   const model: Model = { state: await rig.begin() };
   let failed = true;
   try {
-    for (const one of [create, ...history]) {
+    for (const one of history) {
       expect(one.check(model)).toBe(true);
       await one.run(model, rig);
     }

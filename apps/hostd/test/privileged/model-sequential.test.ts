@@ -22,7 +22,7 @@ test(
     let ran = 0;
     const size = replayPath === null ? {} : { replayPath };
     await fc.assert(
-      fc.asyncProperty(fc.commands(commands, { maxCommands: 14, size: 'max', ...size }), async (history) => {
+      fc.asyncProperty(fc.commands(commands, { maxCommands: 30, size: 'max', ...size }), async (history) => {
         ran += 1;
         let failed = true;
         const model: Model = { state: await rig.begin() };
