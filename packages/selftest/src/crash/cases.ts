@@ -94,22 +94,41 @@ function rank({ id, moment, scenario }: CrashCase, seed: number): number {
   return costly ? 1 - (1 - uniform) ** RARER : uniform;
 }
 
-/** The cases that are run, in the order of the matrix. `each-step` takes every point of every operation once. Pure. */
+/** What hostd does around the steps of an operation. */
+const AROUND = ['journal', 'journal_end', 'audit', 'answer'];
+
+/** The first that is drawn of each of the groups that `keyOf` tells. */
+function firstOfEach(drawn: readonly CrashCase[], keyOf: (each: CrashCase) => string): CrashCase[] {
+  const groups = new Map<string, CrashCase>();
+  for (const each of drawn) if (!groups.has(keyOf(each))) groups.set(keyOf(each), each);
+  return [...groups.values()];
+}
+
+/**
+ * The cases that are run, in the order of the matrix. `each-step` takes every step of every operation once, one of the
+ * points around the steps of each, and every moment at least once. Pure.
+ */
 export function selectCases(all: readonly CrashCase[], selection: Selection, seed: number): CrashCase[] {
   if (selection === 'all') return [...all];
   const drawn = all
     .map((each) => ({ each, rank: rank(each, seed) }))
     .sort((a, b) => a.rank - b.rank)
     .map(({ each }) => each);
-  const chosen =
-    selection === 'each-step'
-      ? new Set(
-          new Map(
-            [...drawn].reverse().map((each) => [`${each.scenario.operation}/${each.step}`, each.id]),
-          ).values(),
-        )
-      : new Set(drawn.slice(0, selection.sample).map(({ id }) => id));
-  return all.filter(({ id }) => chosen.has(id));
+  if (selection !== 'each-step') {
+    const chosen = new Set(drawn.slice(0, selection.sample));
+    return all.filter((each) => chosen.has(each));
+  }
+  const steps = firstOfEach(
+    drawn,
+    ({ scenario, step }) => `${scenario.operation}/${AROUND.includes(step) ? 'around' : step}`,
+  );
+  const tried = new Set(steps.map(({ moment }) => moment));
+  const others = firstOfEach(
+    drawn.filter(({ moment }) => !tried.has(moment)),
+    ({ moment }) => moment,
+  );
+  const chosen = new Set([...steps, ...others]);
+  return all.filter((each) => chosen.has(each));
 }
 
 /**
