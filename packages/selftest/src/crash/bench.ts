@@ -1,4 +1,4 @@
-import { commonLines, diffLines, linesOf, viewHost } from '../host/host-view.js';
+import { commonLines, diffLines, linesOf, type Naming, viewHost } from '../host/host-view.js';
 import {
   awaitGreeting,
   BYSTANDER,
@@ -91,21 +91,35 @@ export async function createBench(world: World): Promise<Bench> {
     return { lines: await viewHost(world), states };
   }
 
-  function namings(): NonNullable<ReturnType<Subject['naming']>>[] {
-    return all.map((subject) => subject.naming()).filter((naming) => naming !== null);
+  /** The names of each subject; a TAP that an absent one had may have become another's, with its addresses. */
+  function namings(states: ReadonlyMap<Subject, State>): Map<Subject, Naming> {
+    const present = all.filter((subject) => states.get(subject) !== 'absent');
+    const taken = new Set(present.flatMap((subject) => subject.naming()?.names.map(([text]) => text) ?? []));
+    const found = new Map<Subject, Naming>();
+    for (const subject of all) {
+      const naming = subject.naming();
+      if (naming === null) continue;
+      const isPresent = present.includes(subject);
+      found.set(
+        subject,
+        isPresent ? naming : { ...naming, names: naming.names.filter(([text]) => !taken.has(text)) },
+      );
+    }
+    return found;
   }
 
   async function differencesNow(): Promise<string[]> {
     const { lines, states } = await look();
-    const problems = diffLines(common ?? [], commonLines(lines, namings()));
+    const names = namings(states);
+    const problems = diffLines(common ?? [], commonLines(lines, [...names.values()]));
     for (const subject of all) {
       const state = states.get(subject) as State;
-      const naming = subject.naming();
+      const naming = names.get(subject);
       const wanted = known.get(keyOf(subject, state));
       if (wanted === undefined)
         problems.push(`nobody knows what ${subject.name} looks like when it is ${state}`);
       else {
-        const mine = naming === null ? [] : linesOf(lines, naming);
+        const mine = naming === undefined ? [] : linesOf(lines, naming);
         problems.push(...diffLines(wanted, mine).map((line) => `${subject.name}, ${state}: ${line}`));
       }
     }
@@ -155,10 +169,11 @@ export async function createBench(world: World): Promise<Bench> {
     subject: (name) => ({ keeper, spare, fresh, network, pool })[name],
     learn: async () => {
       const { lines, states } = await look();
-      common = commonLines(lines, namings());
+      const names = namings(states);
+      common = commonLines(lines, [...names.values()]);
       for (const [subject, state] of states) {
-        const naming = subject.naming();
-        const mine = naming === null ? [] : linesOf(lines, naming);
+        const naming = names.get(subject);
+        const mine = naming === undefined ? [] : linesOf(lines, naming);
         const before = known.get(keyOf(subject, state));
         // What two subjects of a kind differ in would be overlooked or reported by chance.
         const odd = before === undefined ? [] : diffLines(before, mine);

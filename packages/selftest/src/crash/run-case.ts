@@ -312,7 +312,8 @@ export function reasonsAfter(
   state: State,
   vmLost: boolean,
 ): readonly string[] | null {
-  if (state !== 'idle' || !['keeper', 'spare', 'fresh'].includes(scenario.subject)) return null;
+  const isInstance = ['keeper', 'spare', 'fresh'].includes(scenario.subject);
+  if (state !== 'idle' || !isInstance || scenario.operation === 'create') return null;
   if (scenario.operation === 'start') {
     const neverBegan = step === 'journal' && moment.endsWith('before');
     if (vmLost) return neverBegan ? null : ['start_failed', 'lost', 'exited'];
