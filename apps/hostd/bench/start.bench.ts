@@ -4,37 +4,19 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
-import { cpus, release } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { readdir, readFile, stat, truncate } from 'node:fs/promises';
 import { expect, it } from 'vitest';
 import { createCgroups } from '../src/cgroup/cgroups.js';
 import type { InstanceRecord } from '../src/state/records.js';
 import { ensureTenantAndPool, until } from '../test/daemon.js';
 import { createVmHost, instanceFile } from '../test/vm/vm-host.js';
+import { msFigures, ratioFigures, writeReport } from './report.js';
+import { StageLog } from './stages.js';
 
 const GREETING = 'mvm-guest ready ';
 /** MVM_BENCH_ROUNDS: how often each side has its turn. */
 const ROUNDS = Number(process.env.MVM_BENCH_ROUNDS ?? '12');
 const address = { tenant_id: 'bench', pool_id: 'workers', instance_id: 'i-bench' };
-
-const quantile = (sorted: readonly number[], q: number): number =>
-  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? Number.NaN;
-const sorted = (list: readonly number[]): number[] => [...list].sort((a, b) => a - b);
-const rounded = (value: number, digits = 1): number => Number(value.toFixed(digits));
-
-/** The duration of every step of every start that hostd's debug log shows, by operation and stage. */
-function stageTimes(log: string): Map<string, { stage: string; ms: number }> {
-  const stages = new Map<string, { stage: string; ms: number }>();
-  for (const line of log.split('\n')) {
-    if (!line.startsWith('{') || !line.endsWith('}')) continue;
-    const { op, operation, step, ms, msg } = JSON.parse(line);
-    const stage = msg === 'step done' ? step : msg === 'operation done' ? 'whole request' : null;
-    if (operation === 'start' && stage !== null) stages.set(`${op} ${stage}`, { stage, ms });
-  }
-  return stages;
-}
 
 /** Whether all that is left of a process is what its parent, who is stopped, has not collected. */
 async function isDead(pid: number): Promise<boolean> {
@@ -117,7 +99,7 @@ it('starts an instance', async () => {
 
     const hostd: number[] = [];
     const hand: number[] = [];
-    const seen = new Map<string, { stage: string; ms: number }>();
+    const stages = new StageLog();
     // The first round only warms up.
     for (let round = -1; round < ROUNDS; round += 1) {
       const throughMs = await throughHostd();
@@ -128,46 +110,18 @@ it('starts an instance', async () => {
       if (round < 0) continue;
       hostd.push(throughMs);
       hand.push(handMs);
-      for (const [key, value] of stageTimes(daemon.logs())) seen.set(key, value);
+      stages.read(daemon.logs());
     }
-    const stages = new Map<string, number[]>();
-    for (const { stage, ms } of seen.values()) stages.set(stage, [...(stages.get(stage) ?? []), ms]);
-    const ratios = hostd.map((ms, round) => ms / (hand[round] ?? Number.NaN));
-    const figures = [
-      {
-        name: 'Start until the greeting, hostd against by hand',
-        value: rounded(quantile(sorted(hostd), 0.5) / quantile(sorted(hand), 0.5), 3),
-        unit: '×',
-        target: { max: 1.05 },
-      },
-      {
-        name: 'the same, median of the rounds’ ratios',
-        value: rounded(quantile(sorted(ratios), 0.5), 3),
-        unit: '×',
-      },
-      { name: 'through hostd, p50', value: rounded(quantile(sorted(hostd), 0.5)), unit: 'ms' },
-      { name: 'through hostd, p95', value: rounded(quantile(sorted(hostd), 0.95)), unit: 'ms' },
-      { name: 'by hand, p50', value: rounded(quantile(sorted(hand), 0.5)), unit: 'ms' },
-      { name: 'by hand, p95', value: rounded(quantile(sorted(hand), 0.95)), unit: 'ms' },
-      ...[...stages].flatMap(([stage, times]) => [
-        { name: `hostd, ${stage}, p50`, value: rounded(quantile(sorted(times), 0.5), 2), unit: 'ms' },
-        { name: `hostd, ${stage}, p95`, value: rounded(quantile(sorted(times), 0.95), 2), unit: 'ms' },
-      ]),
-    ];
-    const report = {
+    await writeReport('start', {
       title: 'Start of an instance',
       method: `${ROUNDS} interleaved rounds: StartInstance over the socket, and the same QEMU command line spawned by hand on the port, in the cgroup and with the drives that hostd has made; both until the guest’s greeting is on the console. TCG, 1 vCPU, 192 MiB. A stage is a step of the plan, out of hostd’s debug log.`,
-      figures,
-    };
-    const results = join(dirname(fileURLToPath(import.meta.url)), '../.bench-results');
-    await mkdir(results, { recursive: true });
-    await writeFile(join(results, 'start.json'), `${JSON.stringify(report, null, 2)}\n`);
-    process.stdout.write(
-      `${cpus()[0]?.model} × ${cpus().length}, Linux ${release()}, Node ${process.version}\n`,
-    );
-    for (const { name, value, unit } of figures) {
-      process.stdout.write(`${name.padEnd(52)} ${String(value).padStart(9)} ${unit}\n`);
-    }
+      figures: [
+        ...ratioFigures('Start until the greeting, hostd against by hand', hostd, hand, { max: 1.05 }),
+        ...msFigures('through hostd', hostd),
+        ...msFigures('by hand', hand),
+        ...stages.figures('start'),
+      ],
+    });
     expect(hostd).toHaveLength(ROUNDS);
   } finally {
     await host.dispose();

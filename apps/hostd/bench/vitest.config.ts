@@ -8,7 +8,8 @@ export default defineConfig({
   ssr: { resolve: { conditions } },
   test: {
     root: new URL('..', import.meta.url).pathname,
-    include: ['bench/start.bench.ts'],
+    include: ['bench/*.bench.ts'],
+    fileParallelism: false,
     testTimeout: 900_000,
     pool: 'forks',
   },

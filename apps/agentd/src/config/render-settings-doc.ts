@@ -66,7 +66,7 @@ running one is missing.
 - **By hand**: an instance that was stopped, warmed or put to sleep by hand is left alone until its hold ends, and its slot
   is kept. A sleeping one whose hold has ended is woken, or counts as one that sleeps, before another is started.
 - **Another image**: what runs, is warm or sleeps keeps the image that it was started with. Warm and sleeping ones of
-  another image than the pool's are reported (\`outdated\`), used last and let go first; \`mvm instance stop --hold 0s\` has
+  another image than the pool's are reported (\`outdated\`), used last and let go first; \`mvm instance stop --hold 1s\` has
   one replaced.
 - **A snapshot that cannot be used**: the instance stays asleep and is reported (\`failed\`), and others take its place. It
   is tried again before a new instance is created, by \`mvm instance wake\` at any time, and never discarded by agentd.

@@ -60,7 +60,7 @@ function reportOutdated(draft: PlanDraft, input: PoolInput, { warm, sleeping }: 
   for (const view of [...warm, ...sleeping].filter((entry) => isOutdated(entry, image))) {
     draft.report('outdated', view, {
       reason: 'instance.outdated',
-      message: `${view.status} with the image ${view.image?.digest.slice(0, 19)}, and the pool's is ${image?.digest.slice(0, 19)}: it is used last and let go first; to have it replaced now: mvm instance stop --hold 0s`,
+      message: `${view.status} with the image ${view.image?.digest.slice(0, 19)}, and the pool's is ${image?.digest.slice(0, 19)}: it is used last and let go first; to have it replaced now: mvm instance stop --hold 1s`,
     });
   }
 }

@@ -53,21 +53,14 @@ export async function writeMemoryImage(
     })();
     const squeezed = compress(options.compression, counted);
     const stored = options.key ? seal(options.key, squeezed) : squeezed;
-    const hash = createHash('sha256');
-    let storedBytes = 0;
-    for await (const piece of stored) {
-      hash.update(piece);
-      storedBytes += piece.byteLength;
-      await writeAll(file, piece);
-    }
-    await file.sync();
+    const { bytes: storedBytes, sha256 } = await writeDurably(file, stored);
     return {
       file: 'memory',
       compression: options.compression,
       sealed: options.key !== null,
       plain_bytes: plainBytes,
       stored_bytes: storedBytes,
-      sha256: hash.digest('hex'),
+      sha256,
     };
   } catch (error) {
     await file?.close().catch(() => undefined);
@@ -157,6 +150,15 @@ export function readMemoryImage(
   return decompress(manifest.memory.compression, squeezed);
 }
 
+/** Larger images go through a stream: while a VMM reads a file itself, it answers nobody. */
+const MAX_DIRECT_BYTES = 2 * 2 ** 30;
+
+/** The file whose bytes are exactly those of `readMemoryImage`; null when they have to be unsealed or decompressed. */
+export function plainMemoryFile(paths: SnapshotPaths, { memory }: SnapshotManifest): string | null {
+  const isPlain = memory.compression === 'none' && !memory.sealed;
+  return isPlain && memory.stored_bytes <= MAX_DIRECT_BYTES ? join(paths.committed, memory.file) : null;
+}
+
 /** The point of no return: from now on this snapshot is never loaded again. Durable when it returns. */
 export async function consumeSnapshot(paths: SnapshotPaths): Promise<void> {
   await rm(paths.used, { recursive: true, force: true });
@@ -175,11 +177,54 @@ export function memoryImagePaths(snapshotsDir: string): string[] {
   return Object.values(snapshotPaths(snapshotsDir)).map((directory: string) => join(directory, 'memory'));
 }
 
-async function writeAll(file: FileHandle, piece: Uint8Array): Promise<void> {
-  let done = 0;
-  while (done < piece.byteLength) {
-    const { bytesWritten } = await file.write(piece, done, piece.byteLength - done);
-    done += bytesWritten;
+/** As much is written at once. */
+const BATCH_BYTES = 1_048_576;
+
+/**
+ * Writes a stream to the end of a file and makes it durable; its length and checksum. While one batch is written, the
+ * next one is taken in and hashed. Memory: two batches.
+ */
+async function writeDurably(
+  file: FileHandle,
+  source: AsyncIterable<Uint8Array>,
+): Promise<{ bytes: number; sha256: string }> {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  let batch: Uint8Array[] = [];
+  let batched = 0;
+  let writing = Promise.resolve();
+  try {
+    for await (const piece of source) {
+      hash.update(piece);
+      bytes += piece.byteLength;
+      batch.push(piece);
+      batched += piece.byteLength;
+      if (batched < BATCH_BYTES) continue;
+      await writing;
+      writing = observed(writeAll(file, batch));
+      [batch, batched] = [[], 0];
+    }
+    await writing;
+    await writeAll(file, batch);
+  } finally {
+    // The file is closed after this: nothing may still be under way.
+    await Promise.allSettled([writing]);
+  }
+  await file.sync();
+  return { bytes, sha256: hash.digest('hex') };
+}
+
+/** The same promise, whose failure is seen later, or not at all when another came first. */
+function observed(promise: Promise<void>): Promise<void> {
+  promise.catch(() => {});
+  return promise;
+}
+
+async function writeAll(file: FileHandle, pieces: readonly Uint8Array[]): Promise<void> {
+  let rest = Buffer.concat(pieces);
+  while (rest.byteLength > 0) {
+    const { bytesWritten } = await file.write(rest);
+    rest = rest.subarray(bytesWritten);
   }
 }
 

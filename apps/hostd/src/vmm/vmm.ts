@@ -79,6 +79,15 @@ export interface VmHandle {
   release(): void;
 }
 
+/** What a VM is restored from. */
+export interface SavedVm {
+  /** The saved VM's arguments, program first. */
+  readonly argv: readonly string[];
+  readonly image: AsyncIterable<Uint8Array>;
+  /** A file of the same bytes, for a VMM that reads it by itself; null or absent when there is none. */
+  readonly imageFile?: string | null;
+}
+
 export interface Vmm {
   readonly name: 'qemu' | 'firecracker';
   /** Throws `failed_precondition`, reason `vmm.missing`, when it is not installed. */
@@ -93,11 +102,7 @@ export interface Vmm {
    * `argv` is the saved VM's: its devices must be those of `spec`. Errors: those of `launch`; `failed_precondition`
    * `vmm.devices_changed`; `vmm.restore_failed` when the VMM does not take the stream.
    */
-  restore(
-    spec: VmSpec,
-    attach: (pid: number) => Promise<void>,
-    saved: { readonly argv: readonly string[]; readonly image: AsyncIterable<Uint8Array> },
-  ): Promise<VmHandle>;
+  restore(spec: VmSpec, attach: (pid: number) => Promise<void>, saved: SavedVm): Promise<VmHandle>;
   /** The VM of a record, or null when it is gone (or the pid is somebody else's). */
   adopt(record: VmRecord): Promise<VmHandle | null>;
 }

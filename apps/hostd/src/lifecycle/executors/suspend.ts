@@ -7,6 +7,7 @@ import {
   commitSnapshot,
   consumeSnapshot,
   discardSnapshots,
+  plainMemoryFile,
   readManifest,
   readMemoryImage,
   snapshotPaths,
@@ -137,12 +138,17 @@ export const snapshotVerify: StepExecutor<'snapshot.verify'> = {
 export const vmRestore: StepExecutor<'vm.restore'> = {
   execute: async (args, effects) => {
     const { address, vmId } = args;
+    const paths = pathsOf(address, effects);
     const manifest = await requireManifest(address, effects);
     const key = await effects.keys.find(address.tenant_id);
     const handle = await effects.vmm.restore(
       vmSpecOf(args, effects),
       (pid) => effects.cgroups.attach(vmId, pid),
-      { argv: manifest.argv, image: readMemoryImage(pathsOf(address, effects), manifest, key) },
+      {
+        argv: manifest.argv,
+        image: readMemoryImage(paths, manifest, key),
+        imageFile: plainMemoryFile(paths, manifest),
+      },
     );
     watchVm(address, handle, effects);
   },

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { constants } from 'node:fs';
 import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError, isCodedError } from '@mvm/protocol';
@@ -10,7 +11,7 @@ import { noProcesses } from '../../system/spawn-error.js';
 import { keepDescriptors } from '../keep-descriptors.js';
 import { isAlive, readArgv, readHostBootId, readStartTime, verifyConfinement } from '../process-identity.js';
 import { hostTscKhz } from '../tsc.js';
-import type { VmExit, VmHandle, Vmm, VmRecord, VmSpec } from '../vmm.js';
+import type { SavedVm, VmExit, VmHandle, Vmm, VmRecord, VmSpec } from '../vmm.js';
 import { qmpSocketPath, renderQemuArgv, restoreArgv } from './argv.js';
 import { createQemuHandle, killProcess, removeSockets } from './handle.js';
 import { launchError, missingBinary, readWords } from './launch-error.js';
@@ -53,7 +54,7 @@ export function createQemuVmm(options: QemuVmmOptions = {}): Vmm {
       const begun = performance.now();
       await checkHost(spec);
       const argv = restoreArgv(spec, saved.argv);
-      const handle = await launchQemu(binary, argv, spec, attach, saved.image);
+      const handle = await launchQemu(binary, argv, spec, attach, saved);
       const { pid } = handle.record;
       logger?.debug({ vmId: spec.vmId, pid, restoreMs: performance.now() - begun }, 'restored QEMU, paused');
       return handle;
@@ -99,10 +100,10 @@ async function launchQemu(
   argv: readonly string[],
   spec: VmSpec,
   attach: (pid: number) => Promise<void>,
-  image: AsyncIterable<Uint8Array> | null,
+  saved: SavedVm | null,
 ): Promise<VmHandle> {
   await removeSockets(spec);
-  const { child, logOffset } = await spawnQemu(binary, argv, spec, image !== null);
+  const { child, logOffset } = await spawnQemu(binary, argv, spec, saved);
   const childExit = once(child, 'exit').then(
     ([exitCode, signal]: (number | string | null)[]): VmExit => ({
       exitCode: typeof exitCode === 'number' ? exitCode : null,
@@ -118,7 +119,7 @@ async function launchQemu(
   try {
     if (startTimeTicks === null) throw await fail(ending(await childExit));
     await attach(pid);
-    if (image !== null) feeding = feed(child, image);
+    if (saved !== null) feeding = saved.imageFile == null ? feed(child, saved.image) : Promise.resolve(null);
     const [connected, hostBootId] = await Promise.all([
       readyQmp(qmpSocketPath(spec), childExit, fail),
       readHostBootId(),
@@ -166,7 +167,7 @@ async function spawnQemu(
   binary: string,
   argv: readonly string[],
   spec: VmSpec,
-  withImage: boolean,
+  saved: SavedVm | null,
 ): Promise<{ child: ChildProcess; logOffset: number }> {
   let log: FileHandle;
   try {
@@ -174,8 +175,11 @@ async function spawnQemu(
   } catch (error) {
     throw fromFileError(error, `cannot open ${spec.vmmLogPath}`);
   }
+  let image: FileHandle | null = null;
   try {
     const logOffset = (await log.stat()).size;
+    if (saved?.imageFile != null) image = await openImage(saved.imageFile);
+    const input = image === null ? ('pipe' as const) : image.fd;
     // SAFETY: an argument vector, no shell; every path is hostd's own. `detached` is setsid(2): signals to our session
     // or terminal do not reach it.
     keepDescriptors();
@@ -183,7 +187,7 @@ async function spawnQemu(
       cwd: '/',
       detached: true,
       env: { PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
-      stdio: ['ignore', log.fd, log.fd, ...(withImage ? (['pipe'] as const) : [])],
+      stdio: ['ignore', log.fd, log.fd, ...(saved === null ? [] : [input])],
     });
     try {
       await once(child, 'spawn');
@@ -195,7 +199,17 @@ async function spawnQemu(
     }
     return { child, logOffset };
   } finally {
+    await image?.close();
     await log.close();
+  }
+}
+
+/** SAFETY: opened before privileges are dropped, for reading only; QEMU learns nothing but the memory that it had. */
+async function openImage(path: string): Promise<FileHandle> {
+  try {
+    return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+  } catch (error) {
+    throw fromFileError(error, `cannot open ${path}`);
   }
 }
 
