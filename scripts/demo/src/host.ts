@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chownSync, closeSync, mkdirSync, openSync, readFileSync } from 'node:fs';
+import { chownSync, closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -100,7 +100,8 @@ export async function createDemoHost(repo: string): Promise<DemoHost> {
       const { hostd } = state;
       if (hostd === null || !isAlive(hostd)) throw new Error('hostd does not run');
       process.kill(hostd.pid, 'SIGKILL');
-      while (isAlive(hostd)) await sleep(5);
+      // Until it is reaped: a thread of it may still hold the socket while the process counts as dead already.
+      while (existsSync(`/proc/${hostd.pid}`)) await sleep(5);
     },
     async startAgentd() {
       const { account, namespace } = prepared();

@@ -34,11 +34,18 @@ export async function showSleep(instance: string, options: ContinuityOptions): P
   console.log(heading('mvm instance list'));
   await mvm.show(['instance', 'list']);
   console.log(heading(`mvm instance wake ${instance}`));
-  await stages.run('wake', () => mvm.show(['instance', 'wake', instance]));
+  const woken = await stages.run('wake', async () => {
+    await mvm.show(['instance', 'wake', instance]);
+    return readConsole(await console_());
+  });
   await stages.run(
     'counting on',
-    async () => checkContinuity(instance, before, await countedPast(instance, asleep.count, options)),
-    () => 'the same boot',
+    async () => {
+      const after = await countedPast(instance, woken.count, options);
+      checkContinuity(instance, before, after);
+      return after;
+    },
+    ({ count }) => `the same boot: ${asleep.count} → ${count}`,
   );
   console.log(heading('The guest that slept, on its own console'));
   for (const line of linesAround(await console_(), asleep.count)) console.log(`    ${line}`);
