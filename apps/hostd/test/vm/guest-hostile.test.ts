@@ -48,12 +48,13 @@ const console_ = async (): Promise<string> => {
   return Buffer.from(data_base64, 'base64').toString();
 };
 
-/** Replaces the guest's agent by a shell program that finds the open port as descriptor 3. */
-async function behave(program: string): Promise<void> {
+/** Replaces the guest's agent by a shell program that finds the port open as descriptor 3, unless `first` closes it. */
+async function behave(program: string, first = ''): Promise<void> {
   const mark = `wild ${program.length} ${Date.now()}`;
   await guest.output(`cat >/run/agent.new <<'END'
 #!/bin/sh
 for port in /sys/class/virtio-ports/*; do exec 3<>/dev/\${port##*/}; done
+${first}
 echo '${mark}' >/dev/console
 ${program}
 END
@@ -153,7 +154,7 @@ test.each([
 });
 
 test('a guest without an agent sleeps and wakes', async () => {
-  await behave('exec 3>&-; exec sleep 100000');
+  await behave('exec sleep 100000', 'exec 3>&-');
   expect(await oneNight()).toEqual(['the guest has no agent to be drained by']);
   await calm();
   expect(await oneNight()).toEqual(['the guest is drained']);
