@@ -187,9 +187,17 @@ const INET_TABLE: BaseTable = {
       name: 'to_uplink',
       rules: [
         rule('ct state invalid counter name c_invalid drop', 'no connection that makes sense'),
-        rule('ip saddr vmap @guest_out', "the guest's own policy"),
+        rule('ip saddr @own_policy goto own_policy', "not the tenant's egress alone"),
         rule('iifname vmap @egress', "the tenant's egress"),
         rule('goto egress_none', 'no egress'),
+      ],
+    },
+    {
+      name: 'own_policy',
+      rules: [
+        // For a packet that is under way while a new profile appears, its chain is still empty, and comes back.
+        rule('ip saddr vmap @guest_out', "the guest's own policy"),
+        rule('counter name c_none drop', 'its policy is just being made'),
       ],
     },
     {

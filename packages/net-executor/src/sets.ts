@@ -30,8 +30,10 @@ export const SETS = {
   isolated4: { family: 'inet', key: ['ipv4_addr'] },
   /** What the guests behind a bridge may reach outside, when their policy is but an egress. */
   egress: { family: 'inet', key: ['ifname'], map: 'goto' },
-  /** What a guest with more of a policy, or another than its tenant's, may send. */
-  guest_out: { family: 'inet', key: ['ipv4_addr'], map: 'goto' },
+  /** Guests with more of a policy than an egress, or another than their tenant's. */
+  own_policy: { family: 'inet', key: ['ipv4_addr'] },
+  /** What those guests may send. */
+  guest_out: { family: 'inet', key: ['ipv4_addr'], map: 'jump' },
   /** How much a guest may get. */
   guest_in: { family: 'inet', key: ['ipv4_addr'], map: 'jump' },
   /** Published ports: protocol and port of the host → address and port of a guest. */

@@ -134,7 +134,12 @@ function policyElements(tenant: DesiredTenantNetwork, { tapName, ipv4, poolId }:
   const chain = outChain(guest);
   const { profile, policy } = guest;
   return [
-    ...(chain === usual ? [] : [{ set: 'guest_out', key: [ipv4], value: chain } as const]),
+    ...(chain === usual
+      ? []
+      : [
+          { set: 'own_policy', key: [ipv4] } as const,
+          { set: 'guest_out', key: [ipv4], value: chain } as const,
+        ]),
     ...(profile?.in == null ? [] : [{ set: 'guest_in', key: [ipv4], value: profile.in } as const]),
     ...(policy.isolate_instances
       ? [{ set: 'isolated', key: [tapName] } as const, { set: 'isolated4', key: [ipv4] } as const]

@@ -104,7 +104,7 @@ test('a policy applies to a running instance at once, without a restart, and is 
     publish: [{ protocol: 'tcp', host_port: 8443, guest_port: 443 }],
   };
   expect(await ensurePool(web)).toMatchObject({ network_policy: web });
-  expect(await map('guest_out')).toEqual({ [GUEST]: 'goto egress_internet' });
+  expect(await map('guest_out')).toEqual({ [GUEST]: 'jump egress_internet' });
   expect(await map('guest_in')).toEqual({});
   expect(await map('publish')).toEqual({ 'tcp . 8443': `${GUEST} . 443` });
   expect(await drifts()).toEqual([]);
@@ -126,7 +126,7 @@ test('an instance has its policy from its start, through sleep and wake, and tak
   expect(await map('publish')).toEqual({});
   await start();
   const applied = async () => [await map('guest_out'), await map('publish'), await drifts()];
-  const there = [{ [GUEST]: 'goto egress_none' }, { 'udp . 53': `${GUEST} . 53` }, []];
+  const there = [{ [GUEST]: 'jump egress_none' }, { 'udp . 53': `${GUEST} . 53` }, []];
   expect(await applied()).toEqual(there);
   await client.request({ type: 'SleepInstance', ...instance, force: true });
   expect(await applied()).toEqual([{}, {}, []]);

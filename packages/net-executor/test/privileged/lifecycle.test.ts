@@ -228,7 +228,12 @@ describe('policies', () => {
     calls.length = 0;
     const { steps } = await watched.ensureTenant(acme, { tenant: { limits: { connections: 5 } } });
     expect(calls).toEqual(['ip -j -d -force -batch -', 'nft -f -']);
-    expect(steps.map(({ kind }) => kind)).toEqual(['profile.create', 'element.delete', 'element.add']);
+    expect(steps.map(({ kind }) => kind)).toEqual([
+      'profile.create',
+      'element.delete',
+      'element.add',
+      'element.add',
+    ]);
     expect(await watched.verify()).toEqual([]);
   });
 
