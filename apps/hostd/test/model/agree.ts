@@ -71,6 +71,8 @@ export interface Records {
   readonly problems: readonly string[];
   /** The VMM's pid by VM id, of instances that have one recorded. */
   readonly pids: ReadonlyMap<string, number>;
+  /** When the instance was created, by VM id: a name may be given again. */
+  readonly born: ReadonlyMap<string, string>;
 }
 
 // Synchronous, because there are thousands of looks at hundreds of small files: each await would be a change of threads.
@@ -89,6 +91,7 @@ function readText(path: string): string {
 export function readRecords({ layout }: ModelHost): Records {
   const problems: string[] = [];
   const pids = new Map<string, number>();
+  const born = new Map<string, string>();
   const expectOnly = (directory: string, known: readonly string[]): void => {
     // After the end of a VM, hostd still writes its audit line when the record says already that it is stopped.
     const strange = names(directory).filter(
@@ -119,7 +122,10 @@ export function readRecords({ layout }: ModelHost): Records {
         `${nameOf(at)} is ${record.status}, and its VM is ${record.vm == null ? 'not ' : ''}recorded`,
       );
     }
-    if (record.vm != null) pids.set(record.vm.spec.vmId, record.vm.pid);
+    if (record.vm != null) {
+      pids.set(record.vm.spec.vmId, record.vm.pid);
+      born.set(record.vm.spec.vmId, record.created_at ?? '');
+    }
     return modelInstance(record);
   }
 
@@ -169,7 +175,7 @@ export function readRecords({ layout }: ModelHost): Records {
       pools,
     };
   }
-  return { state, problems, pids };
+  return { state, problems, pids, born };
 }
 
 function modelInstance(record: InstanceRecord): ModelInstance {
@@ -275,7 +281,15 @@ export async function disagreements(
     const groups = readText(`/proc/${pids[0]}/cgroup`);
     if (!groups.includes(`/${host.config.cgroupParent}/${vmId}\n`))
       problems.push(`${vmId} is not in its cgroup`);
-    problems.push(...(await guestProblems(host, vmId, `${nameOf(at)} #${instance.boots}`, instance, guests)));
+    problems.push(
+      ...(await guestProblems(
+        host,
+        vmId,
+        `${nameOf(at)} of ${records.born.get(vmId)} #${instance.boots}`,
+        instance,
+        guests,
+      )),
+    );
   }
   if (network === 'looked-at') problems.push(...(await networkProblems(host, expected)));
   problems.push(...witnessProblems(host));
