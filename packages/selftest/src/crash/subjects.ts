@@ -1,3 +1,5 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { deriveTenantNet, isCodedError, type PoolSpec, type Quotas, type V2Request } from '@mvm/protocol';
 import type { Naming } from '../host/host-view.js';
 import { until, type World } from './world.js';
@@ -78,17 +80,20 @@ export function poolSpec(memMib: number): PoolSpec {
     },
     seccomp_policy: 'baseline',
     snapshot_compression: 'none',
-    secret_scopes: [],
+    secret_scopes: ['*'],
   };
 }
 
 /** Record the two tenants that have instances, and their pools. */
-export async function prepareTenants({ client, memMib }: World): Promise<void> {
+export async function prepareTenants({ client, memMib, stateDir }: World): Promise<void> {
   for (const [tenant_id, id] of [
     [KEEPER.tenant_id, 3],
     [BYSTANDER.tenant_id, 4],
   ] as const) {
     await client.request({ type: 'EnsureTenant', tenant_id, net: netOf(id), quotas: QUOTAS });
+    // With secrets there is a drive for them to be built, and to be gone.
+    const secrets = join(stateDir, 'tenants', tenant_id, 'secrets.json');
+    await writeFile(secrets, JSON.stringify({ TOKEN: 'of a self-test' }), { mode: 0o600 });
     await client.request({ type: 'EnsurePool', tenant_id, pool_id: POOL, spec: poolSpec(memMib) });
   }
 }

@@ -45,6 +45,7 @@ export async function createWorld(options: InsideOptions): Promise<World> {
   const failpointFile = join(dir, 'failpoint');
   await runTool('ip', ['link', 'set', 'lo', 'up']);
   await mkdir(temporaryDir);
+  await mountRunDir(runDir);
   const made = await createStateVolume(dir, stateDir);
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
   const register = async (name: string): Promise<void> => {
@@ -115,7 +116,8 @@ export async function createWorld(options: InsideOptions): Promise<World> {
       }
       await removeCgroups(cgroupParent);
       await forgetNetwork();
-      await rm(runDir, { recursive: true, force: true });
+      await runTool('umount', ['--lazy', runDir]);
+      await mountRunDir(runDir);
       await rm(temporaryDir, { recursive: true, force: true });
       await mkdir(temporaryDir);
       await made.volume.comeBack();
@@ -126,6 +128,12 @@ export async function createWorld(options: InsideOptions): Promise<World> {
 
 function configPath(dir: string): string {
   return join(dir, 'hostd.toml');
+}
+
+/** An empty run directory, as after a boot: on a tmpfs, because guests' secrets are in it. PRIVILEGE: mounts. */
+async function mountRunDir(runDir: string): Promise<void> {
+  await mkdir(runDir, { recursive: true, mode: 0o755 });
+  await runTool('mount', ['-t', 'tmpfs', '-o', 'mode=0755,nosuid,nodev', 'mvm-selftest', runDir]);
 }
 
 /** Remove every link and all rules of this network namespace, which a boot would not bring back. */
