@@ -10,7 +10,8 @@ import { createCgroups } from './cgroup/cgroups.js';
 import type { HostdConfig } from './config/settings.js';
 import { keepLogBounded, readLog } from './console/console-log.js';
 import { buildConfigDrive } from './disk/config-drive.js';
-import { ensureDataDisk } from './disk/data-disk.js';
+import { ensureDataDisk, exists } from './disk/data-disk.js';
+import { checkEncryptedDisk, makeEncryptedDisk } from './disk/encrypted-disk.js';
 import { buildSecretsDrive } from './disk/secrets-drive.js';
 import { wipeFile } from './disk/wipe-file.js';
 import type { Effects, VmLogs } from './lifecycle/effects.js';
@@ -111,7 +112,15 @@ async function buildEffects(
     cgroups: await createCgroups({ parent: config.cgroupParent }),
     vmm,
     vms: createVmRegistry(),
-    disks: { buildConfigDrive, buildSecretsDrive, ensureDataDisk, wipeFile },
+    disks: {
+      buildConfigDrive,
+      buildSecretsDrive,
+      ensureDataDisk,
+      makeEncryptedDisk,
+      checkEncryptedDisk,
+      exists,
+      wipeFile,
+    },
     logs: boundedLogs(config.consoleLimitKib * 1024, logger),
     processes: createVmProcesses(layout.vmSocketsDir),
     keys: createTenantKeys(config.tenantKeysDir),

@@ -129,7 +129,7 @@ export const settings = {
     schema: absolutePath,
     defaultValue: '/etc/mvm/keys',
     meaning:
-      'Where tenants’ keys are: `<tenant>.key`, 64 hexadecimal digits, mode 0600. A tenant that has one sleeps encrypted.',
+      'Where tenants’ keys are: `<tenant>.key`, 64 hexadecimal digits, mode 0600. A tenant that has one sleeps encrypted, and new instances of it get encrypted data volumes.',
   },
   logLevel: {
     name: 'log-level',

@@ -59,6 +59,15 @@ export interface VmDisks {
   }): Promise<void>;
   /** Sparse and formatted when it is not there; one that is there is left alone. */
   ensureDataDisk(options: { readonly path: string; readonly sizeMib: number }): Promise<void>;
+  /** The same, encrypted. */
+  makeEncryptedDisk(options: {
+    readonly path: string;
+    readonly sizeMib: number;
+    readonly passphrase: string;
+  }): Promise<void>;
+  /** Throws `failed_precondition`, `disk.other_key` or `disk.damaged`; only reads. */
+  checkEncryptedDisk(path: string, passphrase: string): Promise<void>;
+  exists(path: string): Promise<boolean>;
   /** Overwrite, fsync, unlink; nothing when it is not there. */
   wipeFile(path: string): Promise<void>;
 }
@@ -84,7 +93,7 @@ export interface VmProcesses {
   kill(vmId: string): Promise<void>;
 }
 
-/** Keys that tenants' snapshots are sealed with. */
+/** Keys that tenants' snapshots are sealed, and their data volumes encrypted with. */
 export interface TenantKeys {
   /** 32 bytes, or null when the tenant has none on this host. Throws `failed_precondition`, `tenant.bad_key`. */
   find(tenantId: string): Promise<Buffer | null>;

@@ -50,7 +50,8 @@ const texts: { readonly [K in StepKind]: StepText<K> } = {
   },
   'data_disk.ensure': {
     ...address,
-    what: ({ sizeMib }) => `make its data disk of ${sizeMib} MiB, unless it is there`,
+    what: ({ sizeMib }) =>
+      `make its data disk of ${sizeMib} MiB, unless it is there; encrypted when the tenant has a key`,
   },
   'cgroup.create': {
     ...cgroup,

@@ -90,6 +90,8 @@ export const instanceRecordSchema = z.looseObject({
   created_at: time.nullish(),
   /** Ours: size of the data volume as created, which later changes of the pool do not touch. */
   data_disk_mib: z.int().min(0).nullish(),
+  /** Ours: whether the data volume is encrypted, decided before it is made and never again; absent: it is not. */
+  data_disk_cipher: z.enum(['none', 'luks']).nullish(),
   /** Ours: what the VM was started with; null when none runs. */
   running_with: z.object({ image: imageRefSchema, resources: instanceResourcesSchema }).nullish(),
   /** Ours: why it does not run any more. */

@@ -1,7 +1,12 @@
 import { z } from 'zod';
 import type { VmRecord } from '../vmm/vmm.js';
 
-const drive = z.object({ id: z.string(), path: z.string(), readOnly: z.boolean() });
+const drive = z.object({
+  id: z.string(),
+  path: z.string(),
+  readOnly: z.boolean(),
+  cipher: z.literal('luks').exactOptional(),
+});
 
 const vmSpec = z.object({
   vmId: z.string(),

@@ -54,6 +54,47 @@ export const setrlimit = libc.func('int setrlimit(int, void *)') as unknown as (
   limit: BigUint64Array,
 ) => number;
 
+/** `int pipe2(fds, flags)`: 0 and the reading and the writing end, or -1 with errno. Source: pipe(2). */
+const pipe2 = libc.func('int pipe2(void *, int)') as unknown as (ends: Int32Array, flags: number) => number;
+const lseek = libc.func('int64_t lseek(int, int64_t, int)') as unknown as (
+  fd: number,
+  offset: number,
+  whence: number,
+) => number | bigint;
+
+const O_CLOEXEC = 0o2000000;
+const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
+
+/** A pipe whose ends no child inherits by itself. Throws with errno. Source: pipe(2). */
+export function makePipe(): { readonly readFd: number; readonly writeFd: number } {
+  const ends = new Int32Array(2);
+  if (pipe2(ends, O_CLOEXEC) !== 0) throw new Error(`cannot make a pipe: ${lastErrorName()}`);
+  return { readFd: ends[0] as number, writeFd: ends[1] as number };
+}
+
+/**
+ * The parts of a file that are not holes, in order, below `size`. A file system that knows no holes has one part. Throws
+ * with errno. Source: lseek(2).
+ */
+export function* dataExtents(
+  fd: number,
+  size: number,
+): Generator<{ readonly start: number; readonly end: number }> {
+  for (let at = 0; at < size; ) {
+    const start = Number(lseek(fd, at, SEEK_DATA));
+    if (start < 0) {
+      // ENXIO: nothing but a hole follows.
+      if (lastErrorName() === 'ENXIO') return;
+      throw new Error(`cannot look for data: ${lastErrorName()}`);
+    }
+    const end = Math.min(size, Number(lseek(fd, start, SEEK_HOLE)));
+    if (end <= start) throw new Error(`cannot look for holes: ${lastErrorName()}`);
+    yield { start, end };
+    at = end;
+  }
+}
+
 /** errno of the last failed call in this thread, by name (`EWOULDBLOCK` is `EAGAIN`), or `errno <n>`. */
 export function lastErrorName(): string {
   const number = koffi.errno();

@@ -13,6 +13,8 @@ export interface VmDrive {
   readonly id: string;
   readonly path: string;
   readonly readOnly: boolean;
+  /** An encrypted container, which the VMM opens with the passphrase that it is launched with. */
+  readonly cipher?: 'luks';
 }
 
 /** All that a VMM needs to be launched; serialisable, absolute paths, chosen by hostd alone. */
@@ -86,6 +88,8 @@ export interface SavedVm {
   readonly image: AsyncIterable<Uint8Array>;
   /** A file of the same bytes, for a VMM that reads it by itself; null or absent when there is none. */
   readonly imageFile?: string | null;
+  /** Of its encrypted drives. */
+  readonly passphrase?: string | null;
 }
 
 export interface Vmm {
@@ -96,7 +100,12 @@ export interface Vmm {
    * Start the VMM, paused. `attach` is called with the pid as soon as the process exists, to put it into its cgroup.
    * On any error the process is gone and its sockets are removed. Errors: `vmm.launch_failed`, with the VMM's own words.
    */
-  launch(spec: VmSpec, attach: (pid: number) => Promise<void>): Promise<VmHandle>;
+  launch(
+    spec: VmSpec,
+    attach: (pid: number) => Promise<void>,
+    /** Of its encrypted drives; never in an argument, a file or a record. */
+    passphrase?: string | null,
+  ): Promise<VmHandle>;
   /**
    * Like `launch`, with the state of a saved VM in place of a boot: paused, at the instruction where it was saved.
    * `argv` is the saved VM's: its devices must be those of `spec`. Errors: those of `launch`; `failed_precondition`

@@ -5,6 +5,7 @@ import { makePrivateDir } from '../../state/atomic-file.js';
 import { fromFileError } from '../../state/fs-error.js';
 import type { Effects } from '../effects.js';
 import { nothing, type StepExecutor } from './executor.js';
+import { requirePassphrase } from './vm.js';
 
 async function removeSockets(vmId: string, { layout }: Effects): Promise<void> {
   const dir = layout.vmSocketDir(vmId);
@@ -69,10 +70,27 @@ export const secretsDriveBuild: StepExecutor<'secrets_drive.build'> = {
   },
 };
 
-/** The data volume is kept whatever happens: once there, it may hold data. */
+/**
+ * The data volume is kept whatever happens: once there, it may hold data. Whether it is encrypted is decided, and recorded,
+ * before it is made: it is when the tenant has a key then.
+ */
 export const dataDiskEnsure: StepExecutor<'data_disk.ensure'> = {
-  execute: async ({ address, sizeMib }, { disks, layout }) => {
-    await disks.ensureDataDisk({ path: layout.dataDisk(address), sizeMib });
+  execute: async ({ address, sizeMib }, effects) => {
+    const { disks, layout, store, keys } = effects;
+    const path = layout.dataDisk(address);
+    if (await disks.exists(path)) return;
+    const instance = store.instance(address);
+    if (instance === undefined) throw new Error('the instance is gone while it is being started');
+    let cipher = instance.data_disk_cipher ?? null;
+    if (cipher === null) {
+      cipher = (await keys.find(address.tenant_id)) === null ? 'none' : 'luks';
+      await store.saveInstance({ ...instance, data_disk_cipher: cipher });
+    }
+    if (cipher === 'none') await disks.ensureDataDisk({ path, sizeMib });
+    else {
+      const passphrase = await requirePassphrase(address, effects);
+      await disks.makeEncryptedDisk({ path, sizeMib, passphrase });
+    }
   },
   undo: nothing,
 };

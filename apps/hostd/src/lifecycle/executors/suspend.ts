@@ -20,7 +20,7 @@ import type { InstanceAddress } from '../../state/layout.js';
 import type { VmSpec } from '../../vmm/vmm.js';
 import type { Effects } from '../effects.js';
 import { nothing, type StepExecutor } from './executor.js';
-import { killVm, requireLive, takeBack, vmSpecOf, watchVm } from './vm.js';
+import { killVm, requireLive, takeBack, unlockDataDisk, vmSpecOf, watchVm } from './vm.js';
 
 /** For all that a woken guest is told; one that is slow, or emulated beside many others, may need seconds. */
 const WAKE_TIMEOUT_MS = 5_000;
@@ -148,6 +148,7 @@ export const vmRestore: StepExecutor<'vm.restore'> = {
         argv: manifest.argv,
         image: readMemoryImage(paths, manifest, key),
         imageFile: plainMemoryFile(paths, manifest),
+        passphrase: await unlockDataDisk(args, effects),
       },
     );
     watchVm(address, handle, effects);

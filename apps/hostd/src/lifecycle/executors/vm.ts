@@ -1,6 +1,8 @@
 import { join } from 'node:path';
-import { isCodedError } from '@mvm/protocol';
+import { CodedError, isCodedError } from '@mvm/protocol';
+import { volumePassphrase } from '../../disk/encrypted-disk.js';
 import type { InstanceAddress } from '../../state/layout.js';
+import type { StateStore } from '../../state/store.js';
 import { isAlive } from '../../vmm/process-identity.js';
 import type { VmDrive, VmHandle, VmRecord, VmSpec } from '../../vmm/vmm.js';
 import type { Effects } from '../effects.js';
@@ -9,13 +11,14 @@ import type { LaunchArgs } from '../steps.js';
 import { nothing, type StepExecutor } from './executor.js';
 
 /** The launch as the VMM driver takes it: every path out of the layout. */
-export function vmSpecOf(args: LaunchArgs, { layout }: Pick<Effects, 'layout'>): VmSpec {
+export function vmSpecOf(args: LaunchArgs, { layout, store }: Pick<Effects, 'layout' | 'store'>): VmSpec {
   const { address, vmId, image } = args;
+  const cipher = isEncrypted(address, store) ? ({ cipher: 'luks' } as const) : {};
   const revision = layout.revisionDir(address, image.digest);
   const drives: VmDrive[] = [
     { id: 'rootfs', path: join(revision, 'rootfs.ext4'), readOnly: true },
     { id: 'config', path: layout.configDrive(address), readOnly: true },
-    ...(args.hasDataDisk ? [{ id: 'data', path: layout.dataDisk(address), readOnly: false }] : []),
+    ...(args.hasDataDisk ? [{ id: 'data', path: layout.dataDisk(address), readOnly: false, ...cipher }] : []),
     ...(args.hasSecretsDrive === true
       ? [{ id: 'secrets', path: layout.secretsDrive(vmId), readOnly: true }]
       : []),
@@ -37,6 +40,37 @@ export function vmSpecOf(args: LaunchArgs, { layout }: Pick<Effects, 'layout'>):
     emptyRootPath: layout.vmEmptyRoot(vmId),
     accelerator: args.accelerator,
   };
+}
+
+function isEncrypted(address: InstanceAddress, store: StateStore): boolean {
+  return store.instance(address)?.data_disk_cipher === 'luks';
+}
+
+/**
+ * The passphrase of an instance's encrypted data volume. Throws `failed_precondition`: `disk.key_missing` without a key of
+ * the tenant, `tenant.bad_key`.
+ */
+export async function requirePassphrase(
+  address: InstanceAddress,
+  { keys }: Pick<Effects, 'keys'>,
+): Promise<string> {
+  const key = await keys.find(address.tenant_id);
+  if (key !== null) return volumePassphrase(key, address);
+  throw new CodedError({
+    code: 'failed_precondition',
+    reason: 'disk.key_missing',
+    message: `the data volume of instance ${address.instance_id} is encrypted, and tenant ${address.tenant_id} has no key on this host`,
+    hint: 'Put the key back that the tenant had when the instance was first started; the volume is untouched.',
+  });
+}
+
+/** What the VMM opens the encrypted data volume with, found to fit; null when the VM has none. */
+export async function unlockDataDisk(args: LaunchArgs, effects: Effects): Promise<string | null> {
+  const { address } = args;
+  if (!args.hasDataDisk || !isEncrypted(address, effects.store)) return null;
+  const passphrase = await requirePassphrase(address, effects);
+  await effects.disks.checkEncryptedDisk(effects.layout.dataDisk(address), passphrase);
+  return passphrase;
 }
 
 /** Watch a launched or adopted VM, and keep its logs below their limit. */
@@ -109,7 +143,12 @@ export function requireLive(vmId: string, { vms }: Effects): VmHandle {
 export const vmLaunch: StepExecutor<'vm.launch'> = {
   execute: async (args, effects) => {
     const { vmm, cgroups } = effects;
-    const handle = await vmm.launch(vmSpecOf(args, effects), (pid) => cgroups.attach(args.vmId, pid));
+    const passphrase = await unlockDataDisk(args, effects);
+    const handle = await vmm.launch(
+      vmSpecOf(args, effects),
+      (pid) => cgroups.attach(args.vmId, pid),
+      passphrase,
+    );
     watchVm(args.address, handle, effects);
   },
   undo: ({ vmId }, effects) => killVm(vmId, effects),

@@ -99,13 +99,18 @@ function kernelCommandLine(spec: VmSpec, host: QemuHost): string {
   return `${spec.kernelArgs} tsc_early_khz=${host.tscKhz} tsc=reliable`;
 }
 
-function drive({ id, path, readOnly }: VmDrive): string[] {
+/** Descriptor from which QEMU reads the passphrase of encrypted drives, once, as it starts. */
+export const PASSPHRASE_FD = 4;
+
+function drive({ id, path, readOnly, cipher }: VmDrive): string[] {
   // A writable disk bypasses the host's page cache: its guest has one, and memory limits count the host's too.
   // Without auto-read-only, QEMU never opens the file again: when it hands its state over it no longer could, by path,
   // from inside its empty root.
   const mode = readOnly ? 'readonly=on' : 'cache=none,aio=threads,discard=unmap,auto-read-only=off';
+  const format = cipher === undefined ? 'raw' : `luks,key-secret=${id}-key`;
   return [
-    ...['-drive', `if=none,id=${id},file=${escaped(path)},format=raw,${mode}`],
+    ...(cipher === undefined ? [] : ['-object', `secret,id=${id}-key,file=/proc/self/fd/${PASSPHRASE_FD}`]),
+    ...['-drive', `if=none,id=${id},file=${escaped(path)},format=${format},${mode}`],
     // A host's full disk is the guest's I/O error, as with Firecracker; by default QEMU would stop the guest in silence.
     ...[
       '-device',

@@ -1,12 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { constants } from 'node:fs';
+import { closeSync, constants, writeSync } from 'node:fs';
 import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError, isCodedError } from '@mvm/protocol';
 import { execa } from 'execa';
 import type { Logger } from 'pino';
 import { errnoOf, fromFileError } from '../../state/fs-error.js';
+import { makePipe } from '../../system/libc.js';
 import { noProcesses } from '../../system/spawn-error.js';
 import { keepDescriptors } from '../keep-descriptors.js';
 import { isAlive, readArgv, readHostBootId, readStartTime, verifyConfinement } from '../process-identity.js';
@@ -41,11 +42,11 @@ export function createQemuVmm(options: QemuVmmOptions = {}): Vmm {
   return {
     name: 'qemu',
     version: () => readVersion(binary),
-    launch: async (spec, attach) => {
+    launch: async (spec, attach, passphrase = null) => {
       const begun = performance.now();
       await checkHost(spec);
       const argv = renderQemuArgv(spec, { tscKhz: await tscKhz });
-      const handle = await launchQemu(binary, argv, spec, attach, null);
+      const handle = await launchQemu(binary, argv, spec, attach, { saved: null, passphrase });
       const { pid } = handle.record;
       logger?.debug({ vmId: spec.vmId, pid, launchMs: performance.now() - begun }, 'launched QEMU, paused');
       return handle;
@@ -54,7 +55,8 @@ export function createQemuVmm(options: QemuVmmOptions = {}): Vmm {
       const begun = performance.now();
       await checkHost(spec);
       const argv = restoreArgv(spec, saved.argv);
-      const handle = await launchQemu(binary, argv, spec, attach, saved);
+      const passphrase = saved.passphrase ?? null;
+      const handle = await launchQemu(binary, argv, spec, attach, { saved, passphrase });
       const { pid } = handle.record;
       logger?.debug({ vmId: spec.vmId, pid, restoreMs: performance.now() - begun }, 'restored QEMU, paused');
       return handle;
@@ -95,15 +97,23 @@ async function checkHost(spec: VmSpec): Promise<void> {
   }
 }
 
+/** What a QEMU is launched with besides its arguments. */
+interface Given {
+  /** The saved VM that it goes on as; null: it boots. */
+  readonly saved: SavedVm | null;
+  readonly passphrase: string | null;
+}
+
 async function launchQemu(
   binary: string,
   argv: readonly string[],
   spec: VmSpec,
   attach: (pid: number) => Promise<void>,
-  saved: SavedVm | null,
+  given: Given,
 ): Promise<VmHandle> {
+  const { saved } = given;
   await removeSockets(spec);
-  const { child, logOffset } = await spawnQemu(binary, argv, spec, saved);
+  const { child, logOffset } = await spawnQemu(binary, argv, spec, given);
   const childExit = once(child, 'exit').then(
     ([exitCode, signal]: (number | string | null)[]): VmExit => ({
       exitCode: typeof exitCode === 'number' ? exitCode : null,
@@ -167,15 +177,19 @@ async function spawnQemu(
   binary: string,
   argv: readonly string[],
   spec: VmSpec,
-  saved: SavedVm | null,
+  given: Given,
 ): Promise<{ child: ChildProcess; logOffset: number }> {
+  if (given.passphrase === null && spec.drives.some(({ cipher }) => cipher !== undefined))
+    throw new Error(`VM ${spec.vmId} has an encrypted drive, and no passphrase was given for it`);
   let log: FileHandle;
   try {
     log = await open(spec.vmmLogPath, 'a', 0o600);
   } catch (error) {
     throw fromFileError(error, `cannot open ${spec.vmmLogPath}`);
   }
+  const { saved, passphrase } = given;
   let image: FileHandle | null = null;
+  let passphraseFd: number | null = null;
   try {
     const logOffset = (await log.stat()).size;
     if (saved?.imageFile != null) image = await openImage(saved.imageFile);
@@ -183,11 +197,17 @@ async function spawnQemu(
     // SAFETY: an argument vector, no shell; every path is hostd's own. `detached` is setsid(2): signals to our session
     // or terminal do not reach it.
     keepDescriptors();
+    passphraseFd = passphrase === null ? null : pipeWith(passphrase);
     const child = spawn(binary, argv, {
       cwd: '/',
       detached: true,
       env: { PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
-      stdio: ['ignore', log.fd, log.fd, ...(saved === null ? [] : [input])],
+      // 3: a saved VM's state. 4: the passphrase, PASSPHRASE_FD.
+      stdio: [
+        ...(['ignore', log.fd, log.fd] as const),
+        ...(saved !== null ? [input] : passphraseFd === null ? [] : (['ignore'] as const)),
+        ...(passphraseFd === null ? [] : [passphraseFd]),
+      ],
     });
     try {
       await once(child, 'spawn');
@@ -200,6 +220,7 @@ async function spawnQemu(
     return { child, logOffset };
   } finally {
     await image?.close();
+    if (passphraseFd !== null) closeSync(passphraseFd);
     await log.close();
   }
 }
@@ -211,6 +232,14 @@ async function openImage(path: string): Promise<FileHandle> {
   } catch (error) {
     throw fromFileError(error, `cannot open ${path}`);
   }
+}
+
+/** The reading end of a pipe that holds the text and ends after it: read once, it is empty. */
+function pipeWith(text: string): number {
+  const { readFd, writeFd } = makePipe();
+  writeSync(writeFd, text);
+  closeSync(writeFd);
+  return readFd;
 }
 
 /** Connects as soon as QEMU answers; fails at once when it ends first. */
