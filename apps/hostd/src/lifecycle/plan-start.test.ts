@@ -54,13 +54,14 @@ test('without a data volume there is no step for it', () => {
 
 test('a pool with secret scopes gives its guest a drive, and no step holds a value', () => {
   const plan = planStart(input({ secretScopes: ['db.*', 'token'] }), { now: NOW });
-  expect(plan.steps.map(({ kind }) => kind).slice(0, 4)).toEqual([
+  expect(plan.steps.map(({ kind }) => kind).slice(0, 5)).toEqual([
+    'image.activate',
     'runtime.create',
     'config_drive.build',
     'secrets_drive.build',
     'data_disk.ensure',
   ]);
-  expect(plan.steps[2]).toEqual({
+  expect(plan.steps[3]).toEqual({
     kind: 'secrets_drive.build',
     address: expect.any(Object),
     vmId: 'tn3i3',
