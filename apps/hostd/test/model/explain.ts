@@ -31,6 +31,31 @@ function fits(heard: Answer | null, model: Answer): boolean {
   return heard === null || heard === model || (heard === 'refused' && model !== 'ok');
 }
 
+/** Refusals for the sake of what another operation has claimed. */
+const CLAIMED = [
+  'resource_exhausted quota.exceeded',
+  'failed_precondition tenant.has_running_instances',
+  'failed_precondition tenant.network_down',
+];
+
+const tenantOf = (ask: Ask): string => ('at' in ask ? ask.at.tenant : ask.tenant);
+
+/** Whether an operation that came to nothing, by a kill or a VM's end, may have held what this one was refused. */
+function refusedForNothing(happening: Happening, batch: readonly Happening[]): boolean {
+  if (!('ask' in happening) || happening.answer === null) return false;
+  if (happening.answer !== 'refused' && !CLAIMED.includes(happening.answer)) return false;
+  const { ask } = happening;
+  const aVmDied = batch.some((other) => 'died' in other);
+  return batch.some(
+    (other) =>
+      other !== happening &&
+      'ask' in other &&
+      tenantOf(other.ask) === tenantOf(ask) &&
+      ['start', 'wake', 'warm', 'teardown', 'remove-tenant'].includes(other.ask.op) &&
+      (other.answer === null || / vmm\./.test(other.answer) || (other.answer === 'refused' && aVmDied)),
+  );
+}
+
 /** Every way in which a happening may have taken effect at this point, among the others of its batch. */
 function outcomes(state: State, happening: Happening, batch: readonly Happening[]): State[] {
   if ('died' in happening) {
@@ -41,6 +66,7 @@ function outcomes(state: State, happening: Happening, batch: readonly Happening[
   const { ask, answer } = happening;
   const possible: Outcome[] = [apply(state, ask)];
   if (answer === null) possible.push({ answer: 'ok', state });
+  if (answer !== null && refusedForNothing(happening, batch)) possible.push({ answer, state });
   if ('at' in ask) {
     const instance = find(state, ask.at);
     const overtakers = ['stop', 'destroy', 'wake'];
