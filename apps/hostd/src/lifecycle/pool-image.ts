@@ -28,8 +28,8 @@ export interface PoolImages {
   /** Take back the record of a new pool, with its directory. */
   remove(pool: PoolAddress): Promise<void>;
   /**
-   * Make the image the pool's current revision, and record it in a pool that has none. Revisions that nothing uses are
-   * removed. Repeating it changes nothing. Throws as `forStart`.
+   * Make the image the pool's current revision, and record it in a pool that has none and still wants it. Revisions that
+   * nothing uses are removed. Repeating it changes nothing. Throws as `forStart`.
    */
   activate(pool: PoolAddress, image: ImageName): Promise<void>;
 }
@@ -90,7 +90,12 @@ export function createPoolImages({ store, revisions, mutex }: PoolImageDeps): Po
         const record = requirePool(store, pool);
         const image = await revisions.resolve(`${name}@${digest}`);
         await revisions.activate(pool, image, revisionsInUse(store, record));
-        if (record.image == null) await store.savePool({ ...record, image: { name, digest } });
+        if (record.image != null) return;
+        // The pool may want another image since this one was planned.
+        const wanted = await resolve(record.flake_ref);
+        if (wanted?.name === name && wanted.digest === digest) {
+          await store.savePool({ ...record, image: { name, digest } });
+        }
       }),
   };
 }
