@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { observeNetwork, verifyNetwork } from '@mvm/net-executor/observe';
 import { deriveTenantNet, instanceIp, macAddress, parseTapName, tapName } from '@mvm/protocol';
+import { errnoOf } from '../../src/state/fs-error.js';
 import {
   type InstanceRecord,
   instanceRecordSchema,
@@ -79,8 +80,9 @@ export interface Records {
 function names(directory: string): string[] {
   try {
     return readdirSync(directory).sort();
-  } catch {
-    return [];
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return [];
+    throw error;
   }
 }
 
@@ -89,6 +91,8 @@ function readText(path: string): string {
 }
 
 export function readRecords({ layout }: ModelHost): Records {
+  // hostd makes it at its start: without it, somebody else has removed what is looked at here.
+  if (!existsSync(layout.tenantsDir)) throw new Error(`${layout.tenantsDir} is gone`);
   const problems: string[] = [];
   const pids = new Map<string, number>();
   const born = new Map<string, string>();

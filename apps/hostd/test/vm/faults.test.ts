@@ -19,6 +19,7 @@ let host: TestHost;
 let client: HostdClient;
 let daemon: RunningDaemon;
 let hello: string;
+let fakedPid: number;
 const awake: InstanceAddress = { tenant_id: 'acme', pool_id: 'workers', instance_id: 'i-awake' };
 const idle: InstanceAddress = { tenant_id: 'acme', pool_id: 'workers', instance_id: 'i-idle' };
 const FAKETIME = '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1';
@@ -47,6 +48,7 @@ beforeAll(async () => {
   await writeFile(clockFile(), '+0');
   if (!existsSync(FAKETIME)) throw new Error('libfaketime is missing: npm run setup');
   daemon = await host.start({ env: fakeClock() });
+  fakedPid = daemon.pid;
   client = host.client();
   await ensureTenantAndPool(client, 'acme', 3);
   for (const address of [awake, idle]) await client.request({ type: 'CreateInstance', ...address });
@@ -57,6 +59,10 @@ afterAll(async () => {
   const { stateDir } = host;
   execFileSync('umount', ['--lazy', stateDir]);
   await host.dispose();
+  // libfaketime's own, which a process that is killed leaves behind.
+  for (const name of ['faketime_shm', 'sem.faketime_sem']) {
+    await rm(`/dev/shm/${name}_${fakedPid}`, { force: true });
+  }
 });
 
 const quotas = {
