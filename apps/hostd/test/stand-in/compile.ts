@@ -7,8 +7,8 @@ const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, '../..');
 
 /**
- * Makes the stand-in's hostd a program that Node.js runs: its own files translated, hostd's out of the build. Answers the
- * program's path. Throws when hostd is not built.
+ * Makes the stand-in VMM and the hostd that runs it programs that Node.js runs: their own files translated, hostd's out of
+ * the build. Answers the path of that hostd. Throws when hostd is not built.
  */
 export function compileStandIn(): string {
   const dist = join(root, 'dist');
@@ -21,8 +21,7 @@ export function compileStandIn(): string {
     writeFileSync(temporary, text);
     renameSync(temporary, join(outDir, name));
   };
-  put('vmm.pl', readFileSync(join(here, 'vmm.pl'), 'utf8'));
-  for (const name of ['driver', 'hostd']) {
+  for (const name of ['driver', 'hostd', 'vmm']) {
     const { outputText } = ts.transpileModule(readFileSync(join(here, `${name}.ts`), 'utf8'), {
       compilerOptions: {
         module: ts.ModuleKind.ESNext,

@@ -1,5 +1,5 @@
 /**
- * A VMM for tests: a real process per VM (`vmm.pl`) in its own session and cgroup, with its TAP, its disks, its sockets
+ * A VMM for tests: a real process per VM (`vmm.ts`) in its own session and cgroup, with its TAP, its disks, its sockets
  * and its own user, that is saved, restored, found again and killed like QEMU, in a hundredth of the time. What it
  * takes for granted of a driver is `test/vmm-contract.ts`, which runs against QEMU too.
  */
@@ -37,8 +37,8 @@ export interface StandInOptions {
 export const STAND_IN_NAME = 'qemu-system-standin';
 export const STAND_IN_VERSION = '1.0.0';
 
-const PROGRAM = fileURLToPath(new URL('vmm.pl', import.meta.url));
-const PERL = '/usr/bin/perl';
+/** What `compileStandIn` makes; as far from here as from this file's own translation. */
+const PROGRAM = fileURLToPath(new URL('../../.test-results/stand-in/vmm.js', import.meta.url));
 const READY_WITHIN_MS = 30_000;
 const LOOK_AGAIN_MS = 4;
 
@@ -179,7 +179,7 @@ async function spawnProgram(
   const log = await open(spec.vmmLogPath, 'a', 0o600);
   try {
     keepDescriptors();
-    const child = spawn(PERL, [PROGRAM, ...argv], {
+    const child = spawn(process.execPath, [PROGRAM, ...argv], {
       argv0: STAND_IN_NAME,
       cwd: '/',
       detached: true,

@@ -7,6 +7,7 @@ import { pino } from 'pino';
 import { loadConfig } from '../../src/config/load-config.js';
 import { type Daemon, startDaemon } from '../../src/daemon.js';
 import type { TestHost } from '../daemon.js';
+import { compileStandIn } from './compile.js';
 import { createStandInVmm, type StandInOptions } from './driver.js';
 
 /** A hostd in this process, with the stand-in VMM in place of QEMU and nothing else changed. */
@@ -23,6 +24,7 @@ export async function startInProcess(
   host: TestHost,
   options: Omit<StandInOptions, 'witnessPath'> = {},
 ): Promise<InProcessHostd> {
+  compileStandIn();
   const log: Record<string, unknown>[] = [];
   const sink = new Writable({
     write(chunk: Buffer, _encoding, done) {
