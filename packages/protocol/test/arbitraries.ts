@@ -23,7 +23,7 @@ function arbitraryNumber(schema: z.ZodNumber): fc.Arbitrary<number> {
   const max = schema.maxValue ?? Number.MAX_SAFE_INTEGER;
   if (schema.isInt) {
     const small = fc.integer(clampRange(min, max));
-    return max > 2 ** 31 ? fc.oneof(small, fc.maxSafeNat()) : small;
+    return max > 2 ** 31 ? fc.oneof(small, fc.integer({ min, max })) : small;
   }
   return fc.double({ noNaN: true, noDefaultInfinity: true }).map((n) => (n === 0 ? 0 : n));
 }
