@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { defineConfig, type ViteUserConfig } from 'vitest/config';
 
 /** The test tiers of this repository, in the order in which CI runs them; see CONTRIBUTING.md. */
@@ -15,6 +17,9 @@ const tiers: Record<
 
 /** One vitest project per tier, for the package whose vitest.config.ts calls this. */
 export function packageTests(): ViteUserConfig {
+  const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as { devDependencies?: object };
+  const seed = fileURLToPath(new URL('./vitest.seed.ts', import.meta.url));
+  const setupFiles = 'fast-check' in (manifest.devDependencies ?? {}) ? [seed] : [];
   // Workspace packages resolve to their TypeScript sources, so that a unit test needs no build.
   const conditions = ['@mvm/source', 'node', 'import', 'module', 'default'];
   return defineConfig({
@@ -27,6 +32,7 @@ export function packageTests(): ViteUserConfig {
           name,
           include: tier.include,
           exclude: tier.exclude ?? [],
+          setupFiles,
           testTimeout: tier.testTimeout,
           hookTimeout: tier.testTimeout,
           fileParallelism: !tier.serial,
