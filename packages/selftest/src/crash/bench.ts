@@ -1,11 +1,8 @@
 import { commonLines, diffLines, linesOf, type Naming, viewHost } from '../host/host-view.js';
+import { awaitGreeting, consoleEnd, type GuestSigns, guestSigns } from './guest-signs.js';
 import {
-  awaitGreeting,
   BYSTANDER,
-  consoleEnd,
   freshSubject,
-  type GuestSigns,
-  guestSigns,
   type InstanceSubject,
   instanceSubject,
   KEEPER,

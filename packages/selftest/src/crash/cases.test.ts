@@ -8,7 +8,7 @@ import {
   progressAt,
   selectCases,
 } from './cases.js';
-import { afterVmmDeath, pointsOfSecondCrash } from './run-case.js';
+import { afterVmmDeath, pointsOfSecondCrash } from './expectations.js';
 import { SCENARIOS, type Scenario } from './scenarios.js';
 
 function scenario(name: string): Scenario {

@@ -1,0 +1,239 @@
+import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isCodedError } from '@mvm/protocol';
+import { HostdEnded, type LogLine } from '../host/hostd-process.js';
+import { killProcess } from '../host/vmm-processes.js';
+import type { Bench } from './bench.js';
+import { type CrashCase, type ObservedScenario, progressAt } from './cases.js';
+import { afterVmmDeath, pointsOfSecondCrash, statesOf } from './expectations.js';
+import type { Scenario } from './scenarios.js';
+import type { InstanceSubject, State } from './subjects.js';
+
+const DEATH_TIMEOUT_MS = 120_000;
+const REQUEST_TIMEOUT_MS = 120_000;
+
+/** How a crash went: what must hold now. */
+export interface Crash {
+  /** States that the subject may be in. */
+  readonly allowed: readonly State[];
+  /** Whether the subject's VM was ended by the crash itself. */
+  readonly vmLost: boolean;
+  readonly problems: readonly string[];
+}
+
+function fail(text: string): Crash {
+  return { allowed: [], vmLost: false, problems: [text] };
+}
+
+/** Send the scenario's request, or kill the VMM; resolves to null when it was answered with success, else the error. */
+export async function act(bench: Bench, { request }: Scenario): Promise<unknown> {
+  if (request === null) {
+    const { pid } = (await bench.spare.describe()) ?? { pid: null };
+    if (pid !== null) await killProcess(pid);
+    return null;
+  }
+  try {
+    await bench.world.client.request(request, { timeoutMs: REQUEST_TIMEOUT_MS });
+    return null;
+  } catch (error) {
+    return error;
+  }
+}
+
+/** Resolves to how hostd ended, or to `alive` when it has not within `ms`. */
+export async function endOf(bench: Bench, ms: number): Promise<string> {
+  const controller = new AbortController();
+  const timer = sleep(ms, 'alive', { signal: controller.signal }).catch(() => 'alive');
+  const how = await Promise.race([bench.world.hostd().exited, timer]);
+  controller.abort();
+  return how;
+}
+
+/** Act with a failpoint set, and wait until hostd has died of it. */
+async function dieAt(bench: Bench, scenario: Scenario, point: string): Promise<string | null> {
+  await bench.world.setFailpoint(`${scenario.operation}/${point}`);
+  const answered = act(bench, scenario);
+  const how = await Promise.race([
+    endOf(bench, DEATH_TIMEOUT_MS),
+    answered.then(async (error) => {
+      // A point after the answer's last step may still come.
+      const ended = await endOf(bench, scenario.request === null ? DEATH_TIMEOUT_MS : 2_000);
+      return ended === 'alive' ? `answered (${describe(error)})` : ended;
+    }),
+  ]);
+  await bench.world.setFailpoint(null);
+  await answered;
+  return how === 'SIGKILL' ? null : `${point} was not reached: hostd is ${how}`;
+}
+
+export function describe(error: unknown): string {
+  if (error === null) return 'success';
+  return isCodedError(error) ? `${error.reason}: ${error.message}` : String(error);
+}
+
+async function crashInside(bench: Bench, each: CrashCase, observed: ObservedScenario): Promise<Crash> {
+  const { scenario, step, moment } = each;
+  const where = moment === 'before' ? 'before' : 'after';
+  const missed =
+    step === 'answer' ? await dieAnswered(bench, scenario) : await dieAt(bench, scenario, `${step}/${where}`);
+  if (missed !== null) return fail(missed);
+  await bench.world.restart();
+  return { allowed: statesOf(progressAt(observed, step, where), scenario), vmLost: false, problems: [] };
+}
+
+/** hostd is killed when its client has the answer. */
+async function dieAnswered(bench: Bench, scenario: Scenario): Promise<string | null> {
+  const error = await act(bench, scenario);
+  bench.world.hostd().signal('SIGKILL');
+  await bench.world.hostd().exited;
+  return error === null ? null : `it failed without a crash: ${describe(error)}`;
+}
+
+/** The last step that hostd said it began or finished, since a place in its log. */
+function lastStep(log: readonly LogLine[], since: number): { step: string; done: boolean } | null {
+  let last: { step: string; done: boolean } | null = null;
+  for (const line of log.slice(since)) {
+    if (line.step === undefined || line.step === 'journal') continue;
+    if (line.msg === 'step begins') last = { step: line.step, done: false };
+    else if (line.msg === 'step done') last = { step: line.step, done: true };
+  }
+  return last;
+}
+
+async function crashDuring(bench: Bench, each: CrashCase, observed: ObservedScenario): Promise<Crash> {
+  const { world } = bench;
+  const { scenario, step, delayMs } = each;
+  const hostd = world.hostd();
+  const since = hostd.log.length;
+  const begun = new Promise<void>((resolve) => {
+    const watching = hostd.onStep((name) => {
+      if (name !== step) return;
+      watching.off();
+      resolve();
+    });
+  });
+  const answered = act(bench, scenario);
+  const seen = await Promise.race([begun, answered.then(() => sleep(2_000, 'not begun'))]);
+  if (seen === 'not begun') return fail(`${step} did not begin`);
+  await sleep(delayMs);
+  hostd.signal('SIGKILL');
+  await hostd.exited;
+  await answered;
+  // The signal may have come some steps later than it was meant to.
+  const reached = lastStep(hostd.log, since);
+  await world.restart();
+  const progress =
+    reached === null ? 'either' : progressAt(observed, reached.step, reached.done ? 'after' : 'within');
+  return { allowed: statesOf(progress, scenario), vmLost: false, problems: [] };
+}
+
+/** hostd stops before the step, loses the VMM, and goes on. */
+async function crashVmm(bench: Bench, each: CrashCase, observed: ObservedScenario): Promise<Crash> {
+  const { world } = bench;
+  const { scenario, step } = each;
+  const subject = bench.subject(scenario.subject) as InstanceSubject;
+  const hostd = world.hostd();
+  await world.setFailpoint(`${scenario.operation}/${step}/before/stop`);
+  const answered = act(bench, scenario);
+  await untilStopped(hostd.pid);
+  await world.setFailpoint(null);
+  const pid = await world.vmmPid(subject.tap() ?? '');
+  if (pid !== null) await killProcess(pid);
+  hostd.signal('SIGCONT');
+  const error = await answered;
+  if (pid === null) {
+    const problems = error === null ? [] : [`it failed though nothing was killed: ${describe(error)}`];
+    return { allowed: [scenario.to], vmLost: false, problems };
+  }
+  const allowed = afterVmmDeath(observed, step);
+  // What hostd notices by itself, it cleans up by itself.
+  const deadline = performance.now() + 30_000;
+  while (!allowed.includes(await subject.state()) && performance.now() < deadline) await sleep(20);
+  return { allowed, vmLost: true, problems: [] };
+}
+
+async function untilStopped(pid: number): Promise<void> {
+  const deadline = performance.now() + DEATH_TIMEOUT_MS;
+  for (;;) {
+    const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+    if (/\) T /.test(stat)) return;
+    if (performance.now() > deadline) throw new Error('hostd did not stop at its failpoint');
+    await sleep(5);
+  }
+}
+
+/** hostd and the VMM die together, and so does the recovery when it begins to clean up after the VM. */
+async function crashBoth(bench: Bench, each: CrashCase, observed: ObservedScenario): Promise<Crash> {
+  const { world } = bench;
+  const { scenario, step } = each;
+  const missed = await dieAt(bench, scenario, `${step}/after`);
+  if (missed !== null) return fail(missed);
+  const pid = await world.vmmPid((bench.subject(scenario.subject) as InstanceSubject).tap() ?? '');
+  if (pid !== null) await killProcess(pid);
+  await world.setFailpoint('reap/journal/before');
+  await world.restart().catch((error: unknown) => {
+    if (!(error instanceof HostdEnded) || error.how !== 'SIGKILL') throw error;
+  });
+  await world.setFailpoint(null);
+  if ((await endOf(bench, 0)) !== 'alive') await world.restart();
+  const states = statesOf(progressAt(observed, step, 'after'), scenario);
+  const allowed = states.map((state) =>
+    pid !== null && (state === 'running' || state === 'warm') ? 'idle' : state,
+  );
+  return { allowed, vmLost: pid !== null, problems: [] };
+}
+
+async function losePower(bench: Bench, each: CrashCase, observed: ObservedScenario): Promise<Crash> {
+  const { world } = bench;
+  const { scenario, step, moment } = each;
+  const where = moment === 'power-before' ? 'before' : 'after';
+  const missed =
+    step === 'answer' ? await dieAnswered(bench, scenario) : await dieAt(bench, scenario, `${step}/${where}`);
+  if (missed !== null) return fail(missed);
+  await world.killVmms();
+  await world.volume?.copyDisk();
+  await world.reboot();
+  await world.restart();
+  await bench.consoleLost();
+  const states = statesOf(progressAt(observed, step, where), scenario);
+  const allowed = states.map((state) => (state === 'running' || state === 'warm' ? 'idle' : state));
+  return { allowed, vmLost: true, problems: [] };
+}
+
+async function crashAgain(bench: Bench, each: CrashCase, observed: ObservedScenario): Promise<Crash> {
+  const { world } = bench;
+  const { scenario, step } = each;
+  const { first, second, where } = pointsOfSecondCrash(observed, step);
+  const missed = await dieAt(bench, scenario, first);
+  if (missed !== null) return fail(missed);
+  await world.setFailpoint(`${scenario.operation}/${second}`);
+  const how = await world.restart().then(
+    () => 'serving',
+    (error: unknown) => (error instanceof HostdEnded ? error.how : Promise.reject(error)),
+  );
+  await world.setFailpoint(null);
+  if (how !== 'SIGKILL') return fail(`${second} was not reached in recovery: hostd is ${how}`);
+  await world.restart();
+  const progress = progressAt(observed, scenario.recovery === 'finish' ? 'journal' : scenario.commit, where);
+  return { allowed: statesOf(progress, scenario), vmLost: false, problems: [] };
+}
+
+/** Crash at the case's point and moment, and restart: resolves when hostd serves again. */
+export async function crash(bench: Bench, each: CrashCase, observed: ObservedScenario): Promise<Crash> {
+  switch (each.moment) {
+    case 'before':
+    case 'after':
+      return await crashInside(bench, each, observed);
+    case 'during':
+      return await crashDuring(bench, each, observed);
+    case 'vmm':
+      return await crashVmm(bench, each, observed);
+    case 'both':
+      return await crashBoth(bench, each, observed);
+    case 'power-before':
+    case 'power-after':
+      return await losePower(bench, each, observed);
+    case 'again':
+      return await crashAgain(bench, each, observed);
+  }
+}
