@@ -1,6 +1,7 @@
 import { describe, expect, expectTypeOf, it } from 'vitest';
 import { type AgentdClient, createAgentdClient, type RouteInput, renderTarget } from './client.js';
-import { type RouteDefinition, routes } from './routes.js';
+import type { RouteDefinition } from './routes/route.js';
+import { routes } from './routes/routes.js';
 
 const address = { tenant: 'acme', pool: 'workers', instance: 'i-00c0ffee' };
 

@@ -2,7 +2,8 @@ import { CodedError } from '@mvm/protocol';
 import { Agent, request } from 'undici';
 import type { z } from 'zod';
 import { errorBodySchema, fromApiError } from './errors.js';
-import { type RouteDefinition, type RouteName, type RouteResponse, routes } from './routes.js';
+import type { RouteDefinition } from './routes/route.js';
+import { type RouteName, type RouteResponse, routes } from './routes/routes.js';
 import { checkSocketPath } from './socket-path.js';
 import { transportError } from './transport-error.js';
 

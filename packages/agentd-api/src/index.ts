@@ -32,13 +32,11 @@ export {
   applyResultSchema,
   type PingResult,
   pingResultSchema,
-  type RouteDefinition,
-  type RouteName,
-  type RouteResponse,
-  routes,
   type VersionInfo,
   versionInfoSchema,
-} from './routes.js';
+} from './results.js';
+export type { RouteDefinition } from './routes/route.js';
+export { type RouteName, type RouteResponse, routes } from './routes/routes.js';
 export { checkSocketPath, MAX_SOCKET_PATH_BYTES } from './socket-path.js';
 export {
   type ActionKind,
