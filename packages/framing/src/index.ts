@@ -16,4 +16,5 @@ export type { ListenTarget } from './listen.js';
 export { type Codec, recvMessage, sendMessage } from './messages.js';
 export { createFrameServer, type FrameServer, type FrameServerOptions } from './server.js';
 export { checkSocketPath, MAX_SOCKET_PATH_BYTES } from './socket-path.js';
+export { removeStaleSocket } from './stale-socket.js';
 export { readFrame, type StreamFrameOptions, writeFrame } from './stream-frames.js';

@@ -1,7 +1,8 @@
-import { open, rename, rm, stat } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { syncDirectory } from '../state/atomic-file.js';
-import { errnoOf, fromFileError } from '../state/fs-error.js';
+import { exists } from '../state/exists.js';
+import { fromFileError } from '../state/fs-error.js';
 import { runMkfs } from './e2fs-tools.js';
 
 const MIB = 1_048_576;
@@ -48,16 +49,5 @@ export async function formatDataDisk(
     await file.sync();
   } finally {
     await file.close();
-  }
-}
-
-/** Whether there is a file. */
-export async function exists(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return false;
-    throw error;
   }
 }

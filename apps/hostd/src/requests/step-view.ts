@@ -3,7 +3,7 @@ import { samePolicies } from '../lifecycle/recorded-policies.js';
 import type { Step, StepArgs, StepKind } from '../lifecycle/steps.js';
 import { addressText, type PoolAddress } from '../state/layout.js';
 import type { TenantRecord } from '../state/records.js';
-import { poolView, tenantView } from './views.js';
+import { instanceNetView, poolView, tenantView } from './views.js';
 
 /** How one kind of step is told. */
 interface StepText<K extends StepKind> {
@@ -106,16 +106,7 @@ const texts: { readonly [K in StepKind]: StepText<K> } = {
     }) => ({
       record: {
         ...{ tenant_id, pool_id, instance_id, status, role },
-        net:
-          net == null
-            ? null
-            : {
-                tap_dev: net.tap_dev,
-                mac: net.mac,
-                guest_ip: net.guest_ip,
-                gateway_ip: net.gateway_ip,
-                cidr: net.cidr,
-              },
+        net: instanceNetView(net),
         ...{ data_disk_mib, created_at },
       },
     }),

@@ -1,4 +1,4 @@
-import type { InstanceView, PoolView, TenantNet, TenantView } from '@mvm/protocol';
+import type { InstanceNet, InstanceView, PoolView, TenantNet, TenantView } from '@mvm/protocol';
 import type { InstanceRecord, PoolRecord, TenantRecord } from '../state/records.js';
 import type { RequestServices } from './handler.js';
 
@@ -64,6 +64,13 @@ function statusSince(record: InstanceRecord): string | null {
   }
 }
 
+/** An instance's place in its tenant's network: the fields that are told, for records may have others. */
+export function instanceNetView(net: InstanceRecord['net']): InstanceNet | null {
+  if (net == null) return null;
+  const { tap_dev, mac, guest_ip, gateway_ip, cidr } = net;
+  return { tap_dev, mac, guest_ip, gateway_ip, cidr };
+}
+
 /**
  * An instance as it crosses the socket. `resources` and `image` are those that it runs with; of one that does not run,
  * those that its next start would give.
@@ -73,7 +80,6 @@ export function instanceView(record: InstanceRecord, services: RequestServices):
   const pool = store.pool(record);
   const { vcpus, mem_mib, data_disk_mib } = record.running_with?.resources ??
     pool?.instance_resources ?? { vcpus: 1, mem_mib: 64, data_disk_mib: 0 };
-  const net = record.net;
   return {
     tenant_id: record.tenant_id,
     pool_id: record.pool_id,
@@ -81,16 +87,7 @@ export function instanceView(record: InstanceRecord, services: RequestServices):
     status: record.status,
     status_since: statusSince(record),
     role: record.role,
-    net:
-      net == null
-        ? null
-        : {
-            tap_dev: net.tap_dev,
-            mac: net.mac,
-            guest_ip: net.guest_ip,
-            gateway_ip: net.gateway_ip,
-            cidr: net.cidr,
-          },
+    net: instanceNetView(record.net),
     image: record.running_with?.image ?? pool?.image ?? null,
     resources: { vcpus, mem_mib, data_disk_mib: record.data_disk_mib ?? data_disk_mib },
     pid: record.firecracker_pid ?? null,

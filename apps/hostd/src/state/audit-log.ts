@@ -20,6 +20,7 @@ import {
   writeHead,
 } from './audit-file.js';
 import { cutFront, findOldPart } from './audit-retention.js';
+import { exists } from './exists.js';
 import { errnoOf, fromFileError } from './fs-error.js';
 import type { Layout } from './layout.js';
 
@@ -221,16 +222,6 @@ function ownEntry(
     duration_ms: 0,
     details,
   };
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return false;
-    throw fromFileError(error, `cannot look at ${path}`);
-  }
 }
 
 async function* nothing(): AsyncGenerator<Uint8Array> {}

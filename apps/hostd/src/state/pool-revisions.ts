@@ -1,7 +1,8 @@
-import { copyFile, link, mkdir, open, readdir, readlink, rename, rm, stat, symlink } from 'node:fs/promises';
+import { copyFile, link, mkdir, open, readdir, readlink, rename, rm, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type ResolvedImage, resolveImage } from '@mvm/image-store';
 import { syncDirectory } from './atomic-file.js';
+import { exists } from './exists.js';
 import { errnoOf, fromFileError } from './fs-error.js';
 import type { Layout, PoolAddress } from './layout.js';
 
@@ -33,16 +34,6 @@ async function linkOrCopy(from: string, to: string): Promise<void> {
     } finally {
       await copy.close();
     }
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await stat(path);
-    return true;
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return false;
-    throw error;
   }
 }
 
