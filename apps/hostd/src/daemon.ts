@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { createFrameServer, type FrameServer } from '@mvm/framing';
 import { createNetworkExecutor } from '@mvm/net-executor/execute';
+import { readDefaultRouteLinks } from '@mvm/net-executor/observe';
 import { CodedError } from '@mvm/protocol';
 import type { Logger } from 'pino';
 import { createCgroups } from './cgroup/cgroups.js';
@@ -304,6 +305,7 @@ async function prepare(
     accelerator,
     acceleratorReason: reason,
     clusterCidr,
+    uplinks: () => (config.uplink.length === 0 ? readDefaultRouteLinks() : config.uplink),
     vmmVersion: rememberFor(VMM_VERSION_MS, () => effects.vmm.version().catch(() => null)),
   };
   const probes = createNetworkProbes({ effects, mutex, vmUidBase: config.vmUidBase });

@@ -2,6 +2,15 @@
 export interface BaseRule {
   readonly text: string;
   readonly why: string;
+  /** The part of a network policy that it follows from; absent for what holds under every policy. */
+  readonly follows?: PolicyPart | undefined;
+}
+
+/** A part of a guest's policy, e.g. `egress`, `deny[0]`, `limits.connections`. */
+export interface PolicyPart {
+  readonly field: string;
+  /** Whose policy: that of the guest that sends the packet, or of the one that gets it. */
+  readonly of: 'sender' | 'receiver';
 }
 
 /** A chain of ours, and its rules in order. */
@@ -50,8 +59,8 @@ export const PRIVATE_RANGES = [
   '224.0.0.0/3',
 ] as const;
 
-function rule(text: string, why: string): BaseRule {
-  return { text, why };
+function rule(text: string, why: string, field?: string, of: PolicyPart['of'] = 'sender'): BaseRule {
+  return field === undefined ? { text, why } : { text, why, follows: { field, of } };
 }
 
 // Never merely `established`: an entry older than the rules must not keep a path open.
@@ -111,8 +120,17 @@ const BRIDGE_TABLE: BaseTable = {
       name: 'between',
       hook: { type: 'filter', hook: 'forward', priority: -300 },
       rules: [
-        rule('iifname @isolated counter name c_isolated drop', 'sent by an isolated instance to another'),
-        rule('oifname @isolated counter name c_isolated drop', 'sent to an isolated instance by another'),
+        rule(
+          'iifname @isolated counter name c_isolated drop',
+          'sent by an isolated instance to another',
+          'isolate_instances',
+        ),
+        rule(
+          'oifname @isolated counter name c_isolated drop',
+          'sent to an isolated instance by another',
+          'isolate_instances',
+          'receiver',
+        ),
       ],
     },
   ],
@@ -204,8 +222,17 @@ const INET_TABLE: BaseTable = {
       name: 'same_tenant',
       rules: [
         // Bridged packets come by only with br_netfilter, routed ones only while the routing rules are gone.
-        rule('ip saddr @isolated4 counter name c_apart drop', 'sent by an isolated instance to another'),
-        rule('ip daddr @isolated4 counter name c_apart drop', 'sent to an isolated instance by another'),
+        rule(
+          'ip saddr @isolated4 counter name c_apart drop',
+          'sent by an isolated instance to another',
+          'isolate_instances',
+        ),
+        rule(
+          'ip daddr @isolated4 counter name c_apart drop',
+          'sent to an isolated instance by another',
+          'isolate_instances',
+          'receiver',
+        ),
         rule('accept', 'instances of one tenant'),
       ],
     },
@@ -213,12 +240,12 @@ const INET_TABLE: BaseTable = {
       name: 'egress_internet',
       rules: [
         ANSWERS,
-        rule('ip daddr @private4 counter name c_private drop', 'private or link-local destination'),
-        rule('goto egress_limits', 'a public destination'),
+        rule('ip daddr @private4 counter name c_private drop', 'private or link-local destination', 'egress'),
+        rule('goto egress_limits', 'a public destination', 'egress'),
       ],
     },
-    { name: 'egress_open', rules: [ANSWERS, rule('goto egress_limits', 'any destination')] },
-    { name: 'egress_none', rules: [ANSWERS, rule('counter name c_none drop', 'no egress')] },
+    { name: 'egress_open', rules: [ANSWERS, rule('goto egress_limits', 'any destination', 'egress')] },
+    { name: 'egress_none', rules: [ANSWERS, rule('counter name c_none drop', 'no egress', 'egress')] },
     {
       name: 'egress_limits',
       rules: [
@@ -227,10 +254,12 @@ const INET_TABLE: BaseTable = {
         rule(
           `add @vm_new { ip saddr limit rate over ${DEFAULT_LIMITS.newPerSecond}/second burst ${DEFAULT_LIMITS.newBurst} packets } counter name c_rate drop`,
           'too many new connections per second',
+          'limits.new_connections_per_second',
         ),
         rule(
           `add @vm_conns { ip saddr ct count over ${DEFAULT_LIMITS.connections} } counter name c_conns drop`,
           'too many connections at a time',
+          'limits.connections',
         ),
         rule('accept', 'within the limits'),
       ],
@@ -244,12 +273,14 @@ const INET_TABLE: BaseTable = {
         rule(
           'iifname @uplinks ct status dnat meta l4proto . ip daddr . th dport @published accept',
           'published port',
+          'publish',
+          'receiver',
         ),
         rule(
           'iifname @uplinks ct status dnat ct state related meta l4proto icmp accept',
           'error about an answer of a published port',
         ),
-        rule('counter name c_unsolicited drop', 'nobody asked for it'),
+        rule('counter name c_unsolicited drop', 'nobody asked for it', 'publish', 'receiver'),
       ],
     },
     {
@@ -278,6 +309,8 @@ const INET_TABLE: BaseTable = {
         rule(
           'iifname @uplinks fib daddr type local dnat ip to meta l4proto . th dport map @publish',
           'published ports',
+          'publish',
+          'receiver',
         ),
       ],
     },

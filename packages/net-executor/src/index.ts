@@ -1,11 +1,12 @@
 export { applyStep, applySteps } from './apply-steps.js';
-export { DEFAULT_LIMITS, PRIVATE_RANGES, TABLE_NAME } from './base-tables.js';
+export { DEFAULT_LIMITS, type PolicyPart, PRIVATE_RANGES, TABLE_NAME } from './base-tables.js';
 export { checkBeside, checkDesiredNetwork, checkPort, checkTenant } from './check-network.js';
 export { DROP_MEANINGS, type DropMeaning } from './drop-meanings.js';
 export { invertStep, invertSteps } from './invert.js';
 export { planNetwork } from './plan.js';
 export { type CompletePolicy, completePolicy, DEFAULT_POLICY } from './policy.js';
 export { type ObservedProfile, type Profile, type ProfileSpec, profileFor } from './profile.js';
+export { policiesOf } from './recorded-policies.js';
 export { RULE_PREFERENCES, RULE_PROTOCOL, renderIpBatch } from './render-ip.js';
 export { renderNftScript } from './render-nft.js';
 export { renderBaseTables } from './render-tables.js';
@@ -13,6 +14,7 @@ export { type NetElement, SET_NAMES, SETS, type SetName } from './sets.js';
 export type {
   DesiredHostNetwork,
   DesiredTenantNetwork,
+  GuestPort,
   InstancePort,
   NetStep,
   NetStepKind,
@@ -23,7 +25,12 @@ export type {
   PolicyRule,
   Sysctl,
   TablesState,
+  TenantGuests,
   TenantPolicies,
 } from './types.js';
 export { type CheckedObjects, countChecked, type NetworkDrift, verifyNetwork } from './verify.js';
 export { spellOut, type WantedBridge, type WantedNetwork, type WantedTap } from './wanted.js';
+export { type InboundAnswer, type InboundQuestion, judgeInbound } from './why/judge-inbound.js';
+export { judgeOutbound, type OutboundQuestion } from './why/judge-outbound.js';
+export type { Destination, NetworkSite, PathAnswer, PathStep, Route } from './why/path.js';
+export { type PolicySource, policySource } from './why/policy-source.js';

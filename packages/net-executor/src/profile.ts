@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { NetworkException } from '@mvm/protocol';
-import { type BaseChain, type BaseRule, DEFAULT_LIMITS } from './base-tables.js';
+import { type BaseChain, type BaseRule, DEFAULT_LIMITS, type PolicyPart } from './base-tables.js';
 import { cidrText, numberText, portText } from './grammar.js';
 import type { CompletePolicy } from './policy.js';
 import { ruleComment } from './rule-comment.js';
@@ -59,19 +59,21 @@ interface Part {
 /** Rules that drop what is above the limits of one direction. `field`: the guest's address in the packet. */
 function volumePart(prefix: string, spec: ProfileSpec, field: 'saddr' | 'daddr'): Part {
   const { packets_per_second: packets, bandwidth_kbit: kbit } = spec.limits;
+  const of: PolicyPart['of'] = field === 'saddr' ? 'sender' : 'receiver';
   const rules: BaseRule[] = [];
   const sets: Record<string, string> = {};
   if (kbit > 0) {
     sets[`${prefix}_bytes`] = LIMIT_SET;
     const rate = `${numberText(kbit * 125)} bytes/second burst ${BYTES_BURST} bytes`;
     const text = `update @${prefix}_bytes { ip ${field} limit rate over ${rate} } counter name c_bandwidth drop`;
-    rules.push({ text, why: `more than ${kbit} kbit/s` });
+    rules.push({ text, why: `more than ${kbit} kbit/s`, follows: { field: 'limits.bandwidth_kbit', of } });
   }
   if (packets > 0) {
     sets[`${prefix}_packets`] = LIMIT_SET;
     const rate = `${numberText(packets)}/second burst ${numberText(packets)} packets`;
     const text = `update @${prefix}_packets { ip ${field} limit rate over ${rate} } counter name c_packets drop`;
-    rules.push({ text, why: `more than ${packets} packets/s` });
+    const follows = { field: 'limits.packets_per_second', of };
+    rules.push({ text, why: `more than ${packets} packets/s`, follows });
   }
   return { rules, sets };
 }
@@ -98,10 +100,12 @@ function newPart(prefix: string, { limits }: ProfileSpec): Part | null {
       {
         text: `update @${prefix}_rate { ip saddr limit rate over ${numberText(rate)}/second burst ${numberText(burst)} packets } counter name c_rate drop`,
         why: `more than ${rate} new connections per second`,
+        follows: { field: 'limits.new_connections_per_second', of: 'sender' },
       },
       {
         text: `add @${prefix}_conns { ip saddr ct count over ${numberText(connections)} } counter name c_conns drop`,
         why: `more than ${connections} connections at a time`,
+        follows: { field: 'limits.connections', of: 'sender' },
       },
       { text: 'accept', why: 'within the limits' },
     ],
@@ -109,23 +113,30 @@ function newPart(prefix: string, { limits }: ProfileSpec): Part | null {
 }
 
 function outRules(limits: string, { egress, allow, deny }: ProfileSpec): BaseRule[] {
+  const by = (field: string) => ({ field, of: 'sender' }) as const;
   const verdict: Record<ProfileSpec['egress'], readonly BaseRule[]> = {
-    none: [{ text: 'counter name c_none drop', why: 'no egress' }],
+    none: [{ text: 'counter name c_none drop', why: 'no egress', follows: by('egress') }],
     internet: [
-      { text: 'ip daddr @private4 counter name c_private drop', why: 'private or link-local destination' },
-      { text: `goto ${limits}`, why: 'a public destination' },
+      {
+        text: 'ip daddr @private4 counter name c_private drop',
+        why: 'private or link-local destination',
+        follows: by('egress'),
+      },
+      { text: `goto ${limits}`, why: 'a public destination', follows: by('egress') },
     ],
-    open: [{ text: `goto ${limits}`, why: 'any destination' }],
+    open: [{ text: `goto ${limits}`, why: 'any destination', follows: by('egress') }],
   };
   return [
     ANSWERS,
     ...deny.map((exception, i) => ({
       text: `${exceptionMatch(exception)} counter name c_denied drop`,
       why: `denied, entry ${i + 1}`,
+      follows: by(`deny[${i}]`),
     })),
     ...allow.map((exception, i) => ({
       text: `${exceptionMatch(exception)} goto ${limits}`,
       why: `allowed, entry ${i + 1}`,
+      follows: by(`allow[${i}]`),
     })),
     ...verdict[egress],
   ];

@@ -2,20 +2,24 @@ import type { NetworkPolicy, PoolNetworkPolicy, TenantNet } from '@mvm/protocol'
 import type { ObservedProfile, ProfileSpec } from './profile.js';
 import type { NetElement } from './sets.js';
 
-/** One instance's place on its tenant's bridge. Name, MAC and address follow from the net id and the IP offset. */
-export interface InstancePort {
+/** One guest's place on its tenant's bridge. Name, MAC and address follow from the net id and the IP offset. */
+export interface GuestPort {
   /** `tn<net id>i<offset>`. */
   readonly tapName: string;
   /** Lower case, colons. */
   readonly mac: string;
   /** Dotted decimal. */
   readonly ipv4: string;
-  /** The only uid, besides root, that may open the TAP: the VMM's. 0…4294967294. */
-  readonly ownerUid: number;
   /** The pool whose policy it has, and whose published ports may lead to it; the tenant's policy when absent. */
   readonly poolId?: string | undefined;
   /** By which a published port may name it. */
   readonly instanceId?: string | undefined;
+}
+
+/** A guest's place with the VMM that may take it. */
+export interface InstancePort extends GuestPort {
+  /** The only uid, besides root, that may open the TAP: the VMM's. 0…4294967294. */
+  readonly ownerUid: number;
 }
 
 /** Network policies of one tenant. */
@@ -26,12 +30,17 @@ export interface TenantPolicies {
   readonly pools?: Readonly<Record<string, PoolNetworkPolicy>> | undefined;
 }
 
-/** What one tenant is to have on this host. */
-export interface DesiredTenantNetwork {
+/** A tenant's guests and what they may do: all that the rules follow from. */
+export interface TenantGuests {
   readonly net: TenantNet;
-  readonly ports: readonly InstancePort[];
+  readonly ports: readonly GuestPort[];
   /** What its guests may do; what is left out is as in `DEFAULT_POLICY`. */
   readonly policies?: TenantPolicies | undefined;
+}
+
+/** What one tenant is to have on this host. */
+export interface DesiredTenantNetwork extends TenantGuests {
+  readonly ports: readonly InstancePort[];
 }
 
 /** Everything that this host is to have. Order carries no meaning. */

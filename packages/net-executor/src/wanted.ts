@@ -5,12 +5,12 @@ import { type Profile, profileFor } from './profile.js';
 import { elementId, type NetElement } from './sets.js';
 import type {
   DesiredHostNetwork,
-  DesiredTenantNetwork,
-  InstancePort,
+  GuestPort,
   NetworkContext,
   ObservedNetwork,
   PolicyRule,
   Sysctl,
+  TenantGuests,
 } from './types.js';
 
 export interface WantedBridge {
@@ -67,7 +67,7 @@ interface GuestPolicy {
   readonly profile: Profile | null;
 }
 
-function guestPolicy({ policies }: DesiredTenantNetwork, poolId: string | undefined): GuestPolicy {
+function guestPolicy({ policies }: TenantGuests, poolId: string | undefined): GuestPolicy {
   const pool = poolId === undefined ? undefined : policies?.pools?.[poolId];
   const policy = completePolicy(policies?.tenant, pool);
   return { policy, profile: profileFor(policy) };
@@ -79,14 +79,14 @@ function outChain({ policy, profile }: GuestPolicy): string {
 }
 
 /** The profiles of a tenant's guests, each once. */
-export function tenantProfiles(tenant: DesiredTenantNetwork): Profile[] {
+export function tenantProfiles(tenant: TenantGuests): Profile[] {
   // The usual case, and thousands of it.
   if (tenant.policies === undefined) return [];
   const profiles = tenant.ports.flatMap(({ poolId }) => guestPolicy(tenant, poolId).profile ?? []);
   return [...new Map(profiles.map((profile) => [profile.id, profile])).values()];
 }
 
-function publishElements({ policies, ports }: DesiredTenantNetwork): NetElement[] {
+function publishElements({ policies, ports }: TenantGuests): NetElement[] {
   return Object.entries(policies?.pools ?? {}).flatMap(([poolId, { publish = [] }]) => {
     if (publish.length === 0) return [];
     const members = ports.filter((port) => port.poolId === poolId);
@@ -111,7 +111,7 @@ function unique(elements: readonly NetElement[]): NetElement[] {
 }
 
 /** The elements that make a tenant's bridge one of ours, without its ports'. */
-export function tenantElements(tenant: DesiredTenantNetwork): NetElement[] {
+export function tenantElements(tenant: TenantGuests): NetElement[] {
   const { net } = tenant;
   const bridge = net.bridge_name;
   const guest = guestPolicy(tenant, undefined);
@@ -126,7 +126,7 @@ export function tenantElements(tenant: DesiredTenantNetwork): NetElement[] {
   ];
 }
 
-function policyElements(tenant: DesiredTenantNetwork, { tapName, ipv4, poolId }: InstancePort): NetElement[] {
+function policyElements(tenant: TenantGuests, { tapName, ipv4, poolId }: GuestPort): NetElement[] {
   if (tenant.policies === undefined) return [];
   const whole = guestPolicy(tenant, undefined);
   const guest = guestPolicy(tenant, poolId);
@@ -148,7 +148,7 @@ function policyElements(tenant: DesiredTenantNetwork, { tapName, ipv4, poolId }:
 }
 
 /** The elements that guard an instance's TAP, and apply its policy. */
-export function portElements(tenant: DesiredTenantNetwork, port: InstancePort): NetElement[] {
+export function portElements(tenant: TenantGuests, port: GuestPort): NetElement[] {
   return [
     { set: 'taps', key: [port.tapName] },
     { set: 'port_mac', key: [port.tapName, port.mac] },
@@ -158,7 +158,7 @@ export function portElements(tenant: DesiredTenantNetwork, port: InstancePort): 
 }
 
 /** All elements of a tenant and its ports. */
-export function elementsOf(tenant: DesiredTenantNetwork): NetElement[] {
+export function elementsOf(tenant: TenantGuests): NetElement[] {
   return [...tenantElements(tenant), ...tenant.ports.flatMap((port) => portElements(tenant, port))];
 }
 
@@ -168,6 +168,17 @@ export function switchedUplinks(observed: ObservedNetwork, context: NetworkConte
   return [...new Set([...recorded, ...(context.switched ?? [])])];
 }
 
+/** The elements that are there whatever the tenants are: where guests leave, and which ranges are whose. */
+export function hostElements({ uplinks, clusterCidr }: HostRanges): NetElement[] {
+  return [
+    ...uplinks.map((uplink) => ({ set: 'uplinks', key: [uplink] }) as const),
+    { set: 'pool4', key: [clusterCidr] },
+    ...PRIVATE_RANGES.map((range) => ({ set: 'private4', key: [range] }) as const),
+  ];
+}
+
+type HostRanges = Pick<NetworkContext, 'uplinks' | 'clusterCidr'>;
+
 function baseElements(observed: ObservedNetwork, context: NetworkContext): NetElement[] {
   const known = new Set(switchedUplinks(observed, context));
   const forwardsAnyway = observed.sysctls[FORWARD_ALL_KEY] === '1';
@@ -175,10 +186,8 @@ function baseElements(observed: ObservedNetwork, context: NetworkContext): NetEl
     (uplink) => !forwardsAnyway && (known.has(uplink) || observed.sysctls[forwardingKey(uplink)] === '0'),
   );
   return [
-    ...context.uplinks.map((uplink) => ({ set: 'uplinks', key: [uplink] }) as const),
+    ...hostElements(context),
     ...switched.map((uplink) => ({ set: 'switched', key: [uplink] }) as const),
-    { set: 'pool4', key: [context.clusterCidr] },
-    ...PRIVATE_RANGES.map((range) => ({ set: 'private4', key: [range] }) as const),
   ];
 }
 

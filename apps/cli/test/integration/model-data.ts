@@ -170,6 +170,7 @@ export function hostInfo(): HostInfo {
     accelerator_reason: 'the CPU shows neither vmx nor svm',
     cgroup_version: 2,
     cluster_cidr: '10.240.0.0/12',
+    uplinks: ['eth0'],
     state_dir: '/var/lib/mvm',
     images: [
       {

@@ -1,3 +1,4 @@
+import { policiesOf } from '@mvm/net-executor';
 import {
   CodedError,
   checkNetworkPolicy,
@@ -9,7 +10,7 @@ import {
   type TenantNet,
 } from '@mvm/protocol';
 import type { PoolRecord, TenantRecord } from '../state/records.js';
-import { policiesOf, samePolicies } from './recorded-policies.js';
+import { samePolicies } from './same-policies.js';
 import type { Step, StepPlan } from './steps.js';
 
 /**

@@ -1,5 +1,6 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { policiesOf } from '@mvm/net-executor';
 import { parseTapName } from '@mvm/protocol';
 import pLimit from 'p-limit';
 import { errnoOf } from '../state/fs-error.js';
@@ -11,7 +12,6 @@ import { adoptVm } from './executors/vm.js';
 import type { InstanceOperations } from './instance-operations.js';
 import type { OperationContext } from './operation-context.js';
 import { recordedPort } from './prepare-instance.js';
-import { policiesOf } from './recorded-policies.js';
 
 export interface RecoveryReport {
   readonly settled: number;

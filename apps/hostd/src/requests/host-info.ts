@@ -11,6 +11,8 @@ export interface HostFacts {
   readonly accelerator: 'kvm' | 'tcg';
   readonly acceleratorReason: string;
   readonly clusterCidr: string;
+  /** Interfaces through which guests leave the host, as of now. */
+  readonly uplinks: () => readonly string[];
   /** Null when the VMM is not installed: a host without it still answers. May be some seconds old. */
   readonly vmmVersion: () => Promise<string | null>;
 }
@@ -45,6 +47,7 @@ export const hostInfo: RequestHandler<'HostInfo'> = async (_request, { effects, 
     accelerator_reason: facts.acceleratorReason,
     cgroup_version: cgroups.version,
     cluster_cidr: facts.clusterCidr,
+    uplinks: [...facts.uplinks()],
     state_dir: layout.stateDir,
     images: imagesWithin(images, PAGE_BYTES),
     tenants: tenants.length,

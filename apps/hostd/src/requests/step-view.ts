@@ -1,5 +1,5 @@
 import type { InstanceResources, PlanStep } from '@mvm/protocol';
-import { samePolicies } from '../lifecycle/recorded-policies.js';
+import { samePolicies } from '../lifecycle/same-policies.js';
 import type { Step, StepArgs, StepKind } from '../lifecycle/steps.js';
 import { addressText, type PoolAddress } from '../state/layout.js';
 import type { TenantRecord } from '../state/records.js';

@@ -13,5 +13,6 @@ export {
   type Program,
 } from '../command/command-runner.js';
 export { type NetworkDrift, verifyNetwork } from '../verify.js';
+export { findRoute } from './find-route.js';
 export { type ObserveOptions, observeNetwork } from './observe-network.js';
 export { readDefaultRouteLinks } from './uplinks.js';

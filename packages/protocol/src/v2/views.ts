@@ -127,6 +127,8 @@ export const hostInfoSchema = z.object({
   accelerator_reason: z.string(),
   cgroup_version: z.union([z.literal(1), z.literal(2)]),
   cluster_cidr: z.string(),
+  /** Interfaces through which guests leave the host, as of now; absent: an older hostd does not say. */
+  uplinks: z.array(z.string()).optional(),
   state_dir: z.string(),
   images: z.array(imageViewSchema),
   tenants: z.int(),

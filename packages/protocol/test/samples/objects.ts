@@ -159,6 +159,7 @@ export const hostInfo: HostInfo = {
   accelerator_reason: 'the CPU shows neither vmx nor svm',
   cgroup_version: 2,
   cluster_cidr: '10.240.0.0/12',
+  uplinks: ['eth0'],
   state_dir: '/var/lib/mvm',
   images: [{ ...image, size_bytes: 41_943_040, created_at: '2026-11-23T09:58:00.000Z', problem: '' }],
   tenants: 1,

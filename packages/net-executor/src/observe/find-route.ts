@@ -1,0 +1,29 @@
+import type { ReadProgram } from '../coexist/find-blocks.js';
+import { ipv4Text } from '../grammar.js';
+import type { Route } from '../why/path.js';
+import { asArray, asRecord, asText } from './json.js';
+
+/** The route in what `ip -j route get` says; null when it says none. Source: ip-route(8). */
+export function parseRoute(stdout: string): Route | null {
+  const route = asRecord(asArray(JSON.parse(stdout))[0]);
+  if (route.type === 'local') return { kind: 'local' };
+  const link = asText(route.dev);
+  return link === '' || route.type !== undefined ? null : { kind: 'link', link };
+}
+
+/**
+ * Where this host would send a guest's packet, by all of its routing tables and rules, other software's too; where it
+ * would send its own when the guest's bridge does not route. Reads only, and needs no root.
+ */
+export async function findRoute(
+  read: ReadProgram,
+  { to, from, bridge }: { readonly to: string; readonly from: string; readonly bridge: string },
+): Promise<Route> {
+  const destination = ['-j', 'route', 'get', ipv4Text(to)];
+  for (const args of [[...destination, 'from', ipv4Text(from), 'iif', bridge], destination]) {
+    const answer = await read('ip', args);
+    const route = answer?.exitCode === 0 ? parseRoute(answer.stdout) : null;
+    if (route !== null) return route;
+  }
+  return { kind: 'none' };
+}
