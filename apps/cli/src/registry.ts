@@ -21,7 +21,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   audit: "Read tenants' audit logs, and find out whether they were changed",
   secret: "Manage tenants' secrets on this host (as root)",
   image: "Manage this host's guest images",
-  net: "Look at tenants' networks: what the kernel has, what would run, what is dropped",
+  net: "Look at tenants' networks: what the kernel has, who reaches what, what would run, what is dropped",
 };
 
 /** Every command, in the order in which help lists them. Only the one that is called gets loaded. */
@@ -184,6 +184,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'Compare the network with what is recorded, and try what must be blocked',
     mutates: true,
     load: async () => (await import('./commands/net-verify.js')).netVerify,
+  },
+  {
+    path: ['net', 'why'],
+    summary: 'Say whether and why a guest reaches a destination, and what to do',
+    mutates: false,
+    load: async () => (await import('./commands/net-why.js')).netWhy,
   },
   {
     path: ['net', 'plan'],

@@ -5,7 +5,7 @@ import { type Area, type CheckResult, runChecks, type Verdict } from '../doctor/
 import { askDaemons, type DaemonFacts, daemonChecks } from '../doctor/daemon-checks.js';
 import { hostChecks } from '../doctor/host-checks.js';
 import { createHostProbe } from '../doctor/host-probe.js';
-import { networkChecks } from '../doctor/network-checks.js';
+import { networkChecks, type TenantRanges } from '../doctor/network-checks.js';
 import { toolChecks } from '../doctor/tool-checks.js';
 import { ReportedFailure } from '../errors/reported-failure.js';
 import { stripControlCharacters } from '../format/control-characters.js';
@@ -52,7 +52,7 @@ export const doctor: CommandModule = {
       runChecks([...hostChecks(chosenStateDir(context, invocation)), ...toolChecks, ...accountChecks], probe),
       context.agentd().then((agentd) => askDaemons(agentd, { socketPath, ownVersion }, context.signal)),
     ]);
-    const network = await runChecks(networkChecks(clusterCidrOf(daemons)), probe);
+    const network = await runChecks(networkChecks(rangesOf(daemons)), probe);
     context.signal.throwIfAborted();
     const checks = [...host, ...network, ...(await runChecks(daemonChecks, daemons))];
     const counts = count(checks);
@@ -68,9 +68,9 @@ export const doctor: CommandModule = {
   },
 };
 
-/** As hostd says; undefined when it does not answer. */
-function clusterCidrOf({ host }: DaemonFacts): string | undefined {
-  return host === undefined || host instanceof Error ? undefined : host.cluster_cidr;
+/** As hostd says; empty when it does not answer. */
+function rangesOf({ host }: DaemonFacts): TenantRanges {
+  return host === undefined || host instanceof Error ? {} : host;
 }
 
 function render({ colours }: CliContext, checks: readonly CheckResult[]): string {

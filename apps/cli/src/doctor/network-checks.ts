@@ -1,6 +1,7 @@
 import {
   type ForeignBlock,
   type ForeignEffect,
+  type ForeignFindings,
   type ForeignSite,
   findForeignBlocks,
 } from '@mvm/net-executor/observe';
@@ -15,20 +16,29 @@ const EFFECTS: Readonly<Record<ForeignEffect, string>> = {
   same_tenant: 'guests of one tenant do not reach each other',
 };
 
+/** What hostd says of tenants' networks; the defaults when it did not. */
+export interface TenantRanges {
+  /** The range of tenants' subnets. */
+  readonly cluster_cidr?: string | undefined;
+  /** Interfaces through which guests leave; by default those of the default routes. */
+  readonly uplinks?: readonly string[] | undefined;
+}
+
 /**
  * Whether other software on this host stops guests, and what to do about it. None of it can open a way that mvm closes:
- * what mvm drops stays dropped. `clusterCidr`: the range of tenants' subnets, as hostd says; the default when it did not.
+ * what mvm drops stays dropped.
  */
-export function networkChecks(clusterCidr: string = DEFAULT_CLUSTER_CIDR): readonly Check<HostProbe>[] {
+export function networkChecks(ranges: TenantRanges = {}): readonly Check<HostProbe>[] {
   return [
-    { name: 'other-firewalls', area: 'network', run: (host) => checkFirewalls(host, clusterCidr) },
+    { name: 'other-firewalls', area: 'network', run: (host) => checkFirewalls(host, ranges) },
     { name: 'bridge-netfilter', area: 'network', run: checkBridgeNetfilter },
-    { name: 'forwarding-kept', area: 'network', run: checkForwardingKept },
+    { name: 'forwarding-kept', area: 'network', run: (host) => checkForwardingKept(host, ranges) },
   ];
 }
 
 /** Interfaces of the IPv4 default routes. Source: proc(5). */
-async function uplinksOf(host: HostProbe): Promise<string[]> {
+async function uplinksOf(host: HostProbe, { uplinks }: TenantRanges): Promise<readonly string[]> {
+  if (uplinks !== undefined) return uplinks;
   const table = (await host.readText('/proc/net/route')) ?? '';
   const found = table
     .split('\n')
@@ -39,12 +49,12 @@ async function uplinksOf(host: HostProbe): Promise<string[]> {
   return [...new Set(found)];
 }
 
-async function siteOf(host: HostProbe, clusterCidr: string): Promise<ForeignSite> {
+async function siteOf(host: HostProbe, ranges: TenantRanges): Promise<ForeignSite> {
   const links = await host.list('/sys/class/net');
   return {
     bridge: links.find((name) => /^br-tenant-\d+$/.test(name)) ?? 'br-tenant-0',
-    uplinks: await uplinksOf(host),
-    clusterCidr,
+    uplinks: await uplinksOf(host, ranges),
+    clusterCidr: ranges.cluster_cidr ?? DEFAULT_CLUSTER_CIDR,
     bridgedPassIp: (await host.readText(BRIDGE_NF))?.trim() === '1',
     legacyTables: host.uid === 0 ? ((await host.readText('/proc/net/ip_tables_names')) ?? null) : null,
   };
@@ -61,13 +71,22 @@ async function signsOf(host: HostProbe): Promise<string[]> {
   ];
 }
 
-function describeBlock({ software, where, effects }: ForeignBlock): string {
+/** A block in words. */
+export function describeBlock({ software, where, effects }: ForeignBlock): string {
   return `${software}: ${effects.map((effect) => EFFECTS[effect]).join(', ')}: stopped in ${where}`;
 }
 
-async function checkFirewalls(host: HostProbe, clusterCidr: string): Promise<Finding> {
-  const site = await siteOf(host, clusterCidr);
-  const found = await findForeignBlocks((program, args) => host.read(program, args), site);
+/** Chains of other software that stop guests, and where it was looked. */
+export async function lookForBlocks(
+  host: HostProbe,
+  ranges: TenantRanges,
+): Promise<{ readonly site: ForeignSite; readonly found: ForeignFindings }> {
+  const site = await siteOf(host, ranges);
+  return { site, found: await findForeignBlocks((program, args) => host.read(program, args), site) };
+}
+
+async function checkFirewalls(host: HostProbe, ranges: TenantRanges): Promise<Finding> {
+  const { site, found } = await lookForBlocks(host, ranges);
   if (found.blocks === null) {
     const signs = await signsOf(host);
     const seen = signs.length > 0 ? `; there is ${signs.join(', ')}, which may stop guests` : '';
@@ -106,8 +125,8 @@ const SYSCTL_DIRS = ['/usr/lib/sysctl.d', '/run/sysctl.d', '/etc/sysctl.d'];
 /** A line that turns the forwarding of all interfaces off, and so resets every interface's own switch. */
 const TURNS_OFF = /^\s*-?net[./]ipv4[./](?:ip_forward|conf[./](?:all|default)[./]forwarding)\s*=\s*0\s*$/m;
 
-async function checkForwardingKept(host: HostProbe): Promise<Finding> {
-  const uplinks = await uplinksOf(host);
+async function checkForwardingKept(host: HostProbe, ranges: TenantRanges): Promise<Finding> {
+  const uplinks = await uplinksOf(host, ranges);
   const bridges = (await host.list('/sys/class/net')).filter((name) => /^br-tenant-\d+$/.test(name));
   const off: string[] = [];
   for (const name of bridges.length > 0 ? [...bridges, ...uplinks] : []) {

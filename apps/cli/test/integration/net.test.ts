@@ -130,6 +130,79 @@ describe('drops', () => {
   });
 });
 
+describe('why', () => {
+  const WEB = 'acme/web/i-00000001';
+
+  it('says which rule keeps a guest from the host, in order, and ends with 4', async () => {
+    const { code, stdout } = await mvm('why', WEB, 'host:22');
+    expect(code).toBe(4);
+    expect(stdout).toMatch(
+      /^acme\/web\/i-00000001 → 10\.240\.3\.1 port 22\/tcp: not reachable\n {2}because the packet was for the host/,
+    );
+    expect(stdout).toMatch(
+      /1\. bridge pre: [\s\S]*inet guest_input: no service of the host is open to guests: counter name c_hostin drop/,
+    );
+    const json = await mvm('why', WEB, 'host:22/tcp', '-o', 'json');
+    expect(json.code).toBe(4);
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      kind: 'NetworkAnswer',
+      reachable: false,
+      counter: { name: 'c_hostin' },
+      destination: { address: '10.240.3.1', protocol: 'tcp', port: 22 },
+    });
+    expect(new Set(agentd.calls.map(({ route }) => route))).toEqual(
+      new Set(['getInstance', 'getTenant', 'listInstances', 'getHost', 'verifyNetwork', 'getNetworkDrops']),
+    );
+  });
+
+  it('ends with 0 when it is reachable, and with 4 once something of the host is in the way', async () => {
+    expect(await mvm('why', WEB, 'host')).toMatchObject({ code: 0, stderr: '' });
+    agentd.overrides.verifyNetwork = () => ({
+      ...networkReport('acme', false),
+      drifts: [drift],
+      drift_count: 1,
+    });
+    const { code, stdout } = await mvm('why', WEB, 'host');
+    expect(code).toBe(4);
+    expect(stdout).toContain('In the way\n  the kernel is not as recorded: element gw br-tenant-3');
+  });
+
+  it('knows instances as destinations, their states, and another tenant’s', async () => {
+    const stopped = await mvm('why', WEB, 'acme/web/i-00000002:80');
+    expect(stopped.code).toBe(4);
+    expect(stopped.stdout).toContain('acme/web/i-00000002 is stopped: it has no port on the bridge');
+    expect(stopped.stdout).toContain('mvm instance start acme/web/i-00000002');
+    agentd.instances = agentd.instances.map((each) =>
+      each.tenant_id === 'globex' && each.net
+        ? { ...each, net: { ...each.net, guest_ip: '10.240.4.3' } }
+        : each,
+    );
+    const other = await mvm('why', WEB, 'globex/api/i-00000001');
+    expect(other.code).toBe(4);
+    expect(other.stdout).toContain("globex/api/i-00000001 is another tenant's");
+  });
+
+  it('says how a port becomes reachable from outside', async () => {
+    const { code, stdout } = await mvm('why', WEB, '443/tcp', '--inbound');
+    expect(code).toBe(4);
+    expect(stdout).toContain('add { protocol: tcp, host_port: <a free port of the host>, guest_port: 443');
+  });
+
+  it.each([
+    ['example.com:443', 2, 'getent ahostsv4 example.com'],
+    ['1.1.1.1:443/icmp', 2, 'tcp and udp'],
+    ['acme/web/i-99', 2, 'mvm instance list'],
+  ])('refuses %s, and says what to name', async (destination, exitCode, hint) => {
+    const { code, stderr } = await mvm('why', WEB, destination);
+    expect(code).toBe(exitCode);
+    expect(stderr).toContain(hint);
+  });
+
+  it('an instance that there is not ends with 3', async () => {
+    expect((await mvm('why', 'acme/web/i-99', '1.1.1.1')).code).toBe(3);
+  });
+});
+
 it('mvm status shows drift', async () => {
   const { network } = status();
   if (network === null) throw new Error('the model verifies');

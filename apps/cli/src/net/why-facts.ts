@@ -1,0 +1,121 @@
+import type { AgentdClient, InstanceInfo, TenantSummary } from '@mvm/agentd-api';
+import { type Destination, policiesOf, type Route, type TenantGuests } from '@mvm/net-executor';
+import { type ForeignFindings, findRoute } from '@mvm/net-executor/observe';
+import type { HostInfo, InstanceView, NetworkDrops, NetworkReport } from '@mvm/protocol';
+import { formatAddress, type InstanceAddress } from '../address/address.js';
+import { type CheckResult, runChecks } from '../doctor/check.js';
+import type { HostProbe } from '../doctor/host-probe.js';
+import { lookForBlocks, networkChecks } from '../doctor/network-checks.js';
+import { usageError } from '../errors/usage-error.js';
+import type { AskedDestination } from './destination.js';
+
+/** Everything that an answer follows from; all of it was read, nothing tried. */
+export interface WhyFacts {
+  readonly instance: InstanceInfo;
+  readonly tenant: TenantSummary;
+  /** The instance that has the destination's address; null when none has. */
+  readonly target: InstanceView | null;
+  readonly host: HostInfo;
+  /** The tenant's guests, the one that is asked for among them whether it runs or not. */
+  readonly guests: TenantGuests;
+  readonly to: Destination;
+  readonly uplinks: readonly string[];
+  readonly route: Route;
+  readonly report: NetworkReport;
+  /** Null when hostd could not read them. */
+  readonly drops: NetworkDrops | null;
+  readonly foreign: ForeignFindings;
+  /** The checks of mvm doctor about forwarding. */
+  readonly checks: readonly CheckResult[];
+}
+
+/** States in which an instance has its port on the bridge. */
+export function isUp({ status }: Pick<InstanceView, 'status'>): boolean {
+  return status === 'running' || status === 'warm';
+}
+
+/** A tenant's guests as hostd has them on the bridge; `also`: as if these ran. */
+function guestsOf(
+  tenant: TenantSummary,
+  instances: readonly InstanceView[],
+  also: ReadonlySet<string>,
+): TenantGuests {
+  const ports = instances.flatMap((each) => {
+    const wanted = isUp(each) || also.has(formatAddress(each));
+    if (each.net === null || !wanted || each.tenant_id !== tenant.tenant_id) return [];
+    const { tap_dev: tapName, mac, guest_ip: ipv4 } = each.net;
+    return [{ tapName, mac, ipv4, poolId: each.pool_id, instanceId: each.instance_id }];
+  });
+  return { net: tenant.net, ports, policies: policiesOf(tenant, tenant.pools) };
+}
+
+/** The address that a destination means to this guest. Throws `invalid_argument` for an instance without one. */
+function addressOf(
+  { target }: AskedDestination,
+  instance: InstanceInfo,
+  all: readonly InstanceView[],
+): string {
+  if (target.kind === 'address') return target.address;
+  if (target.kind === 'host') return instance.net?.gateway_ip ?? '';
+  const { tenantId, poolId, instanceId } = target.instance;
+  const asked = formatAddress({ tenant_id: tenantId, pool_id: poolId, instance_id: instanceId });
+  const found = all.find((each) => formatAddress(each) === asked);
+  if (found?.net != null) return found.net.guest_ip;
+  const what = found === undefined ? 'there is no instance' : 'no address was given yet to';
+  throw usageError(`${what} ${asked}`, 'mvm instance list -o wide shows instances and their addresses.');
+}
+
+/**
+ * Asks agentd, and looks at this host. Throws as the client does, and `invalid_argument`, reason `cli.usage`, for an
+ * instance that has no address yet.
+ */
+export async function gatherFacts(
+  agentd: AgentdClient,
+  host: HostProbe,
+  of: InstanceAddress,
+  asked: AskedDestination | null,
+  signal: AbortSignal,
+): Promise<WhyFacts> {
+  const options = { signal };
+  const params = { tenant: of.tenantId, pool: of.poolId, instance: of.instanceId };
+  const instance = await agentd.getInstance({ params }, options);
+  if (instance.net === null) {
+    throw usageError(
+      `${formatAddress(instance)} has no address yet`,
+      'It gets one when it is prepared: register its image.',
+    );
+  }
+  const [tenant, { instances }, info, report, drops] = await Promise.all([
+    agentd.getTenant({ params: { tenant: of.tenantId } }, options),
+    agentd.listInstances({}, options),
+    agentd.getHost({}, options),
+    agentd.verifyNetwork({ query: { tenant: of.tenantId } }, options),
+    agentd.getNetworkDrops({}, options).catch(() => null),
+  ]);
+  const to: Destination =
+    asked === null
+      ? { address: instance.net.guest_ip, protocol: 'icmp' }
+      : { address: addressOf(asked, instance, instances), protocol: asked.protocol, port: asked.port };
+  const target = instances.find(({ net }) => net?.guest_ip === to.address) ?? null;
+  const also = new Set([instance, ...(target === null ? [] : [target])].map(formatAddress));
+  const { site, found } = await lookForBlocks(host, info);
+  const way = { to: to.address, from: instance.net.guest_ip, bridge: tenant.net.bridge_name };
+  const read: HostProbe['read'] = (program, args) => host.read(program, args);
+  return {
+    instance,
+    tenant,
+    target,
+    host: info,
+    guests: guestsOf(tenant, instances, also),
+    to,
+    uplinks: site.uplinks,
+    route: to.address.includes(':') ? { kind: 'none' } : await findRoute(read, way),
+    report,
+    drops,
+    foreign: found,
+    checks: await runChecks(
+      networkChecks(info).filter(({ name }) => name === 'forwarding-kept'),
+      host,
+    ),
+  };
+}
