@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { assertTransition } from '@mvm/protocol';
 import pLimit from 'p-limit';
 import type { Journal } from '../state/journal.js';
@@ -7,10 +8,10 @@ import type { VmExit } from '../vmm/vmm.js';
 import { consoleTail } from './console-tail.js';
 import { drainGuest, sleepOvertaken } from './drain-guest.js';
 import type { Effects } from './effects.js';
-import { wakeGuest } from './executors/suspend.js';
 import type { KeyedMutex } from './keyed-mutex.js';
 import type { Ledger } from './ledger.js';
 import type { Clock, OperationContext } from './operation-context.js';
+import { forgetWake, oweWake, tellOwedWake } from './owed-wake.js';
 import {
   type ClaimingPlan,
   findStartImage,
@@ -31,6 +32,9 @@ import { settleJournal } from './settle-journal.js';
 import type { OperationName } from './steps.js';
 import { exitReason, lostReason } from './stop-reasons.js';
 import type { LiveVm } from './vm-registry.js';
+
+/** Before each time that a guest is told that it goes on. Together longer than the drain that a pool has by default. */
+const WAKE_PAUSES_MS = [0, 5_000, 15_000, 45_000];
 
 export interface InstanceOperationDeps {
   readonly effects: Effects;
@@ -67,6 +71,11 @@ export interface InstanceOperations {
   reapLost(address: InstanceAddress, message: string, context: OperationContext): Promise<void>;
   /** Undo or finish what the journal of an instance holds. Whether there was anything. */
   settle(address: InstanceAddress, context: OperationContext): Promise<boolean>;
+  /**
+   * Tell a guest that goes on without the sleep or the pause that was begun, if it is owed that: a few times, until it
+   * answers. Never fails, and nobody need wait for it.
+   */
+  tellOwedWake(address: InstanceAddress, context: OperationContext): Promise<void>;
   /** The operation under way on an instance, or null. */
   operationOf(address: InstanceAddress): OperationName | null;
   /** Whether a sleep of the instance could still be overtaken. */
@@ -89,6 +98,22 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
     return drain !== undefined;
   }
 
+  /** The lock is held while the guest is told, not while it is given time: it may still be getting ready. */
+  async function tellWake(address: InstanceAddress, { logger }: OperationContext): Promise<void> {
+    for (const pauseMs of WAKE_PAUSES_MS) {
+      await setTimeout(pauseMs, undefined, { ref: false });
+      if (await mutex.run(addressText(address), () => tellOwedWake(address, effects, logger))) return;
+    }
+    await forgetWake(address, effects.layout);
+  }
+
+  /** The caller holds the lock; what the guest is owed then, it is told behind what holds it. */
+  async function settle(address: InstanceAddress, context: OperationContext): Promise<boolean> {
+    const settled = await settleJournal(address, context, journaled);
+    if (settled) void tellWake(address, context);
+    return settled;
+  }
+
   /** Settle what is left of an earlier operation, then run one under the instance's lock. */
   function exclusively<T>(
     address: InstanceAddress,
@@ -101,7 +126,7 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
       limit(async () => {
         active.set(key, name);
         try {
-          await settleJournal(address, context, journaled);
+          await settle(address, context);
           return await work();
         } finally {
           active.delete(key);
@@ -153,7 +178,7 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
   ): Promise<void> {
     const timeoutSecs = sleepDrainSecs(address, options, journaled);
     const instance = requireInstance(store, address);
-    const vmId = instance.net?.tap_dev ?? '';
+    if (instance.status === 'running') await oweWake(address, effects.layout);
     try {
       context.notes.set('drain', options.force ? 'forced' : 'not_running');
       if (timeoutSecs !== null) {
@@ -163,11 +188,11 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
       if (signal.aborted) throw sleepOvertaken(instance);
       await limit(() => runJournaled(prepareSleep(address, journaled), context, journaled));
     } catch (error) {
-      // A guest that got ready to sleep must hear that it goes on.
-      if (timeoutSecs !== null && effects.vms.get(vmId) !== undefined)
-        await wakeGuest(address, vmId, effects);
+      // What has overtaken the sleep comes first: a guest that is stopped need not hear it.
+      void tellWake(address, context);
       throw error;
     }
+    await forgetWake(address, effects.layout);
   }
 
   return {
@@ -178,7 +203,7 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
         active.set(key, 'sleep');
         drains.set(key, controller);
         try {
-          await limit(() => settleJournal(address, context, journaled));
+          await limit(() => settle(address, context));
           await sleep(address, options, context, controller.signal);
         } finally {
           drains.delete(key);
@@ -242,7 +267,7 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
         const reason = lostReason(message, { at: clock.now(), tail });
         await runJournaled(prepareReap(address, reason, journaled), context, journaled);
       }),
-    settle: (address, context) =>
-      mutex.run(addressText(address), () => settleJournal(address, context, journaled)),
+    settle: (address, context) => mutex.run(addressText(address), () => settle(address, context)),
+    tellOwedWake: tellWake,
   };
 }

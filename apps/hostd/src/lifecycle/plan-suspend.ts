@@ -132,7 +132,7 @@ export interface PauseInput {
 }
 
 /**
- * Steps of pausing in memory, or of going on. Pure. Throws `instance.invalid_transition`, `quota.exceeded` for one warm
+ * Steps of pausing in memory, or of going on, of which the guest is told as after a sleep. Pure. Throws `instance.invalid_transition`, `quota.exceeded` for one warm
  * instance too many, `instance.not_recorded`.
  */
 export function planPause(
@@ -157,6 +157,7 @@ export function planPause(
           ]
         : [
             { kind: 'vm.resume', vmId },
+            { kind: 'guest.wake', address, vmId },
             { kind: 'instance.commit_resumed', address, at },
           ],
   };

@@ -11,6 +11,7 @@ import type { Effects, HostNetwork } from './effects.js';
 import { adoptVm } from './executors/vm.js';
 import type { InstanceOperations } from './instance-operations.js';
 import type { OperationContext } from './operation-context.js';
+import { forgetWake } from './owed-wake.js';
 import { recordedPort } from './prepare-instance.js';
 
 export interface RecoveryReport {
@@ -56,13 +57,16 @@ async function adoptOrReap(
   context: OperationContext,
 ): Promise<'adopted' | 'lost' | 'none'> {
   const instance = effects.store.instance(address);
-  if (instance === undefined || !['running', 'warm'].includes(instance.status)) return 'none';
+  if (instance === undefined) return 'none';
+  if (instance.status !== 'running') await forgetWake(address, effects.layout);
+  if (!['running', 'warm'].includes(instance.status)) return 'none';
   if (instance.vm != null && effects.vms.get(instance.vm.spec.vmId) !== undefined) return 'adopted';
   const handle = instance.vm == null ? null : await adoptVm(address, instance.vm, effects);
   if (handle === null) {
     const pid = instance.firecracker_pid;
     const message = `the VMM${pid == null ? '' : ` (pid ${pid})`} was gone when hostd started`;
     await operations.reapLost(address, message, context);
+    await forgetWake(address, effects.layout);
     return 'lost';
   }
   // An operation that was cut short, or undone without knowing the VM, may have left it otherwise.
@@ -137,6 +141,8 @@ export async function recover(
           if (await operations.settle(address, context)) report.settled += 1;
           const found = await adoptOrReap(address, effects, operations, context);
           if (found !== 'none') report[found] += 1;
+          // Nobody waits for a guest that takes its time; an operation on it waits its turn.
+          if (found === 'adopted') void operations.tellOwedWake(address, context);
         } catch (error) {
           report.failed += 1;
           if (instance.net != null) unclear.add(instance.net.tap_dev);

@@ -1,11 +1,20 @@
 import { CodedError, toCodedError } from '@mvm/protocol';
 import { addressText, type InstanceAddress } from '../state/layout.js';
+import type { InstanceRecord } from '../state/records.js';
 import type { Effects } from './effects.js';
 import { executePlan, stepsAfterCommit, undoSteps } from './execute-plan.js';
 import { adoptVm } from './executors/vm.js';
 import type { OperationContext } from './operation-context.js';
+import { oweWake } from './owed-wake.js';
 import { type JournaledDeps, reapWoken, recordStartFailure } from './run-journaled.js';
-import type { Plan } from './steps.js';
+import type { OperationName, Plan } from './steps.js';
+
+/** What a plan that is undone after a failure is complete with. */
+const COMPLETE: Partial<Record<OperationName, InstanceRecord['status']>> = {
+  start: 'running',
+  resume: 'running',
+  warm: 'warm',
+};
 
 function cleanupIncomplete(plan: Plan, cause: unknown): CodedError {
   const why = cause === null ? 'see the log' : toCodedError(cause).message;
@@ -50,11 +59,16 @@ export async function settleJournal(
     }
     const outcome = await executePlan({ ...plan, steps: rest ?? plan.steps }, effects, logger);
     if (!outcome.ok) throw cleanupIncomplete(plan, outcome.error);
-  } else if (plan.onFailure === 'undo' && store.instance(address)?.status === 'running') {
+  } else if (plan.onFailure === 'undo' && store.instance(address)?.status === COMPLETE[plan.operation]) {
     logger.info('an operation was complete, only its journal was left');
   } else {
     logger.warn('undoing an operation that did not end');
     if (!(await undoSteps(plan, effects, logger))) throw cleanupIncomplete(plan, null);
+    if (plan.steps.some(({ kind }) => kind === 'vm.pause')) {
+      await oweWake(address, effects.layout).catch((error: unknown) => {
+        logger.warn({ err: error }, 'the guest will not hear that it goes on');
+      });
+    }
     if (plan.operation === 'start') {
       await recordStartFailure(address, 'hostd ended while the instance was being started', '', deps);
     }

@@ -37,6 +37,8 @@ export interface Layout {
   instanceDir(address: InstanceAddress): string;
   instanceRecord(address: InstanceAddress): string;
   journal(address: InstanceAddress): string;
+  /** There while a guest may have been asked to get ready for a sleep, or paused, and nothing has come of it yet. */
+  wakeOwed(address: InstanceAddress): string;
   /** Where a destroyed instance's directory waits for its removal; no id has this form. */
   instanceTrash(address: InstanceAddress): string;
   runtimeDir(address: InstanceAddress): string;
@@ -114,6 +116,7 @@ export function createLayout(stateDir: string, runDir: string): Layout {
     instanceDir,
     instanceRecord: inInstance('instance.json'),
     journal: inInstance('op.json'),
+    wakeOwed: inInstance('wake-owed'),
     instanceTrash: (address) => join(instancesDir(address), TRASH_PREFIX + component(address.instance_id)),
     runtimeDir: inInstance('runtime'),
     consoleLog: inInstance('runtime', 'console.log'),

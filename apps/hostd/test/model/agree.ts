@@ -118,7 +118,9 @@ export function readRecords({ layout }: ModelHost): Records {
       if (files.join() !== 'memory,meta.json')
         problems.push(`${nameOf(at)} has a snapshot of ${files.join()}`);
     }
-    expectOnly(layout.instanceDir(address), ['instance.json', 'runtime', 'volumes', 'snapshots']);
+    // A guest that hostd's end kept from its sleep is told so while requests are answered.
+    const owed = record.status === 'running' ? ['wake-owed'] : [];
+    expectOnly(layout.instanceDir(address), ['instance.json', 'runtime', 'volumes', 'snapshots', ...owed]);
     expectOnly(layout.volumesDir(address), ['data.ext4', 'config.ext4']);
     const runs = record.status === 'running' || record.status === 'warm';
     if (runs !== (record.vm != null) || runs !== (record.firecracker_pid != null)) {
@@ -202,7 +204,8 @@ export interface GuestNow {
   readonly count: number;
 }
 
-async function askVm(path: string): Promise<GuestNow> {
+/** A VM by its control socket. */
+export async function askVm(path: string): Promise<GuestNow> {
   const socket = connect(path);
   try {
     const answer = await new Promise<string>((resolve, reject) => {

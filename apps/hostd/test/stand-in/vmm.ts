@@ -228,8 +228,10 @@ function answer(socket: Socket, text: string): void {
     const due = ticks + drainTicks;
     timers.push({ due, socket, text: '{"SleepPrepAck":{"success":true,"detail":null}}' });
   } else if (text === '"Ping"') socket.write(frame('"Pong"'));
-  else if (text === '"Wake"') socket.write(frame('{"WakeAck":{"success":true}}'));
-  else if (text.startsWith('{"Resync":')) socket.write(frame('{"ResyncAck":{"success":true}}'));
+  else if (text === '"Wake"') {
+    writeSync(consoleFd, 'mvm-guest awake\n');
+    socket.write(frame('{"WakeAck":{"success":true}}'));
+  } else if (text.startsWith('{"Resync":')) socket.write(frame('{"ResyncAck":{"success":true}}'));
   else socket.write(frame('{"Error":{"message":"unknown request"}}'));
 }
 

@@ -1,13 +1,14 @@
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { access, readFile, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { join } from 'node:path';
 import type { HostdClient } from '@mvm/hostd-client';
 import type { RunningDaemon } from '@mvm/testkit';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { InstanceAddress } from '../../src/state/layout.js';
 import { ensureTenantAndPool, type TestHost, until } from '../daemon.js';
 import { type Guest, guestOf } from './guest.js';
-import { createVmHost, greeting, guestCount } from './vm-host.js';
+import { createVmHost, greeting, guestCount, instanceFile } from './vm-host.js';
 
 // The agent is the tenant's, and may be anything. Whatever it sends, or does not: hostd sleeps and wakes the guest in
 // bounded time, and holds no more of it than a frame.
@@ -22,9 +23,13 @@ const address: InstanceAddress = { tenant_id: 'acme', pool_id: 'workers', instan
 const CALM_PORT = 5;
 const ACK = '{"SleepPrepAck":{"success":true,"detail":null}}';
 
+/** hostd, which ends where the file says, when there is one. */
+const failpoint = (): string => join(host.dir, 'failpoint');
+const start = (): Promise<RunningDaemon> => host.start({ env: { MVM_FAILPOINT: `@${failpoint()}` } });
+
 beforeAll(async () => {
   host = await createVmHost('test');
-  hostd = await host.start();
+  hostd = await start();
   client = host.client();
   await ensureTenantAndPool(client, 'acme', 3);
   await client.request({ type: 'CreateInstance', ...address });
@@ -158,4 +163,74 @@ test('a guest without an agent sleeps and wakes', async () => {
   expect(await oneNight()).toEqual(['the guest has no agent to be drained by']);
   await calm();
   expect(await oneNight()).toEqual(['the guest is drained']);
+});
+
+/** How often the guest has heard `Wake`, and its clock when it last did, seconds. */
+async function awake(): Promise<{ times: number; clock: number }> {
+  const found = [...(await console_()).matchAll(/mvm-guest awake time=(\d+)/g)];
+  return { times: found.length, clock: Number(found.at(-1)?.[1]) };
+}
+const warm = (): Promise<unknown> => client.request({ type: 'WarmInstance', ...address });
+const DOWN_MS = 4000;
+
+test.each([
+  ['while its guest gets ready', 'echo getting-ready >/dev/console; sleep 12', () => sleep(60), null],
+  ['when its guest is paused for a sleep', 'exit 0', () => sleep(60), 'sleep/vm.pause/after'],
+  ['when its guest is paused in memory', 'exit 0', warm, 'warm/vm.pause/after'],
+])(
+  'hostd is killed %s: it starts without delay, and the guest hears that it goes on, and what time it is',
+  async (_, prepare, ask, point) => {
+    await guest.output(`printf '#!/bin/sh\\n%s\\n' '${prepare}' >/run/sleep-prep; chmod +x /run/sleep-prep`);
+    const before = await awake();
+    if (point !== null) await writeFile(failpoint(), point);
+    const asked = ask().catch(() => 'failed');
+    if (point === null) {
+      await until('getting ready', async () => (await console_()).includes('getting-ready'), 60_000);
+      await hostd.kill();
+    }
+    expect(await asked).toBe('failed');
+    await new Promise((resolve) => setTimeout(resolve, DOWN_MS));
+    hostd = await start();
+    const restartedMs = Date.now();
+    // It takes a guest that does not answer 5 seconds.
+    const [, ms] = /"ms":([\d.]+),[^\n]*host is in line with the records/.exec(hostd.logs()) ?? [];
+    expect(Number(ms)).toBeLessThan(4000);
+    expect(await client.request({ type: 'DescribeInstance', ...address })).toMatchObject({
+      status: 'running',
+    });
+    const heard = await until(
+      'awake',
+      async () => {
+        const now = await awake();
+        return now.times > before.times ? now : null;
+      },
+      90_000,
+    );
+    expect(heard.clock * 1000).toBeGreaterThan(restartedMs - 2000);
+    const owed = instanceFile(host, address, 'wake-owed');
+    await until('nothing owed', () =>
+      access(owed).then(
+        () => false,
+        () => true,
+      ),
+    );
+    await guest.output('rm /run/sleep-prep');
+  },
+);
+
+test('a guest that was warm for a while is told the time when it goes on, also when hostd is killed meanwhile', async () => {
+  await warm();
+  await new Promise((resolve) => setTimeout(resolve, DOWN_MS));
+  await writeFile(failpoint(), 'resume/guest.wake/before');
+  const resume = (): Promise<unknown> => client.request({ type: 'ResumeInstance', ...address });
+  await expect(resume()).rejects.toThrow();
+  hostd = await start();
+  expect(await client.request({ type: 'DescribeInstance', ...address })).toMatchObject({ status: 'warm' });
+  const { times } = await awake();
+  await resume();
+  const heard = await until('awake', async () => {
+    const now = await awake();
+    return now.times > times ? now : null;
+  });
+  expect(Math.abs(heard.clock * 1000 - Date.now())).toBeLessThan(3000);
 });

@@ -178,11 +178,12 @@ export const snapshotDiscard: StepExecutor<'snapshot.discard'> = {
 
 /**
  * Tell a guest that it runs again: the time, entropy, and `Wake`. What the guest answers, or that it does not, is logged
- * and changes nothing. Entropy comes first, so that nothing after it draws on the numbers of before.
+ * and changes nothing. Entropy comes first, so that nothing after it draws on the numbers of before. Resolves to false
+ * when there is an agent that did not answer `Wake` in time.
  */
-export async function wakeGuest(address: InstanceAddress, vmId: string, effects: Effects): Promise<void> {
+export async function wakeGuest(address: InstanceAddress, vmId: string, effects: Effects): Promise<boolean> {
   const socket = await requireLive(vmId, effects).agentSocket();
-  if (socket === null) return;
+  if (socket === null) return true;
   const channel = createAgentChannel(socket);
   const tell = async (what: string, told: () => Promise<unknown>): Promise<boolean> => {
     try {
@@ -197,17 +198,21 @@ export async function wakeGuest(address: InstanceAddress, vmId: string, effects:
   const left = (): { timeoutMs: number } => ({
     timeoutMs: Math.max(1, Math.ceil(deadline - performance.now())),
   });
+  let told = false;
   if (await tell('Sync', () => channel.open(left()))) {
     // The time is read only now that the guest listens.
     const unix_time_ms = Date.now();
     const entropy_base64 = randomBytes(ENTROPY_BYTES).toString('base64');
     await tell('Resync', () => channel.ask({ type: 'Resync', unix_time_ms, entropy_base64 }, left()));
-    await tell('Wake', () => channel.ask({ type: 'Wake' }, left()));
+    told = await tell('Wake', () => channel.ask({ type: 'Wake' }, left()));
   }
   channel.close();
+  return told;
 }
 
 export const guestWake: StepExecutor<'guest.wake'> = {
-  execute: ({ address, vmId }, effects) => wakeGuest(address, vmId, effects),
+  execute: async ({ address, vmId }, effects) => {
+    await wakeGuest(address, vmId, effects);
+  },
   undo: nothing,
 };
