@@ -55,7 +55,7 @@ function momentsAt(point: string, observed: ObservedScenario, hasPower: boolean)
   if (!steps.includes(point)) return ['before', 'after', ...power];
   const touchesVm =
     ['keeper', 'spare', 'fresh'].includes(scenario.subject) &&
-    scenario.operation !== 'create' &&
+    !['create', 'ensure_pool'].includes(scenario.operation) &&
     scenario.name !== 'reap';
   return [
     'before',

@@ -49,7 +49,7 @@ export function reasonsAfter(
   vmLost: boolean,
 ): readonly string[] | null {
   const isInstance = ['keeper', 'spare', 'fresh'].includes(scenario.subject);
-  if (state !== 'idle' || !isInstance || scenario.operation === 'create') return null;
+  if (state !== 'idle' || !isInstance || ['create', 'ensure_pool'].includes(scenario.operation)) return null;
   if (scenario.operation === 'start') {
     const neverBegan = step === 'journal' && moment.endsWith('before');
     if (vmLost) return neverBegan ? null : ['start_failed', 'lost', 'exited'];

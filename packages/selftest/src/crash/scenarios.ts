@@ -3,6 +3,8 @@ import {
   EXTRA_POOL,
   FRESH,
   KEEPER,
+  LATE_POOL,
+  latePoolSpec,
   NETWORK,
   NETWORK_TENANT,
   OTHER_NETWORK,
@@ -19,6 +21,8 @@ export interface Scenario {
   readonly name: string;
   /** hostd's name, for failpoints. */
   readonly operation: string;
+  /** hostd's name for the operation that a step belongs to, where that is another one. */
+  readonly operationOf?: Readonly<Record<string, string>>;
   readonly subject: Exclude<SubjectName, 'bystander'>;
   readonly from: State;
   readonly to: State;
@@ -191,6 +195,18 @@ export const SCENARIOS: readonly Scenario[] = [
     to: 'up',
     request: { type: 'EnsurePool', ...EXTRA_POOL, spec: poolSpec(160) },
     commit: 'pool.save',
+    recovery: 'none',
+    repeated: 'ok',
+  },
+  {
+    name: 'ensure pool, image at last',
+    operation: 'ensure_pool',
+    operationOf: { 'instance.prepare': 'prepare' },
+    subject: 'fresh',
+    from: 'new',
+    to: 'idle',
+    request: { type: 'EnsurePool', ...LATE_POOL, spec: latePoolSpec(160) },
+    commit: 'instance.prepare',
     recovery: 'none',
     repeated: 'ok',
   },

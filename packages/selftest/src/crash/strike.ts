@@ -51,7 +51,8 @@ export async function endOf(bench: Bench, ms: number): Promise<string> {
 
 /** Act with a failpoint set, and wait until hostd has died of it. */
 async function dieAt(bench: Bench, scenario: Scenario, point: string): Promise<string | null> {
-  await bench.world.setFailpoint(`${scenario.operation}/${point}`);
+  const operation = scenario.operationOf?.[point.split('/')[0] ?? ''] ?? scenario.operation;
+  await bench.world.setFailpoint(`${operation}/${point}`);
   const answered = act(bench, scenario);
   const how = await Promise.race([
     endOf(bench, DEATH_TIMEOUT_MS),

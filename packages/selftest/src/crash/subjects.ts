@@ -233,12 +233,11 @@ export function networkSubject(world: World): Subject {
 }
 
 /** Its pool's image is registered after the instance was created. */
-export const FRESH: InstanceAddress = {
-  tenant_id: KEEPER.tenant_id,
-  pool_id: 'late',
-  instance_id: 'i-fresh',
-};
+export const LATE_POOL = { tenant_id: KEEPER.tenant_id, pool_id: 'late' } as const;
+export const FRESH: InstanceAddress = { ...LATE_POOL, instance_id: 'i-fresh' };
 const LATE_IMAGE = 'selftest-late';
+
+export const latePoolSpec = (memMib: number): PoolSpec => ({ ...poolSpec(memMib), flake_ref: LATE_IMAGE });
 
 export function freshSubject(world: World): InstanceSubject {
   const subject = instanceSubject(world, 'fresh', FRESH);
@@ -254,9 +253,7 @@ export function freshSubject(world: World): InstanceSubject {
       if (state === 'new') return;
       await subject.goTo('absent');
       await world.removeImage(LATE_IMAGE);
-      const { tenant_id, pool_id } = FRESH;
-      const spec = { ...poolSpec(world.memMib), flake_ref: LATE_IMAGE };
-      await client.request({ type: 'EnsurePool', tenant_id, pool_id, spec });
+      await client.request({ type: 'EnsurePool', ...LATE_POOL, spec: latePoolSpec(world.memMib) });
       await client.request({ type: 'CreateInstance', ...FRESH });
       await world.addImage(LATE_IMAGE);
     },
