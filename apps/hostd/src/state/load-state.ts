@@ -60,16 +60,17 @@ async function removeUnfinishedDrives(dir: string): Promise<void> {
   }
 }
 
-/** Remove a directory that holds nothing but directories; false when there is a file in it. */
+/**
+ * Remove a directory that holds nothing but directories: what was made before its record, and never had one. False, with
+ * nothing removed, when there is anything else in it.
+ */
 async function removeIfHollow(dir: string): Promise<boolean> {
-  for (const name of await entries(dir)) {
-    try {
-      if (!(await removeIfHollow(join(dir, name)))) return false;
-    } catch {
-      return false;
-    }
-  }
-  await rmdir(dir);
+  const below = await readdir(dir, { recursive: true, withFileTypes: true }).catch((error: unknown) => {
+    throw fromFileError(error, `cannot read ${dir}`);
+  });
+  if (!below.every((entry) => entry.isDirectory())) return false;
+  const paths = [dir, ...below.map(({ parentPath, name }) => join(parentPath, name))];
+  for (const path of paths.toSorted((a, b) => b.length - a.length)) await rmdir(path);
   return true;
 }
 
@@ -94,8 +95,8 @@ function checkTap(record: InstanceRecord, tenant: TenantRecord, path: string): v
 }
 
 /**
- * Read the whole tree. A directory without a record is not an object (a tenant's may still hold an audit log). A
- * record that does not load is listed in `damaged`, and loading goes on. Throws only when the tree cannot be read.
+ * Read the whole tree. A directory without a record is not an object: one that never had a record is removed, of a tenant
+ * that was removed the audit log stays. A record that does not load is listed in `damaged`, and loading goes on. Throws only when the tree cannot be read.
  */
 export async function loadState(layout: Layout): Promise<LoadedState> {
   const state: LoadedState = { tenants: [], pools: [], instances: [], damaged: [] };
@@ -130,6 +131,7 @@ export async function loadState(layout: Layout): Promise<LoadedState> {
     const path = layout.poolRecord(pool);
     await removeTemporaryFiles(layout.poolDir(pool));
     const text = await readFileIfThere(path);
+    if (text === null && (await removeIfHollow(layout.poolDir(pool)))) return;
     if (text === null && (await idsBelow(layout.instancesDir(pool))).length === 0) return;
     const before = state.damaged.length;
     attempt(pool.tenant_id, path, () => {
@@ -147,6 +149,8 @@ export async function loadState(layout: Layout): Promise<LoadedState> {
     await removeTemporaryFiles(layout.tenantDir(tenantId));
     const text = await readFileIfThere(path);
     const poolIds = await idsBelow(layout.poolsDir(tenantId));
+    // Of a tenant that was removed, the audit log stays.
+    if (text === null && (await removeIfHollow(layout.tenantDir(tenantId)))) continue;
     if (text === null && poolIds.length === 0) continue;
     attempt(tenantId, path, () => {
       const record = parseRecord(tenantRecordSchema, path, text ?? '');

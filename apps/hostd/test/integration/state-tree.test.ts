@@ -1,4 +1,4 @@
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -58,6 +58,29 @@ test.each([
   await writeFile(path, JSON.stringify({ ...((await readJson(path)) as object), ...change }));
   const store = await openStateStore(layout);
   expect(store.damaged.map((damaged) => damaged.path)).toEqual([path]);
+});
+
+test('directories that were made for records which never came are removed, and nothing else is', async () => {
+  await cp(peerTree, dir, { recursive: true });
+  await mkdir(layout.instancesDir({ tenant_id: 'acme', pool_id: 'half' }), { recursive: true });
+  await mkdir(layout.instancesDir({ tenant_id: 'half', pool_id: 'half' }), { recursive: true });
+  await mkdir(layout.tenantDir('empty'));
+  // Somebody's file, a link that leads away, and a removed tenant's log.
+  const kept = { tenant_id: 'acme', pool_id: 'kept' };
+  await mkdir(layout.instancesDir(kept), { recursive: true });
+  await writeFile(join(layout.poolDir(kept), 'notes'), 'x');
+  const linked = { tenant_id: 'acme', pool_id: 'linked' };
+  await mkdir(join(dir, 'elsewhere', 'hollow'), { recursive: true });
+  await mkdir(layout.poolDir(linked));
+  await symlink(join(dir, 'elsewhere'), layout.instancesDir(linked));
+  await mkdir(layout.poolsDir('gone'), { recursive: true });
+  await writeFile(layout.auditLog('gone'), '');
+  const store = await openStateStore(layout);
+  expect(store.damaged.map(({ path }) => path)).toEqual([layout.poolRecord(linked)]);
+  expect(await readdir(layout.tenantsDir)).toEqual(['acme', 'gone']);
+  expect((await readdir(layout.poolsDir('acme'))).sort()).toEqual(['kept', 'linked', 'workers']);
+  expect((await readdir(layout.tenantDir('gone'))).sort()).toEqual(['audit.log', 'pools']);
+  expect(await readdir(join(dir, 'elsewhere'))).toEqual(['hollow']);
 });
 
 test('what a killed operation left is removed at the next start', async () => {

@@ -146,9 +146,6 @@ export function readRecords({ layout }: ModelHost): Records {
     for (const pool of names(layout.poolsDir(tenant))) {
       const poolAddress = { tenant_id: tenant, pool_id: pool };
       const poolPath = layout.poolRecord(poolAddress);
-      // A hostd that was killed before it recorded a new pool leaves a directory that is no object; its artifacts are used
-      // when the pool is made again, and go with the tenant.
-      if (!existsSync(poolPath) && names(layout.instancesDir(poolAddress)).length === 0) continue;
       const record = parseRecord(poolRecordSchema, poolPath, readText(poolPath));
       expectOnly(layout.poolDir(poolAddress), ['pool.json', 'artifacts', 'instances']);
       expectOnly(join(layout.poolDir(poolAddress), 'artifacts'), ['current', 'revisions']);

@@ -102,9 +102,10 @@ export const instancePrepare: StepExecutor<'instance.prepare'> = {
 
 export const poolSave: StepExecutor<'pool.save'> = {
   execute: ({ record }, { images }) => images.save(record),
-  undo: async ({ record, before }, { images, store }) => {
+  // Of a pool that could not be recorded, its directory may be there.
+  undo: async ({ record, before }, { images }) => {
     if (before !== null) await images.save(before);
-    else if (store.pool(record) !== undefined) await images.remove(record);
+    else await images.remove(record);
   },
 };
 
