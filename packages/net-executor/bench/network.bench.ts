@@ -1,4 +1,5 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { createNetworkExecutor } from '../src/execute/index.js';
 import { instancePort, tenantNet } from '../test/support/wish.js';
@@ -22,6 +23,9 @@ interface Figure {
 
 const ROUNDS = 15;
 const VERIFY_ROUNDS = 5;
+const ROW = 20;
+/** Between two requests: in this time hostd has its programs ready again. */
+const PAUSE_MS = 200;
 const sizes = (process.env.MVM_BENCH_SIZES ?? '1,10,100,1000').split(',').map(Number);
 const tenant = (netId: number) => ({ net: tenantNet(netId), port: instancePort(tenantNet(netId), 3) });
 
@@ -42,11 +46,14 @@ async function measureTenant(n: number, iptables: boolean) {
   for (let round = 0; round < ROUNDS; round += 1) {
     ours.enter();
     times.add.push(await timed(() => executor.attachPort(net, port)));
+    await delay(PAUSE_MS);
     const remove = async () => {
       await executor.detachPort(net, port);
       await executor.removeTenant(net);
     };
     times.remove.push(await timed(remove));
+    // Also because programs that are kept ready belong to the namespace in which they were started.
+    await delay(PAUSE_MS);
     theirs.enter();
     times.theirAdd.push(await timed(() => runShell(addCommands(net, port, iptables))));
     times.theirRemove.push(await timed(() => runShell(removeCommands(net, port, iptables))));
@@ -59,6 +66,26 @@ async function measureTenant(n: number, iptables: boolean) {
   ours.close();
   theirs.close();
   return { ...times, verify };
+}
+
+/** Milliseconds per tenant, one request after the other without a pause. */
+async function measureRow(iptables: boolean) {
+  const tenants = Array.from({ length: ROW }, (_, i) => tenant(i + 1));
+  const theirs = makeNamespace();
+  fill([], iptables);
+  const theirRow = await timed(async () => {
+    for (const { net, port } of tenants) await runShell(addCommands(net, port, iptables));
+  });
+  theirs.close();
+  const ours = makeNamespace();
+  const executor = createNetworkExecutor({ clusterCidr: '10.240.0.0/12', uplinks: 'auto' });
+  await executor.reconcile({ tenants: [] });
+  const row = await timed(async () => {
+    for (const { net, port } of tenants) await executor.attachPort(net, port);
+  });
+  await executor.close();
+  ours.close();
+  return { row: row / ROW, theirRow: theirRow / ROW };
 }
 
 it('measures', async () => {
@@ -98,6 +125,12 @@ it('measures', async () => {
     const limit = n === 1000 ? { target: { max: 500 } } : {};
     figures.push({ name: `verify ${n} tenants`, value: median(verify), unit: 'ms', ...limit });
   }
+  const { row, theirRow } = await measureRow(iptables);
+  figures.push(
+    { name: `add ${ROW} tenants in a row, each`, value: row, unit: 'ms' },
+    { name: `add ${ROW} tenants in a row, each, one shell`, value: theirRow, unit: 'ms' },
+    { name: `add ${ROW} tenants in a row: one shell / ours`, value: theirRow / row, unit: '×' },
+  );
   figures.push(...(await measurePacketPath(Math.max(...sizes))));
   figures.push(...(await measureRoundTrip(Math.max(...sizes))));
   for (const { name, value, unit, note } of figures) {
@@ -108,7 +141,7 @@ it('measures', async () => {
     : 'ip, and nft in place of iptables, which is NOT installed: no measure for the target';
   const report = {
     title: 'Tenant networks',
-    method: `Tenant N with its first TAP, by the executor and by one shell with 18 calls of ${other}, in turns, ${ROUNDS} rounds, medians.`,
+    method: `Tenant N with its first TAP, by the executor and by one shell with 18 calls of ${other}, in turns, ${ROUNDS} rounds, medians; before each request ${PAUSE_MS} ms of rest, but none between those in a row.`,
     figures,
   };
   mkdirSync('.bench-results', { recursive: true });

@@ -1,4 +1,5 @@
-import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import type { Socket } from 'node:net';
 
 /** The programs that are ever run. */
 export type Program = 'ip' | 'nft';
@@ -13,8 +14,13 @@ export interface CommandResult {
   readonly failure: string | null;
 }
 
-/** A program that has been started and waits for what it reads from its stdin. */
+/**
+ * A program that has been started and waits for what it reads from its stdin. Until then it does not keep this process
+ * from ending, and ends with it.
+ */
 export interface PreparedCommand {
+  /** Whether it has ended while it waited, or could not be started. */
+  ended(): boolean;
   /** Gives it the text, once; resolves when it has ended. */
   run(stdin: string): Promise<CommandResult>;
   /** Lets it end with nothing to do. */
@@ -75,6 +81,7 @@ export function createCommandRunner(): CommandRunner {
 
 function start(program: Program, args: readonly string[]): PreparedCommand {
   const ending: Ending = { failure: null };
+  let closed = false;
   const child = spawn(program, args, { env: COMMAND_ENVIRONMENT, stdio: ['pipe', 'pipe', 'pipe'] });
   const output = collect(child, ending);
   let timer: NodeJS.Timeout | undefined;
@@ -86,6 +93,7 @@ function start(program: Program, args: readonly string[]): PreparedCommand {
   const ended = new Promise<CommandResult>((resolve) => {
     // Comes after `error` too, when the program could not be started.
     child.on('close', (code) => {
+      closed = true;
       clearTimeout(timer);
       const started = child.pid !== undefined;
       resolve({
@@ -96,8 +104,12 @@ function start(program: Program, args: readonly string[]): PreparedCommand {
       });
     });
   });
+  const handles = [child, child.stdin, child.stdout, child.stderr] as readonly (ChildProcess | Socket)[];
+  for (const handle of handles) handle.unref();
   return {
+    ended: () => closed,
     run(stdin) {
+      for (const handle of handles) handle.ref();
       timer = setTimeout(() => {
         ending.failure = 'timeout';
         child.kill('SIGKILL');

@@ -23,6 +23,7 @@ import { createLock } from './lock.js';
 import { planQuickly, type QuickChange } from './quick-plan.js';
 import { runSteps } from './run-steps.js';
 import { netIdOf, scopeToTenant } from './scope.js';
+import { keepSpares } from './spare-programs.js';
 import { type NetworkWatch, type NetworkWatchEvent, watchNetwork } from './watch.js';
 
 // INVARIANTS
@@ -117,7 +118,7 @@ function uplinkName(name: string): string {
 export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkExecutor {
   const clusterCidr = cidrText(options.clusterCidr);
   const fixedUplinks = options.uplinks === 'auto' ? null : options.uplinks.map(uplinkName);
-  const runner = options.runner ?? createCommandRunner();
+  const runner = keepSpares(options.runner ?? createCommandRunner());
   const lock = createLock();
   const watches = new Set<NetworkWatch>();
   let wanted: Wanted = new Map();
@@ -186,6 +187,7 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
     const change = await run(steps);
     remember(observed, steps);
     wanted = new Map(desired.tenants.map((tenant) => [tenant.net.tenant_net_id, tenant]));
+    runner.refill();
     return change;
   }
 
@@ -356,13 +358,15 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
     async close() {
       await Promise.all([...watches].map((watch) => watch.close()));
       watches.clear();
-      await lock.run(async () => {
-        if (lastSeen === null || wanted.size > 0) return;
-        const observed = await observe();
-        if (observed.links.some(({ kind }) => kind !== 'other')) return;
-        await run(planNetwork({ tenants: [] }, observed, context('absent')));
-        lastSeen = null;
-      });
+      await lock
+        .run(async () => {
+          if (lastSeen === null || wanted.size > 0) return;
+          const observed = await observe();
+          if (observed.links.some(({ kind }) => kind !== 'other')) return;
+          await run(planNetwork({ tenants: [] }, observed, context('absent')));
+          lastSeen = null;
+        })
+        .finally(runner.close);
     },
   };
 }

@@ -20,13 +20,20 @@ function toolOf(step: NetStep): Tool {
   return renderIpLine(step) === null ? 'nft' : 'ip';
 }
 
-/** Neighbouring steps of one tool together, in order. */
+/**
+ * A run of `ip` has 30 s: to delete a link takes it up to 0.1 s on a quiet host, more on a busy one. A request of one
+ * tenant stays far below, so that only what concerns many tenants takes several runs.
+ */
+const MAX_IP_STEPS = 100;
+
+/** Neighbouring steps of one tool together, in order; of `ip` at most 100. */
 export function groupSteps(steps: readonly NetStep[]): { tool: Tool; steps: NetStep[] }[] {
   const groups: { tool: Tool; steps: NetStep[] }[] = [];
   for (const step of steps) {
     const tool = toolOf(step);
     const last = groups.at(-1);
-    if (last?.tool === tool) last.steps.push(step);
+    const full = tool === 'ip' && last?.steps.length === MAX_IP_STEPS;
+    if (last?.tool === tool && !full) last.steps.push(step);
     else groups.push({ tool, steps: [step] });
   }
   return groups;
@@ -73,31 +80,26 @@ function runSysctls(steps: readonly NetStep[]): GroupOutcome {
 const ARGUMENTS = { ip: ['-batch', '-'], nft: ['-f', '-'] } as const;
 
 /**
- * The first program gets its script at once; the others are started while it works, and get theirs when all before them
- * have succeeded: until then they wait for their stdin and do nothing. It saves the time in which a program starts.
+ * While a program works the next one is started, which gets its script when all before it have succeeded: until then it
+ * waits for its stdin and does nothing. It saves the time in which a program starts.
  */
 async function runGroups(steps: readonly NetStep[], runner: CommandRunner): Promise<GroupOutcome> {
   const made: NetStep[] = [];
   const groups = groupSteps(steps);
-  const prepared = new Map<(typeof groups)[number], PreparedCommand>();
+  let waiting: PreparedCommand | undefined;
   for (const [i, group] of groups.entries()) {
     const { tool } = group;
+    const ready = waiting;
     const outcome = runGroup(group, (script) => {
       if (tool === 'sysctl') throw new Error('settings have no script');
-      const waiting = prepared.get(group);
-      return waiting === undefined ? runner.run(tool, ARGUMENTS[tool], script) : waiting.run(script);
+      return ready === undefined ? runner.run(tool, ARGUMENTS[tool], script) : ready.run(script);
     });
-    if (i === 0) {
-      for (const later of groups.slice(1)) {
-        const command =
-          later.tool === 'sysctl' ? undefined : runner.prepare?.(later.tool, ARGUMENTS[later.tool]);
-        if (command !== undefined) prepared.set(later, command);
-      }
-    }
+    const next = groups[i + 1]?.tool;
+    waiting = next === undefined || next === 'sysctl' ? undefined : runner.prepare?.(next, ARGUMENTS[next]);
     const { made: ofGroup, error } = await outcome;
     made.push(...ofGroup);
     if (error !== null) {
-      for (const later of groups.slice(i + 1)) prepared.get(later)?.cancel();
+      waiting?.cancel();
       return { made, error };
     }
   }
@@ -113,9 +115,9 @@ async function runGroup(
 }
 
 /**
- * Makes the steps in order: neighbours of one tool in one go, `ip` as one batch, `nft` as one transaction. Each script is
- * rendered, and so checked, before the first is run. On a failure, what was made is undone, and the error thrown; when
- * undoing fails too, the error's `details.undone` is false and the next reconcile puts it right.
+ * Makes the steps in order: neighbours of one tool in one go, `ip` as one batch (of 100 lines at most), `nft` as one
+ * transaction. Each script is rendered, and so checked, before the first is run. On a failure, what was made is undone, and
+ * the error thrown; when undoing fails too, the error's `details.undone` is false and the next reconcile puts it right.
  */
 export async function runSteps(steps: readonly NetStep[], runner: CommandRunner): Promise<void> {
   for (const group of groupSteps(steps)) {

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createNetworkExecutor } from '../../src/execute/index.js';
 import { enterTestHost, hostState, linkNames, sh } from '../support/host.js';
 import { CLUSTER_CIDR, instancePort, tenantNet } from '../support/wish.js';
@@ -14,6 +15,20 @@ function crash(operation: string, when: string, nth: number): void {
     encoding: 'utf8',
   });
   expect([child.signal, child.stdout, child.stderr]).toEqual(['SIGKILL', '', '']);
+}
+
+/** Programs of this network namespace that wait for a script, or run one. */
+function programs(): string[] {
+  const own = readlinkSync('/proc/self/ns/net');
+  return readdirSync('/proc').flatMap((pid) => {
+    try {
+      if (readlinkSync(`/proc/${pid}/ns/net`) !== own) return [];
+      const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ').trim();
+      return /^(?:ip|nft) .*-$/.test(command) ? [command] : [];
+    } catch {
+      return [];
+    }
+  });
 }
 
 let bare: string;
@@ -46,6 +61,8 @@ describe('kill -9', () => {
     '$when command $nth of $operation: the next start leaves nothing behind',
     async ({ operation, when, nth }) => {
       crash(operation, when, nth);
+      // Those that waited for a script end with their owner.
+      await vi.waitFor(() => expect(programs()).toEqual([]));
       const executor = createNetworkExecutor({ clusterCidr: CLUSTER_CIDR, uplinks: ['up0'] });
       // The tenant was never recorded, or is not any more; the bystander is.
       await executor.reconcile({ tenants: [bystander] });
@@ -53,6 +70,7 @@ describe('kill -9', () => {
       expect(linkNames(/^br-tenant-|^tn\d+i/).toSorted()).toEqual(['br-tenant-9', 'tn9i3']);
       expect(sh('nft', 'list', 'ruleset')).not.toContain(net.bridge_name);
       await executor.removeAll();
+      await executor.close();
       expect(hostState()).toBe(bare);
     },
   );

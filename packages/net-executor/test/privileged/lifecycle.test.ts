@@ -279,6 +279,35 @@ describe('policies', () => {
   });
 });
 
+describe('many tenants at once', () => {
+  const many = Array.from({ length: 101 }, (_, i) => ({ net: tenantNet(100 + i), ports: [] }));
+  const batches = () => runner.changes.filter(({ program }) => program === 'ip');
+  const bridges = () => linkNames(/^br-tenant-/);
+
+  it('are removed in batches of 100 links, each of which has its time', async () => {
+    await executor.reconcile({ tenants: many });
+    expect(bridges()).toHaveLength(many.length);
+    runner.changes.length = 0;
+    await executor.removeAll();
+    expect(bridges()).toEqual([]);
+    expect(batches().map(({ stdin }) => stdin.trimEnd().split('\n').length)).toEqual([100, 3]);
+    expect(hostState()).toBe(bare);
+    await executor.reconcile({ tenants: [] });
+  });
+
+  it('all stay when a later batch fails', async () => {
+    await executor.reconcile({ tenants: many });
+    let batch = 0;
+    runner.spoil = ({ program, stdin }) => {
+      batch += program === 'ip' ? 1 : 0;
+      return program === 'ip' && batch === 2 ? `link delete dev none\n${stdin}` : null;
+    };
+    expect(await reasonOf(executor.removeAll())).toBe('net.ip_failed');
+    runner.spoil = null;
+    expect((await executor.verify()).filter(({ object }) => object !== 'sysctl')).toEqual([]);
+  });
+});
+
 describe('refusals', () => {
   it('a tenant with instances is neither removed nor moved', async () => {
     await executor.ensureTenant(acme);

@@ -1,5 +1,6 @@
 // One executor in a process of its own (of the built package), made to die as by kill -9 at its n-th changing command:
 // before it, after it, or with half of it done.
+import { setTimeout as delay } from 'node:timers/promises';
 import { createNetworkExecutor } from '@mvm/net-executor/execute';
 import { createCommandRunner } from '@mvm/net-executor/observe';
 import { deriveTenantNet, instanceIp, macAddress, tapName } from '@mvm/protocol';
@@ -9,20 +10,25 @@ const real = createCommandRunner();
 let armed = false;
 let seen = 0;
 
+async function run(program, args, stdin, give) {
+  const changes = program === 'nft' ? args[0] === '-f' : args[0] === '-batch';
+  seen += armed && changes ? 1 : 0;
+  if (!armed || !changes || seen !== Number(nth)) return await give(stdin);
+  // nft makes all of a script or nothing, ip stops anywhere.
+  if (when === 'half' && program === 'ip') await give(`${stdin.split('\n').slice(0, 2).join('\n')}\n`);
+  if (when === 'after') await give(stdin);
+  process.kill(process.pid, 'SIGKILL');
+  return await new Promise(() => undefined);
+}
+
 const executor = createNetworkExecutor({
   clusterCidr: '10.240.0.0/12',
   uplinks: ['up0'],
   runner: {
-    async run(program, args, stdin) {
-      const changes = program === 'nft' ? args[0] === '-f' : args[0] === '-batch';
-      seen += armed && changes ? 1 : 0;
-      if (!armed || !changes || seen !== Number(nth)) return await real.run(program, args, stdin);
-      // nft makes all of a script or nothing, ip stops anywhere.
-      if (when === 'half' && program === 'ip')
-        await real.run(program, args, `${stdin.split('\n').slice(0, 2).join('\n')}\n`);
-      if (when === 'after') await real.run(program, args, stdin);
-      process.kill(process.pid, 'SIGKILL');
-      return await new Promise(() => undefined);
+    run: (program, args, stdin) => run(program, args, stdin, (text) => real.run(program, args, text)),
+    prepare(program, args) {
+      const { ended, cancel, run: give } = real.prepare(program, args);
+      return { ended, cancel, run: (stdin) => run(program, args, stdin, give) };
     },
   },
 });
@@ -45,6 +51,8 @@ const before = { ensure: [], attach: [tenant(3)], detach: [whole], remove: [tena
   operation
 ];
 if (before !== undefined) await executor.reconcile({ tenants: [bystander, ...before] });
+// Until programs wait for their scripts.
+if (before !== undefined) await delay(200);
 armed = true;
 await {
   reconcile: () => executor.reconcile({ tenants: [bystander, whole] }),

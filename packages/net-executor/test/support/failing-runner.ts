@@ -38,6 +38,7 @@ export function createSpoilableRunner(): SpoilableRunner {
           return waiting.run(runner.spoil?.(call) ?? stdin);
         },
         cancel: waiting.cancel,
+        ended: waiting.ended,
       };
     },
   };
