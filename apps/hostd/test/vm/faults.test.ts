@@ -192,7 +192,7 @@ async function endSpares(): Promise<void> {
     const command = (await readFile(`/proc/${pid}/cmdline`, 'utf8')).replaceAll('\0', ' ').trim();
     if (!/^(?:ip|nft) .*-$/.test(command)) continue;
     process.kill(Number(pid), 'SIGKILL');
-    await until(async () => !existsSync(`/proc/${pid}`));
+    await until('the program has ended', async () => !existsSync(`/proc/${pid}`), 5_000);
   }
 }
 
