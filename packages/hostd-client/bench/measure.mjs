@@ -2,7 +2,7 @@
  * Keeps `width` requests under way for `durationMs`. Returns the rate per second and each request's milliseconds.
  * @param {number} durationMs
  * @param {number} width
- * @param {() => Promise<void>} request
+ * @param {() => Promise<unknown>} request
  */
 export async function runFor(durationMs, width, request) {
   /** @type {number[]} */

@@ -6,7 +6,7 @@
  * a and b are driven by the same bare client, so that they differ in the server only; every server is a process of its
  * own. hostd is the one on MVM_HOSTD_SOCKET; else the one built here, started for this (as root); else, or with --stand-in,
  * the stand-in beside this file.
- * Options: --rounds 100 --round-ms 60 --stand-in
+ * Options: --rounds 150 --round-ms 60 --stand-in
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, release, tmpdir } from 'node:os';
@@ -22,7 +22,7 @@ import { exchange } from './raw-client.mjs';
 const CLIENTS = 16;
 const { values } = parseArgs({
   options: {
-    rounds: { type: 'string', default: '100' },
+    rounds: { type: 'string', default: '150' },
     'round-ms': { type: 'string', default: '60' },
     'stand-in': { type: 'boolean', default: false },
   },
@@ -44,15 +44,13 @@ const frame = Buffer.alloc(4 + body.length);
 frame.writeUInt32BE(body.length);
 frame.set(body, 4);
 
-/** @type {{ name: string, request: () => Promise<void>, rates: number[], latencies: number[] }[]} */
+/** @type {{ name: string, request: () => Promise<unknown>, rates: number[], latencies: number[] }[]} */
 const sides = [
   { name: 'echo', request: () => exchange(echoPath, frame), rates: [], latencies: [] },
   { name: 'v1', request: () => exchange(hostdPath, frame), rates: [], latencies: [] },
   {
     name: 'v2',
-    request: async () => {
-      await client.request({ type: 'Ping' });
-    },
+    request: () => client.request({ type: 'Ping' }),
     rates: [],
     latencies: [],
   },
@@ -63,7 +61,7 @@ try {
   if (given === undefined) {
     servers.push(await (isReal ? startHostd(hostdPath) : startScript('stand-in-server.mjs', hostdPath)));
   }
-  for (const side of sides) await runFor(1000, CLIENTS, side.request);
+  for (const side of sides) await runFor(2000, CLIENTS, side.request);
   for (let round = 0; round < Number(values.rounds); round += 1) {
     // Each round begins with another side, so that none is always the one after a busy one.
     for (let turn = 0; turn < sides.length; turn += 1) {

@@ -55,9 +55,8 @@ export function createHostdClient(options: HostdClientOptions): HostdClient {
   let version1Until = 0;
   const closing = new AbortController();
 
-  /** The session, made now if there is none; null: hostd speaks version 1. */
-  function obtainSession(): Promise<HostdSession | null> {
-    if (session?.usable) return Promise.resolve(session);
+  /** A new session, the same for all who wait for one; null: hostd speaks version 1. */
+  function connectOnce(): Promise<HostdSession | null> {
     connecting ??= connect().finally(() => {
       connecting = null;
     });
@@ -92,12 +91,16 @@ export function createHostdClient(options: HostdClientOptions): HostdClient {
   ): Promise<V2Response> {
     call.check();
     const onVersion1 = isVersion1Request(request) && performance.now() < version1Until;
-    const current = onVersion1 ? null : await givingUp(obtainSession(), call);
+    const current = onVersion1 ? null : session?.usable ? session : await givingUp(connectOnce(), call);
     if (closing.signal.aborted) throw clientClosed();
     if (current !== null) {
       const { response, abandon } = current.call(request);
       const stop = call.watch(abandon);
-      return response.finally(stop);
+      try {
+        return await response;
+      } finally {
+        stop();
+      }
     }
     if (!isVersion1Request(request)) throw versionTooOld(socketPath, request.type);
     try {

@@ -95,18 +95,18 @@ async function serveVersion2(
 ): Promise<void> {
   const inFlight = new Map<number, Promise<void>>();
   let onSettled: () => void = () => {};
-  const answer = (id: number, work: Promise<V2Response>): void => {
+  const answer = async (id: number, work: Promise<V2Response>): Promise<void> => {
     const release = connection.hold();
-    const running = answerOf(work)
-      .then((response) => connection.write(encodeAnswer(id, response)))
+    try {
+      await connection.write(encodeAnswer(id, await answerOf(work)));
+    } catch {
       // The client is gone; what it asked for was done all the same.
-      .catch(() => connection.destroy())
-      .finally(() => {
-        release();
-        inFlight.delete(id);
-        onSettled();
-      });
-    inFlight.set(id, running);
+      connection.destroy();
+    } finally {
+      release();
+      inFlight.delete(id);
+      onSettled();
+    }
   };
   try {
     for (;;) {
@@ -120,10 +120,9 @@ async function serveVersion2(
       const frame = clientFrameCodec.decode(body);
       if (frame.type === 'Hello') throw unexpectedHello();
       if (inFlight.has(frame.id)) throw duplicateId(frame.id);
-      answer(
-        frame.id,
-        frame.type === 'request' ? options.dispatch(frame.request, peer) : Promise.reject(frame.error),
-      );
+      const work =
+        frame.type === 'request' ? options.dispatch(frame.request, peer) : Promise.reject(frame.error);
+      inFlight.set(frame.id, answer(frame.id, work));
     }
   } finally {
     await Promise.all(inFlight.values());
