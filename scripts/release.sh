@@ -12,6 +12,12 @@ pending() { find .changeset -name '*.md' ! -name README.md | grep -q .; }
 install() { npx --yes "pnpm@$(node -p 'require("./package.json").packageManager.replace("pnpm@", "")')" install --frozen-lockfile; }
 # The checkout keeps no credentials; git gets the token for its pushes only, and never on a command line.
 push() { git -c credential.helper='!f() { echo username=x-access-token; echo "password=$GH_TOKEN"; }; f' push "$@"; }
+# To whichever registry npm is set to. The file names the variable; npm reads the token out of it.
+npm_login() {
+  NPM_CONFIG_USERCONFIG="$(mktemp)"
+  printf '%s:_authToken=${NODE_AUTH_TOKEN}\n' "$(npm config get registry | sed 's/^https\{0,1\}://')" >"$NPM_CONFIG_USERCONFIG"
+  export NPM_CONFIG_USERCONFIG
+}
 identify() {
   git config user.name 'github-actions[bot]'
   git config user.email '41898282+github-actions[bot]@users.noreply.github.com'
@@ -38,6 +44,7 @@ case "${1:-}" in
     install
     identify
     PATH="$PWD/node_modules/.bin:$PATH" turbo run build package-check
+    npm_login
     node_modules/.bin/changeset publish
     push --tags origin
     ;;
