@@ -93,7 +93,8 @@ export async function prepareTenants({ client, memMib, stateDir }: World): Promi
     await client.request({ type: 'EnsureTenant', tenant_id, net: netOf(id), quotas: QUOTAS });
     // With secrets there is a drive for them to be built, and to be gone.
     const secrets = join(stateDir, 'tenants', tenant_id, 'secrets.json');
-    await writeFile(secrets, JSON.stringify({ TOKEN: 'of a self-test' }), { mode: 0o600 });
+    // On the disk at once: a loss of power may come with the first case.
+    await writeFile(secrets, JSON.stringify({ TOKEN: 'of a self-test' }), { mode: 0o600, flush: true });
     await client.request({ type: 'EnsurePool', tenant_id, pool_id: POOL, spec: poolSpec(memMib) });
   }
 }

@@ -1,4 +1,4 @@
-import { appendFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { buildGuestImage } from '@mvm/guest-image';
 import { diffHost, snapshotHost } from '@mvm/testkit';
@@ -9,6 +9,8 @@ import { MOMENTS, pivotResults } from '../../src/outside/pivot.js';
 
 const repo = (path: string): string => fileURLToPath(new URL(`../../../../${path}`, import.meta.url));
 const HOURS = 3_600_000;
+/** Where the table is written, as the cases end. */
+const tableFile = process.env.MVM_CRASH_TABLE;
 
 /** `MVM_CRASH=all` runs the whole matrix, a number that many cases; without it each step of each operation is crashed once. */
 const wanted = process.env.MVM_CRASH ?? '';
@@ -23,7 +25,9 @@ test(
     const marks = { marks: ['mvmst-'] };
     const before = await snapshotHost(marks);
     const results: CaseResult[] = [];
-    let matrix: Extract<SelftestEvent, { type: 'matrix' }> | null = null;
+    let rows: readonly string[] = [];
+    let chosen = 0;
+    let total = 0;
     const events: SelftestEvent[] = [];
     await launchSelftest(
       {
@@ -37,15 +41,15 @@ test(
         memMib: 160,
       },
       (event) => {
-        if (event.type === 'matrix') matrix = event;
-        if (event.type === 'case') results.push(event.result);
         events.push(event);
+        if (event.type === 'matrix') ({ rows, chosen, total } = event);
+        if (event.type !== 'case') return;
+        results.push(event.result);
+        // While it runs, which the whole matrix does for an hour, the file tells how far it has come.
+        if (tableFile !== undefined) writeFileSync(tableFile, report(results, rows));
       },
     );
-    const { rows = [], chosen = 0, total = 0 } = matrix ?? {};
-    const table = renderTable(results, rows);
-    process.stdout.write(`\n${table}\n${chosen} of ${total} cases, seed ${seed}\n`);
-    if (process.env.MVM_CRASH_TABLE !== undefined) appendFileSync(process.env.MVM_CRASH_TABLE, table);
+    process.stdout.write(`\n${renderTable(results, rows)}\n${chosen} of ${total} cases, seed ${seed}\n`);
 
     expect(results.filter(({ problems }) => problems.length > 0)).toEqual([]);
     expect(events.at(-1)).toEqual({ type: 'end', failure: null });
@@ -60,6 +64,13 @@ test(
   },
   4 * HOURS,
 );
+
+/** The table so far, and what failed. */
+function report(results: readonly CaseResult[], rows: readonly string[]): string {
+  const failed = results.filter(({ problems }) => problems.length > 0);
+  const lines = failed.map(({ id, problems }) => `- FAILED ${id}: ${problems.join('; ')}\n`);
+  return `${renderTable(results, rows)}\n${results.length} results, ${failed.length} failed\n${lines.join('')}`;
+}
 
 /** The matrix in Markdown: a row per step, a column per moment. */
 function renderTable(results: readonly CaseResult[], rows: readonly string[]): string {
