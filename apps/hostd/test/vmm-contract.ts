@@ -190,6 +190,25 @@ export function describeVmmContract(name: string, create: () => Promise<Contract
       await expect(collect(ended.save())).rejects.toMatchObject({ reason: expect.stringMatching(/^vmm\./) });
     }, 120_000);
 
+    it('ends when its guest shuts down, which a paused one does not', async () => {
+      const spec = await prepare(44);
+      const handle = await launch(spec);
+      await handle.powerDown();
+      await handle.resume();
+      await countsOn(spec);
+      // A guest that is still coming up may not listen yet.
+      const pressing = setInterval(() => void handle.powerDown().catch(() => {}), 2000);
+      try {
+        await handle.powerDown();
+        expect(await handle.exited).toEqual({ exitCode: 0, signal: null });
+      } finally {
+        clearInterval(pressing);
+      }
+      await handle.kill();
+      await expectNothingLeft(spec);
+      await expect(handle.powerDown()).rejects.toMatchObject({ reason: 'vmm.gone' });
+    }, 120_000);
+
     it('that cannot be launched leaves nothing', async () => {
       const spec = await prepare(43);
       const other = { ...spec, net: { ...spec.net, tapName: 'tn9i44' } };

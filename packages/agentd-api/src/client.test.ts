@@ -8,7 +8,7 @@ const address = { tenant: 'acme', pool: 'workers', instance: 'i-00c0ffee' };
 describe('renderTarget', () => {
   it('fills path and query, with the defaults of the route', () => {
     expect(renderTarget(routes.stopInstance, { params: address })).toBe(
-      '/v1/instances/acme/workers/i-00c0ffee/stop?dry_run=false&hold_seconds=900',
+      '/v1/instances/acme/workers/i-00c0ffee/stop?dry_run=false&hold_seconds=900&force=false',
     );
     expect(renderTarget(routes.listInstances, { query: { tenant: 'acme', pool: 'workers' } })).toBe(
       '/v1/instances?tenant=acme&pool=workers',

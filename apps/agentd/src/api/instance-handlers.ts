@@ -34,10 +34,13 @@ export function instanceHandlers(context: ApiContext): Handlers<InstanceRoute> {
   const { hold, lift } = createHandOperations(context);
 
   /** 0 for a pool that hostd does not know: the operation itself then says so. */
-  async function poolDrainSeconds(address: ReturnType<typeof addressOf>): Promise<number> {
+  async function poolSeconds(
+    address: ReturnType<typeof addressOf>,
+    what: 'drain_timeout_seconds' | 'graceful_shutdown_seconds',
+  ): Promise<number> {
     const tenant = (await listTenants(client)).find(({ tenant_id }) => tenant_id === address.tenant_id);
     const pool = tenant?.pools.find(({ pool_id }) => pool_id === address.pool_id);
-    return pool?.runtime_policy.drain_timeout_seconds ?? 0;
+    return pool?.runtime_policy[what] ?? 0;
   }
 
   return {
@@ -58,16 +61,34 @@ export function instanceHandlers(context: ApiContext): Handlers<InstanceRoute> {
     startInstance: ({ params, query }) =>
       lift({ type: 'StartInstance', ...addressOf(params) }, 'running', modeOf(query)),
 
-    stopInstance: ({ params, query }) =>
-      hold({ type: 'StopInstance', ...addressOf(params) }, 'stopped', {
-        kind: 'manual_stop',
-        seconds: query.hold_seconds,
-        ...modeOf(query),
-      }),
+    async stopInstance({ params, query }) {
+      const address = addressOf(params);
+      const { force } = query;
+      const shutdownSecs = force
+        ? 0
+        : (query.shutdown_timeout_secs ?? (await poolSeconds(address, 'graceful_shutdown_seconds')));
+      return hold(
+        {
+          type: 'StopInstance',
+          ...address,
+          force,
+          ...(force ? {} : { shutdown_timeout_secs: shutdownSecs }),
+        },
+        'stopped',
+        {
+          kind: 'manual_stop',
+          seconds: query.hold_seconds,
+          extraMs: shutdownSecs * 1000,
+          ...modeOf(query),
+        },
+      );
+    },
 
     async sleepInstance({ params, query, body }) {
       const address = addressOf(params);
-      const drainSecs = body.force ? 0 : (body.drain_timeout_secs ?? (await poolDrainSeconds(address)));
+      const drainSecs = body.force
+        ? 0
+        : (body.drain_timeout_secs ?? (await poolSeconds(address, 'drain_timeout_seconds')));
       return hold(
         {
           type: 'SleepInstance',

@@ -63,7 +63,7 @@ export async function executePlan(actions: readonly Action[], options: ExecuteOp
     options.onStart?.(action);
     const startedAtMs = now();
     const error = await client
-      .request(requestFor(action), { signal, timeoutMs: timeoutMs + drainMs(action) })
+      .request(requestFor(action), { signal, timeoutMs: timeoutMs + guestMs(action) })
       .then(
         () => null,
         (thrown: unknown) => toCodedError(thrown),
@@ -83,8 +83,9 @@ export async function executePlan(actions: readonly Action[], options: ExecuteOp
   return { outcomes, interrupted };
 }
 
-/** What an action may take beyond the time that every action has: a guest's drain. */
-function drainMs(action: Action): number {
+/** What an action may take beyond the time that every action has: a guest's drain, or its shutdown. */
+function guestMs(action: Action): number {
+  if (action.kind === 'stop') return action.graceful_shutdown_seconds * 1000;
   return action.kind === 'sleep' ? action.drain_timeout_seconds * 1000 : 0;
 }
 

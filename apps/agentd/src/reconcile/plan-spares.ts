@@ -120,7 +120,11 @@ function discard(
     if (isBusy(draft, view, `${why}; to be stopped`)) continue;
     const { tenant_id, pool_id, instance_id } = view;
     const address = { tenant_id, pool_id, instance_id };
-    draft.propose({ kind: 'stop', ...address, reason: `${why}: stop it, ${what}` }, { urgency, turn });
+    // Its guest does not run, and cannot shut down.
+    draft.propose(
+      { kind: 'stop', ...address, graceful_shutdown_seconds: 0, reason: `${why}: stop it, ${what}` },
+      { urgency, turn },
+    );
   }
 }
 

@@ -47,6 +47,7 @@ function stopSurplus(
   if (surplus === 0) return [];
   const { tenantId, pool, protection, urgency } = input;
   const subject = { tenant_id: tenantId, pool_id: pool.pool_id };
+  const { graceful_shutdown_seconds } = pool.runtime_policy;
   const has = `${tenantId}/${pool.pool_id} wants ${pool.desired_counts.running} running and has ${newestFirst.length}`;
   if (protection !== null) {
     sayProtected(draft, input, protection, has);
@@ -58,7 +59,10 @@ function stopSurplus(
   const victims = stoppable.slice(0, surplus);
   for (const [turn, view] of victims.entries()) {
     const reason = `${has}: stop the one that was started last`;
-    draft.propose({ kind: 'stop', ...subject, instance_id: view.instance_id, reason }, { urgency, turn });
+    draft.propose(
+      { kind: 'stop', ...subject, instance_id: view.instance_id, graceful_shutdown_seconds, reason },
+      { urgency, turn },
+    );
   }
   const deferred = newestFirst.filter((view) => !stoppable.includes(view)).slice(0, surplus - victims.length);
   for (const view of deferred) reportNotYet(draft, input, view, `${has}; to be stopped`);

@@ -33,7 +33,14 @@ const REQUESTS: { readonly [K in ActionKind]: (action: Action<K>) => V2Request }
     force: false,
     drain_timeout_secs: drain_timeout_seconds,
   }),
-  stop: ({ tenant_id, pool_id, instance_id }) => ({ type: 'StopInstance', tenant_id, pool_id, instance_id }),
+  stop: ({ tenant_id, pool_id, instance_id, graceful_shutdown_seconds }) => ({
+    type: 'StopInstance',
+    tenant_id,
+    pool_id,
+    instance_id,
+    force: false,
+    shutdown_timeout_secs: graceful_shutdown_seconds,
+  }),
   destroy: ({ tenant_id, pool_id, instance_id, wipe_volumes }) => ({
     type: 'DestroyInstance',
     tenant_id,

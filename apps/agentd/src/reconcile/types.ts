@@ -72,7 +72,7 @@ export interface ActionFields {
   resume: { tenant_id: string; pool_id: string; instance_id: string };
   warm: { tenant_id: string; pool_id: string; instance_id: string };
   sleep: { tenant_id: string; pool_id: string; instance_id: string; drain_timeout_seconds: number };
-  stop: { tenant_id: string; pool_id: string; instance_id: string };
+  stop: { tenant_id: string; pool_id: string; instance_id: string; graceful_shutdown_seconds: number };
   destroy: { tenant_id: string; pool_id: string; instance_id: string; wipe_volumes: boolean };
   remove_pool: { tenant_id: string; pool_id: string };
   remove_tenant: { tenant_id: string };

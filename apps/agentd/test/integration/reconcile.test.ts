@@ -228,6 +228,20 @@ describe('by hand', () => {
     return firstInstance();
   }
 
+  it('stop lets the guest shut down for as long as the pool says, or the caller, or not at all', async () => {
+    const params = await runningPair();
+    const asked = { type: 'StopInstance', instance_id: params.instance };
+    for (const [query, sent] of [
+      [{}, { force: false, shutdown_timeout_secs: 15 }],
+      [{ shutdown_timeout_secs: 7 }, { force: false, shutdown_timeout_secs: 7 }],
+      [{ force: true }, { force: true }],
+    ] as const) {
+      await home.client.stopInstance({ params, query });
+      expect(hostd.changes.at(-1)).toMatchObject({ ...asked, ...sent });
+      await home.client.startInstance({ params });
+    }
+  });
+
   it('sleep holds the slot until wake', async () => {
     const params = await runningPair();
     const asleep = await home.client.sleepInstance({ params, body: { drain_timeout_secs: 7 } });

@@ -97,12 +97,23 @@ describe('operations', () => {
     const stopped = await mvm('instance', 'stop', '--hold', '2h', address);
     expect(stopped.stdout).toBe(`${address} stopped\n`);
     expect(stopped.stderr).toMatch(/stays stopped for (1h59m|2h),/);
-    expect(agentd.calls.at(-1)?.query).toEqual({ dry_run: false, hold_seconds: 7200 });
+    expect(agentd.calls.at(-1)?.query).toEqual({ dry_run: false, hold_seconds: 7200, force: false });
     const destroyed = await mvm('instance', 'destroy', '--yes', '--wipe-volumes', address, '-o', 'json');
     expect(JSON.parse(destroyed.stdout)).toMatchObject({
       items: [{ instance_id: 'i-00000002', status: 'destroyed' }],
     });
     expect(agentd.calls.at(-1)?.query).toEqual({ dry_run: false, wipe_volumes: true });
+  });
+
+  it('stop in the time of --time, or at once with --force', async () => {
+    const address = 'acme/web/i-00000001';
+    expect((await mvm('instance', 'stop', '--time', '1500ms', address)).code).toBe(0);
+    expect(agentd.calls.at(-1)?.query).toMatchObject({ force: false, shutdown_timeout_secs: 2 });
+    expect((await mvm('instance', 'stop', '--force', 'globex/api/i-00000001')).code).toBe(0);
+    expect(agentd.calls.at(-1)?.query).toMatchObject({ force: true });
+    const both = await mvm('instance', 'stop', '--force', '--time', '30s', address);
+    expect(both.code).toBe(2);
+    expect(agentd.calls).toHaveLength(2);
   });
 
   it('sleep and wake, several at once', async () => {

@@ -4,8 +4,8 @@ import type { InstanceRecord } from '../state/records.js';
 import type { Effects } from './effects.js';
 import type { OperationContext } from './operation-context.js';
 
-/** Longest wait for a guest's drain; setTimeout knows no longer one. */
-const MAX_DRAIN_MS = 2_147_483_647;
+/** Longest wait for a guest; setTimeout knows no longer one. */
+export const MAX_TIMER_MS = 2_147_483_647;
 
 /** What a sleep fails with when another request wants the instance while the guest drains. */
 export function sleepOvertaken(instance: InstanceRecord): CodedError {
@@ -41,7 +41,7 @@ export async function drainGuest(
   const channel = createAgentChannel(socket);
   try {
     const request = { type: 'SleepPrep', drain_timeout_secs: timeoutSecs } as const;
-    const timeoutMs = Math.min(Math.max(timeoutSecs, 1) * 1000, MAX_DRAIN_MS);
+    const timeoutMs = Math.min(Math.max(timeoutSecs, 1) * 1000, MAX_TIMER_MS);
     const { success, detail } = await channel.ask(request, { timeoutMs, signal });
     if (success) {
       context.logger.info('the guest is drained');

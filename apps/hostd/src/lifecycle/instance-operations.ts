@@ -1,4 +1,3 @@
-import { setTimeout } from 'node:timers/promises';
 import { assertTransition } from '@mvm/protocol';
 import pLimit from 'p-limit';
 import type { Journal } from '../state/journal.js';
@@ -11,7 +10,7 @@ import type { Effects } from './effects.js';
 import type { KeyedMutex } from './keyed-mutex.js';
 import type { Ledger } from './ledger.js';
 import type { Clock, OperationContext } from './operation-context.js';
-import { forgetWake, oweWake, tellOwedWake } from './owed-wake.js';
+import { forgetWake, oweWake, tellOwedWakeLater } from './owed-wake.js';
 import {
   type ClaimingPlan,
   findStartImage,
@@ -29,12 +28,10 @@ import {
 import { type JournaledDeps, recordWakeFailure, runJournaled } from './run-journaled.js';
 import { noticeSecretsChange } from './secrets-epoch.js';
 import { settleJournal } from './settle-journal.js';
+import { type StopOptions, shutDownGuest, stopShutdownSecs } from './shut-down-guest.js';
 import type { OperationName } from './steps.js';
 import { exitReason, lostReason } from './stop-reasons.js';
 import type { LiveVm } from './vm-registry.js';
-
-/** Before each time that a guest is told that it goes on. Together longer than the drain that a pool has by default. */
-const WAKE_PAUSES_MS = [0, 5_000, 15_000, 45_000];
 
 export interface InstanceOperationDeps {
   readonly effects: Effects;
@@ -58,7 +55,8 @@ export interface InstanceOperationDeps {
  */
 export interface InstanceOperations {
   start(address: InstanceAddress, context: OperationContext): Promise<void>;
-  stop(address: InstanceAddress, context: OperationContext): Promise<void>;
+  /** Without `force`, a running guest may shut down first: until its time is over, or a destroy or a forced stop comes. */
+  stop(address: InstanceAddress, options: StopOptions, context: OperationContext): Promise<void>;
   destroy(address: InstanceAddress, wipeVolumes: boolean, context: OperationContext): Promise<void>;
   /** Drain, snapshot, shut down. Until the snapshot is begun, a stop, a destroy or a wake overtakes it: `aborted`. */
   sleep(address: InstanceAddress, options: SleepOptions, context: OperationContext): Promise<void>;
@@ -89,6 +87,8 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
   const active = new Map<string, OperationName>();
   /** Sleeps that may still be given up: until they journal their plan. */
   const drains = new Map<string, AbortController>();
+  /** Stops that wait for their guest to shut down. */
+  const shutdowns = new Map<string, AbortController>();
   const limit = pLimit(deps.maxParallel);
 
   /** Give up a sleep that is still draining its guest. Whether there was one. */
@@ -98,14 +98,15 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
     return drain !== undefined;
   }
 
-  /** The lock is held while the guest is told, not while it is given time: it may still be getting ready. */
-  async function tellWake(address: InstanceAddress, { logger }: OperationContext): Promise<void> {
-    for (const pauseMs of WAKE_PAUSES_MS) {
-      await setTimeout(pauseMs, undefined, { ref: false });
-      if (await mutex.run(addressText(address), () => tellOwedWake(address, effects, logger))) return;
-    }
-    await forgetWake(address, effects.layout);
+  /** Have a stop wait no longer for its guest. Whether there was one. */
+  function hurryStop(address: InstanceAddress): boolean {
+    const shutdown = shutdowns.get(addressText(address));
+    shutdown?.abort();
+    return shutdown !== undefined;
   }
+
+  const tellWake = (address: InstanceAddress, { logger }: OperationContext): Promise<void> =>
+    tellOwedWakeLater(address, { effects, mutex, logger });
 
   /** The caller holds the lock; what the guest is owed then, it is told behind what holds it. */
   async function settle(address: InstanceAddress, context: OperationContext): Promise<boolean> {
@@ -195,6 +196,20 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
     await forgetWake(address, effects.layout);
   }
 
+  async function stop(
+    address: InstanceAddress,
+    options: StopOptions,
+    context: OperationContext,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const timeoutSecs = stopShutdownSecs(address, options, journaled);
+    if (timeoutSecs !== null) {
+      const instance = requireInstance(store, address);
+      context.notes.set('shutdown', await shutDownGuest(instance, { timeoutSecs, signal }, context, effects));
+    }
+    await limit(() => runJournaled(prepareStop(address, journaled), context, journaled));
+  }
+
   return {
     sleep: async (address, options, context) => {
       const key = addressText(address);
@@ -237,14 +252,28 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
     operationOf: (address) => active.get(addressText(address)) ?? null,
     isDraining: (address) => drains.has(addressText(address)),
     start: (address, context) => exclusively(address, 'start', context, () => start(address, context)),
-    stop: (address, context) => {
+    stop: async (address, options, context) => {
       overtakeSleep(address);
-      return exclusively(address, 'stop', context, () =>
-        runJournaled(prepareStop(address, journaled), context, journaled),
-      );
+      const overtook = options.force && hurryStop(address);
+      const key = addressText(address);
+      const controller = new AbortController();
+      await mutex.run(key, async () => {
+        active.set(key, 'stop');
+        if (!options.force) shutdowns.set(key, controller);
+        try {
+          await limit(() => settle(address, context));
+          // The stop that this one has hurried did what was asked for.
+          if (overtook && requireInstance(store, address).status === 'stopped') return;
+          await stop(address, options, context, controller.signal);
+        } finally {
+          shutdowns.delete(key);
+          active.delete(key);
+        }
+      });
     },
     destroy: (address, wipeVolumes, context) => {
       overtakeSleep(address);
+      hurryStop(address);
       return exclusively(address, 'destroy', context, () =>
         runJournaled(prepareDestroy(address, wipeVolumes, journaled), context, journaled),
       );

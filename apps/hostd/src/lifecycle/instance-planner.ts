@@ -17,14 +17,16 @@ import {
   type SleepOptions,
   sleepDrainSecs,
 } from './prepare-instance.js';
+import { type StopOptions, stopShutdownSecs } from './shut-down-guest.js';
 import type { Plan } from './steps.js';
 
 /** The operations that need to know no more than their instance. */
-export type PlainOperation = 'start' | 'stop' | 'wake' | 'warm' | 'resume';
+export type PlainOperation = 'start' | 'wake' | 'warm' | 'resume';
 
 /** An operation on an instance that somebody thinks of. */
 export type InstanceIntent =
   | { readonly operation: PlainOperation }
+  | { readonly operation: 'stop'; readonly options: StopOptions }
   | { readonly operation: 'sleep'; readonly options: SleepOptions }
   | { readonly operation: 'destroy'; readonly wipeVolumes: boolean };
 
@@ -107,6 +109,10 @@ export function createInstancePlanner(deps: InstancePlannerDeps): InstancePlanne
       const drainSecs = intent.operation === 'sleep' ? sleepDrainSecs(address, intent.options, deps) : null;
       if (drainSecs !== null)
         notes.push(`before the first step the guest may drain for up to ${drainSecs} seconds`);
+      const shutdownSecs =
+        intent.operation === 'stop' ? stopShutdownSecs(address, intent.options, deps) : null;
+      if (shutdownSecs !== null)
+        notes.push(`before the first step the guest may shut down for up to ${shutdownSecs} seconds`);
       return plannedOperation([await planOf(address, intent)], notes);
     },
   };

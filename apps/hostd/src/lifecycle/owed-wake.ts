@@ -1,9 +1,14 @@
 import { access, rm, writeFile } from 'node:fs/promises';
+import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { fromFileError } from '../state/fs-error.js';
 import { addressText, type InstanceAddress, type Layout } from '../state/layout.js';
 import type { Effects } from './effects.js';
 import { wakeGuest } from './executors/suspend.js';
+import type { KeyedMutex } from './keyed-mutex.js';
+
+/** Before each time that a guest is told that it goes on. Together longer than the drain that a pool has by default. */
+const WAKE_PAUSES_MS = [0, 5_000, 15_000, 45_000];
 
 /**
  * A guest that was asked to get ready for a sleep, or was paused, must hear that it goes on when nothing comes of it,
@@ -34,11 +39,7 @@ async function isWakeOwed(address: InstanceAddress, layout: Layout): Promise<boo
  * left to do here: one whose VM is not known yet is told when that is adopted. Takes as long as `wakeGuest` at most; never
  * fails.
  */
-export async function tellOwedWake(
-  address: InstanceAddress,
-  effects: Effects,
-  logger: Logger,
-): Promise<boolean> {
+async function tellOwedWake(address: InstanceAddress, effects: Effects, logger: Logger): Promise<boolean> {
   const { layout, store, vms } = effects;
   if (!(await isWakeOwed(address, layout))) return true;
   const instance = store.instance(address);
@@ -55,4 +56,23 @@ export async function tellOwedWake(
   }
   await forgetWake(address, layout);
   return true;
+}
+
+/**
+ * Tell a guest that goes on, when it is owed that: a few times, until it answers. The instance's lock is held while it is
+ * told, not while it is given time: it may still be getting ready. Never fails.
+ */
+export async function tellOwedWakeLater(
+  address: InstanceAddress,
+  {
+    effects,
+    mutex,
+    logger,
+  }: { readonly effects: Effects; readonly mutex: KeyedMutex; readonly logger: Logger },
+): Promise<void> {
+  for (const pauseMs of WAKE_PAUSES_MS) {
+    await setTimeout(pauseMs, undefined, { ref: false });
+    if (await mutex.run(addressText(address), () => tellOwedWake(address, effects, logger))) return;
+  }
+  await forgetWake(address, effects.layout);
 }

@@ -1,5 +1,6 @@
 import { parseTenantId } from '@mvm/protocol';
-import type { RequestHandler } from './handler.js';
+import type { StopOptions } from '../lifecycle/shut-down-guest.js';
+import type { RequestHandler, RequestOf } from './handler.js';
 import { parseInstanceAddress } from './ids.js';
 
 export const startInstance: RequestHandler<'StartInstance'> = async (request, { instances }, context) => {
@@ -7,8 +8,13 @@ export const startInstance: RequestHandler<'StartInstance'> = async (request, { 
   return { type: 'Ok' };
 };
 
+/** Without a word on it, a stop is what version 1 knows: at once. */
+export function stopOptions(request: RequestOf<'StopInstance'>): StopOptions {
+  return { force: request.force ?? true, shutdownTimeoutSecs: request.shutdown_timeout_secs ?? null };
+}
+
 export const stopInstance: RequestHandler<'StopInstance'> = async (request, { instances }, context) => {
-  await instances.stop(parseInstanceAddress(request), context);
+  await instances.stop(parseInstanceAddress(request), stopOptions(request), context);
   return { type: 'Ok' };
 };
 

@@ -3,6 +3,7 @@ import type { PlainOperation } from '../lifecycle/instance-planner.js';
 import type { PlannedOperation } from '../lifecycle/planned-operation.js';
 import type { RequestOf, RequestServices, RequestType } from './handler.js';
 import { parseInstanceAddress, parsePoolAddress } from './ids.js';
+import { stopOptions } from './lifecycle.js';
 import { tenantWish } from './objects.js';
 
 /**
@@ -14,7 +15,7 @@ export type RequestPlanner<T extends RequestType> = (
   services: Pick<RequestServices, 'planners'>,
 ) => Promise<PlannedOperation>;
 
-type OfInstance = 'StartInstance' | 'StopInstance' | 'WakeInstance' | 'WarmInstance' | 'ResumeInstance';
+type OfInstance = 'StartInstance' | 'WakeInstance' | 'WarmInstance' | 'ResumeInstance';
 
 function instancePlanner<T extends OfInstance>(operation: PlainOperation): RequestPlanner<T> {
   return async (request, { planners }) =>
@@ -22,7 +23,6 @@ function instancePlanner<T extends OfInstance>(operation: PlainOperation): Reque
 }
 
 export const planStart = instancePlanner<'StartInstance'>('start');
-export const planStop = instancePlanner<'StopInstance'>('stop');
 export const planWake = instancePlanner<'WakeInstance'>('wake');
 export const planWarm = instancePlanner<'WarmInstance'>('warm');
 export const planResume = instancePlanner<'ResumeInstance'>('resume');
@@ -31,6 +31,12 @@ export const planSleep: RequestPlanner<'SleepInstance'> = async (request, { plan
   const options = { force: request.force, drainTimeoutSecs: request.drain_timeout_secs ?? null };
   return planners.instances.plan(parseInstanceAddress(request), { operation: 'sleep', options });
 };
+
+export const planStop: RequestPlanner<'StopInstance'> = async (request, { planners }) =>
+  planners.instances.plan(parseInstanceAddress(request), {
+    operation: 'stop',
+    options: stopOptions(request),
+  });
 
 export const planDestroy: RequestPlanner<'DestroyInstance'> = async (request, { planners }) =>
   planners.instances.plan(parseInstanceAddress(request), {

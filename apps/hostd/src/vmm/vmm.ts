@@ -66,6 +66,11 @@ export interface VmHandle {
   readonly exited: Promise<VmExit>;
   /** Let the vCPUs run. Repeating it changes nothing. */
   resume(): Promise<void>;
+  /**
+   * Ask the guest to shut down, as a power button does, and return at once. It may ignore that, or not listen yet; when
+   * it shuts down, the VMM ends.
+   */
+  powerDown(): Promise<void>;
   /** Stop the vCPUs, keeping memory. Repeating it changes nothing. */
   pause(): Promise<void>;
   /**

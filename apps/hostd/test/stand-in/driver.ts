@@ -379,6 +379,10 @@ class StandInHandle implements VmHandle {
     await this.#ask('resume');
   }
 
+  async powerDown(): Promise<void> {
+    await this.#ask('power-down');
+  }
+
   async pause(): Promise<void> {
     await this.#faulty('pause', 'vmm.command_failed');
     await this.#ask('pause');

@@ -197,6 +197,10 @@ function command(line: string): string {
     case 'pause':
       pause();
       return 'ok\n';
+    case 'power-down':
+      // The guest's last words; one that does not run hears nothing.
+      if (ticking !== null) setTimeout(() => process.exit(0), TICK_MS);
+      return 'ok\n';
     case 'save':
       return save();
     case 'query':

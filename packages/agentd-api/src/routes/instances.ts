@@ -19,9 +19,16 @@ export const instanceRoutes = {
   stopInstance: {
     method: 'POST',
     path: '/v1/instances/:tenant/:pool/:instance/stop',
-    summary: 'Stop an instance and hold its slot: agentd neither starts nor replaces it until the hold ends.',
+    summary:
+      'Let the guest of an instance shut down, stop it and hold its slot: agentd neither starts nor replaces it until the hold ends.',
     params: ofInstance,
-    query: holding,
+    query: z.strictObject({
+      ...holding.shape,
+      /** End the VM at once. */
+      force: flag.default(false),
+      /** How long the guest may shut down, 0…86 400 seconds; absent: the pool's. */
+      shutdown_timeout_secs: wholeNumber(z.int().min(0).max(86_400)).optional(),
+    }),
     body: null,
     response: operationResultSchema,
     format: 'json',

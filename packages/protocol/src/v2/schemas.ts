@@ -4,6 +4,7 @@ import { networkPolicySchema } from '../network-policy.js';
 import { poolSpecSchema, quotasSchema } from '../objects.js';
 import { tenantNetSchema } from '../tenant-net.js';
 import { v1RequestSchemas, v1ResponseSchemas } from '../v1/schemas.js';
+import { u64Schema } from '../wire-integers.js';
 import { auditEntryViewSchema, auditReportViewSchema } from './audit-views.js';
 import { networkDropsSchema, networkPlanSchema, networkReportSchema } from './network-views.js';
 import {
@@ -27,6 +28,16 @@ const page = {
 /** The requests of version 2 that `PlanRequest` can ask about: all but itself. */
 export const plannableRequestSchemas = {
   ...v1RequestSchemas,
+  /**
+   * With `force` false, a guest that runs is asked to shut down, as by a power button, and has `shutdown_timeout_secs`
+   * for it (absent: the pool's `graceful_shutdown_seconds`; 0: none); then its VM is ended. With `force` true or
+   * absent it is ended at once, as in version 1. A destroy and a forced stop cut the wait short. Answer: `Ok`.
+   */
+  StopInstance: z.object({
+    ...instanceAddress,
+    force: z.boolean().optional(),
+    shutdown_timeout_secs: u64Schema.optional(),
+  }),
   /** Record a tenant and bring its network up; repeating it changes nothing. Answer: `Tenant`. */
   EnsureTenant: z.object({
     tenant_id: z.string(),

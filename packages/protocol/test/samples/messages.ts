@@ -71,6 +71,11 @@ export const v1Responses: Samples<V1Response> = {
 
 export const v2Requests: Samples<V2Request> = {
   ...v1Requests,
+  StopInstance: {
+    ...v1Requests.StopInstance,
+    graceful: { type: 'StopInstance', ...address, force: false, shutdown_timeout_secs: 30 },
+    'of-the-pool': { type: 'StopInstance', ...address, force: false },
+  },
   EnsureTenant: {
     plain: { type: 'EnsureTenant', tenant_id: 'acme', net, quotas },
     policy: { type: 'EnsureTenant', tenant_id: 'acme', net, quotas, policy: networkPolicy },

@@ -92,6 +92,10 @@ class QemuHandle implements VmHandle {
     await this.#execute('cont');
   }
 
+  async powerDown(): Promise<void> {
+    await this.#execute('system_powerdown');
+  }
+
   async pause(): Promise<void> {
     await this.#execute('stop');
   }
