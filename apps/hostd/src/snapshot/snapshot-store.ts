@@ -5,13 +5,13 @@
  * - The final name holds a whole snapshot or nothing: everything is written and fsynced under `delta.tmp`, then renamed.
  * - A snapshot is used once. `consume` renames it to `delta.used` before the guest runs again; nothing ever renames back.
  */
-import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { CodedError } from '@mvm/protocol';
 import { type Compression, compress, decompress } from './compression.js';
 import { type SnapshotManifest, snapshotManifestSchema } from './manifest.js';
+import { sha256OfFile, writeDurably } from './memory-file.js';
 import { seal, unseal } from './seal.js';
 
 export interface SnapshotPaths {
@@ -122,9 +122,7 @@ export async function verifyMemoryImage(paths: SnapshotPaths, manifest: Snapshot
   if (size !== manifest.memory.stored_bytes) {
     throw damaged(paths, `the memory image has ${size} bytes instead of ${manifest.memory.stored_bytes}`);
   }
-  const hash = createHash('sha256');
-  for await (const piece of createReadStream(path, { highWaterMark: 1 << 20 })) hash.update(piece as Buffer);
-  if (hash.digest('hex') !== manifest.memory.sha256) {
+  if ((await sha256OfFile(path)) !== manifest.memory.sha256) {
     throw damaged(paths, 'the memory image does not have the recorded sha256');
   }
 }
@@ -175,57 +173,6 @@ export async function discardSnapshots(paths: SnapshotPaths, what: 'unfinished' 
 /** Where memory images may stand below an instance's `snapshots` directory. */
 export function memoryImagePaths(snapshotsDir: string): string[] {
   return Object.values(snapshotPaths(snapshotsDir)).map((directory: string) => join(directory, 'memory'));
-}
-
-/** As much is written at once. */
-const BATCH_BYTES = 1_048_576;
-
-/**
- * Writes a stream to the end of a file and makes it durable; its length and checksum. While one batch is written, the
- * next one is taken in and hashed. Memory: two batches.
- */
-async function writeDurably(
-  file: FileHandle,
-  source: AsyncIterable<Uint8Array>,
-): Promise<{ bytes: number; sha256: string }> {
-  const hash = createHash('sha256');
-  let bytes = 0;
-  let batch: Uint8Array[] = [];
-  let batched = 0;
-  let writing = Promise.resolve();
-  try {
-    for await (const piece of source) {
-      hash.update(piece);
-      bytes += piece.byteLength;
-      batch.push(piece);
-      batched += piece.byteLength;
-      if (batched < BATCH_BYTES) continue;
-      await writing;
-      writing = observed(writeAll(file, batch));
-      [batch, batched] = [[], 0];
-    }
-    await writing;
-    await writeAll(file, batch);
-  } finally {
-    // The file is closed after this: nothing may still be under way.
-    await Promise.allSettled([writing]);
-  }
-  await file.sync();
-  return { bytes, sha256: hash.digest('hex') };
-}
-
-/** The same promise, whose failure is seen later, or not at all when another came first. */
-function observed(promise: Promise<void>): Promise<void> {
-  promise.catch(() => {});
-  return promise;
-}
-
-async function writeAll(file: FileHandle, pieces: readonly Uint8Array[]): Promise<void> {
-  let rest = Buffer.concat(pieces);
-  while (rest.byteLength > 0) {
-    const { bytesWritten } = await file.write(rest);
-    rest = rest.subarray(bytesWritten);
-  }
 }
 
 async function syncDirectory(path: string): Promise<void> {

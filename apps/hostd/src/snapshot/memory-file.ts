@@ -1,0 +1,100 @@
+/** A memory image's file, written and checked at the speed of the disk: reading, hashing and writing overlap. */
+import { createHash } from 'node:crypto';
+import { type FileHandle, open } from 'node:fs/promises';
+
+/** As much is read, hashed or written at once. */
+const BATCH_BYTES = 1_048_576;
+/** As much is written before the disk is asked to begin with it. */
+const FLUSH_BYTES = 4 * BATCH_BYTES;
+
+/**
+ * Writes a stream to the end of a file and makes it durable; its length and checksum. While one batch is written, the
+ * next one is taken in and hashed; what was written goes to the disk meanwhile, so that little is left for the last
+ * fsync. Memory: two batches.
+ */
+export async function writeDurably(
+  file: FileHandle,
+  source: AsyncIterable<Uint8Array>,
+): Promise<{ bytes: number; sha256: string }> {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  let batch: Uint8Array[] = [];
+  let batched = 0;
+  let unflushed = 0;
+  let writing = Promise.resolve();
+  let flushed = Promise.resolve();
+  let isFlushing = false;
+  try {
+    for await (const piece of source) {
+      hash.update(piece);
+      bytes += piece.byteLength;
+      batch.push(piece);
+      batched += piece.byteLength;
+      if (batched < BATCH_BYTES) continue;
+      await writing;
+      writing = observed(writeAll(file, batch));
+      unflushed += batched;
+      [batch, batched] = [[], 0];
+      if (unflushed < FLUSH_BYTES || isFlushing) continue;
+      [unflushed, isFlushing] = [0, true];
+      flushed = observed(
+        file.datasync().then(() => {
+          isFlushing = false;
+        }),
+      );
+    }
+    await writing;
+    await writeAll(file, batch);
+    // The kernel tells of a lost write once: after a flush that failed there was no other, and the last fsync may succeed.
+    await flushed;
+  } finally {
+    // The file is closed after this: nothing may still be under way.
+    await Promise.allSettled([writing, flushed]);
+  }
+  await file.sync();
+  return { bytes, sha256: hash.digest('hex') };
+}
+
+/** The checksum of a whole file, in hex. While one batch is hashed, the next one is read. Memory: two batches. */
+export async function sha256OfFile(path: string): Promise<string> {
+  const file = await open(path, 'r');
+  try {
+    const hash = createHash('sha256');
+    let [hashed, read] = [Buffer.allocUnsafeSlow(BATCH_BYTES), Buffer.allocUnsafeSlow(BATCH_BYTES)];
+    let reading = file.read(hashed, 0, BATCH_BYTES, null);
+    for (;;) {
+      const { bytesRead } = await reading;
+      if (bytesRead === 0) return hash.digest('hex');
+      reading = file.read(read, 0, BATCH_BYTES, null);
+      hash.update(hashed.subarray(0, bytesRead));
+      [hashed, read] = [read, hashed];
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/** The same promise, whose failure is seen later, or not at all when another came first. */
+function observed(promise: Promise<void>): Promise<void> {
+  promise.catch(() => {});
+  return promise;
+}
+
+async function writeAll(file: FileHandle, pieces: readonly Uint8Array[]): Promise<void> {
+  let rest = pieces;
+  while (rest.length > 0) {
+    const { bytesWritten } = await file.writev(rest);
+    rest = withoutFirst(rest, bytesWritten);
+  }
+}
+
+/** What of the pieces lies behind their first `count` bytes. */
+function withoutFirst(pieces: readonly Uint8Array[], count: number): Uint8Array[] {
+  const left: Uint8Array[] = [];
+  let skip = count;
+  for (const piece of pieces) {
+    if (skip < piece.byteLength) left.push(piece.subarray(skip));
+    skip = Math.max(0, skip - piece.byteLength);
+  }
+  return left;
+}
