@@ -17,6 +17,7 @@ import type { VmCgroups } from '../src/lifecycle/effects.js';
 import { agentSocketPath, qmpSocketPath } from '../src/vmm/qemu/argv.js';
 import { connectQmp, type QmpClient } from '../src/vmm/qemu/qmp.js';
 import type { VmRecord, VmSpec } from '../src/vmm/vmm.js';
+import { warmMemory } from './warm-memory.js';
 
 const LOOK_AGAIN_MS = 5;
 
@@ -116,6 +117,7 @@ export async function createHandVm(
     },
     sleep: async () => {
       const control = qmp as QmpClient;
+      warmMemory();
       const began = performance.now();
       await control.execute('stop');
       const server = createServer({ allowHalfOpen: true });
@@ -139,6 +141,7 @@ export async function createHandVm(
       return performance.now() - began;
     },
     wake: async () => {
+      warmMemory();
       const began = performance.now();
       const started = await launch(['-incoming', 'fd:3'], true);
       const fed = pipeline(

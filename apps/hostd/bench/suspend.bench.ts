@@ -13,6 +13,7 @@ import { createVmHost, greeting, instanceFile } from '../test/vm/vm-host.js';
 import { createHandVm } from './by-hand.js';
 import { type Figure, msFigures, quantile, ratioFigures, writeReport } from './report.js';
 import { StageLog } from './stages.js';
+import { warmMemory } from './warm-memory.js';
 
 /** MVM_BENCH_ROUNDS: how often each side has its turn. */
 const ROUNDS = Number(process.env.MVM_BENCH_ROUNDS ?? '12');
@@ -59,9 +60,13 @@ it('puts an instance to sleep and wakes it', async () => {
         await client.request(request, { timeoutMs: 120_000 });
         return performance.now() - began;
       };
-      const sleep = (): Promise<number> => timed({ type: 'SleepInstance', ...address, force: true });
+      const sleep = (): Promise<number> => {
+        warmMemory();
+        return timed({ type: 'SleepInstance', ...address, force: true });
+      };
       /** Milliseconds until the guest runs, and until the answer. */
       const wake = async (): Promise<{ runsMs: number; toldMs: number }> => {
+        warmMemory();
         const beganAt = Date.now();
         const toldMs = await timed({ type: 'WakeInstance', ...address });
         stages.read(daemon.logs());
@@ -107,7 +112,7 @@ it('puts an instance to sleep and wakes it', async () => {
       await hand.end();
       await writeReport('suspend', {
         title: 'Sleep and wake of an instance',
-        method: `${ROUNDS} interleaved rounds: SleepInstance (without drain) and WakeInstance over the socket; and a script that pauses the same QEMU, saves it through a Unix socket into a file, fsyncs file and data disk and ends it, then restores it, lets it run, and tells its agent the time, as hostd does. An idle guest that has booted, 1 vCPU, ${RESOURCES.mem_mib} MiB, TCG, uncompressed.`,
+        method: `${ROUNDS} interleaved rounds: SleepInstance (without drain) and WakeInstance over the socket; and a script that pauses the same QEMU, saves it through a Unix socket into a file, fsyncs file and data disk and ends it, then restores it, lets it run, and tells its agent the time, as hostd does. Each turn begins right after as much memory was touched and freed. An idle guest that has booted, 1 vCPU, ${RESOURCES.mem_mib} MiB, TCG, uncompressed.`,
         figures,
       });
 
