@@ -20,11 +20,17 @@ export type PlanOutcome =
 function bind(
   step: Step,
   effects: Effects,
-): { execute(): Promise<void>; undo(): Promise<void>; committed: (() => Promise<boolean>) | null } {
+): {
+  execute(): Promise<void>;
+  ahead(signal: AbortSignal): Promise<void>;
+  undo(): Promise<void>;
+  committed: (() => Promise<boolean>) | null;
+} {
   const executor = stepExecutors[step.kind] as StepExecutor<StepKind>;
   const { committed } = executor;
   return {
     execute: () => executor.execute(step, effects),
+    ahead: async (signal) => executor.ahead?.(step, effects, signal),
     undo: () => executor.undo(step, effects),
     committed: committed === undefined ? null : () => committed(step, effects),
   };
@@ -64,6 +70,23 @@ export async function undoSteps(
   return complete;
 }
 
+/** Everything of a plan that may be done ahead of its step's turn, begun. `end` gives up what still runs. */
+function beginAhead(
+  plan: StepPlan,
+  effects: Effects,
+): { of(index: number): Promise<void>; end(): Promise<void> } {
+  const abort = new AbortController();
+  const begun = plan.steps.map((step) => bind(step, effects).ahead(abort.signal));
+  const settled = Promise.allSettled(begun);
+  return {
+    of: async (index) => begun[index],
+    end: async () => {
+      abort.abort();
+      await settled;
+    },
+  };
+}
+
 /**
  * Run a plan step by step, stopping at the first failure; then undo it when that is its rule. `onStepDone` gets the
  * number of steps that are complete. Never throws for a failing step: the outcome says what happened.
@@ -74,16 +97,21 @@ export async function executePlan(
   logger: Logger,
   onStepDone: (completed: number) => Promise<void> = async () => {},
 ): Promise<PlanOutcome> {
+  const ahead = beginAhead(plan, effects);
   for (const [index, step] of plan.steps.entries()) {
     const began = performance.now();
     try {
       logger.trace({ step: step.kind, args: step }, 'step begins');
       const at = { operation: plan.operation, kind: step.kind, index, undo: false };
-      await effects.failpoint.step(at, () => bind(step, effects).execute());
+      await effects.failpoint.step(at, async () => {
+        await ahead.of(index);
+        await bind(step, effects).execute();
+      });
       logger.debug({ step: step.kind, ms: performance.now() - began }, 'step done');
       await onStepDone(index + 1);
     } catch (error) {
       logger.warn({ step: step.kind, ms: performance.now() - began, err: error }, 'step failed');
+      await ahead.end();
       const stays =
         plan.onFailure === 'finish' ||
         (plan.onFailure === 'commit' && (await stepsAfterCommit(plan, effects)) !== null);

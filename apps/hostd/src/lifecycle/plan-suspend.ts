@@ -98,7 +98,6 @@ export function planWake(input: WakeInput, context: { readonly now: string }): P
     address,
     onFailure: 'commit',
     steps: [
-      { kind: 'snapshot.verify', address },
       { kind: 'runtime.create', address, vmId },
       { kind: 'config_drive.build', address, config: guestConfig(tenant, instance, port) },
       ...(hasSecrets
@@ -106,6 +105,8 @@ export function planWake(input: WakeInput, context: { readonly now: string }): P
         : []),
       { kind: 'cgroup.create', name: vmId, limits: cgroupLimits(resources, launch.accelerator) },
       { kind: 'port.attach', net, port },
+      // Its reading is done ahead, beside the steps before it; no VMM is launched before it has its turn.
+      { kind: 'snapshot.verify', address },
       { kind: 'vm.restore', ...launch },
       { kind: 'vm.record', address, vmId },
       { kind: 'snapshot.consume', address },

@@ -55,8 +55,11 @@ export async function writeDurably(
   return { bytes, sha256: hash.digest('hex') };
 }
 
-/** The checksum of a whole file, in hex. While one batch is hashed, the next one is read. Memory: two batches. */
-export async function sha256OfFile(path: string): Promise<string> {
+/**
+ * The checksum of a whole file, in hex. While one batch is hashed, the next one is read. Memory: two batches. Throws the
+ * signal's reason once it is aborted.
+ */
+export async function sha256OfFile(path: string, signal?: AbortSignal): Promise<string> {
   const file = await open(path, 'r');
   try {
     const hash = createHash('sha256');
@@ -64,6 +67,7 @@ export async function sha256OfFile(path: string): Promise<string> {
     let reading = file.read(hashed, 0, BATCH_BYTES, null);
     for (;;) {
       const { bytesRead } = await reading;
+      signal?.throwIfAborted();
       if (bytesRead === 0) return hash.digest('hex');
       reading = file.read(read, 0, BATCH_BYTES, null);
       hash.update(hashed.subarray(0, bytesRead));

@@ -112,8 +112,15 @@ export async function readManifest(paths: SnapshotPaths): Promise<SnapshotManife
   }
 }
 
-/** Checks size and sha256 of the stored memory image against the manifest. Errors: `snapshot.damaged`. */
-export async function verifyMemoryImage(paths: SnapshotPaths, manifest: SnapshotManifest): Promise<void> {
+/**
+ * Checks size and sha256 of the stored memory image against the manifest. Errors: `snapshot.damaged`; the signal's reason
+ * once it is aborted.
+ */
+export async function verifyMemoryImage(
+  paths: SnapshotPaths,
+  manifest: SnapshotManifest,
+  signal?: AbortSignal,
+): Promise<void> {
   const path = join(paths.committed, manifest.memory.file);
   const size = await stat(path).then(
     (entry) => entry.size,
@@ -122,7 +129,7 @@ export async function verifyMemoryImage(paths: SnapshotPaths, manifest: Snapshot
   if (size !== manifest.memory.stored_bytes) {
     throw damaged(paths, `the memory image has ${size} bytes instead of ${manifest.memory.stored_bytes}`);
   }
-  if ((await sha256OfFile(path)) !== manifest.memory.sha256) {
+  if ((await sha256OfFile(path, signal)) !== manifest.memory.sha256) {
     throw damaged(paths, 'the memory image does not have the recorded sha256');
   }
 }

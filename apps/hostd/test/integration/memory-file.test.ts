@@ -59,6 +59,12 @@ describe('the file of a memory image', () => {
     expect(asked).toBe(1);
   });
 
+  it('is not read to its end for somebody who has given up', async () => {
+    await writeDurably(file, inPieces(700_000));
+    const given = AbortSignal.abort(new Error('not wanted any more'));
+    await expect(sha256OfFile(path, given)).rejects.toThrow('not wanted any more');
+  });
+
   it('has nothing under way after a source that fails', async () => {
     const under = { way: 0 };
     const datasync = file.datasync.bind(file);

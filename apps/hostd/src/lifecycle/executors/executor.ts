@@ -4,6 +4,11 @@ import type { StepArgs, StepKind } from '../steps.js';
 /** How one kind of step is done and taken back. Both may be repeated; `undo` may come without an `execute` before it. */
 export interface StepExecutor<K extends StepKind> {
   execute(args: StepArgs[K], effects: Effects): Promise<void>;
+  /**
+   * What of a step may be done while the steps before it are: it reads, changes nothing, and looks at nothing that they
+   * change. Begun with the plan; the step's turn begins by waiting for it, and fails as it does. Ends soon after `signal`.
+   */
+  ahead?(args: StepArgs[K], effects: Effects, signal: AbortSignal): Promise<void>;
   undo(args: StepArgs[K], effects: Effects): Promise<void>;
   /** Only of a commit point: whether it has taken effect, as files and records tell. */
   committed?(args: StepArgs[K], effects: Effects): Promise<boolean>;

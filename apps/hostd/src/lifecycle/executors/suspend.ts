@@ -103,6 +103,9 @@ export const snapshotCommit: StepExecutor<'snapshot.commit'> = {
 };
 
 export const snapshotVerify: StepExecutor<'snapshot.verify'> = {
+  ahead: async ({ address }, effects, signal) => {
+    await verifyMemoryImage(pathsOf(address, effects), await requireManifest(address, effects), signal);
+  },
   execute: async ({ address }, effects) => {
     const manifest = await requireManifest(address, effects);
     const version = await effects.vmm.version();
@@ -130,7 +133,6 @@ export const snapshotVerify: StepExecutor<'snapshot.verify'> = {
         });
       }
     }
-    await verifyMemoryImage(pathsOf(address, effects), manifest);
   },
   undo: nothing,
 };

@@ -1,0 +1,118 @@
+/** A wake's reading of its snapshot, beside the steps before it. */
+import { randomBytes } from 'node:crypto';
+import { readdirSync, readlinkSync } from 'node:fs';
+import { mkdir, mkdtemp, rm, truncate } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { pino } from 'pino';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import type { Effects } from '../../src/lifecycle/effects.js';
+import { executePlan, type PlanOutcome } from '../../src/lifecycle/execute-plan.js';
+import { noFailpoint } from '../../src/lifecycle/failpoint.js';
+import type { GuestConfig, StepPlan } from '../../src/lifecycle/steps.js';
+import type { SnapshotManifest } from '../../src/snapshot/manifest.js';
+import {
+  commitSnapshot,
+  snapshotPaths,
+  stageManifest,
+  writeMemoryImage,
+} from '../../src/snapshot/snapshot-store.js';
+import { createLayout } from '../../src/state/layout.js';
+
+const address = { tenant_id: 'acme', pool_id: 'workers', instance_id: 'i-1' };
+const plan: StepPlan = {
+  operation: 'wake',
+  onFailure: 'undo',
+  steps: [
+    { kind: 'config_drive.build', address, config: {} as GuestConfig },
+    { kind: 'snapshot.verify', address },
+  ],
+};
+let directory: string;
+let memory: string;
+let readWhileUndone: boolean;
+
+/** Whether this process has the memory image open. */
+function isBeingRead(): boolean {
+  return readdirSync('/proc/self/fd').some((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`).startsWith(memory);
+    } catch {
+      return false;
+    }
+  });
+}
+
+async function untilRead(): Promise<void> {
+  const deadline = performance.now() + 5_000;
+  while (!isBeingRead()) {
+    if (performance.now() > deadline) throw new Error('nobody reads the memory image');
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/** Runs the plan with this in the place of the building of the drive. */
+async function run(build: () => Promise<void>): Promise<PlanOutcome> {
+  const effects = {
+    layout: createLayout(join(directory, 's'), join(directory, 'r')),
+    disks: { buildConfigDrive: build },
+    vmm: { name: 'qemu', version: async () => '7.2.22' },
+    failpoint: {
+      ...noFailpoint,
+      step: (at: { readonly undo: boolean }, work: () => Promise<unknown>) => {
+        if (at.undo) readWhileUndone ||= isBeingRead();
+        return work();
+      },
+    },
+  };
+  return await executePlan(plan, effects as unknown as Effects, pino({ level: 'silent' }));
+}
+
+beforeEach(async () => {
+  readWhileUndone = false;
+  directory = await mkdtemp(join(tmpdir(), 'mvm-ahead-'));
+  const paths = snapshotPaths(createLayout(join(directory, 's'), '/r').snapshotsDir(address));
+  memory = join(paths.committed, 'memory');
+  await mkdir(dirname(paths.committed), { recursive: true });
+  // Large enough that nobody has read all of it before somebody else has looked.
+  const piece = randomBytes(1_048_576);
+  async function* image(): AsyncGenerator<Buffer> {
+    for (let count = 0; count < 64; count += 1) yield piece;
+  }
+  const described = await writeMemoryImage(paths, image(), { compression: 'none', key: null });
+  await stageManifest(paths, {
+    ...{ format: 1, ...address, created_at: '2026-01-01T00:00:00.000Z' },
+    ...{ vmm: 'qemu', vmm_version: '7.2.22', accelerator: 'tcg', image_digest: null },
+    ...{ argv: [], launch: {} as SnapshotManifest['launch'], memory: described, disks: [] },
+  });
+  await commitSnapshot(paths);
+});
+afterEach(() => rm(directory, { recursive: true, force: true }));
+
+it('goes on while the steps before it are done', async () => {
+  expect(await run(untilRead)).toEqual({ ok: true });
+});
+
+it('stops the plan at its own step when the image is damaged, and takes back what was done before', async () => {
+  await truncate(memory, 1_000);
+  let built = false;
+  const outcome = await run(async () => {
+    built = true;
+  });
+  expect(built).toBe(true);
+  expect(outcome).toMatchObject({
+    ok: false,
+    failedStep: { kind: 'snapshot.verify' },
+    error: { reason: 'snapshot.damaged' },
+    undone: true,
+  });
+});
+
+it('is over before an earlier step that failed is taken back', async () => {
+  const outcome = await run(async () => {
+    await untilRead();
+    throw new Error('no room');
+  });
+  expect(outcome).toMatchObject({ ok: false, failedStep: { kind: 'config_drive.build' }, undone: true });
+  expect(readWhileUndone).toBe(false);
+});
