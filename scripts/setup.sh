@@ -35,6 +35,7 @@ useradd:passwd:shadow-utils:shadow
 dpkg-deb:dpkg:dpkg:dpkg
 iptables-nft:iptables:iptables-nft:iptables-nft
 faketime:faketime:libfaketime:libfaketime
+ping:iputils-ping:iputils:iputils
 '
 # Tools of root are looked up in root's directories too, so that the check is the same without root.
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"

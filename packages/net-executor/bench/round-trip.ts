@@ -1,57 +1,19 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createNetworkExecutor } from '../src/execute/index.js';
-import { type DesiredHostNetwork, renderNftScript, spellOut } from '../src/index.js';
-import { observeNetwork } from '../src/observe/index.js';
-import { nft, sh } from '../test/support/host.js';
+import { sh } from '../test/support/host.js';
 import { CLUSTER_CIDR, instancePort, tenantNet } from '../test/support/wish.js';
 import { makeNamespace } from './namespaces.js';
-import { median } from './statistics.js';
+import { compareRuleSets, type PacketFigure } from './rule-sets.js';
 
 // Guest and internet are network stacks of the kernel in namespaces of their own; a veth pair stands for the guest's TAP.
 
 const ROUND_TRIPS = 3000;
 const ROUNDS = 11;
 const SERVER_ADDRESS = '203.0.113.5';
-const PLAIN = `
-table ip plain {
-  chain post {
-    type nat hook postrouting priority 100; policy accept;
-    oifname "up0" masquerade
-  }
-}
-`;
-/** A UDP echo. */
-const SERVER = `
-  use Socket; $| = 1;
-  socket(S, PF_INET, SOCK_DGRAM, 17); bind(S, sockaddr_in(7000, inet_aton('${SERVER_ADDRESS}'))) or die $!;
-  print "ready\\n"; while (1) { my $from = recv(S, my $text, 2000, 0); send(S, $text, 0, $from); }
-`;
-/** Prints the median of its round trips, in microseconds. */
-const CLIENT = `
-  use Socket; use Time::HiRes 'time'; alarm 60;
-  socket(S, PF_INET, SOCK_DGRAM, 17); connect(S, sockaddr_in(7000, inet_aton('${SERVER_ADDRESS}'))) or die $!;
-  my @t;
-  for (1..${ROUND_TRIPS}) { my $t = time; send(S, 'x' x 64, 0); recv(S, my $text, 2000, 0); push @t, time - $t; }
-  @t = sort { $a <=> $b } @t; printf "%.3f", $t[@t / 2] * 1e6;
-`;
+const PEER = new URL('./udp-peer.mjs', import.meta.url).pathname;
 
-interface RoundTripFigure {
-  readonly name: string;
-  readonly value: number;
-  readonly unit: string;
-  readonly target?: { readonly max: number };
-}
-
-function wish(count: number): DesiredHostNetwork {
-  const tenants = Array.from({ length: count }, (_, i) => ({
-    net: tenantNet(i + 1),
-    ports: [instancePort(tenantNet(i + 1), 3)],
-  }));
-  return { tenants };
-}
-
-async function connectStacks(): Promise<ChildProcess> {
+function connectStacks(): void {
   sh('mount', '-t', 'tmpfs', 'tmpfs', '/run/netns');
   sh('ip', 'link', 'delete', 'up0');
   sh('ip', 'netns', 'add', 'internet');
@@ -62,11 +24,6 @@ async function connectStacks(): Promise<ChildProcess> {
   for (const address of ['198.51.100.2/24', `${SERVER_ADDRESS}/32`])
     sh('ip', '-n', 'internet', 'address', 'add', address, 'dev', 'eth0');
   sh('ip', '-n', 'internet', 'link', 'set', 'eth0', 'up');
-  const server = spawn('ip', ['netns', 'exec', 'internet', 'perl', '-e', SERVER], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  await once(server.stdout, 'data');
-  return server;
 }
 
 function connectGuest(): void {
@@ -80,60 +37,52 @@ function connectGuest(): void {
   sh('ip', '-n', 'guest', 'route', 'add', 'default', 'via', net.gateway_ip);
 }
 
+const inside = (name: string, ...command: string[]) => ['netns', 'exec', name, ...command];
+
+async function startServer(): Promise<ChildProcess> {
+  const server = spawn('ip', inside('internet', process.execPath, PEER, 'serve', SERVER_ADDRESS), {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  await once(server.stdout, 'data');
+  return server;
+}
+
+/** The median of round trips between two processes, in microseconds. */
+function ask(): number {
+  const args = inside('guest', process.execPath, PEER, 'ask', SERVER_ADDRESS, String(ROUND_TRIPS));
+  return Number(execFileSync('ip', args, { encoding: 'utf8' }));
+}
+
+/** The mean of round trips that the internet's kernel answers, in whole microseconds; throws when an echo was lost. */
+function flood(): number {
+  const args = inside('guest', 'ping', '-f', '-q', '-c', String(ROUND_TRIPS), SERVER_ADDRESS);
+  const text = execFileSync('ip', args, { encoding: 'utf8', env: { ...process.env, LC_ALL: 'C' } });
+  const mean = /rtt min\/avg\/max\/mdev = [\d.]+\/([\d.]+)\//.exec(text)?.[1];
+  if (!text.includes(` ${ROUND_TRIPS} received`) || mean === undefined) throw new Error(`lost: ${text}`);
+  return Number(mean) * 1000;
+}
+
 /**
- * The time from a guest's `send` to its `recv` of the answer from the internet, over UDP, in one flow: with no rules but a
- * plain masquerade, with one tenant, and with `tenants`, in turns.
+ * The round trip from a guest to the internet in one flow, the next when the last has come back: over UDP between two
+ * processes, which wait for each other, and the bare way there and back, an echo that no process answers.
  */
-export async function measureRoundTrip(tenants: number): Promise<RoundTripFigure[]> {
+export async function measureRoundTrip(tenants: number): Promise<PacketFigure[]> {
   const namespace = makeNamespace();
-  const server = await connectStacks();
+  connectStacks();
+  const server = await startServer();
   const executor = createNetworkExecutor({ clusterCidr: CLUSTER_CIDR, uplinks: ['up0'] });
   await executor.reconcile({ tenants: [{ net: tenantNet(1), ports: [] }] });
   connectGuest();
-  // Only the tables grow: more bridges do not lie on this packet's way.
-  const observed = await observeNetwork({ uplinks: ['up0'] });
-  const context = { clusterCidr: CLUSTER_CIDR, uplinks: ['up0'], base: 'present' } as const;
-  const script = (count: number) =>
-    renderNftScript([
-      {
-        kind: 'tables.load',
-        was: 'damaged',
-        elements: spellOut(wish(count), observed, context).elements,
-        profiles: [],
-      },
-    ]);
-  const run = () =>
-    Number(execFileSync('ip', ['netns', 'exec', 'guest', 'perl', '-e', CLIENT], { encoding: 'utf8' }));
-  const scripts = { one: script(1), many: script(tenants) };
-  const isolate = ['pref', '91', 'from', CLUSTER_CIDR, 'to', CLUSTER_CIDR, 'blackhole'];
-  const local = ['pref', '90', 'iif', 'lo', 'from', CLUSTER_CIDR, 'to', CLUSTER_CIDR, 'lookup', 'main'];
-  const measured: Record<'plain' | 'one' | 'many', number[]> = { plain: [], one: [], many: [] };
-  nft(scripts.one);
-  run();
-  for (let round = 0; round < ROUNDS; round += 1) {
-    sh('ip', 'rule', 'delete', 'pref', '90');
-    sh('ip', 'rule', 'delete', 'pref', '91');
-    nft(`flush ruleset\n${PLAIN}`);
-    measured.plain.push(run());
-    sh('ip', 'rule', 'add', ...local);
-    sh('ip', 'rule', 'add', ...isolate);
-    nft(`delete table ip plain\n${scripts.one}`);
-    measured.one.push(run());
-    nft(scripts.many);
-    measured.many.push(run());
-  }
+  const what = 'guest to internet';
+  const options = { tenants, rounds: ROUNDS };
+  const figures = [
+    ...(await compareRuleSets(`UDP round trip, ${what}`, { ...options, maxRatio: 1.1 }, ask)),
+    ...(await compareRuleSets(`echo by the kernel, ${what}`, options, flood)),
+  ];
   server.kill('SIGKILL');
   sh('ip', 'netns', 'delete', 'guest');
   sh('ip', 'netns', 'delete', 'internet');
   sh('umount', '/run/netns');
   namespace.close();
-  const [plain, one, many] = [measured.plain, measured.one, measured.many].map(median);
-  if (plain === undefined || one === undefined || many === undefined) throw new Error('nothing was measured');
-  return [
-    { name: 'UDP round trip, guest to internet, plain masquerade only', value: plain, unit: 'µs' },
-    { name: 'the same, 1 tenant', value: one, unit: 'µs' },
-    { name: `the same, ${tenants} tenants`, value: many, unit: 'µs' },
-    { name: `round trip: ${tenants} tenants / plain`, value: many / plain, unit: '×', target: { max: 1.1 } },
-    { name: `round trip: ${tenants} tenants / 1 tenant`, value: many / one, unit: '×' },
-  ];
+  return figures;
 }

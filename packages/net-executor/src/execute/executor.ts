@@ -1,8 +1,8 @@
 import { CodedError, type TenantNet } from '@mvm/protocol';
 import { checkBeside, checkDesiredNetwork, checkTenant } from '../check-network.js';
-import { type CommandRunner, createCommandRunner } from '../command/command-runner.js';
+import { createCommandRunner } from '../command/command-runner.js';
 import { cidrText, interfaceName } from '../grammar.js';
-import { type DropCount, readDropCounts } from '../observe/drop-counts.js';
+import { readDropCounts } from '../observe/drop-counts.js';
 import { observeNetwork } from '../observe/observe-network.js';
 import { readDefaultRouteLinks } from '../observe/uplinks.js';
 import { planNetwork } from '../plan.js';
@@ -10,21 +10,20 @@ import { type ObservedProfile, profileIdOf, profileSignature, toObservedProfile 
 import type {
   DesiredHostNetwork,
   DesiredTenantNetwork,
-  InstancePort,
   NetStep,
   NetworkChange,
   NetworkContext,
   ObservedNetwork,
-  TenantPolicies,
 } from '../types.js';
-import { type CheckedObjects, countChecked, type NetworkDrift, verifyNetwork } from '../verify.js';
+import { countChecked, verifyNetwork } from '../verify.js';
 import { spellOut, switchedUplinks, tenantProfiles } from '../wanted.js';
 import { createLock } from './lock.js';
+import type { NetworkExecutor, NetworkExecutorOptions } from './network-executor.js';
 import { planQuickly, type QuickChange } from './quick-plan.js';
 import { runSteps } from './run-steps.js';
 import { netIdOf, scopeToTenant } from './scope.js';
 import { keepSpares } from './spare-programs.js';
-import { type NetworkWatch, type NetworkWatchEvent, watchNetwork } from './watch.js';
+import { type NetworkWatch, watchNetwork } from './watch.js';
 
 // INVARIANTS
 // - `wanted` holds what was asked for and achieved, never what is believed to stand in the kernel; the kernel is looked at
@@ -32,58 +31,6 @@ import { type NetworkWatch, type NetworkWatchEvent, watchNetwork } from './watch
 // - Everything that changes the kernel runs inside `lock`.
 // - A request touches its tenant, and the tables and rules that all share; other tenants' links are left alone.
 //   `reconcile`, the watch and `removeAll` are the only ones that sweep what nobody recorded.
-
-export interface NetworkExecutorOptions {
-  /** The range that every tenant's subnet comes from, canonical CIDR. */
-  readonly clusterCidr: string;
-  /** `auto`: the interfaces of the default routes, looked up again in every reconcile; none is fine (no egress). */
-  readonly uplinks: 'auto' | readonly string[];
-  readonly logger?: NetworkLogger | undefined;
-  /** For tests; the host's `ip` and `nft` by default. */
-  readonly runner?: CommandRunner | undefined;
-}
-
-/** The part of a pino logger that is used. */
-export interface NetworkLogger {
-  debug(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
-}
-
-/** Brings the host's network to what is wanted. Every method may be repeated; repeating changes nothing. */
-export interface NetworkExecutor {
-  /** Base tables, rules, settings, every tenant; what nobody recorded goes. The first call of all. */
-  reconcile(desired: DesiredHostNetwork): Promise<NetworkChange>;
-  /**
-   * A tenant's bridge, gateway and policies (as they were when left out; else they apply at once, to ports that are there
-   * too). Refused when it clashes with another, or would change the network of one with ports.
-   */
-  ensureTenant(net: TenantNet, policies?: TenantPolicies): Promise<NetworkChange>;
-  /** The reverse. Refused, `failed_precondition` reason `net.tenant_has_ports`, while it has ports. */
-  removeTenant(net: TenantNet): Promise<NetworkChange>;
-  /** An instance's TAP, owned by `port.ownerUid`, on its tenant's bridge, guarded before it is raised. */
-  attachPort(net: TenantNet, port: InstancePort): Promise<NetworkChange>;
-  /** The reverse; link first, guard last. */
-  detachPort(net: TenantNet, port: InstancePort): Promise<NetworkChange>;
-  /** Differences between kernel and wish, of one tenant (by net id) or of all; empty when there are none. */
-  verify(netId?: number): Promise<NetworkDrift[]>;
-  /** As `verify`, with how much was compared. */
-  inspect(netId?: number): Promise<{ readonly drifts: NetworkDrift[]; readonly checked: CheckedObjects }>;
-  /** The steps that would bring one tenant, or all, in line as of now, or `fromScratch` on a host without any. Changes nothing. */
-  preview(options: {
-    readonly netId?: number | undefined;
-    readonly fromScratch: boolean;
-  }): Promise<NetStep[]>;
-  /** What is wanted of a tenant, by net id; undefined when nothing is. */
-  wanted(netId: number): DesiredTenantNetwork | undefined;
-  /** The drop counters of the tables as they stand; empty without tables. */
-  drops(): Promise<DropCount[]>;
-  /** Watches the kernel's tables and restores them when somebody removes or changes them. Closed with the executor. */
-  watch(onEvent: (event: NetworkWatchEvent) => void): NetworkWatch;
-  /** Removes everything of ours: links, tables, rules; gives settings back. `reconcile` starts anew. */
-  removeAll(): Promise<NetworkChange>;
-  /** Ends the watch. Tenants' networks stay; when no tenant is wanted and none is left, the rest goes as by `removeAll`. */
-  close(): Promise<void>;
-}
 
 type Wanted = ReadonlyMap<number, DesiredTenantNetwork>;
 
