@@ -63,10 +63,13 @@ function rule(text: string, why: string, field?: string, of: PolicyPart['of'] = 
   return field === undefined ? { text, why } : { text, why, follows: { field, of } };
 }
 
-// Never merely `established`: an entry older than the rules must not keep a path open.
-const ANSWERS = rule(
-  'ct direction reply ct state established,related accept',
-  'answers to what reached a published port',
+/**
+ * Never merely `established`, nor merely a reply: an entry of conntrack that is older than the rules must not keep a path
+ * open, and a guest keeps one alive by sending.
+ */
+export const ANSWERS = rule(
+  'ct direction reply ct state established meta l4proto . ip saddr . th sport @published accept',
+  'answers of a published port',
 );
 
 const BRIDGE_TABLE: BaseTable = {

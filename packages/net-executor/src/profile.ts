@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { NetworkException } from '@mvm/protocol';
-import { type BaseChain, type BaseRule, DEFAULT_LIMITS, type PolicyPart } from './base-tables.js';
+import { ANSWERS, type BaseChain, type BaseRule, DEFAULT_LIMITS, type PolicyPart } from './base-tables.js';
 import { cidrText, numberText, portText } from './grammar.js';
 import type { CompletePolicy } from './policy.js';
 import { ruleComment } from './rule-comment.js';
@@ -46,10 +46,6 @@ export function profileIdOf(name: string): string | null {
 const BYTES_BURST = 65_536;
 const LIMIT_SET = 'type ipv4_addr; size 65535; flags dynamic,timeout; timeout 1m;';
 const COUNT_SET = 'type ipv4_addr; size 65535; flags dynamic;';
-const ANSWERS: BaseRule = {
-  text: 'ct direction reply ct state established,related accept',
-  why: 'answers to what reached a published port',
-};
 
 interface Part {
   readonly rules: readonly BaseRule[];

@@ -1,4 +1,5 @@
 import { DROP_MEANINGS, type PathAnswer } from '@mvm/net-executor';
+import { cidrContains, parseIpv4, parseIpv4Cidr } from '@mvm/protocol';
 import { formatAddress } from '../address/address.js';
 import type { AnswerField, InboundAsked } from './answer.js';
 import type { WhyFacts } from './why-facts.js';
@@ -61,11 +62,13 @@ export function adviseOn(asked: Judged): string[] {
   if (ofPolicy.length > 0) return ofPolicy;
   const advice = judged.counter === null ? undefined : DROP_MEANINGS[judged.counter.name]?.advice;
   if (advice !== undefined) return [advice];
-  if (facts.target !== null && facts.target.tenant_id !== facts.tenant.tenant_id) {
-    return [`${formatAddress(facts.target)} is another tenant's; ${DROP_MEANINGS.c_xtenant?.advice ?? ''}`];
+  const { target, tenant, host, to } = facts;
+  if (target !== null && target.tenant_id !== tenant.tenant_id) {
+    return [`${formatAddress(target)} is another tenant's; ${DROP_MEANINGS.c_xtenant?.advice ?? ''}`];
   }
-  const last = judged.steps.at(-1);
-  if (last?.at === 'bridge') return ['mvm instance list -o wide shows which addresses there are'];
+  if (cidrContains(parseIpv4Cidr(host.cluster_cidr), parseIpv4(to.address))) {
+    return ['no instance has that address: mvm instance list -o wide shows which there are'];
+  }
   if (facts.route.kind === 'none') return ['give the host a route there: ip route'];
   return [];
 }

@@ -163,6 +163,18 @@ it('other software matters where the packet goes: not to a neighbour, unless bri
   expect(answerWhy(factsOf({ ...neighbour, foreign: blocks('same_tenant') }), null).reachable).toBe(false);
 });
 
+it.each(['10.240.3.77', '10.240.9.3'])(
+  'an address of the cluster’s range that nobody has, %s, is told as such',
+  (address) => {
+    const answer = answerWhy(factsOf({ to: { address, protocol: 'icmp' } }), null);
+    expect(answer).toMatchObject({
+      reachable: false,
+      counter: null,
+      next_steps: [expect.stringContaining('no instance has')],
+    });
+  },
+);
+
 it('says what it could not look at', () => {
   const foreign = { blocks: null, problem: 'only root may see the rules of other software' } as const;
   const answer = answerWhy(factsOf({ foreign }), null);

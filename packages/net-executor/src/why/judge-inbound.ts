@@ -70,6 +70,7 @@ export function judgeInbound({ site, tenant, port, protocol, guestPort }: Inboun
     'meta l4proto': protocol,
     'ip saddr': port.ipv4,
     'ip daddr': ANYBODY,
+    'th sport': String(guestPort),
     'ct state': 'established',
     'ct direction': 'reply',
     'ct status': [...status, 'confirmed'],

@@ -41,6 +41,7 @@ const FIELDS = [
   'oifname',
   'tcp dport',
   'th dport',
+  'th sport',
   'udp dport',
   'udp sport',
 ] as const;
