@@ -120,10 +120,14 @@ test('a policy that cannot be enforced, or a port that another pool publishes, i
 
 test('a pool takes its policy along', () => {
   const pool = poolRecord({ network_policy: { publish } });
-  expect(planRemovePool(pool, 0, { tenant: tenantRecord(), pools: [pool] }).steps).toMatchObject([
-    { kind: 'pool.remove' },
-    { kind: 'network.ensure', policies: {} },
-  ]);
+  const plan = planRemovePool(pool, 0, { tenant: tenantRecord(), pools: [pool] });
+  expect(plan).toMatchObject({
+    onFailure: 'undo',
+    steps: [
+      { kind: 'network.ensure', policies: {}, before: { pools: { [pool.pool_id]: { publish } } } },
+      { kind: 'pool.remove' },
+    ],
+  });
 });
 
 test('only what was created without an image is made ready', () => {

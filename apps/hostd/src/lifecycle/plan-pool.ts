@@ -111,9 +111,9 @@ export function planRemovePool(
   }
   return {
     operation: 'remove_pool',
-    onFailure: 'finish',
+    onFailure: 'undo',
     steps: [
-      { kind: 'pool.remove', pool: { tenant_id, pool_id } },
+      // First, for it can be taken back: a pool that is gone from the records cannot be asked for again.
       ...policyChange(
         tenant,
         policiesOf(tenant, pools),
@@ -122,6 +122,7 @@ export function planRemovePool(
           pools.filter((other) => other.pool_id !== pool_id),
         ),
       ),
+      { kind: 'pool.remove', pool: { tenant_id, pool_id } },
     ],
   };
 }
