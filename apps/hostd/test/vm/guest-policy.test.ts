@@ -302,8 +302,9 @@ describe('mvm net why', () => {
       ['host', 'gateway ping', null],
     ];
     const through = await throughOf(a1, PROBES);
-    for (const [destination, probe, field] of asked) {
-      const { exitCode, answer } = await why(destination);
+    const answers = await Promise.all(asked.map(([destination]) => why(destination)));
+    for (const [i, [destination, probe, field]] of asked.entries()) {
+      const { exitCode, answer } = answers[i] ?? {};
       const reachable = through.includes(probe);
       const follows = field === null ? null : expect.objectContaining({ field });
       expect({ exitCode, ...answer }, destination).toMatchObject({
