@@ -2,6 +2,7 @@ import { assertTransition } from '@mvm/protocol';
 import pLimit from 'p-limit';
 import type { Journal } from '../state/journal.js';
 import { addressText, type InstanceAddress } from '../state/layout.js';
+import type { PoolRecord } from '../state/records.js';
 import { requireInstance, requirePool } from '../state/store.js';
 import type { VmExit } from '../vmm/vmm.js';
 import { consoleTail } from './console-tail.js';
@@ -29,7 +30,7 @@ import { type JournaledDeps, recordWakeFailure, runJournaled } from './run-journ
 import { noticeSecretsChange } from './secrets-epoch.js';
 import { settleJournal } from './settle-journal.js';
 import { type StopOptions, shutDownGuest, stopShutdownSecs } from './shut-down-guest.js';
-import type { OperationName } from './steps.js';
+import type { OperationName, PlannedImage } from './steps.js';
 import { exitReason, lostReason } from './stop-reasons.js';
 import type { LiveVm } from './vm-registry.js';
 
@@ -152,8 +153,14 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
   }
 
   async function start(address: InstanceAddress, context: OperationContext): Promise<void> {
-    const image = await findStartImage(address, journaled, effects.images);
-    await noticeSecrets(address);
+    let pool: PoolRecord | undefined;
+    let image: PlannedImage;
+    do {
+      // The image of a pool and its resources belong together: of a pool that changes meanwhile, neither is taken.
+      pool = store.pool(address);
+      image = await findStartImage(address, journaled, effects.images);
+      await noticeSecrets(address);
+    } while (store.pool(address) !== pool);
     // From here to the claim nothing may be awaited: what was checked must still hold.
     await runClaiming(prepareStart(address, image, journaled), context);
   }

@@ -1,5 +1,4 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import { observeNetwork, verifyNetwork } from '@mvm/net-executor/observe';
 import { deriveTenantNet, instanceIp, macAddress, parseTapName, tapName } from '@mvm/protocol';
@@ -12,8 +11,10 @@ import {
   tenantRecordSchema,
 } from '../../src/state/records.js';
 import { vmIdInArguments } from '../../src/system/vm-processes.js';
+import type { VmRecord } from '../../src/vmm/vmm.js';
 import { STAND_IN_NAME } from '../stand-in/driver.js';
 import type { ModelHost } from './host.js';
+import { type Guests, guestProblems, type Machine, machineProblems } from './machines.js';
 import {
   type At,
   find,
@@ -70,8 +71,8 @@ export function recordedPart(state: State): string {
 export interface Records {
   readonly state: State;
   readonly problems: readonly string[];
-  /** The VMM's pid by VM id, of instances that have one recorded. */
-  readonly pids: ReadonlyMap<string, number>;
+  /** The VM by its id, of instances that have one recorded. */
+  readonly vms: ReadonlyMap<string, VmRecord>;
   /** When the instance was created, by VM id: a name may be given again. */
   readonly born: ReadonlyMap<string, string>;
 }
@@ -94,7 +95,7 @@ export function readRecords({ layout }: ModelHost): Records {
   // hostd makes it at its start: without it, somebody else has removed what is looked at here.
   if (!existsSync(layout.tenantsDir)) throw new Error(`${layout.tenantsDir} is gone`);
   const problems: string[] = [];
-  const pids = new Map<string, number>();
+  const vms = new Map<string, VmRecord>();
   const born = new Map<string, string>();
   const expectOnly = (directory: string, known: readonly string[]): void => {
     // After the end of a VM, hostd still writes its audit line when the record says already that it is stopped.
@@ -129,7 +130,7 @@ export function readRecords({ layout }: ModelHost): Records {
       );
     }
     if (record.vm != null) {
-      pids.set(record.vm.spec.vmId, record.vm.pid);
+      vms.set(record.vm.spec.vmId, record.vm);
       born.set(record.vm.spec.vmId, record.created_at ?? '');
     }
     return modelInstance(record);
@@ -178,7 +179,7 @@ export function readRecords({ layout }: ModelHost): Records {
       pools,
     };
   }
-  return { state, problems, pids, born };
+  return { state, problems, vms, born };
 }
 
 function modelInstance(record: InstanceRecord): ModelInstance {
@@ -192,31 +193,6 @@ function modelInstance(record: InstanceRecord): ModelInstance {
     damage: null,
     boots: 0,
   };
-}
-
-/** What a VM says of itself. */
-export interface GuestNow {
-  readonly running: boolean;
-  readonly boot: string;
-  readonly count: number;
-}
-
-/** A VM by its control socket. */
-export async function askVm(path: string): Promise<GuestNow> {
-  const socket = connect(path);
-  try {
-    const answer = await new Promise<string>((resolve, reject) => {
-      socket.once('error', reject);
-      socket.once('data', (piece) => resolve(piece.toString('utf8')));
-      socket.write('query\n');
-      setTimeout(() => reject(new Error(`${path} does not answer`)), 10_000).unref();
-    });
-    const match = /^state (running|paused) boot=(\S+) count=(\d+)\n$/.exec(answer);
-    if (match === null) throw new Error(`not a VM's answer: ${answer}`);
-    return { running: match[1] === 'running', boot: match[2] as string, count: Number(match[3]) };
-  } finally {
-    socket.destroy();
-  }
 }
 
 /** Every process of a VM of the host, by VM id. */
@@ -236,9 +212,6 @@ export function vmProcesses({ layout }: ModelHost): Map<string, number[]> {
   }
   return found;
 }
-
-/** What a model knows of the guests that it has seen, to notice one that was replaced or set back. */
-export type Guests = Map<string, GuestNow>;
 
 /**
  * Everything in which records and kernel are not what the model says; empty when they agree. `guests` is kept from one
@@ -273,8 +246,9 @@ export async function disagreements(
   for (const { at, instance } of live) {
     const vmId = vmIdOf(expected, at);
     const pids = processes.get(vmId) ?? [];
-    if (pids.length !== 1 || pids[0] !== records.pids.get(vmId)) {
-      problems.push(`${vmId} has the processes [${pids.join()}], and ${records.pids.get(vmId)} is recorded`);
+    const vm = records.vms.get(vmId);
+    if (vm === undefined || pids.length !== 1 || pids[0] !== vm.pid) {
+      problems.push(`${vmId} has the processes [${pids.join()}], and ${vm?.pid} is recorded`);
       continue;
     }
     const uid = /^Uid:\t(\d+)/m.exec(readText(`/proc/${pids[0]}/status`))?.[1] ?? '';
@@ -285,12 +259,13 @@ export async function disagreements(
     const groups = readText(`/proc/${pids[0]}/cgroup`);
     if (!groups.includes(`/${host.config.cgroupParent}/${vmId}\n`))
       problems.push(`${vmId} is not in its cgroup`);
+    problems.push(...(await machineProblems(host, vm, machineOf(expected, at))));
     problems.push(
       ...(await guestProblems(
         host,
         vmId,
         `${nameOf(at)} of ${records.born.get(vmId)} #${instance.boots}`,
-        instance,
+        instance.status,
         guests,
       )),
     );
@@ -300,23 +275,10 @@ export async function disagreements(
   return problems;
 }
 
-async function guestProblems(
-  host: ModelHost,
-  vmId: string,
-  key: string,
-  { status }: ModelInstance,
-  guests: Guests,
-): Promise<string[]> {
-  const now = await askVm(join(host.layout.vmSocketDir(vmId), 'control.sock'));
-  const before = guests.get(key);
-  guests.set(key, now);
-  const problems: string[] = [];
-  if (now.running !== (status === 'running')) {
-    problems.push(`${vmId} is recorded as ${status}, and its vCPUs ${now.running ? 'run' : 'are stopped'}`);
-  }
-  if (before !== undefined && before.boot !== now.boot) problems.push(`${key} is another guest than before`);
-  if (before !== undefined && before.count > now.count) problems.push(`${key} was set back`);
-  return problems;
+function machineOf(state: State, at: At): Machine {
+  const { offset, uses } = find(state, at) ?? { offset: -1, uses: null };
+  const mac = macAddress(state[at.tenant]?.netId ?? -1, offset);
+  return { mac, vcpus: uses?.vcpus ?? 0, memMib: uses?.memMib ?? 0 };
 }
 
 function ownerUid(host: ModelHost, state: State, at: At): number {

@@ -14,9 +14,9 @@ import {
   type Status,
 } from './state.js';
 
-const TENANTS = ['acme', 'globex', 'initech'] as const;
+export const TENANTS = ['acme', 'globex', 'initech'] as const;
 const POOLS = ['workers', 'extra'] as const;
-const IDS = ['i-a', 'i-b', 'i-c'] as const;
+export const IDS = ['i-a', 'i-b', 'i-c'] as const;
 const NET_IDS = [3, 4, 5] as const;
 
 /** An instance: one that there is, counted through, or a name that may mean nothing. */

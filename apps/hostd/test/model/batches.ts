@@ -1,16 +1,21 @@
 import { callVersionOne } from '@mvm/testkit';
 import fc from 'fast-check';
 import { recordedPart } from './agree.js';
-import { askOf, askText, nthInstance, requestOf, type Wish, wish } from './asks.js';
+import { askOf, askText, IDS, nthInstance, requestOf, type Wish, wish } from './asks.js';
 import { explain, type Happening } from './explain.js';
 import { onlyMatch, type Rig } from './rig.js';
-import type { Answer, Ask, At, State } from './state.js';
+import { type Answer, type Ask, type At, apply, type State } from './state.js';
+
+/** `teardown`: every start, beside the taking down of the networks. */
+export type Rush = 'start' | 'wake' | 'warm' | 'create' | 'teardown';
 
 /** Requests that are sent at the same moment, and what else happens meanwhile. */
 export interface Batch {
   readonly wishes: readonly Wish[];
   /** Ask about one instance only, as often as wishes fit. */
   readonly onOne: number | null;
+  /** Instead of the wishes: this of every instance that it fits, so that the last of a quota is wanted by many. */
+  readonly rush: Rush | null;
   /** Which of them a version 1 client sends, which shuts its half of the connection at once. */
   readonly versionOne: readonly boolean[];
   /** Calls of the VMM that take their time, in ms. */
@@ -26,6 +31,13 @@ export interface Batch {
 export const batch: fc.Arbitrary<Batch> = fc.record({
   wishes: fc.array(wish, { minLength: 2, maxLength: 5, size: 'max' }),
   onOne: fc.option(fc.nat(5), { freq: 2 }),
+  rush: fc.oneof(
+    { weight: 3, arbitrary: fc.constant(null) },
+    {
+      weight: 2,
+      arbitrary: fc.constantFrom('start', 'start', 'start', 'wake', 'warm', 'create', 'teardown'),
+    },
+  ),
   versionOne: fc.array(fc.constantFrom(false, false, true), { minLength: 5, maxLength: 5 }),
   late: fc.array(
     fc.record({
@@ -51,8 +63,27 @@ export const batch: fc.Arbitrary<Batch> = fc.record({
 
 const VERSION_ONE = new Set(['start', 'stop', 'sleep', 'wake', 'destroy', 'setup', 'teardown']);
 
+/** More orders than of so many are too many to try. */
+const MAX_RUSH = 6;
+
+function rushOf(rush: Rush, state: State): Ask[] {
+  const asks = Object.entries(state).flatMap(([tenant, { netId, pools }]): Ask[] => {
+    const network: Ask[] = rush === 'teardown' ? [{ op: 'teardown', tenant, netId }] : [];
+    const op = rush === 'teardown' ? 'start' : rush;
+    const instances = Object.entries(pools).flatMap(([pool, { instances }]) =>
+      (op === 'create' ? IDS : Object.keys(instances)).map((id): Ask => {
+        const at = { tenant, pool, id };
+        return op === 'create' ? { op, at } : { op, at, flag: false };
+      }),
+    );
+    return [...network, ...instances];
+  });
+  return asks.filter((ask) => apply(state, ask).answer === 'ok').slice(0, MAX_RUSH);
+}
+
 /** The requests of a batch in a state, in no order. */
-export function asksOf({ wishes, onOne }: Batch, state: State): Ask[] {
+export function asksOf({ wishes, onOne, rush }: Batch, state: State): Ask[] {
+  if (rush !== null) return rushOf(rush, state);
   const one = onOne === null ? null : nthInstance(state, onOne);
   return wishes.flatMap((made) => {
     const ask = askOf(made, state);

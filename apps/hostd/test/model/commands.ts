@@ -1,19 +1,23 @@
-import { readFile, rmdir, truncate, utimes, writeFile } from 'node:fs/promises';
+import { readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import fc from 'fast-check';
 import { expect } from 'vitest';
 import { until } from '../daemon.js';
-import type { VmmCall } from '../stand-in/driver.js';
-import { addressOf, networkProblems, recordedPart, vmIdOf } from './agree.js';
+import type { Fault, VmmCall } from '../stand-in/driver.js';
+import { networkProblems, recordedPart, vmIdOf } from './agree.js';
 import { askOf, askText, nthInstance, type Wish, wish } from './asks.js';
+import { type Command, command, type Run, where } from './command.js';
+import { damageSnapshot, SPOILINGS } from './damage.js';
 import { explain, hasLive } from './explain.js';
+import { askVm } from './machines.js';
+import { ORPHANS, type Orphan, plantForeign, plantOrphan } from './orphans.js';
+import { OVERTAKERS, overtake } from './overtake.js';
 import { onlyMatch, type Rig } from './rig.js';
 import {
   type Ask,
   type At,
   apply,
-  type Damage,
   find,
   type InstanceOp,
   instancesOf,
@@ -22,43 +26,6 @@ import {
   type State,
   withVmEnded,
 } from './state.js';
-
-/** The model of a run: the state that hostd is to be in. */
-export interface Model {
-  state: State;
-}
-
-export type Command = fc.AsyncCommand<Model, Rig>;
-
-/**
- * A command: `resolve` says what it comes to in a state, null when that is nothing; `act` does it, moves the model on and
- * says in words what it was. Afterwards model, files and kernel must agree.
- */
-function command<T>(
-  name: string,
-  resolve: (state: State) => T | null,
-  act: (what: T, run: Run) => Promise<unknown>,
-): Command {
-  let said = name;
-  return {
-    check: ({ state }) => resolve(state) !== null,
-    run: async (model, rig) => {
-      const what = resolve(model.state);
-      if (what === null) throw new Error(`${name} has nothing to do`);
-      const acted = await act(what, {
-        model,
-        rig,
-        say: (text) => {
-          said = text;
-        },
-      });
-      if (process.env.MVM_MODEL_TRACE !== undefined) process.stderr.write(`${said}\n`);
-      // What a refusal had changed in the network would show in the next look all the same.
-      await rig.agree(model.state, acted === 'refused' ? 'left-out' : undefined);
-    },
-    toString: () => said,
-  };
-}
 
 /** One request, alone: the answer is the model's, and so is what follows. */
 function request(made: Wish): Command {
@@ -85,13 +52,13 @@ const CALLS: Readonly<Partial<Record<InstanceOp, readonly VmmCall[]>>> = {
 };
 
 /** The state after an operation during which a call of the VMM failed, its VM died, or hostd was killed. */
-function afterFault(state: State, ask: InstanceAsk, call: VmmCall, fault: 'fail' | 'die' | 'hang'): State {
+function afterFault(state: State, ask: InstanceAsk, call: VmmCall, fault: FaultKind): State {
   const before = find(state, ask.at);
   if (before === undefined) throw new Error('a fault needs an instance');
   const prepared = before.status === 'created' ? put(state, ask.at, { ...before, status: 'ready' }) : state;
   // Past its commit point: hostd killed there goes on with it; any other failure loses the memory.
   if (ask.op === 'wake' && call === 'resume') {
-    if (fault === 'hang') return apply(state, ask).state;
+    if (isHang(fault)) return apply(state, ask).state;
     return put(state, ask.at, { ...before, status: 'stopped', uses: null });
   }
   return fault === 'die' && ['sleep', 'warm', 'resume'].includes(ask.op)
@@ -116,12 +83,8 @@ function faultyCall(state: State, known: number, nth: number): { ask: InstanceAs
   return { ask: { op, at, flag: true }, call: calls[Math.floor(nth / 7) % calls.length] as VmmCall };
 }
 
-type FaultKind = 'fail' | 'die' | 'hang';
-interface Run {
-  readonly model: Model;
-  readonly rig: Rig;
-  readonly say: (text: string) => void;
-}
+type FaultKind = Exclude<Fault, number>;
+const isHang = (fault: FaultKind): boolean => fault === 'hang' || fault === 'hang-done';
 
 async function runFaulty(
   ask: InstanceAsk,
@@ -135,7 +98,8 @@ async function runFaulty(
   const met = rig.host.nextFault();
   const answered = rig.ask(ask);
   await Promise.race([met, answered]);
-  if (fault === 'hang') {
+  if (isHang(fault)) {
+    if (fault === 'hang-done') await untilVcpus(call === 'resume', vmIdOf(model.state, ask.at), rig);
     await rig.host.kill();
     await rig.host.start();
     expect(await answered, text).toBe('unheard');
@@ -148,13 +112,24 @@ async function runFaulty(
   say(`${text} → ${find(model.state, ask.at)?.status}`);
 }
 
+/** Wait until a VM's vCPUs run, or are stopped. */
+async function untilVcpus(running: boolean, vmId: string, { host }: Rig): Promise<void> {
+  const control = join(host.layout.vmSocketDir(vmId), 'control.sock');
+  await until(
+    `${vmId} ${running ? 'running' : 'paused'}`,
+    async () => (await askVm(control)).running === running,
+  );
+}
+
 /** An operation whose VMM fails it, or dies, or hangs until hostd is killed; whichever fits the state. */
 function faulty(known: number, nth: number, fault: FaultKind): Command {
   return command(
     `${fault} at call ${nth} of an operation on ${known}`,
     (state) => {
       const found = faultyCall(state, known, nth);
-      return found?.call === 'version' && fault !== 'fail' ? null : found;
+      if (found?.call === 'version') return fault === 'fail' ? found : null;
+      const takesEffect = found?.call === 'resume' || found?.call === 'pause';
+      return fault.endsWith('-done') && !takesEffect ? null : found;
     },
     ({ ask, call }, run) => runFaulty(ask, call, fault, run),
   );
@@ -218,16 +193,22 @@ function nthLive(state: State, known: number): At | null {
   return live[known % Math.max(1, live.length)]?.at ?? null;
 }
 
-const where = ({ tenant, pool, id }: At): string => `${tenant}/${pool}/${id}`;
-
-/** hostd is killed between two requests, the host is disturbed meanwhile, and hostd started again. */
-export function restart(known: number, mischief: readonly Mischief[]): Command {
+/**
+ * hostd is killed between two requests, the host is disturbed meanwhile, parts of a VM of nobody are left there, and hostd
+ * is started again. It puts the host right, and touches nothing of others.
+ */
+export function restart(
+  known: number,
+  mischief: readonly Mischief[],
+  orphan: readonly Orphan[] = [],
+): Command {
   return command(
-    `restart, meanwhile ${mischief.join(', ')} on ${known}`,
+    `restart, meanwhile ${mischief.join(', ')} on ${known}, left over ${orphan.join(', ')}`,
     (state) => ({ at: nthLive(state, known) }),
     async ({ at }, { model, rig, say }) => {
       const on = at === null ? '' : ` on ${where(at)}`;
-      say(`restart${mischief.length === 0 ? '' : `, meanwhile ${mischief.join(', ')}${on}`}`);
+      const leftOver = orphan.length === 0 ? '' : `, left over: ${orphan.join(', ')}`;
+      say(`restart${mischief.length === 0 ? '' : `, meanwhile ${mischief.join(', ')}${on}`}${leftOver}`);
       await rig.host.kill();
       if (at !== null) {
         const vmId = vmIdOf(model.state, at);
@@ -242,7 +223,10 @@ export function restart(known: number, mischief: readonly Mischief[]): Command {
         }
       }
       if (mischief.includes('flush-nft')) await execa('nft', ['flush', 'ruleset']);
+      await plantOrphan(orphan, rig.host);
+      const foreign = orphan.length === 0 ? null : await plantForeign(rig.host);
       await rig.host.start();
+      await foreign?.();
     },
   );
 }
@@ -297,40 +281,8 @@ function disturb(known: number, mischief: 'kill-vm' | 'flush-nft' | 'delete-tap'
   );
 }
 
-/** A snapshot, or the disk under it, is changed behind hostd's back: the wake is refused, and nothing is lost but that. */
-function damageSnapshot(known: number, damage: Damage): Command {
-  return command(
-    `damage the ${damage} of ${known}`,
-    (state) => {
-      const asleep = instancesOf(state).filter(
-        ({ instance }) =>
-          instance.status === 'sleeping' &&
-          instance.damage === null &&
-          (damage !== 'disk' || instance.diskMib > 0),
-      );
-      return asleep[known % Math.max(1, asleep.length)] ?? null;
-    },
-    async ({ at, instance }, { model, rig, say }) => {
-      say(`damage the ${damage} of ${where(at)}`);
-      const { layout } = rig.host;
-      const directory = join(layout.snapshotsDir(addressOf(at)), 'delta');
-      if (damage === 'manifest') await truncate(join(directory, 'meta.json'), 40);
-      if (damage === 'disk') await utimes(layout.dataDisk(addressOf(at)), 1, 1);
-      if (damage === 'memory') {
-        const path = join(directory, 'memory');
-        const bytes = await readFile(path);
-        const middle = bytes.length >> 1;
-        bytes[middle] = (bytes[middle] ?? 0) ^ 1;
-        await writeFile(path, bytes);
-      }
-      model.state = put(model.state, at, { ...instance, damage });
-    },
-  );
-}
-
-const faults = ['fail', 'die', 'hang'] as const;
+const faults = ['fail', 'die', 'hang', 'hang', 'fail-done', 'hang-done', 'hang-done'] as const;
 const disturbances = ['kill-vm', 'kill-vm', 'flush-nft', 'delete-tap'] as const;
-const damages = ['manifest', 'memory', 'disk'] as const;
 const requests = wish.map(request);
 
 /** Every command, as often as it is to come: `fc.commands` takes each entry with the same weight. */
@@ -339,8 +291,21 @@ export const commands: fc.Arbitrary<Command>[] = [
   ...Array.from({ length: 2 }, () =>
     fc.tuple(fc.nat(5), fc.nat(60), fc.constantFrom(...faults)).map((args) => faulty(...args)),
   ),
-  fc.tuple(wish, fc.integer({ min: 1, max: 14 }), fc.boolean()).map((args) => crash(...args)),
-  fc.tuple(fc.nat(5), fc.subarray([...MISCHIEF], { maxLength: 2 })).map((args) => restart(...args)),
+  ...Array.from({ length: 2 }, () =>
+    fc.tuple(wish, fc.integer({ min: 1, max: 14 }), fc.boolean()).map((args) => crash(...args)),
+  ),
+  fc
+    .tuple(
+      fc.nat(5),
+      fc.subarray([...MISCHIEF], { maxLength: 2 }),
+      fc.subarray([...ORPHANS], { maxLength: 3 }),
+    )
+    .map((args) => restart(...args)),
   fc.tuple(fc.nat(5), fc.constantFrom(...disturbances)).map((args) => disturb(...args)),
-  fc.tuple(fc.nat(5), fc.constantFrom(...damages)).map((args) => damageSnapshot(...args)),
+  ...Array.from({ length: 2 }, () =>
+    fc
+      .tuple(fc.nat(5), fc.constantFrom(...SPOILINGS), fc.constantFrom(true, true, false))
+      .map((args) => damageSnapshot(...args)),
+  ),
+  fc.tuple(fc.nat(5), fc.constantFrom(...OVERTAKERS)).map((args) => overtake(...args)),
 ];

@@ -3,17 +3,11 @@ import { isCodedError } from '@mvm/protocol';
 import { expect } from 'vitest';
 import { readStartTime } from '../../src/vmm/process-identity.js';
 import { until } from '../daemon.js';
-import {
-  addressOf,
-  disagreements,
-  type Guests,
-  readRecords,
-  recordedPart,
-  vmIdOf,
-  vmProcesses,
-} from './agree.js';
-import { requestOf } from './asks.js';
+import { addressOf, disagreements, readRecords, recordedPart, vmIdOf, vmProcesses } from './agree.js';
+import { requestOf, TENANTS } from './asks.js';
+import { type AuditJudge, createAuditJudge, tenantOf } from './audit.js';
 import { createModelHost, type ModelHost } from './host.js';
+import type { Guests } from './machines.js';
 import { type Answer, type Ask, type At, apply, find, instancesOf, type State } from './state.js';
 
 const REQUEST_MS = 60_000;
@@ -50,8 +44,8 @@ export interface Rig {
   readonly host: ModelHost;
   /** The state that a run begins with. */
   begin(): Promise<State>;
-  /** Send a request; its answer as the model writes it. `unheard` when hostd ended first. */
-  ask(ask: Ask): Promise<Answer | 'unheard'>;
+  /** Send a request, with these fields beside; its answer as the model writes it. `unheard` when hostd ended first. */
+  ask(ask: Ask, more?: { readonly drain_timeout_secs: number }): Promise<Answer | 'unheard'>;
   /** Throws, with everything that differs, unless records and kernel are as the model says. */
   agree(state: State, network?: 'left-out'): Promise<void>;
   /** The state on disk, with what only the model knows taken from `from` by its own account. */
@@ -70,15 +64,19 @@ export interface Rig {
 export async function createRig(): Promise<Rig> {
   const host = await createModelHost();
   let guests: Guests = new Map();
+  let audit: AuditJudge = createAuditJudge(host, TENANTS);
   let runs = 0;
 
-  async function ask(what: Ask): Promise<Answer | 'unheard'> {
+  async function ask(what: Ask, more: object = {}): Promise<Answer | 'unheard'> {
+    const heard = audit.asks(what);
     try {
-      await host.client.request(requestOf(what), { timeoutMs: REQUEST_MS });
+      await host.client.request({ ...requestOf(what), ...more }, { timeoutMs: REQUEST_MS });
+      heard('ok');
       return 'ok';
     } catch (error) {
       if (!isCodedError(error)) throw error;
       if (error.reason === 'hostd.disconnected' || error.reason === 'hostd.unreachable') return 'unheard';
+      heard(`${error.code} ${error.reason}`);
       return `${error.code} ${error.reason}`;
     }
   }
@@ -98,11 +96,16 @@ export async function createRig(): Promise<Rig> {
       runs += 1;
       if (runs % RUNS_PER_HOST === 0) await host.reset();
       guests = new Map();
+      audit = createAuditJudge(host, TENANTS);
       let state: State = {};
-      for (const what of PRELUDE) {
-        expect(await ask(what)).toBe('ok');
-        ({ state } = apply(state, what));
-      }
+      for (const what of PRELUDE) ({ state } = apply(state, what));
+      await Promise.all(
+        TENANTS.map(async (tenant) => {
+          for (const what of PRELUDE.filter((one) => tenantOf(one) === tenant)) {
+            expect(await ask(what)).toBe('ok');
+          }
+        }),
+      );
       return state;
     },
     untilSettled: async () => {
@@ -139,14 +142,15 @@ export async function createRig(): Promise<Rig> {
       await host.disarm();
       const state = readRecords(host).state;
       const all = instancesOf(state).map(({ at }): Ask => ({ op: 'destroy', at, flag: false }));
-      expect(await Promise.all(all.map(ask))).toEqual(all.map(() => 'ok'));
+      expect(await Promise.all(all.map((one) => ask(one)))).toEqual(all.map(() => 'ok'));
       const pools = Object.entries(state).flatMap(([tenant, { pools }]) =>
         Object.keys(pools).map((pool): Ask => ({ op: 'remove-pool', tenant, pool })),
       );
-      expect(await Promise.all(pools.map(ask))).toEqual(pools.map(() => 'ok'));
+      expect(await Promise.all(pools.map((one) => ask(one)))).toEqual(pools.map(() => 'ok'));
       const tenants = Object.keys(state).map((tenant): Ask => ({ op: 'remove-tenant', tenant }));
-      expect(await Promise.all(tenants.map(ask))).toEqual(tenants.map(() => 'ok'));
+      expect(await Promise.all(tenants.map((one) => ask(one)))).toEqual(tenants.map(() => 'ok'));
       await agree({});
+      expect(audit.problems()).toEqual([]);
     },
     dispose: () => host.dispose(),
   };

@@ -1,17 +1,14 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import {
-  type Command,
-  crashedAt,
-  faultyAt,
-  MISCHIEF,
-  type Model,
-  requested,
-  restart,
-} from '../model/commands.js';
+import { type Rush, runBatch } from '../model/batches.js';
+import type { Command, Model } from '../model/command.js';
+import { crashedAt, faultyAt, MISCHIEF, requested, restart } from '../model/commands.js';
+import { damageSnapshot, SPOILINGS } from '../model/damage.js';
+import { ORPHANS } from '../model/orphans.js';
+import { overtake } from '../model/overtake.js';
 import { createRig, type Rig } from '../model/rig.js';
-import type { At, InstanceOp } from '../model/state.js';
+import { type Ask, type At, apply, type InstanceOp } from '../model/state.js';
 
-// Histories in which the random ones once found a mistake, or would have.
+// Histories in which the random ones once found a mistake, or would have; each would be found broken by one of these at once.
 
 let rig: Rig;
 
@@ -41,6 +38,35 @@ test.each<[string, Command[]]>([
     'hostd that is killed while it makes the drives leaves none half-made',
     [2, 3, 2, 3].map((step) => crashedAt(ask('start'), step)),
   ],
+  [
+    'hostd that is killed with a VM paused or let run lets it be what its record says',
+    [
+      ...ok('start'),
+      faultyAt(ask('sleep'), 'pause', 'hang-done'),
+      faultyAt(ask('warm'), 'pause', 'hang-done'),
+      faultyAt(ask('sleep'), 'pause', 'fail-done'),
+      ...ok('warm'),
+      faultyAt(ask('resume'), 'resume', 'hang-done'),
+      faultyAt(ask('resume'), 'resume', 'fail-done'),
+      ...ok('resume'),
+    ],
+  ],
+  ...[2, 3, 4, 5].map((step): [string, Command[]] => [
+    `hostd that is killed at step ${step} of a sleep finishes it, or lets the guest run on`,
+    [...ok('start'), crashedAt(ask('sleep'), step)],
+  ]),
+  [
+    'a sleep gives way to what overtakes it',
+    [...ok('start'), overtake(0, 'wake'), overtake(0, 'stop'), ...ok('start'), overtake(0, 'destroy')],
+  ],
+  ...[...new Set(SPOILINGS)].map((what): [string, Command[]] => [
+    `a snapshot with ${what} spoiled is not woken`,
+    [...ok('start', 'sleep'), damageSnapshot(0, what, true), ...ok('stop', 'start')],
+  ]),
+  ...ORPHANS.map((part): [string, Command[]] => [
+    `the ${part} of a VM of nobody goes with the next start of hostd, and what is somebody else's stays`,
+    [...ok('start'), restart(0, [], [part]), ...ok('sleep', 'wake')],
+  ]),
   ...MISCHIEF.map((mischief): [string, Command[]] => [
     `${mischief} while hostd is down is put right, and a VM that lives goes on`,
     [
@@ -62,3 +88,54 @@ test.each<[string, Command[]]>([
     await rig.end(failed);
   }
 });
+
+/** Requests at one moment, and nothing else. */
+const ALONE = { wishes: [], onOne: null, versionOne: [], meanwhile: 'nothing', when: 1 } as const;
+
+const RUSHES: readonly [Rush, readonly (readonly [InstanceOp, string])[]][] = [
+  ['start', []],
+  ['teardown', []],
+  ['create', []],
+  ['warm', ['i-a', 'i-b'].map((id) => ['start', id] as const)],
+  [
+    'wake',
+    ['i-a', 'i-b', 'i-c'].flatMap((id) => (['start', 'sleep'] as const).map((op) => [op, id] as const)),
+  ],
+];
+
+test('a start beside a change of its pool boots the image and the resources of the same pool', async () => {
+  let state = await rig.begin();
+  let failed = true;
+  const settings = { hasImage: false, vcpus: 2, memMib: 192, diskMib: 0, compression: 'none' } as const;
+  const change: Ask = { op: 'ensure-pool', tenant: at.tenant, pool: at.pool, settings };
+  const starts = ['i-a', 'i-b'].map((id): Ask => ({ ...ask('start'), at: { ...at, id } }));
+  try {
+    const wishes = [change, ...starts].map((wish) => ({ kind: 'ask', ask: wish }) as const);
+    state = await runBatch({ ...ALONE, wishes, late: [], rush: null }, state, rig);
+    await rig.agree(state);
+    failed = false;
+  } finally {
+    await rig.end(failed);
+  }
+});
+
+test.each(RUSHES)(
+  'of many that want the last at once (%s), as many get it as there is',
+  async (rush, before) => {
+    let state = await rig.begin();
+    let failed = true;
+    try {
+      for (const [op, id] of before) {
+        const wanted: Ask = { op, at: { ...at, id }, flag: true };
+        expect(await rig.ask(wanted)).toBe('ok');
+        ({ state } = apply(state, wanted));
+      }
+      const late = [{ call: 'launch', ms: 60 }] as const;
+      state = await runBatch({ ...ALONE, late, rush }, state, rig);
+      await rig.agree(state);
+      failed = false;
+    } finally {
+      await rig.end(failed);
+    }
+  },
+);

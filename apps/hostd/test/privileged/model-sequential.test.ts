@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, test } from 'vitest';
-import { commands, type Model } from '../model/commands.js';
+import type { Model } from '../model/command.js';
+import { commands } from '../model/commands.js';
 import { createRig, type Rig } from '../model/rig.js';
 import { modelRuns } from '../model/settings.js';
 

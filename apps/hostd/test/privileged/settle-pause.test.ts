@@ -5,7 +5,7 @@ import { execa } from 'execa';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createLayout, type InstanceAddress, type Layout } from '../../src/state/layout.js';
 import { createTestHost, ensureTenantAndPool, type TestHost, until } from '../daemon.js';
-import { askVm, type GuestNow } from '../model/agree.js';
+import { askVm, type GuestNow } from '../model/machines.js';
 import type { Fault, VmmCall } from '../stand-in/driver.js';
 import { type InProcessHostd, startInProcess } from '../stand-in/in-process.js';
 

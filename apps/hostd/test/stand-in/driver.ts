@@ -21,8 +21,11 @@ import type { VmExit, VmHandle, Vmm, VmRecord, VmSpec } from '../../src/vmm/vmm.
 /** Where a driver can be told to misbehave. */
 export type VmmCall = 'version' | 'launch' | 'restore' | 'adopt' | 'resume' | 'pause' | 'save';
 
-/** `fail`: the call fails; `die`: the process is killed in the midst of it; `hang`: it never returns; a number: that many ms late. */
-export type Fault = 'fail' | 'die' | 'hang' | number;
+/**
+ * `fail`: the call fails; `die`: the process is killed in the midst of it; `hang`: it never returns; a number: that many
+ * ms late. `fail-done` and `hang-done`, of `resume` and `pause`: it has taken effect all the same.
+ */
+export type Fault = 'fail' | 'die' | 'hang' | 'fail-done' | 'hang-done' | number;
 
 export interface StandInOptions {
   /** A file that gets a line for everything that must not happen twice; see `readWitness`. */
@@ -75,12 +78,12 @@ async function meet(
   call: VmmCall,
   vmId: string,
   kill: () => Promise<void>,
-): Promise<'fail' | 'die' | null> {
+): Promise<Exclude<Fault, 'hang' | number> | null> {
   const fault = faultOf(call, vmId);
   if (fault === 'hang') return await new Promise<never>(() => {});
   if (typeof fault === 'number') await sleep(fault);
   if (fault === 'die') await kill();
-  return fault === 'fail' || fault === 'die' ? fault : null;
+  return typeof fault === 'number' ? null : fault;
 }
 
 function coded(
@@ -104,7 +107,8 @@ function renderArgv(spec: VmSpec, { witnessPath, drainMs }: StandInOptions): str
   return [
     ...['--vm', spec.vmId, '--control', controlPath(spec), '--agent', agentPath(spec)],
     ...['--console', spec.consolePath, '--root', spec.emptyRootPath, '--uid', String(spec.uid)],
-    ...['--tap', spec.net.tapName, '--witness', witnessPath],
+    ...['--tap', spec.net.tapName, '--mac', spec.net.mac, '--witness', witnessPath],
+    ...['--vcpus', String(spec.vcpus), '--mem', String(spec.memMib)],
     ...(disk === undefined ? [] : ['--disk', disk.path]),
     ...(drainMs === undefined ? [] : ['--drain-ms', String(drainMs)]),
   ];
@@ -375,8 +379,7 @@ class StandInHandle implements VmHandle {
   }
 
   async resume(): Promise<void> {
-    await this.#faulty('resume', 'vmm.command_failed');
-    await this.#ask('resume');
+    await this.#call('resume');
   }
 
   async powerDown(): Promise<void> {
@@ -384,8 +387,7 @@ class StandInHandle implements VmHandle {
   }
 
   async pause(): Promise<void> {
-    await this.#faulty('pause', 'vmm.command_failed');
-    await this.#ask('pause');
+    await this.#call('pause');
   }
 
   async *save(): AsyncGenerator<Uint8Array> {
@@ -426,9 +428,11 @@ class StandInHandle implements VmHandle {
     this.#control.close();
   }
 
-  async #faulty(call: VmmCall, reason: string): Promise<void> {
+  async #call(call: 'resume' | 'pause'): Promise<void> {
     const fault = await meet(this.#context, call, this.record.spec.vmId, () => killProcess(this.record));
-    if (fault === 'fail') throw coded(reason, 'told to');
+    if (fault !== 'fail') await this.#ask(call);
+    if (fault === 'hang-done') await new Promise<never>(() => {});
+    if (fault === 'fail' || fault === 'fail-done') throw coded('vmm.command_failed', 'told to');
   }
 
   async #ask(line: string): Promise<string> {

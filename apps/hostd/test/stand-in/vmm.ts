@@ -52,7 +52,7 @@ function readOptions(args: readonly string[]): Options {
       incoming = true;
       continue;
     }
-    if (!/^--(vm|control|agent|console|root|uid|tap|witness|disk|drain-ms)$/.test(name))
+    if (!/^--(vm|control|agent|console|root|uid|tap|witness|disk|drain-ms|mac|vcpus|mem)$/.test(name))
       die(`unknown option ${name}`);
     at += 1;
     values.set(name.slice(2), args[at] ?? die(`${name} needs a value`));
@@ -229,7 +229,8 @@ function frame(text: string): Buffer {
 
 function answer(socket: Socket, text: string): void {
   if (text.startsWith('{"SleepPrep":')) {
-    const due = ticks + drainTicks;
+    // Somebody who grants it an hour wants a guest that is still draining when the next request comes.
+    const due = text.includes('"drain_timeout_secs":3600') ? Infinity : ticks + drainTicks;
     timers.push({ due, socket, text: '{"SleepPrepAck":{"success":true,"detail":null}}' });
   } else if (text === '"Ping"') socket.write(frame('"Pong"'));
   else if (text === '"Wake"') {

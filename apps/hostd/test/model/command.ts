@@ -1,0 +1,50 @@
+import type fc from 'fast-check';
+import type { Rig } from './rig.js';
+import type { At, State } from './state.js';
+
+/** The model of a run: the state that hostd is to be in. */
+export interface Model {
+  state: State;
+}
+
+export type Command = fc.AsyncCommand<Model, Rig>;
+
+/**
+ * A command: `resolve` says what it comes to in a state, null when that is nothing; `act` does it, moves the model on and
+ * says in words what it was. Afterwards model, files and kernel must agree.
+ */
+export function command<T>(
+  name: string,
+  resolve: (state: State) => T | null,
+  act: (what: T, run: Run) => Promise<unknown>,
+): Command {
+  let said = name;
+  return {
+    check: ({ state }) => resolve(state) !== null,
+    run: async (model, rig) => {
+      const what = resolve(model.state);
+      if (what === null) throw new Error(`${name} has nothing to do`);
+      const acted = await act(what, {
+        model,
+        rig,
+        say: (text) => {
+          said = text;
+        },
+      });
+      if (process.env.MVM_MODEL_TRACE !== undefined) process.stderr.write(`${said}\n`);
+      // What a refusal had changed in the network would show in the next look all the same.
+      await rig.agree(model.state, acted === 'refused' ? 'left-out' : undefined);
+    },
+    toString: () => said,
+  };
+}
+
+/** What a command acts on, and where it says what it did. */
+export interface Run {
+  readonly model: Model;
+  readonly rig: Rig;
+  readonly say: (text: string) => void;
+}
+
+/** An instance as a line of a counterexample names it. */
+export const where = ({ tenant, pool, id }: At): string => `${tenant}/${pool}/${id}`;
