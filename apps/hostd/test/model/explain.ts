@@ -72,7 +72,8 @@ function outcomes(state: State, happening: Happening, batch: readonly Happening[
     const overtakers = ['stop', 'destroy', 'wake'];
     if (
       ask.op === 'sleep' &&
-      instance?.status === 'running' &&
+      instance !== undefined &&
+      isLive(instance) &&
       batch.some((other) => onInstance(other, ask.at, overtakers))
     ) {
       possible.push({ answer: 'aborted instance.sleep_overtaken', state });
