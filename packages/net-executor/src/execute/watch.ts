@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type CodedError, toCodedError } from '@mvm/protocol';
 import { execa } from 'execa';
@@ -15,7 +16,7 @@ export type NetworkWatchEvent =
   | { readonly kind: 'deaf'; readonly error: CodedError };
 
 export interface NetworkWatch {
-  /** Resolves when the kernel's events are heard for the first time, or never will be. */
+  /** Resolves when the kernel's events are heard for the first time, or are not for now. */
   readonly ready: Promise<void>;
   /** Ends the child and the poll; resolves when both are gone. May be repeated. */
   close(): Promise<void>;
@@ -37,6 +38,29 @@ const RESTART_DELAY_MS = 1_000;
 const DAMAGE = new RegExp(
   `^(?:delete|destroy) (?:table|chain|rule|set|map|counter) (?:bridge|inet) ${TABLE_NAME}\\b`,
 );
+
+/** Of /proc/net/netlink, and of netlink(7). */
+const NETLINK_NETFILTER = '12';
+const SUBSCRIBE_TIMEOUT_MS = 1_000;
+
+/**
+ * Resolves when a process hears the kernel's events of netfilter: some milliseconds after it was started. Resolves after a
+ * second in any case, for it may have ended, or /proc may not be ours to read.
+ */
+async function untilSubscribed(pid: number | undefined, signal: AbortSignal): Promise<void> {
+  const deadline = performance.now() + SUBSCRIBE_TIMEOUT_MS;
+  while (pid !== undefined && !signal.aborted && performance.now() < deadline) {
+    const sockets = await readFile(`/proc/${pid}/net/netlink`, 'utf8').catch(() => '');
+    const isThere = sockets.split('\n').some((line) => {
+      const [, protocol, port, groups] = line.split(/\s+/);
+      return (
+        protocol === NETLINK_NETFILTER && port === String(pid) && Number.parseInt(groups ?? '0', 16) !== 0
+      );
+    });
+    if (isThere) return;
+    await delay(2);
+  }
+}
 
 /**
  * Looks at the tables whenever the kernel reports that an object of theirs was destroyed (`nft monitor destroy`), and every
@@ -93,7 +117,11 @@ export function watchNetwork(options: WatchOptions): NetworkWatch {
       buffer: false,
       cancelSignal: stop.signal,
     });
-    child.once('spawn', heard);
+    const subscribed = untilSubscribed(child.pid, stop.signal).then(() => {
+      heard();
+      // What happened before anybody listened is found here.
+      request('poll');
+    });
     for await (const line of child.iterable()) {
       if (!DAMAGE.test(line.trim())) continue;
       // Too much to be told apart is looked at as a whole.
@@ -102,6 +130,7 @@ export function watchNetwork(options: WatchOptions): NetworkWatch {
       request('event');
     }
     const result = await child;
+    await subscribed;
     if (!stop.signal.aborted) {
       const error = toCodedError(new Error(`nft monitor ended: ${result.shortMessage ?? 'unexpectedly'}`));
       options.onEvent({ kind: 'deaf', error });
@@ -114,8 +143,6 @@ export function watchNetwork(options: WatchOptions): NetworkWatch {
         if (!stop.signal.aborted) options.onEvent({ kind: 'deaf', error: toCodedError(error) });
       });
       heard();
-      // What happened while nobody listened is found here.
-      request('poll');
       await delay(RESTART_DELAY_MS, undefined, { signal: stop.signal }).catch(() => undefined);
     }
   }
