@@ -30,7 +30,6 @@ import { createTenantPlanner } from './lifecycle/tenant-planner.js';
 import { createVmRegistry } from './lifecycle/vm-registry.js';
 import { createNetworkProbes } from './network-probe/network-probes.js';
 import { createDispatch } from './requests/dispatch.js';
-import { rememberFor } from './requests/remember.js';
 import { createAccessPolicy } from './server/access-policy.js';
 import { type SessionOptions, serveSession } from './server/session.js';
 import { makePrivateDir } from './state/atomic-file.js';
@@ -61,8 +60,6 @@ export interface Daemon {
   close(options: { readonly force: boolean }): Promise<void>;
 }
 
-/** How long HostInfo may tell a VMM's version without asking again. */
-const VMM_VERSION_MS = 10_000;
 /** How long requests under way may take to finish when the daemon is stopped. */
 const CLOSE_TIMEOUT_MS = 30_000;
 
@@ -306,7 +303,7 @@ async function prepare(
     acceleratorReason: reason,
     clusterCidr,
     uplinks: () => (config.uplink.length === 0 ? readDefaultRouteLinks() : config.uplink),
-    vmmVersion: rememberFor(VMM_VERSION_MS, () => effects.vmm.version().catch(() => null)),
+    vmmVersion: () => effects.vmm.version().catch(() => null),
   };
   const probes = createNetworkProbes({ effects, mutex, vmUidBase: config.vmUidBase });
   const services = { effects, instances, tenants, planners, audit, probes, facts };

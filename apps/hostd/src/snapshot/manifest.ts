@@ -1,7 +1,13 @@
 import { z } from 'zod';
 import type { LaunchArgs } from '../lifecycle/steps.js';
+import { imageChecksumSchema } from './checksum.js';
 
-const sha256Hex = z.string().regex(/^[0-9a-f]{64}$/);
+/** What hostd wrote at first held the sha256 alone. */
+function withChecksum(memory: unknown): unknown {
+  if (typeof memory !== 'object' || memory === null || !('sha256' in memory)) return memory;
+  const { sha256, ...rest } = memory;
+  return { ...rest, checksum: { algorithm: 'sha256', value: sha256 } };
+}
 
 /** `meta.json` of a snapshot: all that wake must find unchanged before it launches anything. */
 export const snapshotManifestSchema = z.object({
@@ -19,16 +25,19 @@ export const snapshotManifestSchema = z.object({
   argv: z.array(z.string()),
   /** How it was launched, for the plan that restores it: hostd's own `LaunchArgs`, in a directory that only root reads. */
   launch: z.custom<LaunchArgs>((value) => typeof value === 'object' && value !== null),
-  memory: z.object({
-    file: z.literal('memory'),
-    compression: z.enum(['none', 'lz4', 'zstd']),
-    sealed: z.boolean(),
-    /** Bytes of the VMM's stream. */
-    plain_bytes: z.int().min(1),
-    stored_bytes: z.int().min(1),
-    /** Of the stored file. */
-    sha256: sha256Hex,
-  }),
+  memory: z.preprocess(
+    withChecksum,
+    z.object({
+      file: z.literal('memory'),
+      compression: z.enum(['none', 'lz4', 'zstd']),
+      sealed: z.boolean(),
+      /** Bytes of the VMM's stream. */
+      plain_bytes: z.int().min(1),
+      stored_bytes: z.int().min(1),
+      /** Of the stored file. */
+      checksum: imageChecksumSchema,
+    }),
+  ),
   /** Writable disks: the snapshot belongs to exactly this content. */
   disks: z.array(
     z.object({

@@ -1,6 +1,6 @@
 /** A memory image's file, written and checked at the speed of the disk: reading, hashing and writing overlap. */
-import { createHash } from 'node:crypto';
 import { type FileHandle, open } from 'node:fs/promises';
+import { beginChecksum, type ImageChecksum } from './checksum.js';
 
 /** As much is read, hashed or written at once. */
 const BATCH_BYTES = 1_048_576;
@@ -15,8 +15,8 @@ const FLUSH_BYTES = 4 * BATCH_BYTES;
 export async function writeDurably(
   file: FileHandle,
   source: AsyncIterable<Uint8Array>,
-): Promise<{ bytes: number; sha256: string }> {
-  const hash = createHash('sha256');
+): Promise<{ bytes: number; checksum: ImageChecksum }> {
+  const checksum = beginChecksum();
   let bytes = 0;
   let batch: Uint8Array[] = [];
   let batched = 0;
@@ -26,7 +26,7 @@ export async function writeDurably(
   let isFlushing = false;
   try {
     for await (const piece of source) {
-      hash.update(piece);
+      checksum.update(piece);
       bytes += piece.byteLength;
       batch.push(piece);
       batched += piece.byteLength;
@@ -52,26 +52,30 @@ export async function writeDurably(
     await Promise.allSettled([writing, flushed]);
   }
   await file.sync();
-  return { bytes, sha256: hash.digest('hex') };
+  return { bytes, checksum: checksum.finish() };
 }
 
 /**
- * The checksum of a whole file, in hex. While one batch is hashed, the next one is read. Memory: two batches. Throws the
- * signal's reason once it is aborted.
+ * Whether a whole file has this checksum. While one batch is looked at, the next one is read. Memory: two batches. Throws
+ * the signal's reason once it is aborted.
  */
-export async function sha256OfFile(path: string, signal?: AbortSignal): Promise<string> {
+export async function hasChecksum(
+  path: string,
+  expected: ImageChecksum,
+  signal?: AbortSignal,
+): Promise<boolean> {
   const file = await open(path, 'r');
   try {
-    const hash = createHash('sha256');
-    let [hashed, read] = [Buffer.allocUnsafeSlow(BATCH_BYTES), Buffer.allocUnsafeSlow(BATCH_BYTES)];
-    let reading = file.read(hashed, 0, BATCH_BYTES, null);
+    const checksum = beginChecksum(expected);
+    let [seen, read] = [Buffer.allocUnsafeSlow(BATCH_BYTES), Buffer.allocUnsafeSlow(BATCH_BYTES)];
+    let reading = file.read(seen, 0, BATCH_BYTES, null);
     for (;;) {
       const { bytesRead } = await reading;
       signal?.throwIfAborted();
-      if (bytesRead === 0) return hash.digest('hex');
+      if (bytesRead === 0) return checksum.finish().value === expected.value;
       reading = file.read(read, 0, BATCH_BYTES, null);
-      hash.update(hashed.subarray(0, bytesRead));
-      [hashed, read] = [read, hashed];
+      checksum.update(seen.subarray(0, bytesRead));
+      [seen, read] = [read, seen];
     }
   } finally {
     await file.close();

@@ -11,7 +11,7 @@ import { dirname, join } from 'node:path';
 import { CodedError } from '@mvm/protocol';
 import { type Compression, compress, decompress } from './compression.js';
 import { type SnapshotManifest, snapshotManifestSchema } from './manifest.js';
-import { sha256OfFile, writeDurably } from './memory-file.js';
+import { hasChecksum, writeDurably } from './memory-file.js';
 import { seal, unseal } from './seal.js';
 
 export interface SnapshotPaths {
@@ -53,14 +53,14 @@ export async function writeMemoryImage(
     })();
     const squeezed = compress(options.compression, counted);
     const stored = options.key ? seal(options.key, squeezed) : squeezed;
-    const { bytes: storedBytes, sha256 } = await writeDurably(file, stored);
+    const { bytes: storedBytes, checksum } = await writeDurably(file, stored);
     return {
       file: 'memory',
       compression: options.compression,
       sealed: options.key !== null,
       plain_bytes: plainBytes,
       stored_bytes: storedBytes,
-      sha256,
+      checksum,
     };
   } catch (error) {
     await file?.close().catch(() => undefined);
@@ -113,7 +113,7 @@ export async function readManifest(paths: SnapshotPaths): Promise<SnapshotManife
 }
 
 /**
- * Checks size and sha256 of the stored memory image against the manifest. Errors: `snapshot.damaged`; the signal's reason
+ * Checks size and checksum of the stored memory image against the manifest. Errors: `snapshot.damaged`; the signal's reason
  * once it is aborted.
  */
 export async function verifyMemoryImage(
@@ -129,8 +129,8 @@ export async function verifyMemoryImage(
   if (size !== manifest.memory.stored_bytes) {
     throw damaged(paths, `the memory image has ${size} bytes instead of ${manifest.memory.stored_bytes}`);
   }
-  if ((await sha256OfFile(path, signal)) !== manifest.memory.sha256) {
-    throw damaged(paths, 'the memory image does not have the recorded sha256');
+  if (!(await hasChecksum(path, manifest.memory.checksum, signal))) {
+    throw damaged(paths, 'the memory image does not have the recorded checksum');
   }
 }
 

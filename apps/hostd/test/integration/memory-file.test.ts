@@ -1,13 +1,29 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createCipheriv, createHash, randomBytes } from 'node:crypto';
 import { type FileHandle, mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { sha256OfFile, writeDurably } from '../../src/snapshot/memory-file.js';
+import { beginChecksum, type ImageChecksum } from '../../src/snapshot/checksum.js';
+import { hasChecksum, writeDurably } from '../../src/snapshot/memory-file.js';
 
 // Long enough for several batches and flushes, and no multiple of either.
 const content = randomBytes(13_000_001);
-const sha256 = createHash('sha256').update(content).digest('hex');
+
+/** The content's GMAC in one piece. */
+function gmacOfContent(key: string): string {
+  const cipher = createCipheriv('aes-128-gcm', Buffer.from(key, 'hex'), Buffer.alloc(12));
+  cipher.setAAD(content).final();
+  return cipher.getAuthTag().toString('hex');
+}
+
+function expectChecksum(written: { bytes: number; checksum: ImageChecksum }): void {
+  const { bytes, checksum } = written;
+  if (checksum.algorithm !== 'gmac') throw new Error(`a checksum by ${checksum.algorithm}`);
+  expect({ bytes, value: checksum.value }).toEqual({
+    bytes: content.length,
+    value: gmacOfContent(checksum.key),
+  });
+}
 
 let directory: string;
 let path: string;
@@ -33,9 +49,44 @@ async function whole(): Promise<boolean> {
 
 describe('the file of a memory image', () => {
   it.each([4_000, 65_536, 700_000, 6_000_000])('holds what came in pieces of %d bytes', async (size) => {
-    expect(await writeDurably(file, inPieces(size))).toEqual({ bytes: content.length, sha256 });
+    const written = await writeDurably(file, inPieces(size));
+    expectChecksum(written);
     expect(await whole()).toBe(true);
-    expect(await sha256OfFile(path)).toBe(sha256);
+    expect(await hasChecksum(path, written.checksum)).toBe(true);
+  });
+
+  it.each([0, 1, 6_500_000, content.length - 1])(
+    'is known to be damaged by one bit, in byte %d',
+    async (at) => {
+      const { checksum } = await writeDurably(file, inPieces(65_536));
+      const byte = Buffer.from([(content[at] as number) ^ 0x10]);
+      await file.write(byte, 0, 1, at);
+      expect(await hasChecksum(path, checksum)).toBe(false);
+    },
+  );
+
+  it('is known to be damaged by a byte less, or more', async () => {
+    const { checksum } = await writeDurably(file, inPieces(65_536));
+    await file.truncate(content.length - 1);
+    expect(await hasChecksum(path, checksum)).toBe(false);
+    await file.truncate(content.length + 1);
+    expect(await hasChecksum(path, checksum)).toBe(false);
+  });
+
+  it('has a checksum of its own each time', async () => {
+    const [one, other] = [
+      await writeDurably(file, inPieces(65_536)),
+      await writeDurably(file, inPieces(65_536)),
+    ];
+    expect(one.checksum).not.toEqual(other.checksum);
+  });
+
+  it('may have been written with a sha256', async () => {
+    const value = createHash('sha256').update(content).digest('hex');
+    await writeDurably(file, inPieces(65_536));
+    expect(await hasChecksum(path, { algorithm: 'sha256', value })).toBe(true);
+    await file.truncate(content.length - 1);
+    expect(await hasChecksum(path, { algorithm: 'sha256', value })).toBe(false);
   });
 
   it('is whole when the kernel takes less at once than it was given', async () => {
@@ -45,7 +96,7 @@ describe('the file of a memory image', () => {
       const some = second === undefined ? [first?.subarray(0, 50_000)] : [first, second.subarray(0, 1_000)];
       return writev(some as Uint8Array[]);
     }) as FileHandle['writev'];
-    expect(await writeDurably(file, inPieces(65_536))).toEqual({ bytes: content.length, sha256 });
+    expectChecksum(await writeDurably(file, inPieces(65_536)));
     expect(await whole()).toBe(true);
   });
 
@@ -60,9 +111,9 @@ describe('the file of a memory image', () => {
   });
 
   it('is not read to its end for somebody who has given up', async () => {
-    await writeDurably(file, inPieces(700_000));
+    const { checksum } = await writeDurably(file, inPieces(700_000));
     const given = AbortSignal.abort(new Error('not wanted any more'));
-    await expect(sha256OfFile(path, given)).rejects.toThrow('not wanted any more');
+    await expect(hasChecksum(path, checksum, given)).rejects.toThrow('not wanted any more');
   });
 
   it('has nothing under way after a source that fails', async () => {
@@ -81,4 +132,9 @@ describe('the file of a memory image', () => {
     await expect(writeDurably(file, broken())).rejects.toThrow('the VMM went away');
     expect(under.way).toBe(0);
   });
+});
+
+it('is GMAC as its authors have it: test case 1 of the GCM specification', () => {
+  const begun = beginChecksum({ algorithm: 'gmac', key: '00'.repeat(16), value: '' });
+  expect(begun.finish()).toMatchObject({ value: '58e2fccefa7e3061367f1d57a4e7455a' });
 });

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HostdClient } from '@mvm/hostd-client';
@@ -11,13 +12,23 @@ let host: TestHost;
 let client: HostdClient;
 let quiet: HostSnapshot;
 let keysDir: string;
+let wrapper: string;
 const address: InstanceAddress = { tenant_id: 'acme', pool_id: 'workers', instance_id: 'i-sleepy' };
+
+/** A script that is QEMU, but may tell a version of its own. */
+function wrapperSaying(version: string | null): string {
+  const says =
+    version === null ? '' : `[ "$1" = --version ] && exec echo "QEMU emulator version ${version}"\n`;
+  return `#!/bin/sh\n${says}exec qemu-system-x86_64 "$@"\n`;
+}
 
 beforeAll(async () => {
   host = await createVmHost();
   keysDir = join(host.dir, 'keys');
   await mkdir(keysDir, { mode: 0o700 });
-  await host.start({ args: ['--tenant-keys-dir', keysDir] });
+  wrapper = join(host.dir, 'qemu');
+  await writeFile(wrapper, wrapperSaying(null), { mode: 0o755 });
+  await host.start({ args: ['--tenant-keys-dir', keysDir, '--qemu-binary', wrapper] });
   client = host.client();
   await ensureTenantAndPool(client, 'acme', 3);
   await client.request({ type: 'CreateInstance', ...address });
@@ -121,7 +132,7 @@ test('a damaged snapshot, or a disk that moved on, is refused with a reason and 
   });
   expect(await info()).toMatchObject({
     status: 'sleeping',
-    stop_reason: { kind: 'wake_failed', message: expect.stringContaining('sha256') },
+    stop_reason: { kind: 'wake_failed', message: expect.stringContaining('checksum') },
   });
   await file.write(byte, 0, 1, size >> 1);
   await file.close();
@@ -138,6 +149,54 @@ test('a damaged snapshot, or a disk that moved on, is refused with a reason and 
   expect(await snapshots()).toEqual([]);
   await expect(wake()).rejects.toMatchObject({ reason: 'instance.invalid_transition' });
   expect(await leftSince(host, quiet)).toEqual([]);
+});
+
+test('a snapshot of another version is refused, before or after QEMU has said what it is', async () => {
+  await setCompression('none');
+  await client.request({ type: 'StartInstance', ...address });
+  await greeting(client, address);
+  await sleep(true);
+  const manifestPath = instanceFile(host, address, 'snapshots', 'delta', 'meta.json');
+  const written = await readFile(manifestPath, 'utf8');
+  const asVersion = (vmm_version: string): Promise<void> =>
+    writeFile(manifestPath, JSON.stringify({ ...JSON.parse(written), vmm_version }));
+  await asVersion('99.0.0');
+  await expect(wake()).rejects.toMatchObject({
+    reason: 'snapshot.other_version',
+    details: { snapshot: '99.0.0', host: JSON.parse(written).vmm_version },
+  });
+  // A program that says one thing and starts another, as a wrapper may.
+  await writeFile(wrapper, wrapperSaying('99.0.0'));
+  await expect(wake()).rejects.toMatchObject({
+    reason: 'snapshot.other_version',
+    details: { snapshot: '99.0.0', host: JSON.parse(written).vmm_version },
+  });
+  expect(await info()).toMatchObject({ status: 'sleeping', stop_reason: { kind: 'wake_failed' } });
+  expect(await leftSince(host, quiet)).toEqual([]);
+  await writeFile(wrapper, wrapperSaying(null));
+  await writeFile(manifestPath, written);
+  await wake();
+  await client.request({ type: 'StopInstance', ...address });
+});
+
+test('a snapshot as hostd wrote it at first, with a sha256, is still good', async () => {
+  await client.request({ type: 'StartInstance', ...address });
+  const hello = await greeting(client, address);
+  await sleep(true);
+  const manifestPath = instanceFile(host, address, 'snapshots', 'delta', 'meta.json');
+  const { memory, ...rest } = JSON.parse(await readFile(manifestPath, 'utf8'));
+  const { checksum, ...old } = memory;
+  expect(checksum).toMatchObject({ algorithm: 'gmac' });
+  const image = await readFile(instanceFile(host, address, 'snapshots', 'delta', 'memory'));
+  const sha256 = createHash('sha256').update(image).digest('hex');
+  const write = (sum: string): Promise<void> =>
+    writeFile(manifestPath, JSON.stringify({ ...rest, memory: { ...old, sha256: sum } }));
+  await write('00'.repeat(32));
+  await expect(wake()).rejects.toMatchObject({ reason: 'snapshot.damaged' });
+  await write(sha256);
+  await wake();
+  expect(await greeting(client, address)).toBe(hello);
+  await client.request({ type: 'StopInstance', ...address });
 });
 
 test('warm keeps the memory in place, and sleep takes it from there', async () => {

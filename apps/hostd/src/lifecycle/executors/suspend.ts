@@ -102,22 +102,25 @@ export const snapshotCommit: StepExecutor<'snapshot.commit'> = {
     (await readManifest(pathsOf(address, effects)))?.created_at === at,
 };
 
+/** Throws `snapshot.other_version` when a snapshot is not of this VMM. */
+function requireSameVmm(manifest: SnapshotManifest, vmm: string, version: string): void {
+  if (manifest.vmm === vmm && manifest.vmm_version === version) return;
+  throw new CodedError({
+    code: 'failed_precondition',
+    reason: 'snapshot.other_version',
+    message: `the snapshot is of ${manifest.vmm} ${manifest.vmm_version}, and this host has ${vmm} ${version}`,
+    hint: 'Install that version again, or stop the instance (its memory is lost, its data volume kept) and start it.',
+    details: { snapshot: manifest.vmm_version, host: version },
+  });
+}
+
 export const snapshotVerify: StepExecutor<'snapshot.verify'> = {
   ahead: async ({ address }, effects, signal) => {
     await verifyMemoryImage(pathsOf(address, effects), await requireManifest(address, effects), signal);
   },
   execute: async ({ address }, effects) => {
     const manifest = await requireManifest(address, effects);
-    const version = await effects.vmm.version();
-    if (manifest.vmm !== effects.vmm.name || manifest.vmm_version !== version) {
-      throw new CodedError({
-        code: 'failed_precondition',
-        reason: 'snapshot.other_version',
-        message: `the snapshot is of ${manifest.vmm} ${manifest.vmm_version}, and this host has ${effects.vmm.name} ${version}`,
-        hint: 'Install that version again, or stop the instance (its memory is lost, its data volume kept) and start it.',
-        details: { snapshot: manifest.vmm_version, host: version },
-      });
-    }
+    requireSameVmm(manifest, effects.vmm.name, await effects.vmm.version());
     for (const disk of manifest.disks) {
       const now = await stat(disk.path, { bigint: true }).catch((error: unknown) => {
         if (errnoOf(error) === 'ENOENT') return null;
@@ -154,6 +157,7 @@ export const vmRestore: StepExecutor<'vm.restore'> = {
       },
     );
     watchVm(address, handle, effects);
+    requireSameVmm(manifest, handle.record.vmm, handle.record.vmmVersion);
   },
   undo: ({ vmId }, effects) => killVm(vmId, effects),
 };

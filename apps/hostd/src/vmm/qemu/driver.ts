@@ -4,7 +4,6 @@ import { closeSync, constants, writeSync } from 'node:fs';
 import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError, isCodedError } from '@mvm/protocol';
-import { execa } from 'execa';
 import type { Logger } from 'pino';
 import { errnoOf, fromFileError } from '../../state/fs-error.js';
 import { makePipe } from '../../system/libc.js';
@@ -19,6 +18,7 @@ import { launchError, missingBinary, readWords } from './launch-error.js';
 import { connectQmp, type QmpClient } from './qmp.js';
 import { type Feeding, feed, restored, runState } from './restore.js';
 import { removeSaveSocket } from './save.js';
+import { createVersionReader } from './version.js';
 
 const READY_WITHIN_MS = 30_000;
 const ADOPT_WITHIN_MS = 5_000;
@@ -41,7 +41,7 @@ export function createQemuVmm(options: QemuVmmOptions = {}): Vmm {
   const tscKhz = hostTscKhz();
   return {
     name: 'qemu',
-    version: () => readVersion(binary),
+    version: createVersionReader(binary),
     launch: async (spec, attach, passphrase = null) => {
       const begun = performance.now();
       await checkHost(spec);
@@ -63,13 +63,6 @@ export function createQemuVmm(options: QemuVmmOptions = {}): Vmm {
     },
     adopt: adoptQemu,
   };
-}
-
-async function readVersion(binary: string): Promise<string> {
-  const result = await execa(binary, ['--version'], { reject: false, stdin: 'ignore', timeout: 10_000 });
-  const version = /version (\d+\.\d+\.\d+)/.exec(result.stdout)?.[1];
-  if (version !== undefined) return version;
-  throw missingBinary(binary, result);
 }
 
 /** What QEMU would not notice, or would silently put right as root. */

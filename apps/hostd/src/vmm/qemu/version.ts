@@ -1,0 +1,42 @@
+import { stat } from 'node:fs/promises';
+import { delimiter, join } from 'node:path';
+import { execa } from 'execa';
+import { missingBinary } from './launch-error.js';
+
+/**
+ * Tells a program's version, e.g. `7.2.22`, and asks the program again only when its file is another one: what a running
+ * QEMU is, its own greeting tells. Concurrent calls share one
+ * run; a failure is not kept. Errors: `vmm.missing`.
+ */
+export function createVersionReader(binary: string): () => Promise<string> {
+  let known: { readonly file: string; readonly version: Promise<string> } | null = null;
+  return async () => {
+    const file = await fileOf(binary);
+    if (file === null) throw missingBinary(binary);
+    if (file === known?.file) return await known.version;
+    const version = ask(binary);
+    const mine = { file, version };
+    known = mine;
+    version.catch(() => {
+      if (known === mine) known = null;
+    });
+    return await version;
+  };
+}
+
+/** Which file a program is now, and in what state; null when it is not found. */
+async function fileOf(binary: string): Promise<string | null> {
+  const directories = binary.includes('/') ? [''] : (process.env.PATH ?? '').split(delimiter);
+  for (const directory of directories) {
+    const found = await stat(join(directory, binary), { bigint: true }).catch(() => null);
+    if (found?.isFile()) return [found.dev, found.ino, found.size, found.mtimeNs, found.ctimeNs].join(' ');
+  }
+  return null;
+}
+
+async function ask(binary: string): Promise<string> {
+  const result = await execa(binary, ['--version'], { reject: false, stdin: 'ignore', timeout: 10_000 });
+  const version = /version (\d+\.\d+\.\d+)/.exec(result.stdout)?.[1];
+  if (version !== undefined) return version;
+  throw missingBinary(binary, result);
+}
