@@ -35,7 +35,7 @@ export async function serve(config: HostdConfig): Promise<void> {
   if (failpoint !== null) {
     logger.warn(
       { failpoint },
-      `${FAILPOINT_VARIABLE} is set: this hostd will end itself there. It is for crash tests only`,
+      'MVM_FAILPOINT is set: this hostd will end itself there. It is for crash tests only',
     );
   }
   const daemon = await startDaemon(config, logger, inherited, failpoint);
