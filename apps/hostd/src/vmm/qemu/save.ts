@@ -16,21 +16,31 @@ const SETTLE_WITHIN_MS = 30_000;
 const STALLED_AFTER_MS = 60_000;
 /** Bytes per second: as fast as it goes; QEMU's default would throttle to a network's speed. */
 const MAX_BANDWIDTH = 64 * 2 ** 30;
+/** A paused guest's pages are sent once each; what is sent besides takes a few MiB. */
+const maxBytes = ({ memMib }: Pick<VmSpec, 'memMib'>): number => (2 * memMib + 64) * 2 ** 20;
 
 /**
  * The state of a paused QEMU as a stream. QEMU, in its empty root, connects to a socket that stands there for as long
- * as the stream lasts, and that only root and this VM's user can reach. Errors: `internal`, reason `vmm.save_failed`.
- * Source: QEMU 7.2, docs/devel/migration.rst.
+ * as the stream lasts, and that only root and this VM's user can reach. QEMU is not trusted: it gets one connection, and
+ * sends no more than a VM of its size has. Errors: `internal`, reason `vmm.save_failed`. Source: QEMU 7.2,
+ * docs/devel/migration.rst.
  */
 export async function* saveQemu(
-  spec: Pick<VmSpec, 'vmId' | 'emptyRootPath' | 'uid' | 'gid'>,
+  spec: Pick<VmSpec, 'vmId' | 'memMib' | 'emptyRootPath' | 'uid' | 'gid'>,
   qmp: QmpClient,
 ): AsyncGenerator<Uint8Array> {
   const path = checkSocketPath(join(spec.emptyRootPath, SOCKET_NAME));
   await rm(path, { force: true });
   const server = createServer({ allowHalfOpen: true });
+  const givenUp = new AbortController();
   let socket: Socket | null = null;
   let complete = false;
+  server.on('connection', (peer) => {
+    peer.on('error', () => {});
+    // The server does not close before its last connection has.
+    if (socket !== null || givenUp.signal.aborted) peer.destroy();
+    else socket = peer;
+  });
   try {
     server.listen(path);
     await once(server, 'listening');
@@ -38,20 +48,28 @@ export async function* saveQemu(
     await chown(path, spec.uid, spec.gid);
     await leaveLastSave(qmp);
     await qmp.execute('migrate-set-parameters', { 'max-bandwidth': MAX_BANDWIDTH });
-    const connected = firstConnection(server, spec.vmId);
+    const connected = firstConnection(server, spec.vmId, givenUp.signal);
+    // When QEMU refuses, nobody waits for its connection.
+    connected.catch(() => {});
     await qmp.execute('migrate', { uri: `unix:/${SOCKET_NAME}` });
-    socket = await connected;
+    const stream = await connected;
     // A QEMU that stops sending must not hold the instance for ever.
-    socket.setTimeout(STALLED_AFTER_MS, () =>
-      socket?.destroy(saveFailed(spec.vmId, 'QEMU sends nothing any more')),
+    stream.setTimeout(STALLED_AFTER_MS, () =>
+      stream.destroy(saveFailed(spec.vmId, 'QEMU sends nothing any more')),
     );
-    for await (const chunk of socket) yield chunk as Uint8Array;
+    let left = maxBytes(spec);
+    for await (const chunk of stream as AsyncIterable<Uint8Array>) {
+      left -= chunk.byteLength;
+      if (left < 0) throw saveFailed(spec.vmId, `QEMU sends more than a VM of ${spec.memMib} MiB has`);
+      yield chunk;
+    }
     // The end of the stream says nothing of its success.
     const end = await settled(qmp);
     if (end !== 'completed') throw saveFailed(spec.vmId, `QEMU says: ${end}`);
     complete = true;
   } finally {
-    socket?.destroy();
+    givenUp.abort();
+    (socket as Socket | null)?.destroy();
     await new Promise((resolve) => server.close(resolve));
     await rm(path, { force: true });
     if (!complete) await giveUp(qmp);
@@ -73,8 +91,8 @@ async function leaveLastSave(qmp: QmpClient): Promise<void> {
   await qmp.execute('stop');
 }
 
-async function firstConnection(server: Server, vmId: string): Promise<Socket> {
-  const signal = AbortSignal.timeout(CONNECT_WITHIN_MS);
+async function firstConnection(server: Server, vmId: string, givenUp: AbortSignal): Promise<Socket> {
+  const signal = AbortSignal.any([AbortSignal.timeout(CONNECT_WITHIN_MS), givenUp]);
   try {
     const [socket] = (await once(server, 'connection', { signal })) as [Socket];
     return socket;
