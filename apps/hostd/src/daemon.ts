@@ -18,12 +18,13 @@ import { wipeFile } from './disk/wipe-file.js';
 import type { Effects, VmLogs } from './lifecycle/effects.js';
 import { stepExecutors } from './lifecycle/executors/table.js';
 import { createFailpoint, type FailpointSetting, noFailpoint } from './lifecycle/failpoint.js';
-import { createInstanceOperations, type InstanceOperations } from './lifecycle/instance-operations.js';
+import { createInstanceOperations } from './lifecycle/instance-operations.js';
 import { createInstancePlanner } from './lifecycle/instance-planner.js';
 import { createKeyedMutex, type KeyedMutex } from './lifecycle/keyed-mutex.js';
 import { createLedger } from './lifecycle/ledger.js';
 import { type OperationContext, systemClock } from './lifecycle/operation-context.js';
 import { createPoolImages } from './lifecycle/pool-image.js';
+import { reapOnExit } from './lifecycle/reap-on-exit.js';
 import { recover } from './lifecycle/recover.js';
 import { createTenantOperations } from './lifecycle/tenant-operations.js';
 import { createTenantPlanner } from './lifecycle/tenant-planner.js';
@@ -33,7 +34,7 @@ import { createDispatch } from './requests/dispatch.js';
 import { createAccessPolicy } from './server/access-policy.js';
 import { type SessionOptions, serveSession } from './server/session.js';
 import { makePrivateDir } from './state/atomic-file.js';
-import { type AuditSink, createAuditLog } from './state/audit-log.js';
+import { createAuditLog } from './state/audit-log.js';
 import { exists } from './state/exists.js';
 import { createJournal } from './state/journal.js';
 import { createLayout } from './state/layout.js';
@@ -56,8 +57,12 @@ import type { Vmm } from './vmm/vmm.js';
 
 /** A daemon that serves. */
 export interface Daemon {
-  /** Stop serving, finish what is under way, leave VMs running. With `force`, connections are cut at once. */
-  close(options: { readonly force: boolean }): Promise<void>;
+  /**
+   * Stop serving, finish what is under way, leave VMs running. False when something does not finish in time: it goes on,
+   * and holds on to the state directory, until this process ends, which the caller now has to do; the next start settles
+   * it. With `force`, connections are cut at once, and nothing is waited for.
+   */
+  close(options: { readonly force: boolean }): Promise<boolean>;
 }
 
 /** How long requests under way may take to finish when the daemon is stopped. */
@@ -128,45 +133,6 @@ async function buildEffects(
   };
 }
 
-/** Clean up after every VM that ends by itself, with a line in its tenant's audit log. */
-function reapOnExit(
-  effects: Effects,
-  instances: InstanceOperations,
-  audit: AuditSink,
-  own: () => OperationContext,
-): void {
-  effects.vms.onExit((vm, exit) => {
-    const context = own();
-    const began = performance.now();
-    const logger = context.logger.child({
-      tenant: vm.address.tenant_id,
-      pool: vm.address.pool_id,
-      instance: vm.address.instance_id,
-    });
-    instances
-      .reapExited(vm, exit, { ...context, logger })
-      .then(async (reaped) => {
-        if (!reaped) return;
-        logger.warn({ ...exit }, 'a VM ended by itself; it is cleaned up and recorded as stopped');
-        await audit.append({
-          at: systemClock.now(),
-          op_id: context.opId,
-          operation: 'vm_exited',
-          ...vm.address,
-          peer: null,
-          result: 'ok',
-          code: null,
-          reason: exit.signal ?? (exit.exitCode === null ? null : `exit ${exit.exitCode}`),
-          message: null,
-          duration_ms: Math.round(performance.now() - began),
-        });
-      })
-      .catch((error: unknown) =>
-        logger.error({ err: error }, 'cleaning up after a VM failed; it is tried again'),
-      );
-  });
-}
-
 function buildServer(
   config: HostdConfig,
   logger: Logger,
@@ -230,22 +196,28 @@ export async function startDaemon(
   await makePrivateDir(config.stateDir);
   const lock: StateLock = lockStateDir(config.stateDir);
   let effects: Effects | null = null;
+  const closing = new AbortController();
   try {
     const mutex = createKeyedMutex();
     effects = await buildEffects(config, logger, failpoint, createVmm, mutex);
     await mkdir(config.runDir, { recursive: true, mode: 0o755 });
-    const { server, listenTarget } = await prepare(config, logger, effects, mutex, inherited);
+    const { server, listenTarget } = await prepare(config, logger, effects, mutex, inherited, closing.signal);
     await server.listen(listenTarget);
     const running = effects;
     return {
       close: async ({ force }) => {
+        closing.abort();
         await server.close({ timeoutMs: force ? 1 : CLOSE_TIMEOUT_MS });
+        // What is under way keeps its VMs and the lock: let go of them midway, it would take a guest for dead.
+        if (!force && !mutex.idle()) return false;
         running.vms.releaseAll();
         await running.network.close();
         lock.release();
+        return true;
       },
     };
   } catch (error) {
+    closing.abort();
     effects?.vms.releaseAll();
     lock.release();
     throw error;
@@ -258,6 +230,7 @@ async function prepare(
   effects: Effects,
   mutex: KeyedMutex,
   inherited: { readonly fd: number } | null,
+  signal: AbortSignal,
 ): Promise<{ server: FrameServer; listenTarget: Parameters<FrameServer['listen']>[0] }> {
   const { accelerator, reason } = await detectAccelerator();
   logger.info({ accelerator, reason }, 'accelerator chosen');
@@ -289,9 +262,9 @@ async function prepare(
     instances: createInstancePlanner({ ...ofInstances, operations: instances }),
     tenants: createTenantPlanner(ofTenants),
   };
-  reapOnExit(effects, instances, audit, own);
+  reapOnExit({ effects, instances, audit, clock: systemClock, own, signal });
   const began = performance.now();
-  const report = await recover(effects, instances, vmUidBase, own());
+  const report = await recover(effects, instances, vmUidBase, own(), signal);
   effects.network.watch((event) => {
     logger.warn({ network: event.kind, err: event.error }, 'the tenants’ network was disturbed from outside');
   });

@@ -48,8 +48,12 @@ export async function serve(config: HostdConfig): Promise<void> {
   const signal = await stopSignal();
   logger.info({ signal }, 'mvm-hostd is stopping; VMs go on running');
   notifier.notify('STOPPING=1');
-  await closeUnlessForced(daemon);
+  const isFinished = await closeUnlessForced(daemon);
   if (watchdog !== null) clearInterval(watchdog);
+  if (!isFinished) {
+    logger.warn('an operation takes too long and is cut short: the next start settles it');
+    process.exit(0);
+  }
   logger.info('mvm-hostd has stopped');
 }
 
@@ -59,8 +63,9 @@ function stopSignal(): Promise<NodeJS.Signals> {
   });
 }
 
-async function closeUnlessForced(daemon: Daemon): Promise<void> {
+async function closeUnlessForced(daemon: Daemon): Promise<boolean> {
   const closing = daemon.close({ force: false });
   const forced = stopSignal().then(() => 'forced' as const);
-  if ((await Promise.race([closing, forced])) === 'forced') process.exit(1);
+  const ended = await Promise.race([closing, forced]);
+  return ended === 'forced' ? process.exit(1) : ended;
 }

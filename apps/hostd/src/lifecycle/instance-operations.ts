@@ -5,6 +5,7 @@ import { addressText, type InstanceAddress } from '../state/layout.js';
 import type { PoolRecord } from '../state/records.js';
 import { requireInstance, requirePool } from '../state/store.js';
 import type { VmExit } from '../vmm/vmm.js';
+import { adoptOrReap, type FoundVm } from './adopt-or-reap.js';
 import { consoleTail } from './console-tail.js';
 import { drainGuest, sleepOvertaken } from './drain-guest.js';
 import type { Effects } from './effects.js';
@@ -31,7 +32,7 @@ import { noticeSecretsChange } from './secrets-epoch.js';
 import { settleJournal } from './settle-journal.js';
 import { type StopOptions, shutDownGuest, stopShutdownSecs } from './shut-down-guest.js';
 import type { OperationName, PlannedImage } from './steps.js';
-import { exitReason, lostReason } from './stop-reasons.js';
+import { exitReason } from './stop-reasons.js';
 import type { LiveVm } from './vm-registry.js';
 
 export interface InstanceOperationDeps {
@@ -66,8 +67,8 @@ export interface InstanceOperations {
   resume(address: InstanceAddress, context: OperationContext): Promise<void>;
   /** Clean up after a VM that ended by itself; nothing when it was stopped meanwhile. Whether there was something to do. */
   reapExited(vm: LiveVm, exit: VmExit, context: OperationContext): Promise<boolean>;
-  /** Record a VM that is gone without a trace as stopped, reason `lost`, and clean up. */
-  reapLost(address: InstanceAddress, message: string, context: OperationContext): Promise<void>;
+  /** Settle, then watch the VM that the record names, or record one that is gone as stopped, reason `lost`; see `adoptOrReap`. */
+  adopt(address: InstanceAddress, context: OperationContext): Promise<FoundVm>;
   /** Undo or finish what the journal of an instance holds. Whether there was anything. */
   settle(address: InstanceAddress, context: OperationContext): Promise<boolean>;
   /**
@@ -114,6 +115,13 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
     const settled = await settleJournal(address, context, journaled);
     if (settled) void tellWake(address, context);
     return settled;
+  }
+
+  /** Watch a VM that could not be adopted when hostd started; before what needs the VM itself. The caller holds the lock. */
+  async function watch(address: InstanceAddress, context: OperationContext): Promise<void> {
+    const vm = store.instance(address)?.vm;
+    if (vm == null || effects.vms.get(vm.spec.vmId) !== undefined) return;
+    await adoptOrReap(address, context, journaled);
   }
 
   /** Settle what is left of an earlier operation, then run one under the instance's lock. */
@@ -226,6 +234,7 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
         drains.set(key, controller);
         try {
           await limit(() => settle(address, context));
+          await watch(address, context);
           await sleep(address, options, context, controller.signal);
         } finally {
           drains.delete(key);
@@ -243,6 +252,7 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
     },
     warm: (address, context) =>
       exclusively(address, 'warm', context, async () => {
+        await watch(address, context);
         const plan = preparePause(address, 'warm', journaled);
         // What was checked is claimed before anything is awaited.
         const release = ledger.claimWarm(address);
@@ -253,9 +263,10 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
         }
       }),
     resume: (address, context) =>
-      exclusively(address, 'resume', context, () =>
-        runJournaled(preparePause(address, 'resume', journaled), context, journaled),
-      ),
+      exclusively(address, 'resume', context, async () => {
+        await watch(address, context);
+        await runJournaled(preparePause(address, 'resume', journaled), context, journaled);
+      }),
     operationOf: (address) => active.get(addressText(address)) ?? null,
     isDraining: (address) => drains.has(addressText(address)),
     start: (address, context) => exclusively(address, 'start', context, () => start(address, context)),
@@ -296,12 +307,10 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
         await runJournaled(prepareReap(vm.address, reason, journaled), context, journaled);
         return true;
       }),
-    reapLost: (address, message, context) =>
-      exclusively(address, 'reap', context, async () => {
-        requireInstance(store, address);
-        const tail = await consoleTail(effects, address, null);
-        const reason = lostReason(message, { at: clock.now(), tail });
-        await runJournaled(prepareReap(address, reason, journaled), context, journaled);
+    adopt: (address, context) =>
+      mutex.run(addressText(address), async () => {
+        await settle(address, context);
+        return await adoptOrReap(address, context, journaled);
       }),
     settle: (address, context) => mutex.run(addressText(address), () => settle(address, context)),
     tellOwedWake: tellWake,

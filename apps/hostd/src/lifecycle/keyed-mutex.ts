@@ -3,6 +3,8 @@ export interface KeyedMutex {
   run<T>(key: string, work: () => Promise<T>): Promise<T>;
   /** Whether anything holds or waits for the key. */
   busy(key: string): boolean;
+  /** Whether nothing holds any key. */
+  idle(): boolean;
 }
 
 /**
@@ -14,6 +16,7 @@ export function createKeyedMutex(): KeyedMutex {
   const tails = new Map<string, Promise<void>>();
   return {
     busy: (key) => tails.has(key),
+    idle: () => tails.size === 0,
     run: (key, work) => {
       const before = tails.get(key);
       const mine = before === undefined ? work() : before.then(work);

@@ -8,11 +8,10 @@ import type { InstanceAddress } from '../state/layout.js';
 import { addressText } from '../state/layout.js';
 import type { InstanceRecord } from '../state/records.js';
 import type { Effects, HostNetwork } from './effects.js';
-import { adoptVm } from './executors/vm.js';
 import type { InstanceOperations } from './instance-operations.js';
 import type { OperationContext } from './operation-context.js';
-import { forgetWake } from './owed-wake.js';
 import { recordedPort } from './prepare-instance.js';
+import { pauseBefore } from './reap-on-exit.js';
 
 export interface RecoveryReport {
   readonly settled: number;
@@ -20,7 +19,7 @@ export interface RecoveryReport {
   readonly lost: number;
   /** Processes, cgroups and socket directories that belonged to nobody. */
   readonly swept: number;
-  /** Instances that could not be brought in order yet; the next operation on them tries again. */
+  /** Instances that could not be brought in order yet; that is tried again, and first by the next operation on them. */
   readonly failed: number;
 }
 
@@ -49,31 +48,27 @@ export function recordedNetwork(
   };
 }
 
-/** Adopt the VM that a record names, or clean up after it. Its cgroup is made anew when somebody has removed it. */
-async function adoptOrReap(
+/**
+ * Bring an instance in order that could not be when hostd started: a VMM may be too busy to answer, a disk be full. Tried
+ * until it is done, for nobody watches its VM before. Never fails.
+ */
+async function recoverLater(
   address: InstanceAddress,
-  effects: Effects,
   operations: InstanceOperations,
   context: OperationContext,
-): Promise<'adopted' | 'lost' | 'none'> {
-  const instance = effects.store.instance(address);
-  if (instance === undefined) return 'none';
-  if (instance.status !== 'running') await forgetWake(address, effects.layout);
-  if (!['running', 'warm'].includes(instance.status)) return 'none';
-  if (instance.vm != null && effects.vms.get(instance.vm.spec.vmId) !== undefined) return 'adopted';
-  const handle = instance.vm == null ? null : await adoptVm(address, instance.vm, effects);
-  if (handle === null) {
-    const pid = instance.firecracker_pid;
-    const message = `the VMM${pid == null ? '' : ` (pid ${pid})`} was gone when hostd started`;
-    await operations.reapLost(address, message, context);
-    await forgetWake(address, effects.layout);
-    return 'lost';
+  signal: AbortSignal,
+): Promise<void> {
+  const instance = addressText(address);
+  for (let trial = 1; await pauseBefore(trial, signal); trial += 1) {
+    try {
+      const found = await operations.adopt(address, context);
+      context.logger.info({ instance, found }, 'instance is recovered');
+      if (found === 'adopted') void operations.tellOwedWake(address, context);
+      return;
+    } catch (error) {
+      context.logger.warn({ instance, err: error }, 'instance could not be recovered yet');
+    }
   }
-  // An operation that was cut short, or undone without knowing the VM, may have left it otherwise.
-  if (instance.status === 'running') await handle.resume();
-  else await handle.pause();
-  context.logger.info({ instance: addressText(address), pid: handle.record.pid }, 'adopted a running VM');
-  return 'adopted';
 }
 
 /**
@@ -114,13 +109,14 @@ export async function sweepOrphans(
 /**
  * Bring the host in line with the records after whatever ended the last hostd: network first (it removes TAPs that
  * nobody recorded), then interrupted operations, then living VMs, then what belongs to nobody. An instance that cannot
- * be brought in order is logged and does not keep the others, or the daemon, from starting.
+ * be brought in order is logged, does not keep the others, or the daemon, from starting, and is tried again until `signal`.
  */
 export async function recover(
   effects: Effects,
   operations: InstanceOperations,
   vmUidBase: number,
   context: OperationContext,
+  signal: AbortSignal,
 ): Promise<RecoveryReport> {
   const report = { settled: 0, adopted: 0, lost: 0, swept: 0, failed: 0 };
   for (const { path, problem } of effects.store.damaged) {
@@ -139,7 +135,7 @@ export async function recover(
         const address = { tenant_id, pool_id, instance_id };
         try {
           if (await operations.settle(address, context)) report.settled += 1;
-          const found = await adoptOrReap(address, effects, operations, context);
+          const found = await operations.adopt(address, context);
           if (found !== 'none') report[found] += 1;
           // Nobody waits for a guest that takes its time; an operation on it waits its turn.
           if (found === 'adopted') void operations.tellOwedWake(address, context);
@@ -150,6 +146,7 @@ export async function recover(
             { instance: addressText(address), err: error },
             'instance could not be recovered yet',
           );
+          void recoverLater(address, operations, context, signal);
         }
       }),
     ),

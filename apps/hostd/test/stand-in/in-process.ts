@@ -66,6 +66,8 @@ export async function startInProcess(
       await execa('mkfs.ext4', ['-q', rootfs, '1M']);
       await addImage(imagesDir(host.stateDir), { name, kernel, rootfs, kernelArgs: '' });
     },
-    close: () => daemon.close({ force: true }),
+    close: async () => {
+      await daemon.close({ force: true });
+    },
   };
 }

@@ -137,6 +137,20 @@ test('hostd is killed while a guest shuts down: the guest goes on, or its end is
   await stopped();
 });
 
+test('hostd that is stopped does not outlive what it waits for by much: another one finds the guest', async () => {
+  await start(true);
+  const waiting = stop(600).catch(() => 'failed');
+  await until('shutting down', async () => (await info()).operation === 'stop');
+  // It waits for half a minute; killed after a minute, it would not have ended by itself.
+  expect(await hostd.stop(60_000)).toBe('status 0');
+  expect(hostd.logs()).toContain('is cut short');
+  expect(await waiting).toBe('failed');
+  hostd = await host.start();
+  expect(await info()).toMatchObject({ status: 'running', operation: null });
+  await stop(null, true);
+  await stopped();
+}, 90_000);
+
 test('the pool says how long, and a plan says it too', async () => {
   await start(true);
   const plan = (shutdown: object) =>

@@ -23,6 +23,7 @@ import { createVersionReader } from './version.js';
 const READY_WITHIN_MS = 30_000;
 const ADOPT_WITHIN_MS = 5_000;
 const CONNECT_AGAIN_MS = 4;
+const ENDS_WITHIN_MS = 500;
 
 export interface QemuVmmOptions {
   /** A program's name, or its absolute path. */
@@ -147,6 +148,9 @@ async function launchQemu(
     return createQemuHandle({ record, qmp, child: { exit: childExit, letGo: () => child.unref() } });
   } catch (error) {
     qmp?.close();
+    // A process that is ending is in no cgroup a moment before it is gone.
+    if (isCodedError(error) && error.reason === 'cgroup.not_attached')
+      await Promise.race([childExit, sleep(ENDS_WITHIN_MS)]);
     const endedByItself = startTimeTicks === null || !(await isAlive({ pid, startTimeTicks }));
     const reported =
       endedByItself && !isLaunchError(error) ? await fail(ending(await childExit), error) : error;
