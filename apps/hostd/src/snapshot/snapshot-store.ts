@@ -148,11 +148,14 @@ export function readMemoryImage(
       hint: "put the tenant's key back where it was when the instance went to sleep",
     });
   }
-  const stored: AsyncIterable<Uint8Array> = createReadStream(join(paths.committed, manifest.memory.file), {
-    highWaterMark: 1 << 20,
-  });
+  const stored = readLazily(join(paths.committed, manifest.memory.file));
   const squeezed = manifest.memory.sealed && key ? unseal(key, stored) : stored;
   return decompress(manifest.memory.compression, squeezed);
+}
+
+/** A file's bytes. It is opened when somebody begins to read: nobody has to, and nobody else would close it. */
+async function* readLazily(path: string): AsyncGenerator<Uint8Array> {
+  yield* createReadStream(path, { highWaterMark: 1 << 20 }) as AsyncIterable<Uint8Array>;
 }
 
 /** Larger images go through a stream: while a VMM reads a file itself, it answers nobody. */

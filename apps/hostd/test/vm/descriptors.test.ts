@@ -1,0 +1,53 @@
+import { readdir, readlink, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import type { InstanceAddress } from '../../src/state/layout.js';
+import { ensureTenantAndPool, poolSpec } from '../daemon.js';
+import { createVmHost, greeting, instanceFile } from './vm-host.js';
+
+const address: InstanceAddress = { tenant_id: 'acme', pool_id: 'workers', instance_id: 'i-again' };
+
+/** What a process holds open, sorted, by kind: files by their path, sockets and pipes without their numbers. */
+async function descriptors(pid: number): Promise<string[]> {
+  const directory = `/proc/${pid}/fd`;
+  const links = (await readdir(directory)).map((fd) => readlink(join(directory, fd)).catch(() => 'closed'));
+  return (await Promise.all(links)).map((link) => link.replace(/:\[\d+\]$/, '')).sort();
+}
+
+test('hostd holds nothing open of what it did before', async () => {
+  const host = await createVmHost();
+  try {
+    const daemon = await host.start();
+    const client = host.client();
+    await ensureTenantAndPool(client, 'acme', 3);
+    await client.request({ type: 'CreateInstance', ...address });
+    const { tenant_id, pool_id } = address;
+    const round = async (): Promise<void> => {
+      await client.request({ type: 'StartInstance', ...address });
+      await greeting(client, address);
+      for (const snapshot_compression of ['none', 'lz4'] as const) {
+        const spec = poolSpec({ snapshot_compression });
+        await client.request({ type: 'EnsurePool', tenant_id, pool_id, spec });
+        await client.request({ type: 'SleepInstance', ...address, force: true }, { timeoutMs: 60_000 });
+        const memory = instanceFile(host, address, 'snapshots', 'delta', 'memory');
+        await rename(memory, `${memory}.away`);
+        await expect(client.request({ type: 'WakeInstance', ...address })).rejects.toMatchObject({
+          reason: 'snapshot.damaged',
+        });
+        await rename(`${memory}.away`, memory);
+        await client.request({ type: 'WakeInstance', ...address }, { timeoutMs: 60_000 });
+      }
+      await client.request({ type: 'WarmInstance', ...address });
+      await client.request({ type: 'ResumeInstance', ...address });
+      await client.request({ type: 'StopInstance', ...address });
+    };
+    // What is opened once and kept, for the next requests.
+    await round();
+    const before = await descriptors(daemon.pid);
+    await round();
+    await round();
+    expect(await descriptors(daemon.pid)).toEqual(before);
+  } finally {
+    await host.dispose();
+  }
+});
