@@ -134,6 +134,10 @@ async function launchQemu(
       if ((await runState(qmp)) !== 'prelaunch') throw await fail('the guest did not wait to be let run');
     } else {
       await restored(qmp, feeding, fail);
+      // A QEMU that loaded its state and could not lock a disk is paused all the same, and fails only when it is let run:
+      // by then the snapshot is used up. It has said so before it became paused.
+      const refused = await fail('a disk could not be taken over');
+      if (refused.reason === 'disk.in_use') throw refused;
     }
     await verifyConfinement(pid, { uid: spec.uid, gid: spec.gid, rootPath: spec.emptyRootPath });
     const record: VmRecord = {
