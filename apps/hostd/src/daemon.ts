@@ -48,7 +48,7 @@ import {
   readPeerCredentials,
 } from './system/peer-credentials.js';
 import { lockStateDir, type StateLock } from './system/state-lock.js';
-import { createTenantKeys } from './system/tenant-keys.js';
+import { createTenantKeys, takeKeySources } from './system/tenant-keys.js';
 import { createVmProcesses } from './system/vm-processes.js';
 import { HOSTD_VERSION } from './version.js';
 import { detectAccelerator } from './vmm/accelerator.js';
@@ -127,7 +127,7 @@ async function buildEffects(
     },
     logs: boundedLogs(config.consoleLimitKib * 1024, logger),
     processes: createVmProcesses(layout.vmSocketsDir),
-    keys: createTenantKeys(config.tenantKeysDir),
+    keys: createTenantKeys(config.tenantKeysDir, takeKeySources(process.env)),
     failpoint: failpoint === null ? noFailpoint : createFailpoint(failpoint),
     logger,
   };

@@ -1,7 +1,7 @@
 import { mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HostdClient } from '@mvm/hostd-client';
-import type { HostSnapshot } from '@mvm/testkit';
+import type { HostSnapshot, RunningDaemon } from '@mvm/testkit';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { InstanceAddress } from '../../src/state/layout.js';
 import { ensureTenantAndPool, type TestHost } from '../daemon.js';
@@ -14,6 +14,8 @@ let client: HostdClient;
 let guest: Guest;
 let quiet: HostSnapshot;
 let keyFile: string;
+let hostd: RunningDaemon;
+const GLOBEX_KEY = 'c3'.repeat(32);
 const address: InstanceAddress = { tenant_id: 'acme', pool_id: 'workers', instance_id: 'i-locked' };
 
 beforeAll(async () => {
@@ -22,7 +24,10 @@ beforeAll(async () => {
   await mkdir(keysDir, { mode: 0o700 });
   keyFile = join(keysDir, 'acme.key');
   await writeFile(keyFile, '5a'.repeat(32), { mode: 0o600 });
-  await host.start({ args: ['--tenant-keys-dir', keysDir] });
+  hostd = await host.start({
+    args: ['--tenant-keys-dir', keysDir, '--log-level', 'trace'],
+    env: { MVM_TENANT_KEY_GLOBEX: GLOBEX_KEY },
+  });
   client = host.client();
   await ensureTenantAndPool(client, 'acme', 3);
   await client.request({ type: 'CreateInstance', ...address });
@@ -118,4 +123,20 @@ test('an instance that began unencrypted stays so, and another begins encrypted'
   for (const each of [plain, address]) {
     await client.request({ type: 'DestroyInstance', ...each, wipe_volumes: true }, { timeoutMs: 60_000 });
   }
+});
+
+test('a key out of hostd’s environment encrypts, and is in no log, argument or environment of another process', async () => {
+  await ensureTenantAndPool(client, 'globex', 4);
+  const other = { tenant_id: 'globex', pool_id: 'workers', instance_id: 'i-env' };
+  await client.request({ type: 'CreateInstance', ...other });
+  await client.request({ type: 'StartInstance', ...other });
+  const { pid } = await client.request({ type: 'DescribeInstance', ...other });
+  const disk = await readFile(instanceFile(host, other, 'volumes', 'data.ext4'));
+  expect(disk.subarray(0, 6).toString('hex')).toBe('4c554b53babe');
+  const places = [hostd.logs()];
+  for (const what of ['cmdline', 'environ']) places.push(await readFile(`/proc/${pid}/${what}`, 'latin1'));
+  places.push(await readFile(`/proc/${hostd.pid}/cmdline`, 'latin1'));
+  for (const place of places) expect(place).not.toMatch(/MVM_TENANT_KEY|c3c3c3c3/i);
+  expect(places[2]).toContain('PATH=');
+  await client.request({ type: 'StopInstance', ...other });
 });
