@@ -48,7 +48,7 @@ import {
   readPeerCredentials,
 } from './system/peer-credentials.js';
 import { lockStateDir, type StateLock } from './system/state-lock.js';
-import { createTenantKeys, takeKeySources } from './system/tenant-keys.js';
+import { createTenantKeys, type KeySources, takeKeySources } from './system/tenant-keys.js';
 import { createVmProcesses } from './system/vm-processes.js';
 import { HOSTD_VERSION } from './version.js';
 import { detectAccelerator } from './vmm/accelerator.js';
@@ -100,6 +100,7 @@ async function buildEffects(
   failpoint: FailpointSetting | null,
   createVmm: VmmFactory,
   mutex: KeyedMutex,
+  keySources: KeySources,
 ): Promise<Effects> {
   const layout = createLayout(config.stateDir, config.runDir);
   const vmm = createVmm(config, logger);
@@ -127,7 +128,7 @@ async function buildEffects(
     },
     logs: boundedLogs(config.consoleLimitKib * 1024, logger),
     processes: createVmProcesses(layout.vmSocketsDir),
-    keys: createTenantKeys(config.tenantKeysDir, takeKeySources(process.env)),
+    keys: createTenantKeys(config.tenantKeysDir, keySources),
     failpoint: failpoint === null ? noFailpoint : createFailpoint(failpoint),
     logger,
   };
@@ -191,6 +192,8 @@ export async function startDaemon(
   createVmm: VmmFactory = chooseVmm,
 ): Promise<Daemon> {
   requireRoot();
+  // Before any program is started, so that none gets a key.
+  const keySources = takeKeySources(process.env);
   forbidCoreDumps((problem) => logger.warn({ problem }, 'core dumps could not be forbidden'));
   await checkPeerCredentials();
   await makePrivateDir(config.stateDir);
@@ -199,7 +202,7 @@ export async function startDaemon(
   const closing = new AbortController();
   try {
     const mutex = createKeyedMutex();
-    effects = await buildEffects(config, logger, failpoint, createVmm, mutex);
+    effects = await buildEffects(config, logger, failpoint, createVmm, mutex, keySources);
     await mkdir(config.runDir, { recursive: true, mode: 0o755 });
     const { server, listenTarget } = await prepare(config, logger, effects, mutex, inherited, closing.signal);
     await server.listen(listenTarget);

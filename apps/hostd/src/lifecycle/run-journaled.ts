@@ -32,6 +32,10 @@ export async function recordStartFailure(
 
 /** Reasons beside `snapshot.*` for which a snapshot cannot be used before somebody has changed something. */
 const SNAPSHOT_REASONS: ReadonlySet<string> = new Set([
+  'disk.damaged',
+  'disk.in_use',
+  'disk.key_missing',
+  'disk.other_key',
   'tenant.bad_key',
   'vmm.devices_changed',
   'vmm.restore_failed',

@@ -135,6 +135,16 @@ test('a key out of hostd’s environment encrypts, and is in no log, argument or
   expect(disk.subarray(0, 6).toString('hex')).toBe('4c554b53babe');
   const places = [hostd.logs()];
   for (const what of ['cmdline', 'environ']) places.push(await readFile(`/proc/${pid}/${what}`, 'latin1'));
+  // Programs that hostd keeps ready: they have its environment.
+  const children = await readFile(`/proc/${hostd.pid}/task/${hostd.pid}/children`, 'utf8');
+  expect(children.trim().split(' ').length).toBeGreaterThan(1);
+  for (const child of children.trim().split(' ')) {
+    places.push(await readFile(`/proc/${child}/environ`, 'latin1').catch(() => ''));
+  }
+  const { stateDir } = host;
+  for (const file of ['tenants/globex/audit.log', 'tenants/globex/tenant.json']) {
+    places.push(await readFile(join(stateDir, file), 'latin1'));
+  }
   places.push(await readFile(`/proc/${hostd.pid}/cmdline`, 'latin1'));
   for (const place of places) expect(place).not.toMatch(/MVM_TENANT_KEY|c3c3c3c3/i);
   expect(places[2]).toContain('PATH=');

@@ -114,6 +114,25 @@ function requireSameVmm(manifest: SnapshotManifest, vmm: string, version: string
   });
 }
 
+/** The writable disks are as they were when the guest was put to sleep. Throws `failed_precondition`, `snapshot.disk_changed`. */
+async function requireSameDisks({ disks }: SnapshotManifest): Promise<void> {
+  for (const disk of disks) {
+    const now = await stat(disk.path, { bigint: true }).catch((error: unknown) => {
+      if (errnoOf(error) === 'ENOENT') return null;
+      throw fromFileError(error, `cannot look at ${disk.path}`);
+    });
+    if (now === null || Number(now.size) !== disk.size_bytes || String(now.mtimeNs) !== disk.mtime_ns) {
+      throw new CodedError({
+        code: 'failed_precondition',
+        reason: 'snapshot.disk_changed',
+        message: `the ${disk.id} volume ${now === null ? 'is gone' : 'was changed'} since the instance went to sleep`,
+        hint: 'Memory and disk do not fit together any more: stop the instance, then start it fresh.',
+        details: { disk: disk.id },
+      });
+    }
+  }
+}
+
 export const snapshotVerify: StepExecutor<'snapshot.verify'> = {
   ahead: async ({ address }, effects, signal) => {
     await verifyMemoryImage(pathsOf(address, effects), await requireManifest(address, effects), signal);
@@ -121,21 +140,7 @@ export const snapshotVerify: StepExecutor<'snapshot.verify'> = {
   execute: async ({ address }, effects) => {
     const manifest = await requireManifest(address, effects);
     requireSameVmm(manifest, effects.vmm.name, await effects.vmm.version());
-    for (const disk of manifest.disks) {
-      const now = await stat(disk.path, { bigint: true }).catch((error: unknown) => {
-        if (errnoOf(error) === 'ENOENT') return null;
-        throw fromFileError(error, `cannot look at ${disk.path}`);
-      });
-      if (now === null || Number(now.size) !== disk.size_bytes || String(now.mtimeNs) !== disk.mtime_ns) {
-        throw new CodedError({
-          code: 'failed_precondition',
-          reason: 'snapshot.disk_changed',
-          message: `the ${disk.id} volume ${now === null ? 'is gone' : 'was changed'} since the instance went to sleep`,
-          hint: 'Memory and disk do not fit together any more: stop the instance, then start it fresh.',
-          details: { disk: disk.id },
-        });
-      }
-    }
+    await requireSameDisks(manifest);
   },
   undo: nothing,
 };
@@ -167,6 +172,8 @@ export const snapshotConsume: StepExecutor<'snapshot.consume'> = {
     // A snapshot is not given up for a VMM that has died since it loaded it; pausing a paused one only asks it.
     const vmId = effects.store.instance(address)?.net?.tap_dev;
     if (vmId !== undefined) await requireLive(vmId, effects).pause();
+    // Nobody else can write to them any more: the VMM has them.
+    await requireSameDisks(await requireManifest(address, effects));
     await consumeSnapshot(pathsOf(address, effects));
   },
   undo: nothing,

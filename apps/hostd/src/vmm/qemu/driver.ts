@@ -13,6 +13,7 @@ import { isAlive, readArgv, readHostBootId, readStartTime, verifyConfinement } f
 import { hostTscKhz } from '../tsc.js';
 import type { SavedVm, VmExit, VmHandle, Vmm, VmRecord, VmSpec } from '../vmm.js';
 import { qmpSocketPath, renderQemuArgv, restoreArgv } from './argv.js';
+import { findContested } from './disk-locks.js';
 import { createQemuHandle, killProcess, removeSockets } from './handle.js';
 import { launchError, missingBinary, readWords } from './launch-error.js';
 import { connectQmp, type QmpClient } from './qmp.js';
@@ -135,9 +136,9 @@ async function launchQemu(
     } else {
       await restored(qmp, feeding, fail);
       // A QEMU that loaded its state and could not lock a disk is paused all the same, and fails only when it is let run:
-      // by then the snapshot is used up. It has said so before it became paused.
-      const refused = await fail('a disk could not be taken over');
-      if (refused.reason === 'disk.in_use') throw refused;
+      // by then the snapshot is used up.
+      const contested = (await findContested(pid, spec.drives)).map(({ id }) => id).join(', ');
+      if (contested !== '') throw await fail(`failed to get its lock alone on: ${contested}`);
     }
     await verifyConfinement(pid, { uid: spec.uid, gid: spec.gid, rootPath: spec.emptyRootPath });
     const record: VmRecord = {

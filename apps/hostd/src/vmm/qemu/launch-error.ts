@@ -53,7 +53,8 @@ export function launchError(failure: {
       cause,
     });
   }
-  if (/failed to get .* lock/i.test(words)) {
+  // QEMU's words, or ours of a lock that it does not have: its log may be on a full disk.
+  if (/failed to get .* lock/i.test(message)) {
     return new CodedError({
       code: 'failed_precondition',
       reason: 'disk.in_use',
