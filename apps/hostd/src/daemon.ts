@@ -47,7 +47,7 @@ import {
   type PeerCredentials,
   readPeerCredentials,
 } from './system/peer-credentials.js';
-import { lockStateDir, type StateLock } from './system/state-lock.js';
+import { type HostLock, lockNetwork, lockStateDir } from './system/state-lock.js';
 import { createTenantKeys, type KeySources, takeKeySources } from './system/tenant-keys.js';
 import { createVmProcesses } from './system/vm-processes.js';
 import { HOSTD_VERSION } from './version.js';
@@ -197,10 +197,14 @@ export async function startDaemon(
   forbidCoreDumps((problem) => logger.warn({ problem }, 'core dumps could not be forbidden'));
   await checkPeerCredentials();
   await makePrivateDir(config.stateDir);
-  const lock: StateLock = lockStateDir(config.stateDir);
+  const locks: HostLock[] = [lockStateDir(config.stateDir)];
+  const unlock = (): void => {
+    for (const lock of locks.splice(0)) lock.release();
+  };
   let effects: Effects | null = null;
   const closing = new AbortController();
   try {
+    locks.push(lockNetwork());
     const mutex = createKeyedMutex();
     effects = await buildEffects(config, logger, failpoint, createVmm, mutex, keySources);
     await mkdir(config.runDir, { recursive: true, mode: 0o755 });
@@ -215,14 +219,14 @@ export async function startDaemon(
         if (!force && !mutex.idle()) return false;
         running.vms.releaseAll();
         await running.network.close();
-        lock.release();
+        unlock();
         return true;
       },
     };
   } catch (error) {
     closing.abort();
     effects?.vms.releaseAll();
-    lock.release();
+    unlock();
     throw error;
   }
 }

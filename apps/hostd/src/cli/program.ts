@@ -79,7 +79,8 @@ TOML file, then defaults. All of them: docs/hostd-config.md.
 Try it:
   $ sudo mvm-hostd check-config                 what would be used, and where each value comes from
   $ sudo mvm-hostd serve                        serve on ${settings.socket.defaultValue}
-  $ sudo mvm-hostd serve --state-dir /tmp/s --run-dir /tmp/r --socket /tmp/r/hostd.sock --cgroup-parent try
+  $ sudo unshare --net mvm-hostd serve --state-dir /tmp/s --run-dir /tmp/r --socket /tmp/r/hostd.sock \\
+      --cgroup-parent try                       another one beside it, in a network of its own
   $ mvm ping                                    ask it whether it is there
 
 Signals: SIGTERM and SIGINT stop it and leave VMs running (a second one does not wait for requests under way).`;

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { CodedError } from '@mvm/protocol';
 import { flock, lastErrorName } from './libc.js';
 
-export interface StateLock {
+export interface HostLock {
   /** Let go; the kernel does the same when the process ends, however it ends. */
   release(): void;
 }
@@ -16,7 +16,7 @@ const LOCK_NB = 4;
  * our pid. Not inherited by children (O_CLOEXEC). Throws `already_exists`, reason `state.locked`, naming the process
  * that has it. Source: flock(2).
  */
-export function lockStateDir(stateDir: string): StateLock {
+export function lockStateDir(stateDir: string): HostLock {
   const path = join(stateDir, 'hostd.lock');
   // 'a+' creates, does not truncate: the file's text is the holder's pid.
   const fd = openSync(path, 'a+', 0o600);
@@ -28,12 +28,36 @@ export function lockStateDir(stateDir: string): StateLock {
       code: 'already_exists',
       reason: 'state.locked',
       message: `another mvm-hostd (pid ${/^\d+$/.test(holder) ? holder : 'unknown'}) uses ${stateDir} (${why})`,
-      hint: 'Stop that one first, or give this one another --state-dir, --run-dir and --socket.',
+      hint: 'Stop that one first, or give this one a state_dir, run_dir, socket and cgroup_parent of its own, in a network namespace of its own (unshare --net).',
       details: { pid: /^\d+$/.test(holder) ? Number(holder) : null },
     });
   }
   ftruncateSync(fd, 0);
   writeSync(fd, `${process.pid}\n`);
+  return {
+    release: () => {
+      closeSync(fd);
+    },
+  };
+}
+
+/**
+ * Take the only right to set up tenants' networks in this process's network namespace: an exclusive flock(2) on the
+ * namespace itself. Another hostd, with another state, would take the first one's bridges and TAPs for nobody's and remove
+ * them under its running guests. Throws `already_exists`, reason `net.locked`. Source: flock(2), namespaces(7).
+ */
+export function lockNetwork(): HostLock {
+  const fd = openSync('/proc/self/ns/net', 'r');
+  if (flock(fd, LOCK_EX | LOCK_NB) !== 0) {
+    const why = lastErrorName();
+    closeSync(fd);
+    throw new CodedError({
+      code: 'already_exists',
+      reason: 'net.locked',
+      message: `another mvm-hostd sets up tenants’ networks in this network namespace (${why})`,
+      hint: 'Stop that one first, or start this one in a network namespace of its own (unshare --net): each removes what it has not recorded.',
+    });
+  }
   return {
     release: () => {
       closeSync(fd);

@@ -2,10 +2,10 @@ import { spawn } from 'node:child_process';
 import { chmod, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { callVersionOne } from '@mvm/testkit';
+import { callVersionOne, startDaemon } from '@mvm/testkit';
 import { execa } from 'execa';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { createTestHost, type TestHost } from '../daemon.js';
+import { createTestHost, netOf, type TestHost } from '../daemon.js';
 import { createDatagramSocket, createListeningSocket } from '../unix-socket.js';
 
 const program = fileURLToPath(new URL('../../bin/mvm-hostd.js', import.meta.url));
@@ -48,6 +48,29 @@ test('a second hostd on the same state is refused, naming the first', async () =
   expect(second.exitCode).toBe(4);
   expect(second.stderr).toContain(`another mvm-hostd (pid ${first.pid})`);
   expect(await host.v1('"Ping"')).toBe('Pong');
+});
+
+test('a second hostd with a state of its own is refused where the first has set up networks', async () => {
+  const first = await host.start();
+  const client = host.client();
+  await client.request({ type: 'SetupNetwork', tenant_id: 'acme', net: netOf(5) });
+  const other = ['--state-dir', join(host.dir, 's2'), '--run-dir', join(host.dir, 'r2')];
+  const socket = ['--socket', join(host.dir, 'r2/hostd.sock'), '--cgroup-parent', `${host.cgroupParent}-2`];
+  const serve = ['serve', '--group', 'mvmh-none', ...other, ...socket];
+  const second = await execa(process.execPath, [program, ...serve], { reject: false, timeout: 20_000 });
+  expect(second.stderr).toContain('net.locked');
+  expect(second.exitCode).toBe(4);
+  expect((await execa('ip', ['-br', 'link'])).stdout).toContain('br-tenant-5');
+  const beside = await startDaemon({
+    daemon: 'hostd',
+    args: serve.slice(1),
+    socketPath: join(host.dir, 'r2/hostd.sock'),
+    prefix: ['unshare', '--net'],
+  });
+  expect(await beside.stop()).toBe('status 0');
+  expect((await execa('ip', ['-br', 'link'])).stdout).toContain('br-tenant-5');
+  await first.kill();
+  await host.start();
 });
 
 test('after SIGKILL it starts again on the same state and socket', async () => {
