@@ -65,9 +65,10 @@ running one is missing.
   discarded.
 - **By hand**: an instance that was stopped, warmed or put to sleep by hand is left alone until its hold ends, and its slot
   is kept. A sleeping one whose hold has ended is woken, or counts as one that sleeps, before another is started.
-- **Another image**: what runs, is warm or sleeps keeps the image that it was started with. Warm and sleeping ones of
-  another image than the pool's are reported (\`outdated\`), used last and let go first; \`mvm instance stop --hold 1s\` has
-  one replaced.
+- **Another image**: when a pool's image is registered anew (\`mvm image add\` under the same name), the next start boots the
+  new one. What runs, is warm or sleeps keeps the image that it was started with. Warm and sleeping ones of another image
+  than the pool's are reported (\`outdated\`), used last and let go first; \`mvm instance stop --hold 1s\` has one replaced,
+  a running one too.
 - **A snapshot that cannot be used**: the instance stays asleep and is reported (\`failed\`), and others take its place. It
   is tried again before a new instance is created, by \`mvm instance wake\` at any time, and never discarded by agentd.
 - **Pinned and critical pools**: nothing is stopped, whichever state it is in; their counts are reached as far as that goes.

@@ -69,9 +69,20 @@ function isHeld(view: InstanceView, holds: readonly Hold[], nowMs: number): bool
 }
 
 /** The image that the pool's `flake_ref` names, `name` or `name@sha256:…`; undefined when it is not registered. */
-export function imageOf({ pool, images }: Pick<PoolInput, 'pool' | 'images'>): ImageView | undefined {
+export function imageOf({
+  pool,
+  images,
+}: {
+  readonly pool: { readonly flake_ref: string };
+  readonly images: readonly ImageView[];
+}): ImageView | undefined {
   const [name, digest] = pool.flake_ref.split('@', 2);
   return images.find((entry) => entry.name === name && (digest === undefined || entry.digest === digest));
+}
+
+/** `sha256:` and the first twelve digits, as `mvm image list` shows it. */
+export function shortDigest(digest: string): string {
+  return digest.slice(0, 19);
 }
 
 /** Whether it holds the memory of another image than its pool's. */

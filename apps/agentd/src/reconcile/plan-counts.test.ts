@@ -316,11 +316,29 @@ describe('another image', () => {
   it('leaves what is warm or asleep as it is, says so, and uses it last', () => {
     converge(pool([0, 0, 2]));
     host.images = [{ ...DEMO_IMAGE, digest }];
+    for (const action of planNow(pool([0, 0, 2])).actions) host.handle(requestFor(action));
     Object.assign(view(1), { image: { name: 'demo', digest } });
     const result = planNow(pool([0, 0, 2]));
     expect(result.problems).toMatchObject([{ kind: 'outdated', instance_id: view(2).instance_id }]);
     expect(isConverged(result)).toBe(true);
     expect(moves(planNow(pool([1, 0, 2])))).toEqual(['wake 1']);
     expect(moves(planNow(pool([0, 0, 1])))).toEqual(['stop 2']);
+  });
+
+  it('is what the pool boots once it is registered, and one that is damaged is not', () => {
+    converge(pool([1, 0, 0]));
+    host.images = [{ ...DEMO_IMAGE, digest, problem: 'rootfs.ext4 is missing' }];
+    expect(planNow(pool([1, 0, 0])).actions).toEqual([]);
+    host.images = [{ ...DEMO_IMAGE, digest }];
+    const { actions } = planNow(pool([1, 0, 0]));
+    const why = 'the image demo is sha256:111111111111 now, and the pool boots sha256:000000000000';
+    expect(actions).toMatchObject([{ kind: 'ensure_pool', pool_id: 'workers', reason: why }]);
+    for (const action of actions) host.handle(requestFor(action));
+    expect(planNow(pool([1, 0, 0])).actions).toEqual([]);
+    expect(view(1).image?.digest).toBe(DEMO_IMAGE.digest);
+    const { tenant_id, pool_id, instance_id } = view(1);
+    host.handle({ type: 'StopInstance', tenant_id, pool_id, instance_id, force: true });
+    converge(pool([1, 0, 0]));
+    expect(view(1).image?.digest).toBe(digest);
   });
 });

@@ -1,6 +1,6 @@
 import type { Hold } from '@mvm/agentd-api';
 import type { InstanceView } from '@mvm/protocol';
-import { type Census, imageOf, isOutdated, type PoolInput, takeCensus } from './census.js';
+import { type Census, imageOf, isOutdated, type PoolInput, shortDigest, takeCensus } from './census.js';
 import type { PlanDraft } from './plan-draft.js';
 import { fillRunning } from './plan-running.js';
 import { planSpares } from './plan-spares.js';
@@ -60,7 +60,7 @@ function reportOutdated(draft: PlanDraft, input: PoolInput, { warm, sleeping }: 
   for (const view of [...warm, ...sleeping].filter((entry) => isOutdated(entry, image))) {
     draft.report('outdated', view, {
       reason: 'instance.outdated',
-      message: `${view.status} with the image ${view.image?.digest.slice(0, 19)}, and the pool's is ${image?.digest.slice(0, 19)}: it is used last and let go first; to have it replaced now: mvm instance stop --hold 1s`,
+      message: `${view.status} with the image ${shortDigest(view.image?.digest ?? '')}, and the pool's is ${shortDigest(image?.digest ?? '')}: it is used last and let go first; to have it replaced now: mvm instance stop --hold 1s`,
     });
   }
 }

@@ -4,10 +4,14 @@ import {
   type DesiredPool,
   type DesiredTenant,
   deriveTenantNet,
+  type ImageView,
   isCodedError,
+  type PoolSpec,
+  type PoolView,
   poolSpecSchema,
   type TenantNet,
 } from '@mvm/protocol';
+import { imageOf, shortDigest } from './census.js';
 import type { PlanDraft } from './plan-draft.js';
 import { planPool } from './plan-pool.js';
 import { QuotaLedger } from './quota-ledger.js';
@@ -57,7 +61,7 @@ export function planTenant(
       draft.pools.push({ ...subject, wanted: { ...pool.desired_counts }, held: 0 });
       continue;
     }
-    if (!ensurePool(draft, desired.tenant_id, pool, before, urgency)) {
+    if (!ensurePool(draft, desired.tenant_id, pool, { before, images: observed.images, urgency })) {
       draft.pools.push({
         tenant_id: desired.tenant_id,
         pool_id: pool.pool_id,
@@ -140,14 +144,30 @@ function ensurePool(
   draft: PlanDraft,
   tenantId: string,
   pool: DesiredPool,
-  before: ObservedTenant | undefined,
-  urgency: number,
+  seen: {
+    readonly before: ObservedTenant | undefined;
+    readonly images: ObservedHost['images'];
+    readonly urgency: number;
+  },
 ): boolean {
+  const { before, images, urgency } = seen;
   const known = before?.pools.find((entry) => entry.pool_id === pool.pool_id);
   const spec = poolSpecSchema.parse(pool);
-  if (known !== undefined && isDeepStrictEqual(spec, poolSpecSchema.parse(known))) return true;
-  const reason =
-    known === undefined ? 'the pool is wanted and not on the host' : 'the pool differs from what is wanted';
+  const reason = poolDifference(spec, known, imageOf({ pool, images }));
+  if (reason === null) return true;
   const action = { kind: 'ensure_pool', tenant_id: tenantId, pool_id: pool.pool_id, spec, reason } as const;
   return draft.propose(action, { urgency }) || known !== undefined;
+}
+
+/** hostd resolves a pool's image when the pool is ensured, and boots that one until it is ensured again. */
+function poolDifference(
+  spec: PoolSpec,
+  known: PoolView | undefined,
+  image: ImageView | undefined,
+): string | null {
+  if (known === undefined) return 'the pool is wanted and not on the host';
+  if (!isDeepStrictEqual(spec, poolSpecSchema.parse(known))) return 'the pool differs from what is wanted';
+  if (image === undefined || image.problem !== '' || image.digest === known.image?.digest) return null;
+  const before = known.image === null ? 'none' : shortDigest(known.image.digest);
+  return `the image ${spec.flake_ref} is ${shortDigest(image.digest)} now, and the pool boots ${before}`;
 }

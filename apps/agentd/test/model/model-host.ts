@@ -5,6 +5,7 @@ import {
   CodedError,
   checkTenantNet,
   DEFAULT_CLUSTER_CIDR,
+  type ImageRef,
   type ImageView,
   type InstanceView,
   type NetworkDriftView,
@@ -35,7 +36,8 @@ interface ModelTenant {
   quotas: Quotas;
   policy: NetworkPolicy | undefined;
   createdAt: string;
-  pools: Map<string, PoolSpec>;
+  /** With the image that each boots: what its reference meant when it was last ensured. */
+  pools: Map<string, PoolSpec & { image: ImageRef | null }>;
 }
 
 function fail(
@@ -233,7 +235,10 @@ export class ModelHost {
         if (!tenant.pools.has(request.pool_id) && tenant.pools.size >= tenant.quotas.max_pools) {
           fail('resource_exhausted', 'quota.max_pools', 'too many pools');
         }
-        tenant.pools.set(request.pool_id, poolSpecSchema.parse(request.spec));
+        const spec = poolSpecSchema.parse(request.spec);
+        const image = this.images.find(({ name }) => name === spec.flake_ref);
+        const named = image === undefined ? null : { name: image.name, digest: image.digest };
+        tenant.pools.set(request.pool_id, { ...spec, image: named });
         return { type: 'Pool', ...this.#poolView(request.tenant_id, request.pool_id) };
       }
       case 'RemovePool':
@@ -331,7 +336,7 @@ export class ModelHost {
       status_since: this.#now(),
       role: spec.role,
       net: null,
-      image: { name: DEMO_IMAGE.name, digest: DEMO_IMAGE.digest },
+      image: spec.image,
       resources: spec.instance_resources,
       pid: null,
       created_at: this.#now(),
@@ -357,6 +362,10 @@ export class ModelHost {
     if (sum('mem_mib') > quotas.max_mem_mib)
       fail('resource_exhausted', 'quota.max_mem_mib', 'too much memory');
     const at = this.#now();
+    if (operation === 'start') {
+      const image = this.#tenant(view.tenant_id).pools.get(view.pool_id)?.image;
+      view.image = image ?? fail('not_found', 'image.not_found', 'the pool has no image');
+    }
     Object.assign(view, { status: to, status_since: at, pid: 4242, last_started_at: at, stop_reason: null });
   }
 
@@ -379,8 +388,7 @@ export class ModelHost {
   #poolView(tenant_id: string, pool_id: string) {
     const spec =
       this.#tenant(tenant_id).pools.get(pool_id) ?? fail('not_found', 'pool.not_found', `no pool ${pool_id}`);
-    const image = this.images.find(({ name }) => name === spec.flake_ref);
-    return { tenant_id, pool_id, ...spec, image: image ? { name: image.name, digest: image.digest } : null };
+    return { tenant_id, pool_id, ...spec };
   }
 
   #tenantView(tenant_id: string) {

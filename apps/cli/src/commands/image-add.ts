@@ -26,7 +26,7 @@ export const imageAdd: CommandModule = {
     completeWith(command, 'none');
     teach(
       command,
-      'Copies the files into the image store and names them. Needs root: images decide what runs.\nRepeating it changes nothing; other files under the same name make a new version, and instances that\nwere made from the old one keep it.',
+      'Copies the files into the image store and names them. Needs root: images decide what runs.\nRepeating it changes nothing. Other files under the same name make a new version: pools that name it boot\nit from their next start on, and what runs, is warm or sleeps keeps the old one.',
       [
         [
           'sudo mvm image add debian-12 --kernel vmlinuz --initrd initrd.img --rootfs rootfs.ext4 --kernel-args "console=ttyS0"',
@@ -89,6 +89,8 @@ export const imageAdd: CommandModule = {
       context.stdout.write(`${name}@${digest}\n`);
     } else {
       context.stdout.write(`${name} ${outcome}: ${digest}, ${formatBytes(sizeBytes)}\n`);
+      if (outcome === 'replaced')
+        context.say('the next start boots it; to have one that runs replaced now: mvm instance stop --hold 1s');
     }
   },
 };
