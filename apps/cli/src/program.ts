@@ -1,4 +1,5 @@
 import { Command, CommanderError, Option } from 'commander';
+import { withAdvice } from './advice.js';
 import type { CommandModule } from './command.js';
 import { Invocation } from './invocation.js';
 import { OUTPUT_FORMATS, type OutputFormat } from './output-format.js';
@@ -39,7 +40,7 @@ const EXIT_CODES = `Exit codes:
 
 const ENVIRONMENT = `Environment:
   MVM_SOCKET      socket of agentd's API, as --socket
-  MVM_STATE_DIR   state directory of hostd, for the image commands
+  MVM_STATE_DIR   state directory of hostd, as --state-dir of the commands that have it
   NO_COLOR        any value turns colours off`;
 
 /**
@@ -62,7 +63,11 @@ export function buildProgram(options: ProgramOptions): Command {
       visibleGlobalOptions: (command) => globalOptionsOf(program, command),
       ...(options.helpWidth ? { helpWidth: options.helpWidth } : {}),
     })
-    .configureOutput({ writeOut: options.writeOut, writeErr: options.writeErr })
+    .configureOutput({
+      writeOut: options.writeOut,
+      writeErr: options.writeErr,
+      outputError: (text, write) => write(withAdvice(text)),
+    })
     .exitOverride();
   for (const entry of COMMANDS) addStub(program, entry, options.execute);
   for (const command of [program, ...program.commands]) {

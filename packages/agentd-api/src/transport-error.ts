@@ -13,6 +13,14 @@ const HINTS: Readonly<Record<string, string>> = {
   EACCES: "Run as a member of the socket's group (see ls -l), or as the user that runs mvm-agentd.",
 };
 
+const MEANINGS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such socket',
+  ECONNREFUSED: 'nobody listens',
+  EACCES: 'this user may not',
+  ECONNRESET: 'the connection was closed',
+  EPIPE: 'the connection was closed',
+};
+
 function errnoOf(error: unknown): string | null {
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
     const code = (at as NodeJS.ErrnoException).code;
@@ -43,7 +51,8 @@ export function transportError(error: unknown, facts: TransportFacts): CodedErro
     });
   }
   const errno = errnoOf(error);
-  const why = errno ?? (error instanceof Error ? error.message : String(error));
+  const what = error instanceof Error ? error.message : String(error);
+  const why = errno === null ? what : `${MEANINGS[errno] ?? 'it failed'} (${errno})`;
   return new CodedError({
     code: errno === 'EACCES' ? 'permission_denied' : 'unavailable',
     reason: errno === 'EACCES' ? 'agentd.permission_denied' : 'agentd.unreachable',

@@ -97,3 +97,10 @@ it('accepts a log that begins later only when an entry of it says so', async () 
 it('an empty log is in order', async () => {
   expect(await verify('')).toMatchObject({ problemCount: 0, lines: 0, lastSeq: null, tenantId: null });
 });
+
+it('does not take lines of which none is an entry for a log that is in order', async () => {
+  const noChain = [[null, 'audit.no_chain']];
+  expect(await found('{"old":1}\n')).toEqual(noChain);
+  expect(await found('not a log at all\nnor this\n', 'acme')).toEqual(noChain);
+  expect(await found('')).toEqual([]);
+});

@@ -19,6 +19,7 @@ export const AUDIT_PROBLEMS = [
   'audit.other_tenant',
   'audit.bad_start',
   'audit.bad_anchor',
+  'audit.no_chain',
   'audit.torn_line',
   'audit.tail_missing',
   'audit.head_missing',
@@ -181,6 +182,14 @@ class Verifier {
     if (!this.#startVouched && this.#first !== null) {
       const { seq, line } = this.#first;
       this.#add('audit.bad_start', `${entries(1, seq - 1)} gone, and no later entry says why`, line);
+    }
+    // hostd puts an anchor after such lines before it writes its first entry: until then nothing vouches for them.
+    if (this.#first === null && this.#unchained > 0) {
+      this.#add(
+        'audit.no_chain',
+        'no line is an entry of a chain: nothing shows that they were not changed',
+        null,
+      );
     }
     const head = this.#compareHead();
     return {

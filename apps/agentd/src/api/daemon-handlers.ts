@@ -21,7 +21,9 @@ const MISMATCHED: ReadonlySet<string> = new Set(['hostd.version_too_old', 'hostd
 
 function hostdStatus({ client, hostdSocket }: ApiContext, { last_pass }: ReconcileReport): HostdStatus {
   const error = last_pass?.error ?? null;
-  let state: HostdStatus['state'] = last_pass === null ? 'unknown' : 'connected';
+  // hostd may have gone since the last pass; whether it is back, the next one finds out.
+  const lost = client.version() === 2 && client.server === null;
+  let state: HostdStatus['state'] = last_pass === null || lost ? 'unknown' : 'connected';
   if (error !== null && UNREACHABLE.has(error.reason)) state = 'unreachable';
   if (error !== null && MISMATCHED.has(error.reason)) state = 'protocol_mismatch';
   return {

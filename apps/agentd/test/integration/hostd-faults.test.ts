@@ -42,6 +42,17 @@ it('waits for a hostd that is not there, says so, and goes on when it comes', as
   expect(await home.client.ping()).toMatchObject({ agentd: 'ok', protocol_version: 2 });
 });
 
+it('does not call a hostd connected that went away since the last pass', async () => {
+  const fake = await startFakeHostd(home.hostdSocket);
+  hostd = fake;
+  // The next pass by itself would be a minute away.
+  await home.start(['--interval', '1m']);
+  await home.client.putDesired({ body: threeWorkers });
+  await statusWhen(home.client, (status) => status.converged && status.hostd.state === 'connected');
+  await fake.kill();
+  await statusWhen(home.client, (status) => status.hostd.state === 'unknown');
+});
+
 it('finishes a pass in the middle of which hostd was restarted', async () => {
   const fake = await startFakeHostd(home.hostdSocket);
   hostd = fake;

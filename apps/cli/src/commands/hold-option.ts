@@ -21,6 +21,9 @@ export function holdQuery(invocation: Invocation): { hold_seconds?: number } {
   return holdMs === undefined ? {} : { hold_seconds: Math.ceil(holdMs / 1000) };
 }
 
+/** A hold of so little, which `--hold 1s` asks for, is none to speak of. */
+const BRIEF_MS = 1_500;
+
 /** Tells how long each instance stays as it is now, and which command ends that. */
 export function sayHolds(
   context: CliContext,
@@ -29,7 +32,9 @@ export function sayHolds(
 ): void {
   for (const { hold, ...instance } of results) {
     if (hold === null) continue;
-    const rest = formatDuration(Math.max(0, Date.parse(hold.until) - context.nowMs()));
+    const restMs = Date.parse(hold.until) - context.nowMs();
+    if (restMs < BRIEF_MS) continue;
+    const rest = formatDuration(restMs);
     context.say(`${formatAddress(instance)} stays ${state} for ${rest}, or until "mvm instance ${undo}"`);
   }
 }

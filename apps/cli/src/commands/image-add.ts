@@ -90,7 +90,9 @@ export const imageAdd: CommandModule = {
     } else {
       context.stdout.write(`${name} ${outcome}: ${digest}, ${formatBytes(sizeBytes)}\n`);
       if (outcome === 'replaced')
-        context.say('the next start boots it; to have one that runs replaced now: mvm instance stop --hold 1s');
+        context.say(
+          'the next start boots it; to have one that runs replaced now: mvm instance stop --hold 1s',
+        );
     }
   },
 };

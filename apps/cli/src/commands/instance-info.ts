@@ -64,7 +64,9 @@ function describe(context: CliContext, instance: InstanceInfo): string {
       ],
       ['Created', since(instance.created_at)],
       ['Started', since(instance.last_started_at)],
-      ['Stopped', since(instance.last_stopped_at)],
+      // A start or a wake leaves the time of the end before it.
+      [ENDED[instance.status] ?? 'Stopped', ended(instance) ? since(instance.last_stopped_at) : undefined],
+      ['Warm', instance.status === 'warm' ? since(instance.status_since ?? null) : undefined],
     ]),
   ];
   if (net !== null) {
@@ -79,7 +81,9 @@ function describe(context: CliContext, instance: InstanceInfo): string {
       )}`,
     );
   }
-  if (runtime !== null) sections.push(`${colours.bold('Process')}\n${describeRuntime(runtime)}`);
+  if (runtime !== null) {
+    sections.push(`${colours.bold('Process')}\n${describeRuntime(runtime, instance.agent_connected)}`);
+  }
   const tail = instance.console_tail || (endedOnItsOwn(instance) ? (stopReason?.console_tail ?? '') : '');
   if (tail.trim() !== '') {
     sections.push(`${colours.bold('Console')}\n${renderConsoleTail(tail, colours).join('\n')}\n`);
@@ -87,7 +91,18 @@ function describe(context: CliContext, instance: InstanceInfo): string {
   return sections.join('\n');
 }
 
-function describeRuntime(runtime: NonNullable<InstanceInfo['runtime']>): string {
+const ENDED: Readonly<Partial<Record<InstanceInfo['status'], string>>> = { sleeping: 'Asleep' };
+
+function ended({ status }: InstanceInfo): boolean {
+  return status === 'sleeping' || status === 'stopped';
+}
+
+const AGENT = { true: 'answers', false: 'not there: the guest has none, or is not up yet' } as const;
+
+function describeRuntime(
+  runtime: NonNullable<InstanceInfo['runtime']>,
+  agentConnected: InstanceInfo['agent_connected'],
+): string {
   const of = (current: string | undefined, max: string | undefined) =>
     current === undefined && max === undefined
       ? undefined
@@ -101,6 +116,7 @@ function describeRuntime(runtime: NonNullable<InstanceInfo['runtime']>): string 
       ['Memory', of(bytes(runtime.memory_current_bytes), bytes(runtime.memory_max_bytes))],
       ['CPU', runtime.cpu_max_percent === null ? undefined : `at most ${runtime.cpu_max_percent} %`],
       ['Tasks', of(count(runtime.pids_current), count(runtime.pids_max))],
+      ['Agent', agentConnected == null ? undefined : AGENT[`${agentConnected}`]],
     ],
     '  ',
   );

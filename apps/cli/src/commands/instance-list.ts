@@ -18,7 +18,7 @@ export const instanceList: CommandModule = {
     completeWith(command, 'scope');
     teach(
       command,
-      'Sorted by tenant, pool and instance. STATUS names an operation under way in parentheses.',
+      'Sorted by tenant, pool and instance. STATUS names an operation under way in parentheses, and a wake that failed.\nWhy an instance ended, or cannot be woken, is in NOTE (-o wide).',
       [
         ['mvm instance list', 'Everything on this host'],
         ['mvm instance list acme --watch', "Follow what becomes of a tenant's instances"],

@@ -33,17 +33,29 @@ export const instanceLogs: CommandModule = {
   async run(context, invocation) {
     const address = parseInstanceAddress(invocation.operand(0));
     const printer = createLogPrinter(context.stdout, invocation.flag('raw'));
+    const stream = invocation.text('stream') === 'vmm' ? 'vmm' : 'console';
+    let isEmpty = true;
     const ended = await readLog(context, {
       address,
-      stream: invocation.text('stream') === 'vmm' ? 'vmm' : 'console',
+      stream,
       tailLines: invocation.number('tail'),
       follow: invocation.flag('follow'),
-      onBytes: (bytes) => printer.print(bytes),
+      onBytes: (bytes) => {
+        isEmpty = false;
+        printer.print(bytes);
+      },
     });
     printer.end();
+    if (isEmpty && invocation.number('tail') !== 0) context.say(EMPTY[stream]);
     if (ended !== undefined) context.say(`${formatAddress(ended)} is ${ended.status}`);
   },
 };
+
+const EMPTY = {
+  console:
+    '(nothing was written to the console; a guest that boots and says nothing has no console= in its --kernel-args: mvm image add)',
+  vmm: '(the VMM has said nothing, as it mostly does)',
+} as const;
 
 function parseLines(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('Use a number of lines, 0 or more.');

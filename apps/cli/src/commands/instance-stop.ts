@@ -28,6 +28,7 @@ export const instanceStop: CommandModule = {
         ['mvm instance stop acme/web/i-0a1b2c3d', 'Stop one instance for a quarter of an hour'],
         ['mvm instance stop --time 2m acme/web/i-0a1b2c3d', 'Give its guest two minutes to shut down'],
         ['mvm instance stop --hold 8h acme/web/i-0a1b2c3d', 'Keep it stopped for the working day'],
+        ['mvm instance stop --hold 1s acme/web/i-0a1b2c3d', 'Restart one: agentd starts it again'],
         ['mvm instance list acme -o name | xargs mvm instance stop', "Stop all of a tenant's"],
       ],
     );

@@ -74,7 +74,8 @@ export async function operate(
       if (invocation.format === 'name') context.stdout.write(`${formatAddress(result)}\n`);
     } catch (error) {
       if (!isCodedError(error) || context.signal.aborted || addresses.length === 1) throw error;
-      context.stderr.write(renderError(error, context.errorColours));
+      const address = `${tenantId}/${poolId}/${instanceId}`;
+      context.stderr.write(renderError(error, context.errorColours, address));
       exitCode ||= exitCodeOf(error);
     }
   }

@@ -1,3 +1,5 @@
+import { access } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { CodedError, parseTenantId, STATE_DIR } from '@mvm/protocol';
 import { isStateDir, secretsPath } from '@mvm/secrets-store';
 import type { CliContext } from '../context.js';
@@ -15,4 +17,12 @@ export async function secretsFile(context: CliContext, invocation: Invocation): 
     message: `${stateDir} is not a state directory of hostd, or you may not look into it`,
     hint: 'Run the command as root, after hostd was started once; --state-dir names another directory.',
   });
+}
+
+/** Whether hostd has a record of the tenant whose secrets are in the file. */
+export function isRecorded(path: string): Promise<boolean> {
+  return access(join(dirname(path), 'tenant.json')).then(
+    () => true,
+    () => false,
+  );
 }

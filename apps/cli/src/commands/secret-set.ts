@@ -7,7 +7,7 @@ import { completeWith, teach } from '../help.js';
 import type { Invocation } from '../invocation.js';
 import { addDryRunOption, isDryRun } from '../plan/dry-run-option.js';
 import { addStateDirOption } from './image-options.js';
-import { secretsFile } from './secret-options.js';
+import { isRecorded, secretsFile } from './secret-options.js';
 import { printSecretPlan } from './secret-plan.js';
 
 /** `mvm secret set`. */
@@ -42,6 +42,9 @@ export const secretSet: CommandModule = {
     if (isDryRun(invocation)) return printSecretPlan(context, invocation, { name, what, path });
     await writeSecrets(path, secrets.set(name, value));
     context.say(`${name} ${what}; guests get it at their next start or wake`);
+    if (!(await isRecorded(path))) {
+      context.say(`no tenant ${invocation.operand(0)} is on this host yet; it is kept for when there is`);
+    }
   },
 };
 

@@ -3,6 +3,7 @@ import { InvalidArgumentError, Option } from 'commander';
 import type { CommandModule } from '../command.js';
 import type { CliContext } from '../context.js';
 import { ReportedFailure } from '../errors/reported-failure.js';
+import { usageError } from '../errors/usage-error.js';
 import { onOneLine } from '../format/control-characters.js';
 import { renderDocument } from '../format/documents.js';
 import { type Column, renderTable } from '../format/table.js';
@@ -13,6 +14,12 @@ import { findHostd } from '../selftest/find-hostd.js';
 import { addStateDirOption, storeRoot } from './image-options.js';
 
 const DEFAULT_MEM_MIB = 160;
+
+/** What means something with `--crash` only. */
+const CRASH_OPTIONS = ['operation', 'sample', 'all', 'seed'] as const;
+
+/** Checks of a run as a whole, beside its cases. */
+const OF_THE_RUN: ReadonlySet<string> = new Set(['matrix', 'end']);
 
 /** What has come of a run. */
 interface Report {
@@ -32,7 +39,7 @@ export const selftest: CommandModule = {
       .addOption(new Option('--operation <name>', 'only this operation, e.g. wake'))
       .addOption(new Option('--sample <n>', 'this many cases, drawn by the seed').argParser(parseCount))
       .addOption(new Option('--all', 'every case: takes its time').conflicts('sample'))
-      .addOption(new Option('--seed <n>', 'which cases are drawn').argParser(parseCount).default(1))
+      .addOption(new Option('--seed <n>', 'which cases are drawn (default 1)').argParser(parseCount))
       .option('--image <name>', 'registered image to boot (default: demo, or the only one)')
       .addOption(
         new Option('--memory <MiB>', 'memory of each guest').argParser(parseCount).default(DEFAULT_MEM_MIB),
@@ -42,7 +49,7 @@ export const selftest: CommandModule = {
     completeWith(command);
     teach(
       command,
-      'Starts a hostd of its own with real VMs, in namespaces, a directory and cgroups of its own: tenants of this host\nare not touched, and nothing is left, also after Ctrl-C. Needs root. Without --crash one guest is started, put to sleep,\nwoken and destroyed. With --crash each step of each operation is crashed once, at a moment that the seed chooses, and\nwhat is left is judged: the state, the guest, the other tenant, the kernel. Exit code 1 when something is wrong.',
+      'Starts a hostd of its own with real VMs, in namespaces, a directory and cgroups of its own: tenants of this host\nare not touched, and nothing is left, also after Ctrl-C. Needs root. Without --crash one guest is started, put to sleep,\nwoken and destroyed. With --crash each step of each operation is crashed once, at a moment that the seed chooses, and\nwhat is left is judged: the state, the guest, the other tenant, the kernel. Exit code 1 when something is wrong.\n\nThe table says what became of each: done; undone, as if it had not been asked for; idle, prepared and not running;\nstopped, when the crash itself took the VM; or FAIL, with what was wrong below it. An empty cell was not tried.',
       [
         ['sudo mvm selftest', 'Do VMs work here?'],
         ['sudo mvm selftest --crash', 'Does hostd get over a crash at every step?'],
@@ -53,6 +60,13 @@ export const selftest: CommandModule = {
   },
   async run(context, invocation) {
     const crash = invocation.flag('crash');
+    const idle = CRASH_OPTIONS.filter((name) => !crash && isGiven(invocation, name));
+    if (idle.length > 0) {
+      throw usageError(
+        `--${idle[0]} says which crashes to try`,
+        `Add --crash, or leave out --${idle.join(', --')}.`,
+      );
+    }
     // Known before anything is looked for: what is missing is of no use to whoever may not run it.
     const { launchSelftest, requireRoot } = await import('@mvm/selftest');
     requireRoot();
@@ -95,6 +109,11 @@ export const selftest: CommandModule = {
     if (failure !== null || failed.length > 0) throw new ReportedFailure(1);
   },
 };
+
+function isGiven(invocation: Invocation, name: (typeof CRASH_OPTIONS)[number]): boolean {
+  if (name === 'all') return invocation.flag(name);
+  return (name === 'operation' ? invocation.text(name) : invocation.number(name)) !== undefined;
+}
 
 function selectionOf(invocation: Invocation): Selection {
   if (invocation.flag('all')) return 'all';
@@ -172,7 +191,14 @@ function say(context: CliContext, { results, notes, seed }: Report, failed: read
   }
   for (const note of notes) context.say(`\nnote: ${note}`);
   const drawn = seed === null ? '' : ` (seed ${seed})`;
-  context.say(`\n${results.length - failed.length} passed, ${failed.length} failed${drawn}`);
+  const whole = results.filter(({ operation }) => OF_THE_RUN.has(operation));
+  const checks = whole.map(
+    ({ step, moment, problems }) => `${step} ${moment}${problems.length > 0 ? ': FAIL' : ''}`,
+  );
+  const cases = results.length - whole.length;
+  const bad = failed.filter(({ operation }) => !OF_THE_RUN.has(operation)).length;
+  context.say(`\n${cases - bad} passed, ${bad} failed${drawn}`);
+  if (checks.length > 0) context.say(`of the run: ${checks.join('; ')}`);
 }
 
 function parseCount(text: string): number {

@@ -78,9 +78,10 @@ function describe(context: CliContext, state: Status, wide: boolean): string {
 
 function summary({ colours, nowMs }: CliContext, state: Status): (readonly [string, string | undefined])[] {
   const { hostd, desired, last_pass: pass } = state;
+  const lost = hostd.state === 'unknown' && pass !== null;
   const verdict =
-    hostd.state === 'unreachable'
-      ? colours.red('unknown: hostd cannot be reached')
+    hostd.state === 'unreachable' || lost
+      ? colours.red(lost ? 'unknown: the connection to hostd was lost' : 'unknown: hostd cannot be reached')
       : state.converged
         ? colours.green('as desired')
         : state.settled
@@ -90,7 +91,9 @@ function summary({ colours, nowMs }: CliContext, state: Status): (readonly [stri
     hostd.state === 'connected'
       ? `connected, protocol ${hostd.version ?? '?'} (${onOneLine(hostd.server ?? 'unnamed')})`
       : colours.red(
-          `${hostd.state.replaceAll('_', ' ')}${hostd.error === null ? '' : `: ${onOneLine(hostd.error.message)}`}`,
+          lost
+            ? 'the connection was lost since the last pass; the next one looks'
+            : `${hostd.state.replaceAll('_', ' ')}${hostd.error === null ? '' : `: ${onOneLine(hostd.error.message)}`}`,
         );
   const source = desired.source === 'file' ? `file ${desired.path ?? ''}` : desired.source;
   return [

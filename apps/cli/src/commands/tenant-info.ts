@@ -40,7 +40,12 @@ function describe({ colours, nowMs }: CliContext, tenant: TenantSummary): string
   return [
     renderFields([
       ['Tenant', tenant.tenant_id],
-      ['Secrets', tenant.secrets_epoch === undefined ? undefined : `changed ${tenant.secrets_epoch} times`],
+      [
+        'Secrets',
+        tenant.secrets_epoch === undefined
+          ? undefined
+          : `change ${tenant.secrets_epoch}, as noticed when instances start or wake`,
+      ],
       ['Created', `${tenant.created_at} (${formatAgeOf(tenant.created_at, nowMs())} ago)`],
     ]),
     `${colours.bold('Network')}\n${renderFields(

@@ -48,7 +48,10 @@ async function checkHostd({ version }: DaemonFacts): Promise<Finding> {
   if (version instanceof Error) return skip('agentd, which would ask it, does not answer');
   if (version.hostd !== null) return ok(`answers agentd, protocol ${version.hostd.protocol_version}`);
   const error = version.hostd_error;
-  return fail(error?.message ?? 'does not answer agentd', error?.hint ?? 'systemctl start mvm-hostd');
+  return fail(
+    error?.message ?? 'does not answer agentd',
+    'systemctl start mvm-hostd; systemctl status mvm-hostd says why it ended',
+  );
 }
 
 async function checkVersions({ version, ownVersion }: DaemonFacts): Promise<Finding> {

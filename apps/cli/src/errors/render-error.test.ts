@@ -22,6 +22,12 @@ it('says what happened, why, and what to do next', () => {
   );
 });
 
+it('names the object that it is about, once', () => {
+  const error = new CodedError({ code: 'internal', reason: 'a.b', message: 'start failed: a/b/c is gone' });
+  expect(renderError(error, plain, 'a/b/d')).toMatch(/^error: a\/b\/d: start failed: a\/b\/c is gone\n/);
+  expect(renderError(error, plain, 'a/b/c')).toMatch(/^error: start failed: a\/b\/c is gone\n/);
+});
+
 it("ends with the console's last lines, made harmless", () => {
   const error = new CodedError({
     code: 'internal',

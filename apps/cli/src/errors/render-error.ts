@@ -7,10 +7,11 @@ const MAX_CONSOLE_LINES = 15;
 
 /**
  * An error for people: what happened and to which object, the reason to search for, what to do next, and the guest's
- * last words where there are any. Everything that came from elsewhere is stripped of control characters.
+ * last words where there are any. `about` is the object, for a call about several, unless the message names it. Everything that came from elsewhere is stripped of control characters.
  */
-export function renderError(error: CodedError, colours: Colours): string {
-  const lines = [`${colours.red(colours.bold('error:'))} ${indented(error.message, 7)}`];
+export function renderError(error: CodedError, colours: Colours, about?: string): string {
+  const object = about === undefined || error.message.includes(about) ? '' : `${about}: `;
+  const lines = [`${colours.red(colours.bold('error:'))} ${indented(object + error.message, 7)}`];
   lines.push(`${colours.dim('reason:')} ${onOneLine(error.reason)} ${colours.dim(`(${error.code})`)}`);
   if (error.hint !== undefined && error.hint !== '') {
     lines.push(`${colours.cyan('hint:')} ${indented(error.hint, 6)}`);

@@ -1,9 +1,11 @@
 import type { InstanceView } from '@mvm/protocol';
 import type { Colours } from './colours.js';
 
-/** What the STATUS column says: the status, and an operation that is under way. */
-export function describeStatus(instance: Pick<InstanceView, 'status' | 'operation'>): string {
-  return instance.operation === null ? instance.status : `${instance.status} (${instance.operation})`;
+/** What the STATUS column says: the status, and an operation that is under way, else a wake that failed. */
+export function describeStatus(instance: Pick<InstanceView, 'status' | 'operation' | 'stop_reason'>): string {
+  const { status, operation, stop_reason } = instance;
+  if (operation !== null) return `${status} (${operation})`;
+  return status === 'sleeping' && stop_reason?.kind === 'wake_failed' ? `${status} (wake failed)` : status;
 }
 
 /** Colour of a status: green runs, yellow is on its way or paused, red ended on its own. */

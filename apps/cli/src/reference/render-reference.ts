@@ -32,7 +32,7 @@ Fields are added to these documents, never renamed or removed.
 | variable | meaning |
 |---|---|
 | \`MVM_SOCKET\` | socket of agentd's API, as \`--socket\` |
-| \`MVM_STATE_DIR\` | state directory of hostd, as \`--state-dir\` of the image commands |
+| \`MVM_STATE_DIR\` | state directory of hostd, as \`--state-dir\` of the commands that have it |
 | \`NO_COLOR\`, \`FORCE_COLOR\` | colours off or on, whatever the terminal |
 `;
 

@@ -40,6 +40,13 @@ it('sets secrets from stdin, a file and the environment, lists their names, and 
   expect((await mvm(['ls', 'acme', '-o', 'name'])).stdout).toBe('db.password\ndb.user\n');
 });
 
+it('says when no tenant of that name is on the host', async () => {
+  const set = () => mvm(['set', 'acme', 'token', '--from-file', '-'], { input: 'x' });
+  expect((await set()).stderr).toContain('no tenant acme is on this host yet');
+  await writeFile(join(dir, 'state/tenants/acme/tenant.json'), '{}');
+  expect((await set()).stderr).not.toContain('no tenant');
+});
+
 it('shows with --dry-run what it would do, and does nothing', async () => {
   const tried = await mvm(['set', 'acme', 'token', '--from-file', '-', '--dry-run'], { input: 'hunter2' });
   expect(tried).toMatchObject({ code: 0, stdout: expect.stringContaining('secrets.write') });

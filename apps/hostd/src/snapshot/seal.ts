@@ -98,6 +98,7 @@ function unsealFailed(chunk: bigint): CodedError {
     reason: 'snapshot.unseal_failed',
     message: `chunk ${chunk} of the memory image does not open: it was changed or cut, or the key is not the one it was sealed with`,
     details: { chunk: Number(chunk) },
+    hint: "put the tenant's key back that it had when the instance went to sleep; if it has that key, the file was changed: restore it, or stop the instance and start fresh",
   });
 }
 

@@ -1,0 +1,124 @@
+import type { InstanceInfo } from '@mvm/agentd-api';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ModelAgentd } from './model-agentd.js';
+import { runMvm } from './run-mvm.js';
+
+const ADDRESS = 'acme/web/i-00000001';
+
+let agentd: ModelAgentd;
+beforeEach(async () => {
+  agentd = await ModelAgentd.start();
+});
+afterEach(() => agentd.stop());
+
+const mvm = (...args: string[]) => runMvm(args, { socket: agentd.socketPath });
+
+function change(fields: Partial<InstanceInfo>): void {
+  const found = agentd.instances.find(
+    ({ tenant_id, instance_id }) => tenant_id === 'acme' && instance_id === 'i-00000001',
+  );
+  if (found === undefined) throw new Error('the model has no such instance');
+  Object.assign(found, fields);
+}
+
+const labels = (text: string): string[] =>
+  [...text.matchAll(/^ *([A-Z][A-Za-z]+): /gm)].map(([, label = '']) => label);
+
+describe('an instance that sleeps', () => {
+  const stop_reason = {
+    kind: 'wake_failed',
+    message: 'the memory image does not have the recorded sha256',
+    exit_code: null,
+    signal: null,
+    console_tail: '',
+    at: '2026-01-01T00:00:00Z',
+  } as const;
+  const asleep = {
+    status: 'sleeping',
+    runtime: null,
+    pid: null,
+    last_stopped_at: '2026-01-01T00:00:00Z',
+  } as const;
+
+  it('says since when', async () => {
+    change({ ...asleep, stop_reason: null });
+    const { stdout } = await mvm('instance', 'info', ADDRESS);
+    expect(stdout).toMatch(/^Asleep: +2026-01-01T00:00:00Z/m);
+    expect(labels(stdout)).not.toContain('Stopped');
+    expect((await mvm('instance', 'list', 'acme')).stdout).toMatch(/i-00000001 +sleeping +10/);
+  });
+
+  it('is marked when it could not be woken', async () => {
+    change({ ...asleep, stop_reason });
+    expect((await mvm('instance', 'list', 'acme')).stdout).toMatch(
+      /i-00000001 +sleeping \(wake failed\) +10/,
+    );
+    expect((await mvm('instance', 'info', ADDRESS)).stdout).toContain(
+      'Problem:    wake_failed: the memory image',
+    );
+    change({ operation: 'wake' });
+    expect((await mvm('instance', 'list', 'acme')).stdout).toMatch(/i-00000001 +sleeping \(wake\) +10/);
+  });
+});
+
+it('one that runs or is warm shows no end that was before its start, and whether its agent answers', async () => {
+  change({ last_stopped_at: '2026-01-01T00:00:00Z' });
+  const running = (await mvm('instance', 'info', ADDRESS)).stdout;
+  expect(labels(running)).not.toContain('Stopped');
+  expect(running).toMatch(/^ +Agent: +answers$/m);
+  change({ status: 'warm', agent_connected: false, status_since: '2026-02-02T00:00:00Z' });
+  const warm = (await mvm('instance', 'info', ADDRESS)).stdout;
+  expect(warm).toMatch(/^Warm: +2026-02-02T00:00:00Z/m);
+  expect(warm).toMatch(/^ +Agent: +not there/m);
+});
+
+it('one that is stopped says when', async () => {
+  expect(labels((await mvm('instance', 'info', 'acme/web/i-00000002')).stdout)).toContain('Stopped');
+});
+
+it('a failure with one of several names the instance', async () => {
+  const { stderr, code } = await mvm('instance', 'start', ADDRESS, 'acme/web/i-00000002');
+  expect(code).toBe(4);
+  expect(stderr).toMatch(new RegExp(`^error: ${ADDRESS}: .+`, 'm'));
+});
+
+it('a hold that is as good as over is not spoken of', async () => {
+  const { stdout, stderr } = await mvm('instance', 'stop', '--hold', '1s', ADDRESS);
+  expect({ stdout, stderr }).toEqual({ stdout: `${ADDRESS} stopped\n`, stderr: '' });
+});
+
+it('an empty console says so, beside the data', async () => {
+  agentd.log = Buffer.alloc(0);
+  const { stdout, stderr } = await mvm('instance', 'logs', ADDRESS);
+  expect(stdout).toBe('');
+  expect(stderr).toContain('--kernel-args');
+  expect((await mvm('-q', 'instance', 'logs', ADDRESS)).stderr).toBe('');
+  agentd.log = Buffer.from('x\n');
+  expect((await mvm('instance', 'logs', ADDRESS)).stderr).toBe('');
+});
+
+it('status does not call a host as desired whose hostd went away since the last pass', async () => {
+  const lost = { state: 'unknown', server: null } as const;
+  agentd.statuses = agentd.statuses.map((each) => ({ ...each, hostd: { ...each.hostd, ...lost } }));
+  const { stdout } = await mvm('status');
+  expect(stdout).toMatch(/^Host: +unknown: the connection to hostd was lost$/m);
+  expect(stdout).toMatch(/^Hostd: +the connection was lost since the last pass/m);
+});
+
+it.each([
+  [['logs'], '(Did you mean "mvm instance logs"?)'],
+  [['instance', 'describe'], '(Did you mean "mvm instance info"?)'],
+])('%j is told where that is', async (words, advice) => {
+  const { stderr, code } = await mvm(...words);
+  expect(code).toBe(2);
+  expect(stderr).toContain(advice);
+});
+
+it.each(['--all', '--sample=2', '--seed=3', '--operation=wake'])(
+  'selftest %s needs --crash',
+  async (option) => {
+    const { stderr, code } = await mvm('selftest', option);
+    expect(code).toBe(2);
+    expect(stderr).toContain('Add --crash');
+  },
+);
