@@ -134,8 +134,8 @@ it('puts an instance to sleep and wakes it', async () => {
           const manifest = JSON.parse(
             await readFile(instanceFile(host, address, 'snapshots', 'delta', 'meta.json'), 'utf8'),
           );
-          expect(manifest.memory).toMatchObject({ compression, sealed });
-          bytes = manifest.memory.stored_bytes;
+          expect(manifest.parts).toMatchObject([{ name: 'memory', compression, sealed }]);
+          bytes = manifest.parts[0].stored_bytes;
           wakes.push((await wake()).runsMs);
         }
         const name = `${compression}${sealed ? ', sealed' : ''}`;

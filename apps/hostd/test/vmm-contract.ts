@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { isAlive } from '../src/vmm/process-identity.js';
 import type { VmHandle, Vmm, VmRecord, VmSpec } from '../src/vmm/vmm.js';
 import { until } from './daemon.js';
+import { givenBack, keepParts } from './saved-parts.js';
 import type { DriverHost } from './vm/driver-host.js';
 
 /** A driver under the contract, with a host for its VMs. */
@@ -73,15 +74,6 @@ export function describeVmmContract(name: string, create: () => Promise<Contract
       expect((await readdir(spec.socketDir)).filter((file) => file.endsWith('.sock'))).toEqual([]);
     }
 
-    async function collect(pieces: AsyncIterable<Uint8Array>): Promise<Buffer> {
-      const all: Uint8Array[] = [];
-      for await (const piece of pieces) all.push(piece);
-      return Buffer.concat(all);
-    }
-    async function* inPieces(bytes: Buffer): AsyncGenerator<Uint8Array> {
-      for (let at = 0; at < bytes.length; at += 60_000) yield bytes.subarray(at, at + 60_000);
-    }
-
     it('waits until it is let run, is paused, saved, restored where it was, and saved again', async () => {
       const spec = await prepare(40);
       const handle = await launch(spec);
@@ -109,33 +101,49 @@ export function describeVmmContract(name: string, create: () => Promise<Contract
       await handle.pause();
       const paused = await count(spec);
       // A save that is given up leaves the VM paused, as it was.
-      for await (const piece of handle.save()) {
-        expect(piece.length).toBeGreaterThan(0);
+      for await (const part of handle.save()) {
+        for await (const piece of part.bytes) {
+          expect(piece.length).toBeGreaterThan(0);
+          break;
+        }
         break;
       }
-      const image = await collect(handle.save());
+      const saved = await keepParts(handle.save());
+      expect(saved.length).toBeGreaterThan(0);
+      for (const { name, bytes } of saved) {
+        expect(name).toMatch(/^[a-z]{1,16}$/);
+        expect(bytes.length).toBeGreaterThan(0);
+      }
       expect(await count(spec)).toBe(paused);
       await handle.kill();
       await expectNothingLeft(spec);
 
-      const truncated = image.subarray(0, image.length >> 1);
-      for (const [saved, devices] of [
+      const truncated = saved.map(({ name, bytes }) => ({
+        name,
+        bytes: bytes.subarray(0, bytes.length >> 1),
+      }));
+      for (const [parts, devices] of [
         [truncated, spec],
-        [image, { ...spec, memMib: spec.memMib * 2, uid: spec.uid + 1, gid: spec.gid + 1 }],
+        [[], spec],
+        [[...saved, ...saved], spec],
+        [saved.map(({ bytes }) => ({ name: 'other', bytes })), spec],
+        [saved, { ...spec, memMib: spec.memMib * 2, uid: spec.uid + 1, gid: spec.gid + 1 }],
       ] as const) {
         await expect(
-          vmm.restore(devices, attach(spec), { argv: record.argv, image: inPieces(saved) }),
+          vmm.restore(devices, attach(spec), { argv: record.argv, parts: givenBack(parts) }),
         ).rejects.toMatchObject({ reason: expect.stringMatching(/^vmm\./) });
         await expectNothingLeft(spec);
       }
 
-      const restored = await vmm.restore(spec, attach(spec), { argv: record.argv, image: inPieces(image) });
+      const restored = await vmm.restore(spec, attach(spec), { argv: record.argv, parts: givenBack(saved) });
       handles.push(restored);
       expect(await count(spec)).toBe(paused);
       await restored.resume();
       expect(await countsOn(spec)).toBeGreaterThan(paused);
       await restored.pause();
-      expect((await collect(restored.save())).length).toBeGreaterThan(0);
+      expect((await keepParts(restored.save())).map(({ name }) => name)).toEqual(
+        saved.map(({ name }) => name),
+      );
       await restored.resume();
       await countsOn(spec);
       // It never booted again.
@@ -187,7 +195,9 @@ export function describeVmmContract(name: string, create: () => Promise<Contract
       const ended = await launch(spec);
       process.kill(ended.record.pid, 'SIGKILL');
       expect(await ended.exited).toEqual({ exitCode: null, signal: 'SIGKILL' });
-      await expect(collect(ended.save())).rejects.toMatchObject({ reason: expect.stringMatching(/^vmm\./) });
+      await expect(keepParts(ended.save())).rejects.toMatchObject({
+        reason: expect.stringMatching(/^vmm\./),
+      });
     }, 120_000);
 
     it('ends when its guest shuts down, which a paused one does not', async () => {

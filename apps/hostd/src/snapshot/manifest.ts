@@ -2,15 +2,30 @@ import { z } from 'zod';
 import type { LaunchArgs } from '../lifecycle/steps.js';
 import { imageChecksumSchema } from './checksum.js';
 
-/** What hostd wrote at first held the sha256 alone. */
-function withChecksum(memory: unknown): unknown {
-  if (typeof memory !== 'object' || memory === null || !('sha256' in memory)) return memory;
-  const { sha256, ...rest } = memory;
-  return { ...rest, checksum: { algorithm: 'sha256', value: sha256 } };
+const storedPartSchema = z.object({
+  /** As the driver calls it; also the file's name. */
+  name: z.string().regex(/^[a-z]{1,16}$/),
+  compression: z.enum(['none', 'lz4', 'zstd']),
+  sealed: z.boolean(),
+  /** Bytes of the VMM's. */
+  plain_bytes: z.int().min(1),
+  stored_bytes: z.int().min(1),
+  /** Of the stored file. */
+  checksum: imageChecksumSchema,
+});
+/** A part of a saved VM as it stands in its file. */
+export type StoredPart = z.infer<typeof storedPartSchema>;
+
+/** What hostd wrote at first: one part, `memory`, with a sha256. */
+function fromFirstForm(manifest: unknown): unknown {
+  const { memory, ...rest } = manifest as { memory?: { sha256?: unknown } };
+  if (memory === undefined) return manifest;
+  const { sha256, ...part } = memory;
+  return { ...rest, parts: [{ ...part, name: 'memory', checksum: { algorithm: 'sha256', value: sha256 } }] };
 }
 
 /** `meta.json` of a snapshot: all that wake must find unchanged before it launches anything. */
-export const snapshotManifestSchema = z.object({
+const manifestSchema = z.object({
   format: z.literal(1),
   tenant_id: z.string(),
   pool_id: z.string(),
@@ -25,19 +40,8 @@ export const snapshotManifestSchema = z.object({
   argv: z.array(z.string()),
   /** How it was launched, for the plan that restores it: hostd's own `LaunchArgs`, in a directory that only root reads. */
   launch: z.custom<LaunchArgs>((value) => typeof value === 'object' && value !== null),
-  memory: z.preprocess(
-    withChecksum,
-    z.object({
-      file: z.literal('memory'),
-      compression: z.enum(['none', 'lz4', 'zstd']),
-      sealed: z.boolean(),
-      /** Bytes of the VMM's stream. */
-      plain_bytes: z.int().min(1),
-      stored_bytes: z.int().min(1),
-      /** Of the stored file. */
-      checksum: imageChecksumSchema,
-    }),
-  ),
+  /** In the order in which the VMM gave them. */
+  parts: z.array(storedPartSchema).min(1),
   /** Writable disks: the snapshot belongs to exactly this content. */
   disks: z.array(
     z.object({
@@ -49,4 +53,14 @@ export const snapshotManifestSchema = z.object({
     }),
   ),
 });
-export type SnapshotManifest = z.infer<typeof snapshotManifestSchema>;
+export type SnapshotManifest = z.infer<typeof manifestSchema>;
+
+/** A manifest out of a file's text. Throws what `JSON.parse` and zod throw. */
+export function parseManifest(text: string): SnapshotManifest {
+  return manifestSchema.parse(fromFirstForm(JSON.parse(text)));
+}
+
+/** The file's text. Throws what zod throws. */
+export function renderManifest(manifest: SnapshotManifest): string {
+  return `${JSON.stringify(manifestSchema.parse(manifest), null, 2)}\n`;
+}

@@ -1,16 +1,18 @@
 /**
- * A snapshot on disk: the directory `snapshots/delta` with `memory` and `meta.json`.
+ * A snapshot on disk: the directory `snapshots/delta` with `meta.json` and a file for each part of the saved VM.
  *
  * INVARIANTS
  * - The final name holds a whole snapshot or nothing: everything is written and fsynced under `delta.tmp`, then renamed.
  * - A snapshot is used once. `consume` renames it to `delta.used` before the guest runs again; nothing ever renames back.
  */
 import { createReadStream } from 'node:fs';
-import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { CodedError } from '@mvm/protocol';
+import { errnoOf, fromFileError } from '../state/fs-error.js';
+import type { RestoredPart, SavedPart } from '../vmm/vmm.js';
 import { type Compression, compress, decompress } from './compression.js';
-import { type SnapshotManifest, snapshotManifestSchema } from './manifest.js';
+import { parseManifest, renderManifest, type SnapshotManifest, type StoredPart } from './manifest.js';
 import { hasChecksum, writeDurably } from './memory-file.js';
 import { seal, unseal } from './seal.js';
 
@@ -29,46 +31,60 @@ export function snapshotPaths(snapshotsDir: string): SnapshotPaths {
   };
 }
 
+/** How a saved VM is kept: `key` null is in plain. */
+export interface Keeping {
+  readonly compression: Compression;
+  readonly key: Buffer | null;
+}
+
 /**
- * Streams a memory image into the temporary directory and fsyncs it. Never writes plaintext when there is a key.
- * Returns the manifest's `memory` part. On any error the temporary directory is gone. Errors: `resource_exhausted`,
- * reason `disk.full`, and whatever the source throws.
+ * Streams a saved VM into the temporary directory and fsyncs it, part by part. Never writes plaintext when there is a key.
+ * Returns the manifest's `parts`. On any error the temporary directory is gone. Errors: `resource_exhausted`, reason
+ * `disk.full`, and whatever the source throws.
  */
-export async function writeMemoryImage(
+export async function writeParts(
   paths: SnapshotPaths,
-  source: AsyncIterable<Uint8Array>,
-  options: { readonly compression: Compression; readonly key: Buffer | null },
-): Promise<SnapshotManifest['memory']> {
+  parts: AsyncIterable<SavedPart>,
+  keeping: Keeping,
+): Promise<StoredPart[]> {
+  const stored: StoredPart[] = [];
   await rm(paths.temporary, { recursive: true, force: true });
   await mkdir(paths.temporary, { recursive: true, mode: 0o700 });
-  let file: FileHandle | null = null;
   try {
-    file = await open(join(paths.temporary, 'memory'), 'wx', 0o600);
+    for await (const part of parts) stored.push(await writePart(paths.temporary, part, keeping));
+    return stored;
+  } catch (error) {
+    await rm(paths.temporary, { recursive: true, force: true });
+    throw asDiskError(error, paths.temporary);
+  }
+}
+
+async function writePart(
+  directory: string,
+  part: SavedPart,
+  { compression, key }: Keeping,
+): Promise<StoredPart> {
+  const file = await open(join(directory, part.name), 'wx', 0o600);
+  try {
     let plainBytes = 0;
     const counted = (async function* () {
-      for await (const piece of source) {
+      for await (const piece of part.bytes) {
         plainBytes += piece.byteLength;
         yield piece;
       }
     })();
-    const squeezed = compress(options.compression, counted);
-    const stored = options.key ? seal(options.key, squeezed) : squeezed;
-    const { bytes: storedBytes, checksum } = await writeDurably(file, stored);
+    const squeezed = compress(compression, counted);
+    const { bytes, checksum } = await writeDurably(file, key ? seal(key, squeezed) : squeezed);
     return {
-      file: 'memory',
-      compression: options.compression,
-      sealed: options.key !== null,
+      name: part.name,
+      compression,
+      sealed: key !== null,
       plain_bytes: plainBytes,
-      stored_bytes: storedBytes,
+      stored_bytes: bytes,
       checksum,
     };
-  } catch (error) {
-    await file?.close().catch(() => undefined);
-    file = null;
-    await rm(paths.temporary, { recursive: true, force: true });
-    throw asDiskError(error, paths.temporary);
   } finally {
-    await file?.close();
+    await file.close();
   }
 }
 
@@ -77,7 +93,7 @@ export async function stageManifest(paths: SnapshotPaths, manifest: SnapshotMani
   try {
     const file = await open(join(paths.temporary, 'meta.json'), 'wx', 0o600);
     try {
-      await file.writeFile(`${JSON.stringify(snapshotManifestSchema.parse(manifest), null, 2)}\n`);
+      await file.writeFile(renderManifest(manifest));
       await file.sync();
     } finally {
       await file.close();
@@ -106,41 +122,45 @@ export async function readManifest(paths: SnapshotPaths): Promise<SnapshotManife
     throw error;
   }
   try {
-    return snapshotManifestSchema.parse(JSON.parse(text));
+    return parseManifest(text);
   } catch (cause) {
     throw damaged(paths, 'its meta.json cannot be read', cause);
   }
 }
 
 /**
- * Checks size and checksum of the stored memory image against the manifest. Errors: `snapshot.damaged`; the signal's reason
- * once it is aborted.
+ * Checks size and checksum of every stored part against the manifest. Errors: `snapshot.damaged`; the signal's reason once
+ * it is aborted.
  */
-export async function verifyMemoryImage(
+export async function verifyParts(
   paths: SnapshotPaths,
-  manifest: SnapshotManifest,
+  { parts }: SnapshotManifest,
   signal?: AbortSignal,
 ): Promise<void> {
-  const path = join(paths.committed, manifest.memory.file);
-  const size = await stat(path).then(
-    (entry) => entry.size,
-    () => -1,
-  );
-  if (size !== manifest.memory.stored_bytes) {
-    throw damaged(paths, `the memory image has ${size} bytes instead of ${manifest.memory.stored_bytes}`);
-  }
-  if (!(await hasChecksum(path, manifest.memory.checksum, signal))) {
-    throw damaged(paths, 'the memory image does not have the recorded checksum');
+  for (const { name, stored_bytes, checksum } of parts) {
+    const path = join(paths.committed, name);
+    const size = await stat(path).then(
+      (entry) => entry.size,
+      () => -1,
+    );
+    if (size !== stored_bytes)
+      throw damaged(paths, `its ${name} has ${size} bytes instead of ${stored_bytes}`);
+    if (!(await hasChecksum(path, checksum, signal))) {
+      throw damaged(paths, `its ${name} does not have the recorded checksum`);
+    }
   }
 }
 
-/** The memory image as the VMM wrote it. Errors while reading: `snapshot.unseal_failed`, `snapshot.compressor`. */
-export function readMemoryImage(
+/**
+ * The saved VM's parts as the VMM wrote them. Errors: `snapshot.key_missing`; while reading, `snapshot.unseal_failed`,
+ * `snapshot.compressor`.
+ */
+export function savedParts(
   paths: SnapshotPaths,
-  manifest: SnapshotManifest,
+  { parts }: SnapshotManifest,
   key: Buffer | null,
-): AsyncIterable<Uint8Array> {
-  if (manifest.memory.sealed && key === null) {
+): RestoredPart[] {
+  if (key === null && parts.some(({ sealed }) => sealed)) {
     throw new CodedError({
       code: 'failed_precondition',
       reason: 'snapshot.key_missing',
@@ -148,9 +168,17 @@ export function readMemoryImage(
       hint: "put the tenant's key back where it was when the instance went to sleep",
     });
   }
-  const stored = readLazily(join(paths.committed, manifest.memory.file));
-  const squeezed = manifest.memory.sealed && key ? unseal(key, stored) : stored;
-  return decompress(manifest.memory.compression, squeezed);
+  return parts.map((part) => {
+    const path = join(paths.committed, part.name);
+    const stored = readLazily(path);
+    const squeezed = part.sealed && key ? unseal(key, stored) : stored;
+    const isPlain = part.compression === 'none' && !part.sealed;
+    return {
+      name: part.name,
+      bytes: decompress(part.compression, squeezed),
+      file: isPlain && part.stored_bytes <= MAX_DIRECT_BYTES ? path : null,
+    };
+  });
 }
 
 /** A file's bytes. It is opened when somebody begins to read: nobody has to, and nobody else would close it. */
@@ -158,14 +186,8 @@ async function* readLazily(path: string): AsyncGenerator<Uint8Array> {
   yield* createReadStream(path, { highWaterMark: 1 << 20 }) as AsyncIterable<Uint8Array>;
 }
 
-/** Larger images go through a stream: while a VMM reads a file itself, it answers nobody. */
+/** Larger ones go through a stream: while a VMM reads a file itself, it answers nobody. */
 const MAX_DIRECT_BYTES = 2 * 2 ** 30;
-
-/** The file whose bytes are exactly those of `readMemoryImage`; null when they have to be unsealed or decompressed. */
-export function plainMemoryFile(paths: SnapshotPaths, { memory }: SnapshotManifest): string | null {
-  const isPlain = memory.compression === 'none' && !memory.sealed;
-  return isPlain && memory.stored_bytes <= MAX_DIRECT_BYTES ? join(paths.committed, memory.file) : null;
-}
 
 /** The point of no return: from now on this snapshot is never loaded again. Durable when it returns. */
 export async function consumeSnapshot(paths: SnapshotPaths): Promise<void> {
@@ -180,9 +202,17 @@ export async function discardSnapshots(paths: SnapshotPaths, what: 'unfinished' 
   for (const path of doomed) await rm(path, { recursive: true, force: true });
 }
 
-/** Where memory images may stand below an instance's `snapshots` directory. */
-export function memoryImagePaths(snapshotsDir: string): string[] {
-  return Object.values(snapshotPaths(snapshotsDir)).map((directory: string) => join(directory, 'memory'));
+/** The files with a guest's memory below an instance's `snapshots` directory, whole or half-written. */
+export async function savedFiles(snapshotsDir: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const directory of Object.values(snapshotPaths(snapshotsDir)) as string[]) {
+    const names = await readdir(directory).catch((error: unknown) => {
+      if (errnoOf(error) === 'ENOENT') return [];
+      throw fromFileError(error, `cannot read ${directory}`);
+    });
+    found.push(...names.filter((name) => name !== 'meta.json').map((name) => join(directory, name)));
+  }
+  return found;
 }
 
 async function syncDirectory(path: string): Promise<void> {

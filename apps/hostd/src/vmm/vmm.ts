@@ -74,10 +74,11 @@ export interface VmHandle {
   /** Stop the vCPUs, keeping memory. Repeating it changes nothing. */
   pause(): Promise<void>;
   /**
-   * The paused VM's memory and device state as a stream, which `Vmm.restore` takes back. Complete when it ends without
-   * an error; giving it up midway leaves the VM paused, as it was. Errors: `internal` `vmm.save_failed`, `vmm.gone`.
+   * The paused VM's memory and device state, which `Vmm.restore` takes back: one part after the other, each read to its
+   * end before the next. Complete when it ends without an error; giving it up midway leaves the VM paused, as it was.
+   * Errors: `internal` `vmm.save_failed`, `vmm.gone`.
    */
-  save(): AsyncIterable<Uint8Array>;
+  save(): AsyncIterable<SavedPart>;
   /** The guest agent's channel, or null while no program in the guest has it open. */
   agentSocket(): Promise<string | null>;
   /** End the VMM now (SIGKILL) and wait until the process is gone. Repeating it changes nothing. */
@@ -86,13 +87,24 @@ export interface VmHandle {
   release(): void;
 }
 
+/** A part of a saved VM. QEMU has one, `memory`, with all that there is; Firecracker two files, `vmstate` and `memory`. */
+export interface SavedPart {
+  /** 1 to 16 letters, a to z: also the name of the file in which hostd keeps it. */
+  readonly name: string;
+  readonly bytes: AsyncIterable<Uint8Array>;
+}
+
+export interface RestoredPart extends SavedPart {
+  /** A file of the same bytes, for a VMM that reads or maps it by itself; null when there is none. */
+  readonly file: string | null;
+}
+
 /** What a VM is restored from. */
 export interface SavedVm {
   /** The saved VM's arguments, program first. */
   readonly argv: readonly string[];
-  readonly image: AsyncIterable<Uint8Array>;
-  /** A file of the same bytes, for a VMM that reads it by itself; null or absent when there is none. */
-  readonly imageFile?: string | null;
+  /** As they were saved, in the same order. */
+  readonly parts: readonly RestoredPart[];
   /** Of its encrypted drives. */
   readonly passphrase?: string | null;
 }
@@ -114,7 +126,7 @@ export interface Vmm {
   /**
    * Like `launch`, with the state of a saved VM in place of a boot: paused, at the instruction where it was saved.
    * `argv` is the saved VM's: its devices must be those of `spec`. Errors: those of `launch`; `failed_precondition`
-   * `vmm.devices_changed`; `vmm.restore_failed` when the VMM does not take the stream.
+   * `vmm.devices_changed`; `vmm.restore_failed` when the VMM does not take the parts.
    */
   restore(spec: VmSpec, attach: (pid: number) => Promise<void>, saved: SavedVm): Promise<VmHandle>;
   /** The VM of a record, or null when it is gone (or the pid is somebody else's). */

@@ -15,9 +15,10 @@ import {
   commitSnapshot,
   snapshotPaths,
   stageManifest,
-  writeMemoryImage,
+  writeParts,
 } from '../../src/snapshot/snapshot-store.js';
 import { createLayout } from '../../src/state/layout.js';
+import type { SavedPart } from '../../src/vmm/vmm.js';
 
 const address = { tenant_id: 'acme', pool_id: 'workers', instance_id: 'i-1' };
 const plan: StepPlan = {
@@ -79,11 +80,14 @@ beforeEach(async () => {
   async function* image(): AsyncGenerator<Buffer> {
     for (let count = 0; count < 64; count += 1) yield piece;
   }
-  const described = await writeMemoryImage(paths, image(), { compression: 'none', key: null });
+  async function* saved(): AsyncGenerator<SavedPart> {
+    yield { name: 'memory', bytes: image() };
+  }
+  const parts = await writeParts(paths, saved(), { compression: 'none', key: null });
   await stageManifest(paths, {
     ...{ format: 1, ...address, created_at: '2026-01-01T00:00:00.000Z' },
     ...{ vmm: 'qemu', vmm_version: '7.2.22', accelerator: 'tcg', image_digest: null },
-    ...{ argv: [], launch: {} as SnapshotManifest['launch'], memory: described, disks: [] },
+    ...{ argv: [], launch: {} as SnapshotManifest['launch'], parts, disks: [] },
   });
   await commitSnapshot(paths);
 });

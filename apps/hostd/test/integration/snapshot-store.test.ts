@@ -1,26 +1,32 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { appendFile, mkdtemp, open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { SnapshotManifest } from '../../src/snapshot/manifest.js';
+import type { SnapshotManifest, StoredPart } from '../../src/snapshot/manifest.js';
 import {
   consumeSnapshot,
   discardSnapshots,
   readManifest,
-  readMemoryImage,
   commitSnapshot as renameSnapshot,
   type SnapshotPaths,
+  savedParts,
   snapshotPaths,
   stageManifest,
-  verifyMemoryImage,
-  writeMemoryImage,
+  verifyParts,
+  writeParts,
 } from '../../src/snapshot/snapshot-store.js';
+import type { SavedPart } from '../../src/vmm/vmm.js';
+import { givenBack, type KeptPart, keepParts } from '../saved-parts.js';
 
 const key = Buffer.alloc(32, 1);
 // A page of text between random pages: compressible, and recognisable if it ever stood on disk.
 const needle = Buffer.from('PLAINTEXT-OF-THE-GUEST '.repeat(100));
 const image = Buffer.concat([randomBytes(300_000), needle, Buffer.alloc(700_000), randomBytes(100)]);
+const saved: KeptPart[] = [
+  { name: 'vmstate', bytes: randomBytes(5_000) },
+  { name: 'memory', bytes: image },
+];
 
 let directory: string;
 let paths: SnapshotPaths;
@@ -31,17 +37,19 @@ beforeEach(async () => {
 });
 afterEach(() => rm(directory, { recursive: true, force: true }));
 
-async function* source(bytes: Buffer): AsyncGenerator<Buffer> {
-  for (let at = 0; at < bytes.length; at += 64_000) yield bytes.subarray(at, at + 64_000);
+async function* source(parts: readonly KeptPart[] = saved): AsyncGenerator<SavedPart> {
+  yield* givenBack(parts);
 }
 
-async function collect(pieces: AsyncIterable<Uint8Array>): Promise<Buffer> {
-  const all: Uint8Array[] = [];
-  for await (const piece of pieces) all.push(piece);
-  return Buffer.concat(all);
+async function* inOrder(parts: readonly SavedPart[]): AsyncGenerator<SavedPart> {
+  yield* parts;
 }
 
-function manifest(memory: SnapshotManifest['memory']): SnapshotManifest {
+const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
+const hashes = (parts: readonly KeptPart[]): unknown =>
+  parts.map(({ name, bytes }) => ({ name, sha256: sha256(bytes) }));
+
+function manifest(parts: StoredPart[]): SnapshotManifest {
   return {
     format: 1,
     tenant_id: 'acme',
@@ -54,7 +62,7 @@ function manifest(memory: SnapshotManifest['memory']): SnapshotManifest {
     image_digest: null,
     argv: ['-M', 'microvm'],
     launch: { vmId: 'tn3i5' } as SnapshotManifest['launch'],
-    memory,
+    parts,
     disks: [],
   };
 }
@@ -74,53 +82,66 @@ describe.each([
   { compression: 'zstd', key },
 ] as const)('a memory image, compression $compression', (options) => {
   it(`comes back as it was${options.key ? ', sealed' : ''}`, async () => {
-    const memory = await writeMemoryImage(paths, source(image), options);
-    expect(memory.plain_bytes).toBe(image.length);
+    const parts = await writeParts(paths, source(), options);
+    expect(parts.map(({ plain_bytes }) => plain_bytes)).toEqual(saved.map(({ bytes }) => bytes.length));
     expect(await readManifest(paths)).toBeNull();
-    await commitSnapshot(paths, manifest(memory));
+    await commitSnapshot(paths, manifest(parts));
     const stored = await readFile(join(paths.committed, 'memory'));
-    expect(stored.length).toBe(memory.stored_bytes);
+    expect(stored.length).toBe(parts[1]?.stored_bytes);
     if (options.compression !== 'none') expect(stored.length).toBeLessThan(image.length * 0.6);
-    expect(stored.includes(needle)).toBe(options.compression === 'none' && options.key === null);
+    const isPlain = options.compression === 'none' && options.key === null;
+    expect(stored.includes(needle)).toBe(isPlain);
     const read = await readManifest(paths);
-    expect(read).toEqual(manifest(memory));
-    await verifyMemoryImage(paths, manifest(memory));
-    expect((await collect(readMemoryImage(paths, manifest(memory), options.key))).equals(image)).toBe(true);
+    expect(read).toEqual(manifest(parts));
+    await verifyParts(paths, manifest(parts));
+    const back = savedParts(paths, manifest(parts), options.key);
+    expect(hashes(await keepParts(inOrder(back)))).toEqual(hashes(saved));
+    expect(back.map(({ file }) => file)).toEqual(
+      ['vmstate', 'memory'].map((name) => (isPlain ? join(paths.committed, name) : null)),
+    );
   });
 
-  it('is refused when a byte changed, or it was cut or grew', async () => {
-    const memory = await writeMemoryImage(paths, source(image), options);
-    await commitSnapshot(paths, manifest(memory));
-    const file = join(paths.committed, 'memory');
-    const good = await readFile(file);
-    const handle = await open(file, 'r+');
-    await handle.write(Buffer.from([(good[good.length >> 1] ?? 0) ^ 1]), 0, 1, good.length >> 1);
-    await handle.close();
-    await expect(verifyMemoryImage(paths, manifest(memory))).rejects.toMatchObject({
-      reason: 'snapshot.damaged',
-    });
-    await writeFile(file, good);
-    await verifyMemoryImage(paths, manifest(memory));
-    await truncate(file, good.length - 1);
-    await expect(verifyMemoryImage(paths, manifest(memory))).rejects.toMatchObject({
-      reason: 'snapshot.damaged',
-    });
-    await writeFile(file, good);
-    await appendFile(file, 'x');
-    await expect(verifyMemoryImage(paths, manifest(memory))).rejects.toMatchObject({
-      reason: 'snapshot.damaged',
-    });
-  });
+  it.each(['vmstate', 'memory'])(
+    'is refused when a byte of %s changed, or it was cut or grew',
+    async (name) => {
+      const parts = await writeParts(paths, source(), options);
+      await commitSnapshot(paths, manifest(parts));
+      const file = join(paths.committed, name);
+      const good = await readFile(file);
+      const isRefused = (): Promise<void> =>
+        expect(verifyParts(paths, manifest(parts))).rejects.toMatchObject({
+          reason: 'snapshot.damaged',
+          message: expect.stringContaining(`its ${name} `),
+        });
+      const handle = await open(file, 'r+');
+      await handle.write(Buffer.from([(good[good.length >> 1] ?? 0) ^ 1]), 0, 1, good.length >> 1);
+      await handle.close();
+      await isRefused();
+      await writeFile(file, good);
+      await verifyParts(paths, manifest(parts));
+      await truncate(file, good.length - 1);
+      await isRefused();
+      await writeFile(file, good);
+      await appendFile(file, 'x');
+      await isRefused();
+      await rm(file);
+      await isRefused();
+    },
+  );
 });
 
 describe('snapshot directory', () => {
   it('holds nothing after a source that fails midway, compressed or not', async () => {
     for (const compression of ['none', 'zstd'] as const) {
-      async function* broken(): AsyncGenerator<Buffer> {
+      async function* bytes(): AsyncGenerator<Buffer> {
         yield image.subarray(0, 200_000);
         throw new Error('the VMM went away');
       }
-      await expect(writeMemoryImage(paths, broken(), { compression, key: null })).rejects.toThrow(
+      async function* broken(): AsyncGenerator<SavedPart> {
+        yield* givenBack(saved.slice(0, 1));
+        yield { name: 'memory', bytes: bytes() };
+      }
+      await expect(writeParts(paths, broken(), { compression, key: null })).rejects.toThrow(
         'the VMM went away',
       );
       expect(await readdir(directory)).toEqual([]);
@@ -128,20 +149,18 @@ describe('snapshot directory', () => {
   });
 
   it('lets go of a reader that stops midway', async () => {
-    const memory = await writeMemoryImage(paths, source(randomBytes(3_000_000)), {
-      compression: 'zstd',
-      key: null,
-    });
-    await commitSnapshot(paths, manifest(memory));
-    for await (const piece of readMemoryImage(paths, manifest(memory), null)) {
+    const large = [{ name: 'memory', bytes: randomBytes(3_000_000) }];
+    const parts = await writeParts(paths, source(large), { compression: 'zstd', key: null });
+    await commitSnapshot(paths, manifest(parts));
+    for await (const piece of savedParts(paths, manifest(parts), null)[0]?.bytes ?? []) {
       expect(piece.byteLength).toBeGreaterThan(0);
       break;
     }
   });
 
   it('is used once', async () => {
-    const memory = await writeMemoryImage(paths, source(image), { compression: 'none', key: null });
-    await commitSnapshot(paths, manifest(memory));
+    const parts = await writeParts(paths, source(), { compression: 'none', key: null });
+    await commitSnapshot(paths, manifest(parts));
     await consumeSnapshot(paths);
     expect(await readManifest(paths)).toBeNull();
     await expect(consumeSnapshot(paths)).rejects.toMatchObject({ code: 'ENOENT' });
@@ -151,15 +170,35 @@ describe('snapshot directory', () => {
   });
 
   it('refuses a sealed snapshot without its key, and a manifest that is not one', async () => {
-    const memory = await writeMemoryImage(paths, source(image), { compression: 'none', key });
-    await commitSnapshot(paths, manifest(memory));
-    expect(() => readMemoryImage(paths, manifest(memory), null)).toThrowError(/no key/);
+    const parts = await writeParts(paths, source(), { compression: 'none', key });
+    await commitSnapshot(paths, manifest(parts));
+    expect(() => savedParts(paths, manifest(parts), null)).toThrowError(/no key/);
     await expect(
-      collect(readMemoryImage(paths, manifest(memory), Buffer.alloc(32, 2))),
+      keepParts(inOrder(savedParts(paths, manifest(parts), Buffer.alloc(32, 2)))),
     ).rejects.toMatchObject({
       reason: 'snapshot.unseal_failed',
     });
     await writeFile(join(paths.committed, 'meta.json'), '{"format":2}');
     await expect(readManifest(paths)).rejects.toMatchObject({ reason: 'snapshot.damaged' });
+  });
+
+  it('may be in the form that hostd wrote at first', async () => {
+    const memory = saved.slice(1);
+    const stored = await writeParts(paths, source(memory), { compression: 'none', key: null });
+    await commitSnapshot(paths, manifest(stored));
+    const { parts, ...rest } = JSON.parse(await readFile(join(paths.committed, 'meta.json'), 'utf8'));
+    const { name, checksum, ...part } = parts[0];
+    expect([name, checksum.algorithm]).toEqual(['memory', 'gmac']);
+    const write = (sum: string): Promise<void> => {
+      const first = { ...rest, memory: { ...part, file: 'memory', sha256: sum } };
+      return writeFile(join(paths.committed, 'meta.json'), JSON.stringify(first));
+    };
+    const read = async (): Promise<SnapshotManifest> => (await readManifest(paths)) as SnapshotManifest;
+    await write('00'.repeat(32));
+    await expect(verifyParts(paths, await read())).rejects.toMatchObject({ reason: 'snapshot.damaged' });
+    await write(sha256(image));
+    await verifyParts(paths, await read());
+    const back = await keepParts(inOrder(savedParts(paths, await read(), null)));
+    expect(hashes(back)).toEqual(hashes(memory));
   });
 });

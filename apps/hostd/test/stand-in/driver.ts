@@ -16,7 +16,7 @@ import { keepDescriptors } from '../../src/vmm/keep-descriptors.js';
 import { isAlive, readArgv, readHostBootId, readStartTime } from '../../src/vmm/process-identity.js';
 import { killProcess } from '../../src/vmm/qemu/handle.js';
 import { checkSocketPath } from '../../src/vmm/socket-path.js';
-import type { VmExit, VmHandle, Vmm, VmRecord, VmSpec } from '../../src/vmm/vmm.js';
+import type { SavedPart, VmExit, VmHandle, Vmm, VmRecord, VmSpec } from '../../src/vmm/vmm.js';
 
 /** Where a driver can be told to misbehave. */
 export type VmmCall = 'version' | 'launch' | 'restore' | 'adopt' | 'resume' | 'pause' | 'save';
@@ -44,6 +44,7 @@ export const STAND_IN_VERSION = '1.0.0';
 const PROGRAM = fileURLToPath(new URL('../../.test-results/stand-in/vmm.js', import.meta.url));
 const READY_WITHIN_MS = 30_000;
 const LOOK_AGAIN_MS = 4;
+const VMSTATE_BYTES = 10_000;
 
 export function createStandInVmm(options: StandInOptions): Vmm {
   const context: Context = { options, faultOf: options.faultOf ?? (() => null) };
@@ -61,7 +62,7 @@ export function createStandInVmm(options: StandInOptions): Vmm {
       if (before.join('\0') !== wanted.join('\0')) {
         throw coded('vmm.devices_changed', `${spec.vmId} was saved with ${before.join(' ')}`);
       }
-      return await start(context, spec, attach, [...wanted, '--incoming'], saved.image);
+      return await start(context, spec, attach, [...wanted, '--incoming'], joined(saved.parts, spec.vmId));
     },
     adopt: (record) => adopt(context, record),
   };
@@ -195,6 +196,40 @@ async function spawnProgram(
   } finally {
     await log.close();
   }
+}
+
+/** A saved state in two parts, as Firecracker's is in two files. */
+async function* inParts(state: AsyncGenerator<Uint8Array>): AsyncGenerator<SavedPart> {
+  let rest = new Uint8Array();
+  async function* first(): AsyncGenerator<Uint8Array> {
+    for (let left = VMSTATE_BYTES; left > 0; ) {
+      const { value: piece, done } = await state.next();
+      if (done === true) return;
+      const head = piece.subarray(0, left);
+      rest = Uint8Array.from(piece.subarray(head.length));
+      left -= head.length;
+      yield head;
+    }
+  }
+  async function* second(): AsyncGenerator<Uint8Array> {
+    if (rest.length > 0) yield rest;
+    yield* state;
+  }
+  try {
+    yield { name: 'vmstate', bytes: first() };
+    yield { name: 'memory', bytes: second() };
+  } finally {
+    await state.return(undefined);
+  }
+}
+
+/** The state of which these are the parts. */
+function joined(parts: readonly SavedPart[], vmId: string): AsyncIterable<Uint8Array> {
+  const names = parts.map(({ name }) => name).join(', ');
+  if (names !== 'vmstate, memory') throw coded('vmm.restore_failed', `${vmId} was saved as ${names}`);
+  return (async function* () {
+    for (const { bytes } of parts) yield* bytes;
+  })();
 }
 
 /** Null, or what was wrong with the image. */
@@ -390,7 +425,11 @@ class StandInHandle implements VmHandle {
     await this.#call('pause');
   }
 
-  async *save(): AsyncGenerator<Uint8Array> {
+  save(): AsyncIterable<SavedPart> {
+    return inParts(this.#state());
+  }
+
+  async *#state(): AsyncGenerator<Uint8Array> {
     const fault = this.#context.faultOf('save', this.record.spec.vmId);
     let pieces = 0;
     try {

@@ -7,6 +7,7 @@ import { createAgentChannel } from '../../src/guest-agent/agent-channel.js';
 import { createQemuVmm } from '../../src/vmm/qemu/driver.js';
 import type { VmHandle, VmSpec } from '../../src/vmm/vmm.js';
 import { until } from '../daemon.js';
+import { givenBack, type KeptPart, keepParts } from '../saved-parts.js';
 import { consoleShows, createDriverHost, type DriverHost } from './driver-host.js';
 import { guestBehind } from './guest.js';
 
@@ -31,7 +32,7 @@ afterAll(async () => {
 
 interface Saved {
   readonly argv: readonly string[];
-  readonly image: readonly Uint8Array[];
+  readonly parts: readonly KeptPart[];
 }
 
 async function boot(): Promise<VmHandle> {
@@ -53,24 +54,20 @@ async function boot(): Promise<VmHandle> {
 /** The guest as it is now, and its end. */
 async function saveAndEnd(handle: VmHandle): Promise<Saved> {
   await handle.pause();
-  const image: Uint8Array[] = [];
-  for await (const chunk of handle.save()) image.push(Uint8Array.from(chunk));
+  const parts = await keepParts(handle.save());
   await handle.kill();
   await copyFile(dataDisk(), `${dataDisk()}.saved`);
-  return { argv: handle.record.argv, image };
+  return { argv: handle.record.argv, parts };
 }
 
 const dataDisk = (): string => spec.drives.find(({ id }) => id === 'data')?.path ?? '';
 
 /** Some hundred random numbers of the guest right after it was restored, or right after it was told so. */
-async function drawn({ argv, image }: Saved, resync: boolean): Promise<Set<string>> {
+async function drawn({ argv, parts }: Saved, resync: boolean): Promise<Set<string>> {
   await copyFile(`${dataDisk()}.saved`, dataDisk());
-  const chunks = (async function* () {
-    yield* image;
-  })();
   const handle = await vmm.restore(spec, (pid) => host.cgroups.attach(spec.vmId, pid), {
     argv,
-    image: chunks,
+    parts: givenBack(parts),
   });
   handles.push(handle);
   await handle.resume();

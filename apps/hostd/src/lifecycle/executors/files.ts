@@ -1,6 +1,6 @@
 import { chmod, mkdir, rm } from 'node:fs/promises';
 import { readSecrets, secretsPath, selectSecrets } from '@mvm/secrets-store';
-import { memoryImagePaths } from '../../snapshot/snapshot-store.js';
+import { savedFiles } from '../../snapshot/snapshot-store.js';
 import { makePrivateDir } from '../../state/atomic-file.js';
 import { fromFileError } from '../../state/fs-error.js';
 import type { Effects } from '../effects.js';
@@ -100,7 +100,7 @@ export const volumesWipe: StepExecutor<'volumes.wipe'> = {
     await disks.wipeFile(layout.dataDisk(address));
     await disks.wipeFile(layout.configDrive(address));
     // Memory is what a guest's disks are not: it holds the keys.
-    for (const path of memoryImagePaths(layout.snapshotsDir(address))) await disks.wipeFile(path);
+    for (const path of await savedFiles(layout.snapshotsDir(address))) await disks.wipeFile(path);
   },
   undo: nothing,
 };

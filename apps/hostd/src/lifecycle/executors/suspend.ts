@@ -7,13 +7,12 @@ import {
   commitSnapshot,
   consumeSnapshot,
   discardSnapshots,
-  plainMemoryFile,
   readManifest,
-  readMemoryImage,
+  savedParts,
   snapshotPaths,
   stageManifest,
-  verifyMemoryImage,
-  writeMemoryImage,
+  verifyParts,
+  writeParts,
 } from '../../snapshot/snapshot-store.js';
 import { errnoOf, fromFileError } from '../../state/fs-error.js';
 import type { InstanceAddress } from '../../state/layout.js';
@@ -77,7 +76,7 @@ export const snapshotWrite: StepExecutor<'snapshot.write'> = {
     const { record } = handle;
     const paths = pathsOf(address, effects);
     const key = await effects.keys.find(address.tenant_id);
-    const memory = await writeMemoryImage(paths, handle.save(), { compression, key });
+    const parts = await writeParts(paths, handle.save(), { compression, key });
     await stageManifest(paths, {
       format: 1,
       ...address,
@@ -88,7 +87,7 @@ export const snapshotWrite: StepExecutor<'snapshot.write'> = {
       image_digest: launch.image.digest,
       argv: [...record.argv],
       launch,
-      memory,
+      parts,
       disks: await settleDisks(record.spec),
     });
   },
@@ -135,7 +134,7 @@ async function requireSameDisks({ disks }: SnapshotManifest): Promise<void> {
 
 export const snapshotVerify: StepExecutor<'snapshot.verify'> = {
   ahead: async ({ address }, effects, signal) => {
-    await verifyMemoryImage(pathsOf(address, effects), await requireManifest(address, effects), signal);
+    await verifyParts(pathsOf(address, effects), await requireManifest(address, effects), signal);
   },
   execute: async ({ address }, effects) => {
     const manifest = await requireManifest(address, effects);
@@ -156,8 +155,7 @@ export const vmRestore: StepExecutor<'vm.restore'> = {
       (pid) => effects.cgroups.attach(vmId, pid),
       {
         argv: manifest.argv,
-        image: readMemoryImage(paths, manifest, key),
-        imageFile: plainMemoryFile(paths, manifest),
+        parts: savedParts(paths, manifest, key),
         passphrase: await unlockDataDisk(args, effects),
       },
     );

@@ -11,14 +11,14 @@ import { noProcesses } from '../../system/spawn-error.js';
 import { keepDescriptors } from '../keep-descriptors.js';
 import { isAlive, readArgv, readHostBootId, readStartTime, verifyConfinement } from '../process-identity.js';
 import { hostTscKhz } from '../tsc.js';
-import type { SavedVm, VmExit, VmHandle, Vmm, VmRecord, VmSpec } from '../vmm.js';
+import type { RestoredPart, SavedVm, VmExit, VmHandle, Vmm, VmRecord, VmSpec } from '../vmm.js';
 import { qmpSocketPath, renderQemuArgv, restoreArgv } from './argv.js';
 import { findContested } from './disk-locks.js';
 import { createQemuHandle, killProcess, removeSockets } from './handle.js';
 import { launchError, missingBinary, readWords } from './launch-error.js';
 import { connectQmp, type QmpClient } from './qmp.js';
 import { type Feeding, feed, restored, runState } from './restore.js';
-import { removeSaveSocket } from './save.js';
+import { MEMORY_PART, removeSaveSocket } from './save.js';
 import { createVersionReader } from './version.js';
 
 const READY_WITHIN_MS = 30_000;
@@ -48,7 +48,7 @@ export function createQemuVmm(options: QemuVmmOptions = {}): Vmm {
       const begun = performance.now();
       await checkHost(spec);
       const argv = renderQemuArgv(spec, { tscKhz: await tscKhz });
-      const handle = await launchQemu(binary, argv, spec, attach, { saved: null, passphrase });
+      const handle = await launchQemu(binary, argv, spec, attach, { memory: null, passphrase });
       const { pid } = handle.record;
       logger?.debug({ vmId: spec.vmId, pid, launchMs: performance.now() - begun }, 'launched QEMU, paused');
       return handle;
@@ -58,7 +58,8 @@ export function createQemuVmm(options: QemuVmmOptions = {}): Vmm {
       await checkHost(spec);
       const argv = restoreArgv(spec, saved.argv);
       const passphrase = saved.passphrase ?? null;
-      const handle = await launchQemu(binary, argv, spec, attach, { saved, passphrase });
+      const memory = memoryOf(saved, spec.vmId);
+      const handle = await launchQemu(binary, argv, spec, attach, { memory, passphrase });
       const { pid } = handle.record;
       logger?.debug({ vmId: spec.vmId, pid, restoreMs: performance.now() - begun }, 'restored QEMU, paused');
       return handle;
@@ -94,8 +95,8 @@ async function checkHost(spec: VmSpec): Promise<void> {
 
 /** What a QEMU is launched with besides its arguments. */
 interface Given {
-  /** The saved VM that it goes on as; null: it boots. */
-  readonly saved: SavedVm | null;
+  /** The saved memory that it goes on with; null: it boots. */
+  readonly memory: RestoredPart | null;
   readonly passphrase: string | null;
 }
 
@@ -106,7 +107,7 @@ async function launchQemu(
   attach: (pid: number) => Promise<void>,
   given: Given,
 ): Promise<VmHandle> {
-  const { saved } = given;
+  const { memory } = given;
   await removeSockets(spec);
   const { child, logOffset } = await spawnQemu(binary, argv, spec, given);
   const childExit = once(child, 'exit').then(
@@ -124,7 +125,7 @@ async function launchQemu(
   try {
     if (startTimeTicks === null) throw await fail(ending(await childExit));
     await attach(pid);
-    if (saved !== null) feeding = saved.imageFile == null ? feed(child, saved.image) : Promise.resolve(null);
+    if (memory !== null) feeding = memory.file === null ? feed(child, memory.bytes) : Promise.resolve(null);
     const [connected, hostBootId] = await Promise.all([
       readyQmp(qmpSocketPath(spec), childExit, fail),
       readHostBootId(),
@@ -168,6 +169,18 @@ async function launchQemu(
   }
 }
 
+/** Throws `vmm.restore_failed` when what was saved is not what a QEMU saves. */
+function memoryOf({ parts }: SavedVm, vmId: string): RestoredPart {
+  const [memory, ...others] = parts;
+  if (memory?.name === MEMORY_PART && others.length === 0) return memory;
+  throw new CodedError({
+    code: 'failed_precondition',
+    reason: 'vmm.restore_failed',
+    message: `cannot restore the VM ${vmId}: a saved QEMU is one part, ${MEMORY_PART}, and not ${parts.map(({ name }) => name).join(', ') || 'none'}`,
+    details: { vm_id: vmId },
+  });
+}
+
 /** Whether the error says why the launch failed. A process that has ended is in no cgroup, which says nothing. */
 function isLaunchError(error: unknown): boolean {
   if (!isCodedError(error) || error.reason === 'cgroup.not_attached') return false;
@@ -189,12 +202,12 @@ async function spawnQemu(
   } catch (error) {
     throw fromFileError(error, `cannot open ${spec.vmmLogPath}`);
   }
-  const { saved, passphrase } = given;
+  const { memory, passphrase } = given;
   let image: FileHandle | null = null;
   let passphraseFd: number | null = null;
   try {
     const logOffset = (await log.stat()).size;
-    if (saved?.imageFile != null) image = await openImage(saved.imageFile);
+    if (memory !== null && memory.file !== null) image = await openImage(memory.file);
     const input = image === null ? ('pipe' as const) : image.fd;
     // SAFETY: an argument vector, no shell; every path is hostd's own. `detached` is setsid(2): signals to our session
     // or terminal do not reach it.
@@ -207,7 +220,7 @@ async function spawnQemu(
       // 3: a saved VM's state. 4: the passphrase, PASSPHRASE_FD.
       stdio: [
         ...(['ignore', log.fd, log.fd] as const),
-        ...(saved !== null ? [input] : passphraseFd === null ? [] : (['ignore'] as const)),
+        ...(memory !== null ? [input] : passphraseFd === null ? [] : (['ignore'] as const)),
         ...(passphraseFd === null ? [] : [passphraseFd]),
       ],
     });

@@ -10,10 +10,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError } from '@mvm/protocol';
 import { errnoOf } from '../../state/fs-error.js';
 import { isAlive } from '../process-identity.js';
-import type { VmExit, VmHandle, VmRecord } from '../vmm.js';
+import type { SavedPart, VmExit, VmHandle, VmRecord } from '../vmm.js';
 import { agentSocketPath, qmpSocketPath } from './argv.js';
 import { connectQmp, type QmpClient } from './qmp.js';
-import { saveQemu } from './save.js';
+import { MEMORY_PART, saveQemu } from './save.js';
 
 const GONE_WITHIN_MS = 10_000;
 const LOOK_AGAIN_MS = 5;
@@ -100,8 +100,8 @@ class QemuHandle implements VmHandle {
     await this.#execute('stop');
   }
 
-  save(): AsyncIterable<Uint8Array> {
-    return saveQemu(this.record.spec, this.#qmp);
+  async *save(): AsyncGenerator<SavedPart> {
+    yield { name: MEMORY_PART, bytes: saveQemu(this.record.spec, this.#qmp) };
   }
 
   async agentSocket(): Promise<string | null> {

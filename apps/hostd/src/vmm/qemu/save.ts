@@ -9,6 +9,8 @@ import type { VmSpec } from '../vmm.js';
 import type { QmpClient } from './qmp.js';
 import { runState } from './restore.js';
 
+/** The only part of a saved QEMU: its migration stream. */
+export const MEMORY_PART = 'memory';
 const SOCKET_NAME = 'save.sock';
 const CONNECT_WITHIN_MS = 10_000;
 const LOOK_AGAIN_MS = 5;
