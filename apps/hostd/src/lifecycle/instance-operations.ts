@@ -170,7 +170,9 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
       await noticeSecrets(address);
     } while (store.pool(address) !== pool);
     // From here to the claim nothing may be awaited: what was checked must still hold.
-    await runClaiming(prepareStart(address, image, journaled), context);
+    const prepared = prepareStart(address, image, journaled);
+    const release = effects.images.hold(address, image.digest);
+    await runClaiming(prepared, context).finally(release);
   }
 
   async function wake(address: InstanceAddress, context: OperationContext): Promise<void> {

@@ -32,6 +32,8 @@ export interface PoolImages {
    * nothing uses are removed. Repeating it changes nothing. Throws as `forStart`.
    */
   activate(pool: PoolAddress, image: ImageName): Promise<void>;
+  /** Count a revision as used, before it is activated, until the release: a start under way is in no record yet. */
+  hold(pool: PoolAddress, digest: string): () => void;
 }
 
 export interface PoolImageDeps {
@@ -40,8 +42,12 @@ export interface PoolImageDeps {
   readonly mutex: KeyedMutex;
 }
 
-/** Digests of the revisions that instances of a pool may still be using, with the one that is current. */
-function revisionsInUse(store: StateStore, pool: PoolRecord): string[] {
+/**
+ * Digests of the revisions that instances of a pool may still be using, with the one that is current; `all` when a record
+ * of the tenant is damaged, for that may be of one that sleeps.
+ */
+function revisionsInUse(store: StateStore, pool: PoolRecord): string[] | 'all' {
+  if (store.damaged.some(({ tenantId }) => tenantId === pool.tenant_id)) return 'all';
   const used = store.instancesOf(pool).flatMap((instance) => instance.running_with?.image.digest ?? []);
   return pool.image == null ? used : [...used, pool.image.digest];
 }
@@ -58,6 +64,13 @@ function notRegistered({ tenant_id, pool_id, flake_ref }: PoolRecord): CodedErro
 export function createPoolImages({ store, revisions, mutex }: PoolImageDeps): PoolImages {
   const locked = <T>(pool: PoolAddress, work: () => Promise<T>): Promise<T> =>
     mutex.run(`image of ${pool.tenant_id}/${pool.pool_id}`, work);
+
+  /** Revisions that starts under way boot, one entry each. */
+  const held = new Set<{ readonly pool: PoolAddress; readonly digest: string }>();
+  const heldOf = ({ tenant_id, pool_id }: PoolAddress): string[] =>
+    [...held].flatMap(({ pool, digest }) =>
+      pool.tenant_id === tenant_id && pool.pool_id === pool_id ? [digest] : [],
+    );
 
   async function resolve(flakeRef: string): Promise<ImageName | null> {
     try {
@@ -85,11 +98,17 @@ export function createPoolImages({ store, revisions, mutex }: PoolImageDeps): Po
     },
     save: (record) => locked(record, () => store.savePool(record)),
     remove: (pool) => locked(pool, () => store.removePool(pool)),
+    hold: (pool, digest) => {
+      const entry = { pool, digest };
+      held.add(entry);
+      return () => held.delete(entry);
+    },
     activate: (pool, { name, digest }) =>
       locked(pool, async () => {
         const record = requirePool(store, pool);
         const image = await revisions.resolve(`${name}@${digest}`);
-        await revisions.activate(pool, image, revisionsInUse(store, record));
+        const used = revisionsInUse(store, record);
+        await revisions.activate(pool, image, used === 'all' ? used : [...used, ...heldOf(pool)]);
         if (record.image != null) return;
         // The pool may want another image since this one was planned.
         const wanted = await resolve(record.flake_ref);

@@ -18,7 +18,7 @@ export interface PoolRevisions {
   /** The image that a reference means now. Errors as of `resolveImage`. */
   resolve(ref: string): Promise<ResolvedImage>;
   /** Make the image the pool's current revision; nothing when it is already. Revisions not in `keep` are removed. */
-  activate(pool: PoolAddress, image: ResolvedImage, keep: readonly string[]): Promise<void>;
+  activate(pool: PoolAddress, image: ResolvedImage, keep: readonly string[] | 'all'): Promise<void>;
 }
 
 async function linkOrCopy(from: string, to: string): Promise<void> {
@@ -76,7 +76,7 @@ export function createPoolRevisions(layout: Layout): PoolRevisions {
       try {
         await fill(pool, image);
         await pointTo(pool, image.digest);
-        await removeOthers(pool, [...keep, image.digest]);
+        if (keep !== 'all') await removeOthers(pool, [...keep, image.digest]);
       } catch (error) {
         throw fromFileError(
           error,
