@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { CodedError } from '@mvm/protocol';
+import { noProcesses } from '../system/spawn-error.js';
 
 export type Compression = 'none' | 'lz4' | 'zstd';
 
@@ -27,14 +28,18 @@ async function* throughZstd(
 ): AsyncGenerator<Uint8Array> {
   const child = spawn('zstd', args, { stdio: ['pipe', 'pipe', 'pipe'], env: { PATH: process.env.PATH } });
   let stderr = '';
-  child.stderr.on('data', (chunk: Buffer) => {
-    if (stderr.length < 4096) stderr += chunk.toString('utf8');
-  });
   const ended = new Promise<CodedError | null>((resolve) => {
-    child.once('error', (error: NodeJS.ErrnoException) => resolve(failed(args, error.message, error)));
+    child.once('error', (error: NodeJS.ErrnoException) =>
+      resolve(noProcesses('zstd', error) ?? failed(args, error.message, error)),
+    );
     child.once('close', (code, signal) =>
       resolve(code === 0 ? null : failed(args, stderr.trim() || `exit ${code ?? signal}`)),
     );
+  });
+  // Without a descriptor to spare there is not even a pipe, whatever the types say.
+  if (child.stderr === undefined) throw await ended;
+  child.stderr.on('data', (chunk: Buffer) => {
+    if (stderr.length < 4096) stderr += chunk.toString('utf8');
   });
   // A failing source must end the compressor too, or its truncated output would look complete.
   let fed: unknown = null;

@@ -1,4 +1,4 @@
-import { rename, rm, unlink } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CodedError } from '@mvm/protocol';
 import { makePrivateDir, syncDirectory, writeFileAtomic } from './atomic-file.js';
@@ -122,9 +122,10 @@ export async function openStateStore(layout: Layout): Promise<StateStore> {
     },
     removeTenant: async (tenantId) => {
       try {
-        await unlink(layout.tenantRecord(tenantId));
-        await syncDirectory(layout.tenantDir(tenantId));
+        // First: what a crash leaves behind the record would be the next tenant's of this name.
         await rm(join(layout.tenantDir(tenantId), 'secrets.json'), { force: true });
+        await rm(layout.tenantRecord(tenantId), { force: true });
+        await syncDirectory(layout.tenantDir(tenantId));
         await rm(layout.poolsDir(tenantId), { recursive: true, force: true });
       } catch (error) {
         throw fromFileError(error, `cannot remove tenant ${tenantId}`);

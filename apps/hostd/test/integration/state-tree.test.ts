@@ -1,4 +1,16 @@
-import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import {
+  cp,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  rmdir,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -6,6 +18,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createAuditLog } from '../../src/state/audit-log.js';
 import { createLayout, type Layout } from '../../src/state/layout.js';
 import { openStateStore } from '../../src/state/store.js';
+import { tenantRecord } from '../records.js';
 
 const peerTree = fileURLToPath(new URL('../../testdata/peer-tree', import.meta.url));
 const address = { tenant_id: 'acme', pool_id: 'workers', instance_id: 'i-0a1b2c3d' };
@@ -129,6 +142,21 @@ test('a removed tenant leaves its audit log, and nothing else', async () => {
   expect(lines.map((line) => JSON.parse(line).op_id)).toEqual(['x', 'y']);
   const again = await openStateStore(layout);
   expect(again.tenants()).toEqual([]);
+});
+
+test('the secrets of a tenant go before its record does, and its removal can be repeated', async () => {
+  const store = await openStateStore(layout);
+  await store.saveTenant(tenantRecord({ tenant_id: 'acme' }));
+  const secrets = join(layout.tenantDir('acme'), 'secrets.json');
+  const record = layout.tenantRecord('acme');
+  await writeFile(secrets, '{}');
+  await rename(record, `${record}.aside`);
+  await mkdir(record);
+  await expect(store.removeTenant('acme')).rejects.toMatchObject({ reason: 'state.io_error' });
+  await expect(stat(secrets)).rejects.toThrow('ENOENT');
+  await rmdir(record);
+  await store.removeTenant('acme');
+  expect(store.tenants()).toEqual([]);
 });
 
 test('a tenant that was never recorded gets no audit log', async () => {
