@@ -41,7 +41,25 @@ describe('transitions', () => {
         reason: 'instance.invalid_transition',
         message: expect.stringContaining(`from ${from} to ${to}`),
         details: { operation, from, to },
+        hint: expect.stringMatching(/\.$/),
       }),
+    );
+  });
+
+  it.each([
+    ['sleeping', 'start', 'mvm instance wake'],
+    ['warm', 'wake', 'mvm instance resume'],
+    ['stopped', 'wake', 'mvm instance start'],
+    ['ready', 'sleep', 'mvm instance start'],
+    ['created', 'start', 'mvm image add'],
+    ['running', 'start', 'nothing to do'],
+    ['running', 'resume', 'nothing to do'],
+    ['stopped', 'stop', 'nothing to do'],
+    ['created', 'stop', 'nothing to stop'],
+    ['destroyed', 'start', 'mvm instance list'],
+  ] as const)('%s, %s hints at the next step', (from, operation, step) => {
+    expect(() => assertTransition(from, operation)).toThrow(
+      expect.objectContaining({ hint: expect.stringContaining(step) }),
     );
   });
 });

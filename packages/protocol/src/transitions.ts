@@ -29,19 +29,35 @@ export const INSTANCE_TRANSITIONS: Readonly<
   },
 };
 
+/** Where an instance in this state stands, and what leads on; for hints. */
+const NEXT_STEPS: Readonly<Record<InstanceStatus, string>> = {
+  created: 'The image of its pool is not registered on this host yet: mvm image list, mvm image add.',
+  ready: 'It was not started yet: mvm instance start.',
+  running: 'It runs.',
+  warm: 'Its vCPUs are stopped and its memory is kept: mvm instance resume.',
+  sleeping: 'It sleeps: mvm instance wake. Or give its memory up: mvm instance stop.',
+  stopped: 'It is stopped: mvm instance start.',
+  destroyed: 'It is gone: mvm instance list shows what there is.',
+};
+
+function hintFor(from: InstanceStatus, operation: InstanceOperation, to: InstanceStatus): string {
+  if (from === to) return `It is ${from} already: there is nothing to do.`;
+  if (operation === 'stop' && from !== 'destroyed') return 'It does not run: there is nothing to stop.';
+  return NEXT_STEPS[from];
+}
+
 /**
  * The state in which `operation` ends when an instance is in state `from`; `failed_precondition`, reason
  * `instance.invalid_transition`, naming both states, when it is not allowed. Source: docs/protocol.md#states.
  */
 export function assertTransition(from: InstanceStatus, operation: InstanceOperation): InstanceStatus {
-  const transition = INSTANCE_TRANSITIONS[operation];
-  if (transition.from.includes(from)) return transition.to;
-  const fromAny = transition.from.join(', ');
+  const { from: allowed, to } = INSTANCE_TRANSITIONS[operation];
+  if (allowed.includes(from)) return to;
   throw new CodedError({
     code: 'failed_precondition',
     reason: 'instance.invalid_transition',
-    message: `cannot ${operation} an instance that is ${from}: no transition from ${from} to ${transition.to}`,
-    details: { operation, from, to: transition.to },
-    hint: `${operation} works from: ${fromAny}. Look at the instance's state (mvm instance info) and act on that.`,
+    message: `cannot ${operation} an instance that is ${from}: no transition from ${from} to ${to}`,
+    details: { operation, from, to },
+    hint: hintFor(from, operation, to),
   });
 }

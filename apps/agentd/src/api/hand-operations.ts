@@ -1,5 +1,5 @@
 import type { Hold, OperationResult } from '@mvm/agentd-api';
-import type { PlannableRequest } from '@mvm/protocol';
+import { isCodedError, type PlannableRequest } from '@mvm/protocol';
 import { makeHold } from '../state/hold-store.js';
 import type { ApiContext } from './handler-types.js';
 
@@ -32,7 +32,8 @@ export interface HandOperations {
   ): Promise<OperationResult>;
   /**
    * Carry an operation out and hold the instance's slot for `seconds`, or not at all for 0. When it fails, the instance
-   * is held as it was before. hostd may take `extraMs` beyond the time that every operation has.
+   * is held as it was before; one that is in that state already is held anew, which keeps down what agentd would start
+   * again. hostd may take `extraMs` beyond the time that every operation has.
    */
   hold(
     request: OperationRequest,
@@ -43,6 +44,15 @@ export interface HandOperations {
       readonly extraMs?: number;
     },
   ): Promise<OperationResult>;
+}
+
+const VERBS = { manual_stop: 'stop', manual_sleep: 'sleep', manual_warm: 'warm' } as const;
+
+/** Whether hostd refused because the instance is in the wanted state; a version 1 hostd does not say. */
+function isThereAlready(error: unknown, status: OperationResult['status']): boolean {
+  return (
+    isCodedError(error) && error.reason === 'instance.invalid_transition' && error.details.from === status
+  );
 }
 
 /** Operations on instances that somebody asks for over the API, with the holds that they set and end. */
@@ -76,17 +86,29 @@ export function createHandOperations(context: ApiContext): HandOperations {
     async hold(request, status, { kind, seconds, dryRun, extraMs = 0 }) {
       const { tenant_id, pool_id, instance_id } = request;
       const address = { tenant_id, pool_id, instance_id };
-      if (dryRun)
-        return plan(request, status, seconds === 0 ? null : makeHold(address, kind, seconds, now()));
+      const isEnough = (error: unknown): boolean => seconds > 0 && isThereAlready(error, status);
+      if (dryRun) {
+        const planned = seconds === 0 ? null : makeHold(address, kind, seconds, now());
+        try {
+          return await plan(request, status, planned);
+        } catch (error) {
+          if (!isEnough(error)) throw error;
+          const notes = [`it is ${status} already: only its hold would begin anew`];
+          const none = { operation: VERBS[kind], on_failure: null, steps: [], notes };
+          return { ...address, status, hold: planned, plan: none };
+        }
+      }
       const before = holds.find(address, now());
       // Held before it leaves its state: a pass that sees that must see the hold too.
       const hold = seconds === 0 ? null : await holds.set(address, kind, seconds, now());
       try {
         await client.request(request, { timeoutMs: actionTimeoutMs + extraMs });
       } catch (error) {
-        if (before !== null) await holds.put(before, now());
-        else if (hold !== null) await holds.lift(address, now());
-        throw error;
+        if (!isEnough(error)) {
+          if (before !== null) await holds.put(before, now());
+          else if (hold !== null) await holds.lift(address, now());
+          throw error;
+        }
       }
       if (hold === null) await holds.lift(address, now());
       reconciler.nudge('request');

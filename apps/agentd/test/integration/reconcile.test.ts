@@ -284,6 +284,33 @@ describe('by hand', () => {
     expect(hostd.model.instances.size).toBe(2);
   });
 
+  it('an operation that is done already begins the hold anew', async () => {
+    const params = await runningPair();
+    const query = { hold_seconds: 60 };
+    expect((await home.client.stopInstance({ params, query })).hold).toMatchObject({ kind: 'manual_stop' });
+    const changes = hostd.model.instances.size;
+    const longer = { hold_seconds: 3600 };
+    const tried = await home.client.stopInstance({ params, query: { ...longer, dry_run: true } });
+    expect(tried.plan).toMatchObject({
+      operation: 'stop',
+      steps: [],
+      notes: [expect.stringContaining('already')],
+    });
+    const untilMs = async (): Promise<number> =>
+      Date.parse((await home.client.getStatus()).holds[0]?.until ?? '') - Date.now();
+    expect(await untilMs()).toBeLessThanOrEqual(60_000);
+    expect(await home.client.stopInstance({ params, query: longer })).toMatchObject({ status: 'stopped' });
+    expect(await untilMs()).toBeGreaterThan(3_000_000);
+    expect(hostd.model.instances.size).toBe(changes);
+    // Without a hold there is nothing left to do, and another state is refused.
+    for (const refused of [
+      home.client.stopInstance({ params, query: { hold_seconds: 0 } }),
+      home.client.sleepInstance({ params, body: {}, query: longer }),
+    ])
+      await expect(refused).rejects.toMatchObject({ reason: 'instance.invalid_transition' });
+    expect(await untilMs()).toBeGreaterThan(3_000_000);
+  });
+
   it('an operation that fails leaves the hold as it was', async () => {
     const params = await runningPair();
     const { hold } = await home.client.warmInstance({ params });

@@ -118,12 +118,13 @@ async function print(context: CliContext, invocation: Invocation, reports: reado
   });
   if (invocation.format !== 'table') return;
   for (const report of reports) {
+    const log = report.tenant_id ?? 'the log';
     for (const { line, reason, message } of report.problems) {
       const where = line === null ? '' : `line ${line}: `;
-      context.stdout.write(`${report.tenant_id ?? ''}: ${where}${onOneLine(message)} (${reason})\n`);
+      context.stdout.write(`${log}: ${where}${onOneLine(message)} (${reason})\n`);
     }
     const more = report.problem_count - report.problems.length;
-    if (more > 0) context.stdout.write(`${report.tenant_id ?? ''}: and ${more} more\n`);
+    if (more > 0) context.stdout.write(`${log}: and ${more} more\n`);
     if (report.head === 'none') {
       context.say('no head file beside it: entries removed at the end would not be noticed');
     }

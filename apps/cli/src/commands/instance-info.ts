@@ -97,7 +97,7 @@ function ended({ status }: InstanceInfo): boolean {
   return status === 'sleeping' || status === 'stopped';
 }
 
-const AGENT = { true: 'answers', false: 'not there: the guest has none, or is not up yet' } as const;
+const AGENT = { true: 'connected', false: 'not there: the guest has none, or is not up yet' } as const;
 
 function describeRuntime(
   runtime: NonNullable<InstanceInfo['runtime']>,

@@ -23,7 +23,7 @@ export const instanceStop: CommandModule = {
     completeWith(command, 'instance');
     teach(
       command,
-      'The guest is asked to shut down, as by a power button; when its time is over, its virtual machine is ended. A second\n"mvm instance stop --force" ends it at once. The time of --time comes on top of that of --timeout.\n\nA stopped instance keeps its address and its data disk. Its place in the pool stays empty for the time of --hold;\nto have fewer instances for good, change the desired state: mvm apply --help.',
+      'The guest is asked to shut down, as by a power button; when its time is over, its virtual machine is ended. A second\n"mvm instance stop --force" ends it at once. The time of --time comes on top of that of --timeout.\n\nA stopped instance keeps its address and its data disk. Its place in the pool stays empty for the time of --hold,\nwhich begins anew when it is stopped already: so one that agentd would start again is kept down.\nTo have fewer instances for good, change the desired state: mvm apply --help.',
       [
         ['mvm instance stop acme/web/i-0a1b2c3d', 'Stop one instance for a quarter of an hour'],
         ['mvm instance stop --time 2m acme/web/i-0a1b2c3d', 'Give its guest two minutes to shut down'],

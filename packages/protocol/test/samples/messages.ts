@@ -153,7 +153,7 @@ export const v2Responses: Samples<V2Response> = {
       reason: 'instance.invalid_transition',
       retry: 'after-change',
       details: { operation: 'start', attempts: 1, forced: false, owner: null },
-      hint: 'start works from: ready, stopped.',
+      hint: 'It is running already: there is nothing to do.',
     },
   },
   Tenant: {
