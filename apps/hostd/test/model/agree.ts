@@ -116,7 +116,7 @@ export function readRecords({ layout }: ModelHost): Records {
     }
     if (wanted.length > 0) {
       const files = names(join(layout.snapshotsDir(address), 'delta')).sort();
-      if (files.join() !== 'memory,meta.json')
+      if (files.join() !== 'memory,meta.json,vmstate')
         problems.push(`${nameOf(at)} has a snapshot of ${files.join()}`);
     }
     // A guest that hostd's end kept from its sleep is told so while requests are answered.
