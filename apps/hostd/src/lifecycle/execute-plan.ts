@@ -1,3 +1,4 @@
+import { toCodedError } from '@mvm/protocol';
 import type { Logger } from 'pino';
 import type { Effects } from './effects.js';
 import type { StepExecutor } from './executors/executor.js';
@@ -14,6 +15,8 @@ export type PlanOutcome =
       readonly failedStep: Step;
       /** True when nothing of the plan is left: it was undone completely. */
       readonly undone: boolean;
+      /** True when it is to be finished, and was not undone: such is its rule, or its commit point has taken effect. */
+      readonly stays: boolean;
     };
 
 /** The executor of a step with its arguments bound; the only place where the two meet untyped. */
@@ -25,14 +28,16 @@ function bind(
   ahead(signal: AbortSignal): Promise<void>;
   undo(): Promise<void>;
   committed: (() => Promise<boolean>) | null;
+  revoke: (() => Promise<void>) | null;
 } {
   const executor = stepExecutors[step.kind] as StepExecutor<StepKind>;
-  const { committed } = executor;
+  const { committed, revoke } = executor;
   return {
     execute: () => executor.execute(step, effects),
     ahead: async (signal) => executor.ahead?.(step, effects, signal),
     undo: () => executor.undo(step, effects),
     committed: committed === undefined ? null : () => committed(step, effects),
+    revoke: revoke === undefined ? null : () => revoke(step, effects),
   };
 }
 
@@ -46,6 +51,35 @@ export async function stepsAfterCommit(plan: StepPlan, effects: Effects): Promis
     if (committed !== null) return (await committed()) ? plan.steps.slice(index + 1) : null;
   }
   return null;
+}
+
+/**
+ * Whether a plan of which a step has failed stays as it is. Its commit point is revoked first when nothing can have
+ * followed from it: it failed itself, or the VM that was to run is said not to have.
+ */
+async function staysAfter(
+  plan: StepPlan,
+  failed: { readonly index: number; readonly error: unknown },
+  effects: Effects,
+  logger: Logger,
+): Promise<boolean> {
+  if (plan.onFailure !== 'commit') return plan.onFailure === 'finish';
+  const rest = await stepsAfterCommit(plan, effects);
+  if (rest === null) return false;
+  const index = plan.steps.length - rest.length - 1;
+  const step = plan.steps[index] as Step;
+  const { revoke } = bind(step, effects);
+  const ranNothing =
+    failed.index === index ||
+    (failed.index === index + 1 && toCodedError(failed.error).reason === 'vmm.not_resumed');
+  if (!ranNothing || revoke === null) return true;
+  try {
+    const at = { operation: plan.operation, kind: step.kind, index, undo: true };
+    await effects.failpoint.step(at, revoke);
+  } catch (error) {
+    logger.error({ step: step.kind, err: error }, 'a commit point could not be revoked');
+  }
+  return (await stepsAfterCommit(plan, effects)) !== null;
 }
 
 /**
@@ -112,16 +146,15 @@ export async function executePlan(
     } catch (error) {
       logger.warn({ step: step.kind, ms: performance.now() - began, err: error }, 'step failed');
       await ahead.end();
-      const stays =
-        plan.onFailure === 'finish' ||
-        (plan.onFailure === 'commit' && (await stepsAfterCommit(plan, effects)) !== null);
-      if (stays) return { ok: false, error, failedStep: step, undone: false };
+      if (await staysAfter(plan, { index, error }, effects, logger)) {
+        return { ok: false, error, failedStep: step, undone: false, stays: true };
+      }
       const undone = await undoSteps(
         { operation: plan.operation, steps: plan.steps.slice(0, index + 1) },
         effects,
         logger,
       );
-      return { ok: false, error, failedStep: step, undone };
+      return { ok: false, error, failedStep: step, undone, stays: false };
     }
   }
   return { ok: true };

@@ -1,12 +1,13 @@
 import { CodedError, toCodedError } from '@mvm/protocol';
 import type { Journal } from '../state/journal.js';
 import type { InstanceAddress } from '../state/layout.js';
+import { isAlive } from '../vmm/process-identity.js';
 import { consoleMark, consoleTail } from './console-tail.js';
 import type { Effects } from './effects.js';
 import { executePlan } from './execute-plan.js';
 import type { OperationContext } from './operation-context.js';
 import { type PrepareDeps, prepareReap } from './prepare-instance.js';
-import type { Plan } from './steps.js';
+import type { Plan, Step } from './steps.js';
 import { lostReason, startFailedReason, wakeFailedReason } from './stop-reasons.js';
 
 /** What journaled plans are run and settled with. */
@@ -38,6 +39,7 @@ const SNAPSHOT_REASONS: ReadonlySet<string> = new Set([
   'disk.other_key',
   'tenant.bad_key',
   'vmm.devices_changed',
+  'vmm.not_resumed',
   'vmm.restore_failed',
 ]);
 
@@ -75,6 +77,13 @@ export async function reapWoken(
   await runJournaled(prepareReap(address, reason, deps), context, deps);
 }
 
+/** Whether the guest of a wake past its commit point runs, though a step after that failed: then it is finished later. */
+async function runsOn(plan: Plan, failed: Step, { store }: JournaledDeps): Promise<boolean> {
+  const vm = store.instance(plan.address)?.vm;
+  const wasResumed = plan.steps.indexOf(failed) > plan.steps.findIndex(({ kind }) => kind === 'vm.resume');
+  return wasResumed && vm != null && (await isAlive(vm));
+}
+
 /**
  * Journal a plan and run it; the caller holds the instance's lock. The journal is cleared only when the plan is complete
  * or completely undone. On failure of an undone start, what is thrown ends with the console's last lines.
@@ -92,7 +101,11 @@ export async function runJournaled(
   logger.debug({ step: 'journal', ms: performance.now() - began }, 'step done');
   const mark = plan.operation === 'start' ? await consoleMark(effects, address) : null;
   const outcome = await executePlan(plan, effects, logger, async (completed) => {
-    if (completed < plan.steps.length) await journal.progress(context.opId, plan, completed);
+    if (completed === plan.steps.length) return;
+    // It decides nothing: what is done is not given up because nobody can be told how far it came.
+    await journal.progress(context.opId, plan, completed).catch((error: unknown) => {
+      logger.warn({ err: error }, 'how far an operation has come could not be noted');
+    });
   });
   if (outcome.ok) {
     await journal.end(address);
@@ -100,7 +113,7 @@ export async function runJournaled(
   }
   if (plan.onFailure === 'commit') {
     if (outcome.undone) await journal.end(address);
-    else if (plan.operation === 'wake') {
+    else if (plan.operation === 'wake' && outcome.stays && !(await runsOn(plan, outcome.failedStep, deps))) {
       await reapWoken(address, `the wake failed: ${toCodedError(outcome.error).message}`, context, deps);
     }
     throw outcome.error;

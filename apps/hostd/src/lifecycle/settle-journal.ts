@@ -1,6 +1,7 @@
 import { CodedError, toCodedError } from '@mvm/protocol';
 import { addressText, type InstanceAddress } from '../state/layout.js';
 import type { InstanceRecord } from '../state/records.js';
+import { isAlive } from '../vmm/process-identity.js';
 import type { Effects } from './effects.js';
 import { executePlan, stepsAfterCommit, undoSteps } from './execute-plan.js';
 import { adoptVm } from './executors/vm.js';
@@ -31,7 +32,7 @@ function cleanupIncomplete(plan: Plan, cause: unknown): CodedError {
 async function findWokenVm(address: InstanceAddress, effects: Effects): Promise<boolean> {
   const vm = effects.store.instance(address)?.vm;
   if (vm == null) return false;
-  if (effects.vms.get(vm.spec.vmId) !== undefined) return true;
+  if (effects.vms.get(vm.spec.vmId) !== undefined) return await isAlive(vm);
   return (await adoptVm(address, vm, effects)) !== null;
 }
 

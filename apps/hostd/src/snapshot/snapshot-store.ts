@@ -3,7 +3,8 @@
  *
  * INVARIANTS
  * - The final name holds a whole snapshot or nothing: everything is written and fsynced under `delta.tmp`, then renamed.
- * - A snapshot is used once. `consume` renames it to `delta.used` before the guest runs again; nothing ever renames back.
+ * - A snapshot is used once. `consume` renames it to `delta.used` before the guest runs again; only the process that has
+ *   done so, and knows that the guest has not run, renames it back.
  */
 import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
@@ -191,14 +192,30 @@ const MAX_DIRECT_BYTES = 2 * 2 ** 30;
 
 /** The point of no return: from now on this snapshot is never loaded again. Durable when it returns. */
 export async function consumeSnapshot(paths: SnapshotPaths): Promise<void> {
-  await rm(paths.used, { recursive: true, force: true });
+  await discardSnapshots(paths, 'used');
   await rename(paths.committed, paths.used);
   await syncDirectory(dirname(paths.committed));
 }
 
-/** Removes what is half-written, or every snapshot there is. Repeating it changes nothing. */
-export async function discardSnapshots(paths: SnapshotPaths, what: 'unfinished' | 'all'): Promise<void> {
-  const doomed = what === 'all' ? [paths.temporary, paths.used, paths.committed] : [paths.temporary];
+/**
+ * The used snapshot is the committed one again. The caller knows that its guest has run no instruction and never will.
+ * Durable when it returns; a crash before leaves it used.
+ */
+export async function returnSnapshot(paths: SnapshotPaths): Promise<void> {
+  await rename(paths.used, paths.committed);
+  await syncDirectory(dirname(paths.committed));
+}
+
+/** Removes what is half-written, what is used up, or every snapshot there is. Repeating it changes nothing. */
+export async function discardSnapshots(
+  paths: SnapshotPaths,
+  what: 'unfinished' | 'used' | 'all',
+): Promise<void> {
+  const doomed = {
+    unfinished: [paths.temporary],
+    used: [paths.used],
+    all: [paths.temporary, paths.used, paths.committed],
+  }[what];
   for (const path of doomed) await rm(path, { recursive: true, force: true });
 }
 

@@ -64,7 +64,10 @@ export interface VmExit {
 export interface VmHandle {
   readonly record: VmRecord;
   readonly exited: Promise<VmExit>;
-  /** Let the vCPUs run. Repeating it changes nothing. */
+  /**
+   * Let the vCPUs run. Repeating it changes nothing. Errors: `failed_precondition` `vmm.not_resumed` when the VMM says no,
+   * and they stand still as before; after any other error they may have run; `vmm.gone`.
+   */
   resume(): Promise<void>;
   /**
    * Ask the guest to shut down, as a power button does, and return at once. It may ignore that, or not listen yet; when

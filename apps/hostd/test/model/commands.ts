@@ -56,8 +56,8 @@ function afterFault(state: State, ask: InstanceAsk, call: VmmCall, fault: FaultK
   const before = find(state, ask.at);
   if (before === undefined) throw new Error('a fault needs an instance');
   const prepared = before.status === 'created' ? put(state, ask.at, { ...before, status: 'ready' }) : state;
-  // Past its commit point: hostd killed there goes on with it; any other failure loses the memory.
-  if (ask.op === 'wake' && call === 'resume') {
+  // Past its commit point: hostd killed there goes on with it; a refusal gives the memory back; any other failure loses it.
+  if (ask.op === 'wake' && call === 'resume' && fault !== 'fail') {
     if (isHang(fault)) return apply(state, ask).state;
     return put(state, ask.at, { ...before, status: 'stopped', uses: null });
   }

@@ -9,6 +9,7 @@ import { execa } from 'execa';
 import { type Cgroups, createCgroups } from '../../src/cgroup/cgroups.js';
 import { type HostdConfig, settingKeys, settings } from '../../src/config/settings.js';
 import { buildConfigDrive } from '../../src/disk/config-drive.js';
+import type { FailpointSetting } from '../../src/lifecycle/failpoint.js';
 import { createLayout, type Layout } from '../../src/state/layout.js';
 import { createVmProcesses } from '../../src/system/vm-processes.js';
 import { compileStandIn } from '../stand-in/compile.js';
@@ -33,8 +34,8 @@ export interface ModelHost {
   readonly processes: ReturnType<typeof createVmProcesses>;
   /** SIGKILL, wherever it is; resolves when it is gone. */
   kill(): Promise<void>;
-  /** Start again after `kill`. */
-  start(): Promise<void>;
+  /** Start again after `kill`; it ends itself at the failpoint. */
+  start(failpoint?: FailpointSetting): Promise<void>;
   /** The next such call of the VMM misbehaves. */
   arm(call: VmmCall, fault: Fault): Promise<void>;
   /** Forget faults that were not met. */
@@ -133,7 +134,7 @@ export async function createModelHost(): Promise<ModelHost> {
       say(message);
     });
 
-  async function start(): Promise<void> {
+  async function start(failpoint?: FailpointSetting): Promise<void> {
     const child = spare ?? prepare();
     spare = null;
     await child.loaded;
@@ -150,7 +151,13 @@ export async function createModelHost(): Promise<ModelHost> {
         if (message.type === 'armed') for (const wait of armed.splice(0)) wait();
       });
       void child.exited.then(() => reject(new Error(`hostd ended while it was starting\n${heard.join('')}`)));
-      say({ type: 'start', config, witnessPath, drainMs: DRAIN_MS });
+      say({
+        type: 'start',
+        config,
+        witnessPath,
+        drainMs: DRAIN_MS,
+        ...(failpoint === undefined ? {} : { failpoint }),
+      });
     });
     spare = prepare();
     // The client may not have noticed yet that the one before is gone; a request that changes something is sent but once.

@@ -471,6 +471,8 @@ class StandInHandle implements VmHandle {
     const fault = await meet(this.#context, call, this.record.spec.vmId, () => killProcess(this.record));
     if (fault !== 'fail') await this.#ask(call);
     if (fault === 'hang-done') await new Promise<never>(() => {});
+    if (fault === 'fail' && call === 'resume')
+      throw coded('vmm.not_resumed', 'told to', 'failed_precondition');
     if (fault === 'fail' || fault === 'fail-done') throw coded('vmm.command_failed', 'told to');
   }
 

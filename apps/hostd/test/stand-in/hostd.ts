@@ -6,6 +6,7 @@ import { toCodedError } from '@mvm/protocol';
 import { destination, pino } from 'pino';
 import type { HostdConfig } from '../../src/config/settings.js';
 import { startDaemon } from '../../src/daemon.js';
+import type { FailpointSetting } from '../../src/lifecycle/failpoint.js';
 import { errorForLog } from '../../src/system/log-error.js';
 import { createStandInVmm, type Fault, type VmmCall } from './driver.js';
 
@@ -16,6 +17,7 @@ export type ToHostd =
       readonly config: HostdConfig;
       readonly witnessPath: string;
       readonly drainMs: number;
+      readonly failpoint?: FailpointSetting;
     }
   | { readonly type: 'fault'; readonly call: VmmCall; readonly fault: Fault }
   | { readonly type: 'forget-faults' };
@@ -57,8 +59,10 @@ process.on('message', (message: ToHostd) => {
     say({ type: 'armed' });
     return;
   }
-  const { config, witnessPath, drainMs } = message;
-  startDaemon(config, logger, null, null, () => createStandInVmm({ witnessPath, drainMs, faultOf })).then(
+  const { config, witnessPath, drainMs, failpoint = null } = message;
+  startDaemon(config, logger, null, failpoint, () =>
+    createStandInVmm({ witnessPath, drainMs, faultOf }),
+  ).then(
     () => say({ type: 'serving' }),
     (error: unknown) => {
       say({ type: 'failed', message: `${toCodedError(error).message}` });

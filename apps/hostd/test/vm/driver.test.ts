@@ -7,11 +7,20 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { findDeviation, isAlive } from '../../src/vmm/process-identity.js';
 import { createQemuVmm } from '../../src/vmm/qemu/driver.js';
 import type { VmHandle, VmSpec } from '../../src/vmm/vmm.js';
+import { keepParts } from '../saved-parts.js';
 import { answersPing, consoleShows, createDriverHost, type DriverHost, ip, LIMITS } from './driver-host.js';
 
 const vmm = createQemuVmm();
 const fcntl = koffi.load('libc.so.6').func('int fcntl(int, int, int)');
 const F_SETFD = 2;
+const libc = koffi.load('libc.so.6');
+const openat = libc.func('int openat(int, const char *, int)');
+const close = libc.func('int close(int)');
+const fcntlLock = libc.func('int fcntl(int, int, void *)');
+const AT_FDCWD = -100;
+const O_RDWR = 2;
+const F_OFD_SETLK = 37;
+const F_WRLCK = 1;
 let host: DriverHost;
 const specs: VmSpec[] = [];
 const handles: VmHandle[] = [];
@@ -205,6 +214,31 @@ describe('a launch that fails', () => {
       reason: 'disk.in_use',
     });
     await expectNothingLeft(second);
+  });
+
+  it('says that its guest has not run when it is refused a disk, and runs it later', async () => {
+    const spec = await prepare(19);
+    const handle = await launch(spec);
+    await handle.resume();
+    await handle.pause();
+    // Saved, a VM has let go of its disks; it takes them again when it goes on.
+    await keepParts(handle.save());
+    const disk = spec.drives.find(({ readOnly }) => !readOnly)?.path ?? '';
+    const fd = openat(AT_FDCWD, disk, O_RDWR);
+    const lock = Buffer.alloc(32);
+    lock.writeInt16LE(F_WRLCK, 0);
+    lock.writeBigInt64LE(100n, 8);
+    lock.writeBigInt64LE(200n, 16);
+    expect(fcntlLock(fd, F_OFD_SETLK, lock)).toBe(0);
+    const size = (await stat(spec.consolePath)).size;
+    await expect(handle.resume()).rejects.toMatchObject({
+      reason: 'vmm.not_resumed',
+      message: expect.stringContaining('lock'),
+    });
+    expect((await stat(spec.consolePath)).size).toBe(size);
+    close(fd);
+    await handle.resume();
+    await consoleShows(spec.consolePath, 'mvm-guest ready');
   });
 
   it('leaves no process when the cgroup cannot take it', async () => {

@@ -169,3 +169,22 @@ test('what writes to the volume between the check and the lock is noticed', asyn
   await ask('WakeInstance');
   await counted();
 });
+
+test('a VM that has lost its TAP, or stands still, before its snapshot is used up leaves its instance asleep', async () => {
+  await sleepNow();
+  const { net } = await client.request({ type: 'DescribeInstance', ...address });
+  const tap = net?.tap_dev ?? '';
+  const withoutTap = await wakeMeddled('snapshot.consume', async () => {
+    await execa('ip', ['link', 'del', tap]);
+  });
+  expect(withoutTap).toMatchObject({ reason: 'vmm.tap_missing' });
+  expect(await status()).toBe('sleeping');
+  const stopped = await wakeMeddled('snapshot.consume', async () => {
+    const { vm } = JSON.parse(await readFile(instanceFile(host, address, 'instance.json'), 'utf8'));
+    process.kill(vm.pid, 'SIGSTOP');
+  });
+  expect(stopped).toMatchObject({ reason: 'vmm.command_timeout' });
+  expect(await status()).toBe('sleeping');
+  await ask('WakeInstance');
+  await counted();
+}, 120_000);

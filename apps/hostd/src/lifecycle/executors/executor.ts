@@ -12,6 +12,11 @@ export interface StepExecutor<K extends StepKind> {
   undo(args: StepArgs[K], effects: Effects): Promise<void>;
   /** Only of a commit point: whether it has taken effect, as files and records tell. */
   committed?(args: StepArgs[K], effects: Effects): Promise<boolean>;
+  /**
+   * Only of a commit point: take its effect back, in the process that knows that nothing has followed from it; never after
+   * a crash. Then the plan is undone.
+   */
+  revoke?(args: StepArgs[K], effects: Effects): Promise<void>;
 }
 
 /** The undo of a step that leaves nothing worth taking back, or that no undone plan contains. */

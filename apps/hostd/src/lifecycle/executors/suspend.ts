@@ -8,6 +8,7 @@ import {
   consumeSnapshot,
   discardSnapshots,
   readManifest,
+  returnSnapshot,
   savedParts,
   snapshotPaths,
   stageManifest,
@@ -16,6 +17,7 @@ import {
 } from '../../snapshot/snapshot-store.js';
 import { errnoOf, fromFileError } from '../../state/fs-error.js';
 import type { InstanceAddress } from '../../state/layout.js';
+import { requireTap } from '../../vmm/require-tap.js';
 import type { VmSpec } from '../../vmm/vmm.js';
 import type { Effects } from '../effects.js';
 import { nothing, type StepExecutor } from './executor.js';
@@ -167,18 +169,35 @@ export const vmRestore: StepExecutor<'vm.restore'> = {
 
 export const snapshotConsume: StepExecutor<'snapshot.consume'> = {
   execute: async ({ address }, effects) => {
+    const paths = pathsOf(address, effects);
+    // What is used from here on is the snapshot of this wake, and no older one.
+    await discardSnapshots(paths, 'used');
     // A snapshot is not given up for a VMM that has died since it loaded it; pausing a paused one only asks it.
     const vmId = effects.store.instance(address)?.net?.tap_dev;
-    if (vmId !== undefined) await requireLive(vmId, effects).pause();
+    if (vmId !== undefined) {
+      const handle = requireLive(vmId, effects);
+      await handle.pause();
+      await requireTap(handle.record.spec);
+    }
     // Nobody else can write to them any more: the VMM has them.
     await requireSameDisks(await requireManifest(address, effects));
-    await consumeSnapshot(pathsOf(address, effects));
+    await consumeSnapshot(paths);
   },
   undo: nothing,
   committed: async ({ address }, effects) => {
     // The used snapshot is discarded last, when the record says running.
     if (effects.store.instance(address)?.status === 'running') return true;
     return (await readManifest(pathsOf(address, effects))) === null;
+  },
+  revoke: async ({ address }, effects) => {
+    const paths = pathsOf(address, effects);
+    const vmId = effects.store.instance(address)?.net?.tap_dev;
+    // First nobody is left who could still run the guest; then the disks bear out that nobody has.
+    if (vmId !== undefined) await killVm(vmId, effects);
+    const manifest = await readManifest({ ...paths, committed: paths.used });
+    if (manifest === null) return;
+    await requireSameDisks(manifest);
+    await returnSnapshot(paths);
   },
 };
 

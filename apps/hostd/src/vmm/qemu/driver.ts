@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, constants, writeSync } from 'node:fs';
-import { type FileHandle, open, readFile } from 'node:fs/promises';
+import { type FileHandle, open } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError, isCodedError } from '@mvm/protocol';
 import type { Logger } from 'pino';
@@ -10,6 +10,7 @@ import { makePipe } from '../../system/libc.js';
 import { noProcesses } from '../../system/spawn-error.js';
 import { keepDescriptors } from '../keep-descriptors.js';
 import { isAlive, readArgv, readHostBootId, readStartTime, verifyConfinement } from '../process-identity.js';
+import { requireTap } from '../require-tap.js';
 import { hostTscKhz } from '../tsc.js';
 import type { RestoredPart, SavedVm, VmExit, VmHandle, Vmm, VmRecord, VmSpec } from '../vmm.js';
 import { qmpSocketPath, renderQemuArgv, restoreArgv } from './argv.js';
@@ -78,19 +79,8 @@ async function checkHost(spec: VmSpec): Promise<void> {
       hint: 'Use an amd64 host.',
     });
   }
-  // A QEMU started by root makes a missing TAP, ownerless and unguarded, so its absence is an error here. /proc/net
-  // shows our own network namespace; /sys shows that of whoever mounted it.
-  const interfaces = await readFile('/proc/self/net/dev', 'utf8');
-  const names = interfaces.split('\n').map((line) => line.split(':', 1)[0]?.trim());
-  if (!names.includes(spec.net.tapName)) {
-    throw new CodedError({
-      code: 'failed_precondition',
-      reason: 'vmm.tap_missing',
-      message: `cannot launch the VM ${spec.vmId}: there is no TAP ${spec.net.tapName}`,
-      hint: 'Set the tenant’s network up again, then repeat the start.',
-      details: { tap: spec.net.tapName },
-    });
-  }
+  // A QEMU started by root makes a missing TAP, ownerless and unguarded, so its absence is an error here.
+  await requireTap(spec);
 }
 
 /** What a QEMU is launched with besides its arguments. */

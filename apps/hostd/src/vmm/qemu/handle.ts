@@ -7,17 +7,20 @@
  */
 import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CodedError } from '@mvm/protocol';
+import { CodedError, isCodedError } from '@mvm/protocol';
 import { errnoOf } from '../../state/fs-error.js';
 import { isAlive } from '../process-identity.js';
 import type { SavedPart, VmExit, VmHandle, VmRecord } from '../vmm.js';
 import { agentSocketPath, qmpSocketPath } from './argv.js';
 import { connectQmp, type QmpClient } from './qmp.js';
+import { runState } from './restore.js';
 import { MEMORY_PART, saveQemu } from './save.js';
 
 const GONE_WITHIN_MS = 10_000;
 const LOOK_AGAIN_MS = 5;
 const RECONNECT_PAUSE_MS = 200;
+/** Run states in which no vCPU runs: loaded, saved, not begun. */
+const STANDS_STILL: readonly unknown[] = ['paused', 'postmigrate', 'prelaunch'];
 const CONNECT_TIMEOUT_MS = 5_000;
 
 export interface QemuHandleOptions {
@@ -89,7 +92,22 @@ class QemuHandle implements VmHandle {
   }
 
   async resume(): Promise<void> {
-    await this.#execute('cont');
+    try {
+      await this.#execute('cont');
+    } catch (error) {
+      // QEMU refuses before it lets a vCPU run, if it refuses.
+      if (!isCodedError(error) || error.reason !== 'vmm.command_failed') throw error;
+      const state = await runState(this.#qmp).catch(() => null);
+      if (!STANDS_STILL.includes(state)) throw error;
+      throw new CodedError({
+        code: 'failed_precondition',
+        reason: 'vmm.not_resumed',
+        message: `the VM ${this.record.spec.vmId} cannot be let run: ${error.message}`,
+        hint: 'The guest has not run since; remove the cause that QEMU names, and repeat the request.',
+        details: { vm_id: this.record.spec.vmId },
+        cause: error,
+      });
+    }
   }
 
   async powerDown(): Promise<void> {
