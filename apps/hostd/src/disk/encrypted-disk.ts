@@ -82,7 +82,7 @@ export async function checkEncryptedDisk(path: string, passphrase: string): Prom
   } catch (error) {
     throw fromFileError(error, `cannot read ${path}`);
   }
-  const verdict = tryLuksHeader(header, passphrase);
+  const verdict = await tryLuksHeader(header, passphrase);
   if (verdict === 'fits') return;
   throw new CodedError({
     code: 'failed_precondition',

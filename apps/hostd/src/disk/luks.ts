@@ -3,18 +3,20 @@
  *
  * INVARIANTS
  * - A header may come from a VMM that somebody broke out of: nothing in it is used before its range is checked, and
- *   opening one costs a bounded amount of work.
+ *   opening one costs a bounded amount of work, in another thread: all tenants share this one.
  * Source: LUKS On-Disk Format Specification 1.2.3; IEEE 1619 (XTS), with plain64 sector numbers.
  */
 import {
   createCipheriv,
   createDecipheriv,
   createHash,
+  pbkdf2,
   pbkdf2Sync,
   randomBytes,
   randomUUID,
   timingSafeEqual,
 } from 'node:crypto';
+import { promisify } from 'node:util';
 
 /** Where the content begins: the header and eight key slots are before it. */
 export const LUKS_HEADER_BYTES = 2_097_152;
@@ -26,6 +28,7 @@ const KEY_BYTES = 64;
 const STRIPES = 4000;
 const DIGEST_BYTES = 20;
 const SALT_BYTES = 32;
+const pbkdf2Aside = promisify(pbkdf2);
 const SLOTS = 8;
 const SLOT_BYTES = 48;
 const SLOTS_AT = 208;
@@ -72,7 +75,10 @@ export function createLuksHeader(passphrase: string): { header: Buffer; masterKe
 }
 
 /** What a header says of a passphrase; `damaged` also for one that is not of our making. */
-export function tryLuksHeader(header: Buffer, passphrase: string): 'fits' | 'other_key' | 'damaged' {
+export async function tryLuksHeader(
+  header: Buffer,
+  passphrase: string,
+): Promise<'fits' | 'other_key' | 'damaged'> {
   if (header.length < LUKS_HEADER_BYTES || !header.subarray(0, 6).equals(MAGIC)) return 'damaged';
   const text = (at: number): string => header.toString('latin1', at, at + 32).replace(/\0+$/, '');
   const isOurs =
@@ -96,10 +102,11 @@ export function tryLuksHeader(header: Buffer, passphrase: string): 'fits' | 'oth
       header.readUInt32BE(at + 44) === STRIPES;
     if (!isSane) return 'damaged';
     const salt = header.subarray(at + 8, at + 8 + SALT_BYTES);
-    const slotKey = pbkdf2Sync(passphrase, salt, iterations, KEY_BYTES, 'sha256');
+    const slotKey = await pbkdf2Aside(passphrase, salt, iterations, KEY_BYTES, 'sha256');
     const material = header.subarray(sector * SECTOR_BYTES, sector * SECTOR_BYTES + KEY_BYTES * STRIPES);
     const masterKey = mergeKey(cipherSectors(slotKey, 0, material, 'decrypt'));
-    const digest = pbkdf2Sync(masterKey, header.subarray(132, 164), digestIterations, DIGEST_BYTES, 'sha256');
+    const digestSalt = header.subarray(132, 132 + SALT_BYTES);
+    const digest = await pbkdf2Aside(masterKey, digestSalt, digestIterations, DIGEST_BYTES, 'sha256');
     if (timingSafeEqual(digest, header.subarray(112, 112 + DIGEST_BYTES))) return 'fits';
   }
   return 'other_key';
