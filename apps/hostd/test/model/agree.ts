@@ -87,7 +87,7 @@ function names(directory: string): string[] {
   }
 }
 
-function readText(path: string): string {
+export function readText(path: string): string {
   return readFileSync(path, 'utf8');
 }
 

@@ -1,6 +1,8 @@
 import type fc from 'fast-check';
+import { expect } from 'vitest';
+import { askText } from './asks.js';
 import type { Rig } from './rig.js';
-import type { At, State } from './state.js';
+import { type Answer, type Ask, type At, apply, type State } from './state.js';
 
 /** The model of a run: the state that hostd is to be in. */
 export interface Model {
@@ -24,11 +26,16 @@ export function command<T>(
     run: async (model, rig) => {
       const what = resolve(model.state);
       if (what === null) throw new Error(`${name} has nothing to do`);
+      const told: string[] = [];
       const acted = await act(what, {
         model,
         rig,
         say: (text) => {
-          said = text;
+          // A line that goes on with the last one takes its place.
+          const last = told.at(-1);
+          if (last !== undefined && text.startsWith(last)) told.pop();
+          told.push(text);
+          said = told.join('; ');
         },
       });
       if (process.env.MVM_MODEL_TRACE !== undefined) process.stderr.write(`${said}\n`);
@@ -48,3 +55,12 @@ export interface Run {
 
 /** An instance as a line of a counterexample names it. */
 export const where = ({ tenant, pool, id }: At): string => `${tenant}/${pool}/${id}`;
+
+/** One request, alone: its answer is the model's, reason included, and so is what follows. Resolves to the answer. */
+export async function judged(ask: Ask, { model, rig, say }: Run): Promise<Answer> {
+  const expected = apply(model.state, ask);
+  say(`${askText(ask)} → ${expected.answer}`);
+  expect(await rig.ask(ask), askText(ask)).toBe(expected.answer);
+  model.state = expected.state;
+  return expected.answer;
+}

@@ -5,15 +5,16 @@ import fc from 'fast-check';
 import { expect } from 'vitest';
 import { until } from '../daemon.js';
 import type { Fault, VmmCall } from '../stand-in/driver.js';
-import { networkProblems, recordedPart, vmIdOf } from './agree.js';
+import { networkProblems, vmIdOf } from './agree.js';
 import { askOf, askText, nthInstance, type Wish, wish } from './asks.js';
-import { type Command, command, type Run, where } from './command.js';
+import { type Command, command, judged, type Run, where } from './command.js';
+import { crash, crashHalfway, halfway, withoutNetwork } from './crash.js';
 import { damageSnapshot, SPOILINGS } from './damage.js';
-import { explain, hasLive } from './explain.js';
+import { hasLive } from './explain.js';
 import { askVm } from './machines.js';
 import { ORPHANS, type Orphan, plantForeign, plantOrphan } from './orphans.js';
 import { OVERTAKERS, overtake } from './overtake.js';
-import { onlyMatch, type Rig } from './rig.js';
+import type { Rig } from './rig.js';
 import {
   type Ask,
   type At,
@@ -32,13 +33,7 @@ function request(made: Wish): Command {
   return command(
     `request ${JSON.stringify(made)}`,
     (state) => askOf(made, state),
-    async (ask, { model, rig, say }) => {
-      const expected = apply(model.state, ask);
-      say(`${askText(ask)} → ${expected.answer}`);
-      expect(await rig.ask(ask), askText(ask)).toBe(expected.answer);
-      model.state = expected.state;
-      return expected.answer === 'ok' ? undefined : 'refused';
-    },
+    async (ask, run) => ((await judged(ask, run)) === 'ok' ? undefined : 'refused'),
   );
 }
 
@@ -147,41 +142,6 @@ export function faultyAt(ask: InstanceAsk, call: VmmCall, fault: FaultKind): Com
 /** This request, alone. */
 export function requested(ask: Ask): Command {
   return request({ kind: 'ask', ask });
-}
-
-async function runCrash(ask: Ask, steps: number, vmToo: boolean, { model, rig, say }: Run): Promise<void> {
-  const text = `${askText(ask)}, hostd killed at step ${steps}${vmToo ? ', the VM too' : ''}`;
-  say(text);
-  const reached = rig.host.nextStep(steps);
-  const answered = rig.ask(ask);
-  await Promise.race([reached, answered]);
-  await rig.host.kill();
-  const answer = await answered;
-  if (vmToo && 'at' in ask) await rig.killVm(model.state, ask.at);
-  await rig.host.start();
-  const heard = answer === 'unheard' ? null : answer;
-  const explained = explain(model.state, [{ ask, answer: heard }], recordedPart);
-  const possible = vmToo && 'at' in ask ? explained.map((state) => withVmEnded(state, ask.at)) : explained;
-  model.state = onlyMatch(possible, rig.recorded(), text);
-  say(`${text} → ${answer}${'at' in ask ? `, ${find(model.state, ask.at)?.status ?? 'gone'}` : ''}`);
-}
-
-/** hostd is killed while it carries out a request, or after it; the state is that of before or of after. */
-function crash(made: Wish, steps: number, vmToo: boolean): Command {
-  return command(
-    `kill hostd ${steps} steps after ${JSON.stringify(made)}`,
-    (state) => askOf(made, state),
-    (ask, run) => runCrash(ask, steps, vmToo, run),
-  );
-}
-
-/** This request, with hostd killed as its n-th step begins. */
-export function crashedAt(ask: Ask, steps: number): Command {
-  return command(
-    askText(ask),
-    () => ask,
-    (_, run) => runCrash(ask, steps, false, run),
-  );
 }
 
 /** What somebody else does to the host while hostd is down. */
@@ -294,6 +254,8 @@ export const commands: fc.Arbitrary<Command>[] = [
   ...Array.from({ length: 2 }, () =>
     fc.tuple(wish, fc.integer({ min: 1, max: 14 }), fc.boolean()).map((args) => crash(...args)),
   ),
+  ...Array.from({ length: 3 }, () => halfway.map(crashHalfway)),
+  fc.tuple(fc.nat(5), fc.boolean(), fc.boolean()).map((args) => withoutNetwork(...args)),
   fc
     .tuple(
       fc.nat(5),

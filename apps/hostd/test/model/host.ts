@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createHostdClient, type HostdClient } from '@mvm/hostd-client';
@@ -44,6 +45,8 @@ export interface ModelHost {
   nextFault(): Promise<void>;
   /** Resolves when `count` more steps have begun. */
   nextStep(count: number): Promise<void>;
+  /** hostd kills itself when it next reaches this failpoint; resolves when it is gone. */
+  strike(point: string): Promise<void>;
   /** The last that hostd logged since its start. */
   logs(): string;
   /** Start anew on an empty host, whatever there was. */
@@ -92,6 +95,8 @@ export async function createModelHost(): Promise<ModelHost> {
     connectTimeoutMs: PATIENCE_MS,
   });
   const witnessPath = join(dir, 'witness');
+  /** Names the point at which hostd kills itself, when there is one. */
+  const strikePath = join(dir, 'failpoint');
   const kernelFile = join(dir, 'vmlinux');
   const rootfsFile = join(dir, 'rootfs.ext4');
 
@@ -134,7 +139,7 @@ export async function createModelHost(): Promise<ModelHost> {
       say(message);
     });
 
-  async function start(failpoint?: FailpointSetting): Promise<void> {
+  async function start(failpoint: FailpointSetting = { file: strikePath }): Promise<void> {
     const child = spare ?? prepare();
     spare = null;
     await child.loaded;
@@ -151,13 +156,7 @@ export async function createModelHost(): Promise<ModelHost> {
         if (message.type === 'armed') for (const wait of armed.splice(0)) wait();
       });
       void child.exited.then(() => reject(new Error(`hostd ended while it was starting\n${heard.join('')}`)));
-      say({
-        type: 'start',
-        config,
-        witnessPath,
-        drainMs: DRAIN_MS,
-        ...(failpoint === undefined ? {} : { failpoint }),
-      });
+      say({ type: 'start', config, witnessPath, failpoint, drainMs: DRAIN_MS });
     });
     spare = prepare();
     // The client may not have noticed yet that the one before is gone; a request that changes something is sent but once.
@@ -165,6 +164,7 @@ export async function createModelHost(): Promise<ModelHost> {
   }
 
   async function kill(): Promise<void> {
+    await rm(strikePath, { force: true });
     const child = current;
     current = null;
     child?.process.kill('SIGKILL');
@@ -217,6 +217,11 @@ export async function createModelHost(): Promise<ModelHost> {
     disarm: () => acknowledged({ type: 'forget-faults' }),
     nextFault: () => new Promise((resolve) => faultWaits.push(resolve)),
     nextStep: (count) => new Promise((resolve) => stepWaits.push({ left: count, resolve })),
+    strike: async (point) => {
+      const child = current;
+      writeFileSync(strikePath, point);
+      await child?.exited;
+    },
     logs: () => heard.join(''),
     reset: async () => {
       await empty();

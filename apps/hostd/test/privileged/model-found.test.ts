@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Rush, runBatch } from '../model/batches.js';
 import type { Command, Model } from '../model/command.js';
-import { crashedAt, faultyAt, MISCHIEF, requested, restart } from '../model/commands.js';
+import { faultyAt, MISCHIEF, requested, restart } from '../model/commands.js';
+import { crashedAt } from '../model/crash.js';
 import { damageSnapshot, SPOILINGS } from '../model/damage.js';
 import { ORPHANS } from '../model/orphans.js';
 import { overtake } from '../model/overtake.js';

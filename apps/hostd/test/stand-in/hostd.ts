@@ -17,7 +17,7 @@ export type ToHostd =
       readonly config: HostdConfig;
       readonly witnessPath: string;
       readonly drainMs: number;
-      readonly failpoint?: FailpointSetting;
+      readonly failpoint: FailpointSetting;
     }
   | { readonly type: 'fault'; readonly call: VmmCall; readonly fault: Fault }
   | { readonly type: 'forget-faults' };
@@ -59,7 +59,7 @@ process.on('message', (message: ToHostd) => {
     say({ type: 'armed' });
     return;
   }
-  const { config, witnessPath, drainMs, failpoint = null } = message;
+  const { config, witnessPath, failpoint, drainMs } = message;
   startDaemon(config, logger, null, failpoint, () =>
     createStandInVmm({ witnessPath, drainMs, faultOf }),
   ).then(

@@ -1,0 +1,180 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { expect } from 'vitest';
+import { instanceRecordSchema, parseRecord } from '../../src/state/records.js';
+import { addressOf, readText, recordedPart } from './agree.js';
+import { askOf, askText, nthInstance, type Wish } from './asks.js';
+import { type Command, command, judged, type Run } from './command.js';
+import { explain } from './explain.js';
+import { onlyMatch, type Rig } from './rig.js';
+import {
+  type Ask,
+  type At,
+  apply,
+  find,
+  type InstanceOp,
+  instancesOf,
+  type State,
+  type Status,
+  withVmEnded,
+} from './state.js';
+
+/** Where hostd is killed: as its n-th step from now begins, or at a failpoint of its own. */
+type Where = { readonly steps: number } | { readonly point: string };
+
+const textOf = (where: Where): string => ('steps' in where ? `step ${where.steps}` : where.point);
+
+/**
+ * What the files that a killed hostd left decide of the request that it was at: what it starts again with has to be the
+ * state after it, or that of before; null when both will do. A snapshot counts from its name on, and until it has lost
+ * it; what runs or waits, by its record; what ends a VM, from its journal on.
+ */
+function decided(state: State, ask: Ask, { host }: Rig): 'before' | 'after' | null {
+  if (!('flag' in ask) || apply(state, ask).answer !== 'ok') return null;
+  const address = addressOf(ask.at);
+  const becomes = (status: Status): 'before' | 'after' => {
+    const path = host.layout.instanceRecord(address);
+    return parseRecord(instanceRecordSchema, path, readText(path)).status === status ? 'after' : 'before';
+  };
+  const hasSnapshot = existsSync(join(host.layout.snapshotsDir(address), 'delta'));
+  switch (ask.op) {
+    case 'sleep':
+      return hasSnapshot ? 'after' : 'before';
+    case 'wake':
+      return hasSnapshot ? 'before' : 'after';
+    case 'warm':
+      return becomes('warm');
+    case 'start':
+    case 'resume':
+      return becomes('running');
+    default:
+      return existsSync(join(host.layout.instanceDir(address), 'op.json')) ? 'after' : null;
+  }
+}
+
+async function runCrash(ask: Ask, at: Where, vmToo: boolean, { model, rig, say }: Run): Promise<void> {
+  const text = `${askText(ask)}, hostd killed at ${textOf(at)}${vmToo ? ', the VM too' : ''}`;
+  say(text);
+  const reached = 'steps' in at ? rig.host.nextStep(at.steps) : rig.host.strike(at.point);
+  const answered = rig.ask(ask);
+  await Promise.race([reached, answered]);
+  await rig.host.kill();
+  const answer = await answered;
+  const outcome = decided(model.state, ask, rig);
+  if (vmToo && 'at' in ask) await rig.killVm(model.state, ask.at);
+  await rig.host.start();
+  const heard = answer === 'unheard' ? null : answer;
+  const after = recordedPart(apply(model.state, ask).state);
+  const explained = explain(model.state, [{ ask, answer: heard }], recordedPart).filter(
+    (state) => outcome === null || (recordedPart(state) === after) === (outcome === 'after'),
+  );
+  const possible = vmToo && 'at' in ask ? explained.map((state) => withVmEnded(state, ask.at)) : explained;
+  model.state = onlyMatch(possible, rig.recorded(), text);
+  say(`${text} → ${answer}${'at' in ask ? `, ${find(model.state, ask.at)?.status ?? 'gone'}` : ''}`);
+}
+
+/** hostd is killed while it carries out a request, or after it; the state is that of before or of after. */
+export function crash(made: Wish, steps: number, vmToo: boolean): Command {
+  return command(
+    `kill hostd ${steps} steps after ${JSON.stringify(made)}`,
+    (state) => askOf(made, state),
+    (ask, run) => runCrash(ask, { steps }, vmToo, run),
+  );
+}
+
+/** This request, with hostd killed as its n-th step begins. */
+export function crashedAt(ask: Ask, steps: number): Command {
+  return command(
+    askText(ask),
+    () => ask,
+    (_, run) => runCrash(ask, { steps }, false, run),
+  );
+}
+
+/** How an instance gets to where it may be put to sleep, woken, paused or let go on. */
+const TOWARDS: Readonly<
+  Record<'running' | 'warm' | 'sleeping', Readonly<Partial<Record<Status, InstanceOp>>>>
+> = {
+  running: { created: 'start', ready: 'start', stopped: 'start', sleeping: 'wake', warm: 'resume' },
+  warm: { created: 'start', ready: 'start', stopped: 'start', sleeping: 'wake', running: 'warm' },
+  sleeping: { created: 'start', ready: 'start', stopped: 'start', running: 'sleep', warm: 'sleep' },
+};
+
+/** As many steps as the plan of such an operation has at most; those that it lacks are never reached. */
+const SUSPENDS = {
+  sleep: { from: 'running', steps: 9 },
+  wake: { from: 'sleeping', steps: 13 },
+  warm: { from: 'running', steps: 2 },
+  resume: { from: 'warm', steps: 3 },
+} as const;
+type Suspend = keyof typeof SUSPENDS;
+
+/** Brings an instance to a status, by requests that the model judges. Whether it got there. */
+async function bring(at: At, to: 'running' | 'warm' | 'sleeping', run: Run): Promise<boolean> {
+  for (;;) {
+    const status = find(run.model.state, at)?.status;
+    if (status === to) return true;
+    const op = status === undefined ? undefined : TOWARDS[to][status];
+    if (op === undefined || (await judged({ op, at, flag: true }, run)) !== 'ok') return false;
+  }
+}
+
+/** What one crash in the midst of a suspension is made of. */
+export interface Halfway {
+  readonly known: number;
+  readonly op: Suspend;
+  /** Which step, counted round. */
+  readonly nth: number;
+  readonly moment: 'before' | 'after';
+  readonly vmToo: boolean;
+}
+
+export const halfway: fc.Arbitrary<Halfway> = fc.record({
+  known: fc.nat(5),
+  op: fc.constantFrom('sleep', 'sleep', 'wake', 'wake', 'warm', 'resume'),
+  nth: fc.nat(233),
+  moment: fc.constantFrom('before', 'after'),
+  vmToo: fc.constantFrom(false, false, true),
+});
+
+/**
+ * An instance is brought to where it can be put to sleep, woken, paused or let go on, and hostd is killed at a step of
+ * that; then a wake is asked for, whatever became of it: a state that ran before must not run again.
+ */
+export function crashHalfway({ known, op, nth, moment, vmToo }: Halfway): Command {
+  const { from, steps } = SUSPENDS[op];
+  const point = `${op}/${nth % steps}/${moment}`;
+  return command(
+    `kill hostd at ${point} of ${known}`,
+    (state) => nthInstance(state, known),
+    async (at, run) => {
+      if (!(await bring(at, from, run))) return;
+      await run.rig.agree(run.model.state);
+      await runCrash({ op, at, flag: false }, { point }, vmToo, run);
+      await run.rig.agree(run.model.state);
+      await judged({ op: 'wake', at, flag: false }, run);
+    },
+  );
+}
+
+/** Requests that an instance needs its tenant's network for, once that is down: refused, for that reason. */
+export function withoutNetwork(known: number, asleep: boolean, back: boolean): Command {
+  return command(
+    `no network under ${known}`,
+    (state) => nthInstance(state, known),
+    async (at, run) => {
+      const { tenant } = at;
+      const { netId = 0 } = run.model.state[tenant] ?? {};
+      if (asleep && !(await bring(at, 'sleeping', run))) return;
+      for (const { at: other, instance } of instancesOf(run.model.state)) {
+        if (other.tenant !== tenant || !['running', 'warm'].includes(instance.status)) continue;
+        await judged({ op: 'stop', at: other, flag: true }, run);
+      }
+      expect(await judged({ op: 'teardown', tenant, netId }, run)).toBe('ok');
+      await run.rig.agree(run.model.state);
+      for (const op of ['start', 'wake'] as const) await judged({ op, at, flag: true }, run);
+      if (back) await judged({ op: 'setup', tenant, netId }, run);
+    },
+  );
+}
