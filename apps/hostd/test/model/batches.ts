@@ -1,12 +1,13 @@
 import { callVersionOne } from '@mvm/testkit';
 import fc from 'fast-check';
+import { expect } from 'vitest';
 import { recordedPart } from './agree.js';
 import { askOf, askText, IDS, nthInstance, requestOf, type Wish, wish } from './asks.js';
 import { explain, type Happening } from './explain.js';
 import { onlyMatch, type Rig } from './rig.js';
-import { type Answer, type Ask, type At, apply, type State } from './state.js';
+import { type Answer, type Ask, type At, apply, instancesOf, isLive, type State } from './state.js';
 
-/** `teardown`: every start, beside the taking down of the networks. */
+/** `teardown`: every start and wake, beside the taking down of the networks, where nothing runs. */
 export type Rush = 'start' | 'wake' | 'warm' | 'create' | 'teardown';
 
 /** Requests that are sent at the same moment, and what else happens meanwhile. */
@@ -28,6 +29,9 @@ export interface Batch {
   readonly when: number;
 }
 
+/** Which of two that fit neither beside the other comes first is decided within a millisecond: it is tried often. */
+const TEARDOWNS = Array.from({ length: 4 }, () => 'teardown' as const);
+
 export const batch: fc.Arbitrary<Batch> = fc.record({
   wishes: fc.array(wish, { minLength: 2, maxLength: 5, size: 'max' }),
   onOne: fc.option(fc.nat(5), { freq: 2 }),
@@ -35,7 +39,7 @@ export const batch: fc.Arbitrary<Batch> = fc.record({
     { weight: 3, arbitrary: fc.constant(null) },
     {
       weight: 2,
-      arbitrary: fc.constantFrom('start', 'start', 'start', 'wake', 'warm', 'create', 'teardown'),
+      arbitrary: fc.constantFrom('start', 'start', 'start', 'wake', 'warm', 'create', ...TEARDOWNS),
     },
   ),
   versionOne: fc.array(fc.constantFrom(false, false, true), { minLength: 5, maxLength: 5 }),
@@ -69,11 +73,11 @@ const MAX_RUSH = 6;
 function rushOf(rush: Rush, state: State): Ask[] {
   const asks = Object.entries(state).flatMap(([tenant, { netId, pools }]): Ask[] => {
     const network: Ask[] = rush === 'teardown' ? [{ op: 'teardown', tenant, netId }] : [];
-    const op = rush === 'teardown' ? 'start' : rush;
+    const ops = rush === 'teardown' ? (['start', 'wake'] as const) : [rush];
     const instances = Object.entries(pools).flatMap(([pool, { instances }]) =>
-      (op === 'create' ? IDS : Object.keys(instances)).map((id): Ask => {
+      (rush === 'create' ? IDS : Object.keys(instances)).flatMap((id): Ask[] => {
         const at = { tenant, pool, id };
-        return op === 'create' ? { op, at } : { op, at, flag: false };
+        return ops.map((op) => (op === 'create' ? { op, at } : { op, at, flag: false }));
       }),
     );
     return [...network, ...instances];
@@ -99,6 +103,7 @@ function versionOneBody(ask: Ask): unknown {
 }
 
 async function askVersionOne(rig: Rig, ask: Ask): Promise<Answer | 'unheard'> {
+  rig.counts.requests += 1;
   try {
     const answer = await callVersionOne(rig.host.config.socket, versionOneBody(ask), 60_000);
     return answer === 'Ok' ? 'ok' : 'refused';
@@ -107,12 +112,29 @@ async function askVersionOne(rig: Rig, ask: Ask): Promise<Answer | 'unheard'> {
   }
 }
 
+/** Stops what runs and sets networks up that are down, one after the other, so that taking them down fits. */
+async function calm(state: State, rig: Rig): Promise<State> {
+  let now = state;
+  const networks = Object.entries(state).flatMap(([tenant, { netId, networkUp }]): Ask[] =>
+    networkUp ? [] : [{ op: 'setup', tenant, netId }],
+  );
+  const stops = instancesOf(state).flatMap(({ at, instance }): Ask[] =>
+    isLive(instance) ? [{ op: 'stop', at, flag: true }] : [],
+  );
+  for (const ask of [...networks, ...stops]) {
+    expect(await rig.ask(ask), askText(ask)).toBe('ok');
+    now = apply(now, ask).state;
+  }
+  return now;
+}
+
 /**
  * Sends a batch, waits until nothing is under way, and finds the order that explains the answers and the records.
  * Resolves to the state that it ended in. Throws when there is no such order.
  */
-export async function runBatch(made: Batch, state: State, rig: Rig): Promise<State> {
+export async function runBatch(made: Batch, before: State, rig: Rig): Promise<State> {
   const { host } = rig;
+  const state = made.rush === 'teardown' ? await calm(before, rig) : before;
   const asks = asksOf(made, state);
   if (asks.length === 0) return state;
   for (const { call, ms } of made.late) await host.arm(call, ms);

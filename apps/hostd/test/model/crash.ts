@@ -101,12 +101,28 @@ const TOWARDS: Readonly<
   sleeping: { created: 'start', ready: 'start', stopped: 'start', running: 'sleep', warm: 'sleep' },
 };
 
-/** As many steps as the plan of such an operation has at most; those that it lacks are never reached. */
+/** From where, and at which failpoints hostd is killed; those around which it is decided what becomes of it more often. */
 const SUSPENDS = {
-  sleep: { from: 'running', steps: 9 },
-  wake: { from: 'sleeping', steps: 13 },
-  warm: { from: 'running', steps: 2 },
-  resume: { from: 'warm', steps: 3 },
+  sleep: {
+    from: 'running',
+    steps: [
+      ...['journal', 'vm.pause', 'snapshot.write', 'snapshot.commit', 'vm.kill', 'instance.commit_sleeping'],
+      ...['port.detach', 'cgroup.remove', 'runtime.remove', 'journal_end', 'audit'],
+    ],
+  },
+  wake: {
+    from: 'sleeping',
+    steps: [
+      ...['journal', 'port.attach', 'snapshot.verify', 'vm.restore', 'vm.record', 'snapshot.consume'],
+      ...['vm.resume', 'vm.resume', 'guest.wake', 'guest.wake', 'instance.commit_running'],
+      ...['snapshot.discard', 'journal_end', 'audit'],
+    ],
+  },
+  warm: { from: 'running', steps: ['journal', 'vm.pause', 'instance.commit_warm', 'journal_end'] },
+  resume: {
+    from: 'warm',
+    steps: ['journal', 'vm.resume', 'guest.wake', 'instance.commit_resumed', 'journal_end'],
+  },
 } as const;
 type Suspend = keyof typeof SUSPENDS;
 
@@ -124,7 +140,7 @@ async function bring(at: At, to: 'running' | 'warm' | 'sleeping', run: Run): Pro
 export interface Halfway {
   readonly known: number;
   readonly op: Suspend;
-  /** Which step, counted round. */
+  /** Which failpoint, counted round. */
   readonly nth: number;
   readonly moment: 'before' | 'after';
   readonly vmToo: boolean;
@@ -133,7 +149,7 @@ export interface Halfway {
 export const halfway: fc.Arbitrary<Halfway> = fc.record({
   known: fc.nat(5),
   op: fc.constantFrom('sleep', 'sleep', 'wake', 'wake', 'warm', 'resume'),
-  nth: fc.nat(233),
+  nth: fc.nat(219),
   moment: fc.constantFrom('before', 'after'),
   vmToo: fc.constantFrom(false, false, true),
 });
@@ -144,7 +160,7 @@ export const halfway: fc.Arbitrary<Halfway> = fc.record({
  */
 export function crashHalfway({ known, op, nth, moment, vmToo }: Halfway): Command {
   const { from, steps } = SUSPENDS[op];
-  const point = `${op}/${nth % steps}/${moment}`;
+  const point = `${op}/${steps[nth % steps.length]}/${moment}`;
   return command(
     `kill hostd at ${point} of ${known}`,
     (state) => nthInstance(state, known),

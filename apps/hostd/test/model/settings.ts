@@ -25,3 +25,16 @@ export function modelRuns(defaultRuns: number): {
     timeoutMs: 300_000 + numRuns * 10_000,
   };
 }
+
+/** Prints what a test did: seed, histories, requests, looks that agreed, and how long it took. */
+export function reportRuns(
+  kind: string,
+  seed: number | undefined,
+  histories: number,
+  { requests, agreements }: { readonly requests: number; readonly agreements: number },
+  ms: number,
+): void {
+  process.stderr.write(
+    `model, ${kind}: seed ${seed}, ${histories} histories, ${requests} requests, ${agreements} agreements of model, files and kernel, ${Math.round(ms)} ms\n`,
+  );
+}

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, test } from 'vitest';
 import { type Batch, batch, runBatch } from '../model/batches.js';
 import { createRig, type Rig } from '../model/rig.js';
-import { modelRuns } from '../model/settings.js';
+import { modelRuns, reportRuns } from '../model/settings.js';
 
 // Random batches of requests, each sent at one moment by clients of both versions, while VMs die and hostd is killed: some
 // order of the requests explains every answer and the state that they leave, and the kernel agrees with it.
@@ -40,8 +40,7 @@ test(
       ),
       parameters as fc.Parameters<[Batch[]]>,
     );
-    const ms = Math.round(performance.now() - began);
-    process.stderr.write(`model, at the same time: seed ${parameters.seed}, ${ran} histories, ${ms} ms\n`);
+    reportRuns('at the same time', parameters.seed, ran, rig.counts, performance.now() - began);
   },
   timeoutMs,
 );

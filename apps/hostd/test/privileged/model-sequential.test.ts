@@ -3,7 +3,7 @@ import { afterAll, beforeAll, test } from 'vitest';
 import type { Model } from '../model/command.js';
 import { commands } from '../model/commands.js';
 import { createRig, type Rig } from '../model/rig.js';
-import { modelRuns } from '../model/settings.js';
+import { modelRuns, reportRuns } from '../model/settings.js';
 
 // Random histories, one request at a time: the answer is exactly the model's, and after each the model, the files and the
 // kernel agree. hostd is a process of its own with the stand-in VMM; everything else is real.
@@ -36,8 +36,7 @@ test(
       }),
       parameters as fc.Parameters<[Iterable<fc.AsyncCommand<Model, Rig>>]>,
     );
-    const ms = Math.round(performance.now() - began);
-    process.stderr.write(`model, one at a time: seed ${parameters.seed}, ${ran} histories, ${ms} ms\n`);
+    reportRuns('one at a time', parameters.seed, ran, rig.counts, performance.now() - began);
   },
   timeoutMs,
 );
