@@ -255,6 +255,17 @@ export const SCENARIOS: readonly Scenario[] = [
     repeated: 'ok',
   },
   {
+    name: 'ensure tenant, new',
+    operation: 'ensure_tenant',
+    subject: 'network',
+    from: 'absent',
+    to: 'up',
+    request: { type: 'EnsureTenant', ...tenant, net: NETWORK, quotas: QUOTAS },
+    commit: 'tenant.save',
+    recovery: 'none',
+    repeated: 'ok',
+  },
+  {
     name: 'remove tenant',
     operation: 'remove_tenant',
     subject: 'network',
