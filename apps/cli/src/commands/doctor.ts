@@ -5,6 +5,7 @@ import { type Area, type CheckResult, runChecks, type Verdict } from '../doctor/
 import { askDaemons, type DaemonFacts, daemonChecks } from '../doctor/daemon-checks.js';
 import { hostChecks } from '../doctor/host-checks.js';
 import { createHostProbe } from '../doctor/host-probe.js';
+import { keyChecks } from '../doctor/key-checks.js';
 import { networkChecks, type TenantRanges } from '../doctor/network-checks.js';
 import { toolChecks } from '../doctor/tool-checks.js';
 import { ReportedFailure } from '../errors/reported-failure.js';
@@ -49,7 +50,10 @@ export const doctor: CommandModule = {
     const ownVersion = readOwnVersion();
     const probe = createHostProbe(context.env);
     const [host, daemons] = await Promise.all([
-      runChecks([...hostChecks(chosenStateDir(context, invocation)), ...toolChecks, ...accountChecks], probe),
+      runChecks(
+        [...hostChecks(chosenStateDir(context, invocation)), ...toolChecks, ...accountChecks, ...keyChecks],
+        probe,
+      ),
       context.agentd().then((agentd) => askDaemons(agentd, { socketPath, ownVersion }, context.signal)),
     ]);
     const network = await runChecks(networkChecks(rangesOf(daemons)), probe);

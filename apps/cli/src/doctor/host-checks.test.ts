@@ -51,6 +51,13 @@ async function diagnose(probe: HostProbe) {
   return Object.fromEntries(results.map(({ check, ...finding }) => [check, finding]));
 }
 
+it('only warns of a missing zstd, which pools without compression do not need', async () => {
+  const run: HostProbe['run'] = async (program, args) =>
+    program === 'zstd' ? { kind: 'missing' } : host().run(program, args);
+  const { zstd } = await diagnose(host({}, { run }));
+  expect(zstd).toMatchObject({ verdict: 'warn', fix: 'apt-get install zstd' });
+});
+
 it('is content with a good host', async () => {
   const report = await diagnose(host());
   expect(Object.values(report).filter(({ verdict }) => verdict !== 'ok')).toEqual([]);

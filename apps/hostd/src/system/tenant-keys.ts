@@ -79,7 +79,11 @@ async function readKeyFile(path: string): Promise<Buffer | null> {
     if (size > MAX_FILE_BYTES) throw badKey(path, 'it is too long', 'it must hold 64 hexadecimal digits');
     const text = (await file.readFile('latin1')).trim();
     if (!KEY.test(text)) {
-      throw badKey(path, 'it does not hold 64 hexadecimal digits', 'make one: openssl rand -hex 32');
+      throw badKey(
+        path,
+        'it does not hold 64 hexadecimal digits',
+        "put the tenant's key back; for a tenant that never had one: openssl rand -hex 32",
+      );
     }
     return Buffer.from(text, 'hex');
   } finally {
