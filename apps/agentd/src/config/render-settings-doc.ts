@@ -64,7 +64,8 @@ running one is missing.
   warm the one that is so the longest, after \`min_warm_seconds\`; of the sleeping the one with the oldest snapshot, which is
   discarded.
 - **By hand**: an instance that was stopped, warmed or put to sleep by hand is left alone until its hold ends, and its slot
-  is kept. A sleeping one whose hold has ended is woken, or counts as one that sleeps, before another is started.
+  is kept. Doing it to one that is so already begins its hold anew: so one that crashes again and again is kept down.
+  A sleeping one whose hold has ended is woken, or counts as one that sleeps, before another is started.
 - **Another image**: when a pool's image is registered anew (\`mvm image add\` under the same name), the next start boots the
   new one. What runs, is warm or sleeps keeps the image that it was started with. Warm and sleeping ones of another image
   than the pool's are reported (\`outdated\`), used last and let go first; \`mvm instance stop --hold 1s\` has one replaced,

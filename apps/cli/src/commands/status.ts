@@ -21,9 +21,9 @@ export const status: CommandModule = {
     completeWith(command);
     teach(
       command,
-      'What agentd wants, what it found, what it is about to do and what keeps it from that.\nThe exit code is 0 whether or not the host is as desired.',
+      'What agentd wants, what it found when it last looked (every 10 seconds, and whenever it has acted), what it is about to\ndo and what keeps it from that. What there is this moment: mvm instance list.\nThe exit code is 0 whether or not the host is as desired.',
       [
-        ['mvm status', 'The present state'],
+        ['mvm status', 'Is all as it should be?'],
         ['mvm status --watch', 'Follow it'],
         ['mvm status -o wide', 'With the last actions'],
         ['mvm status -o json | jq .converged', 'For scripts; "mvm apply --wait" waits for true'],
