@@ -68,7 +68,9 @@ function columns(red: (text: string) => string): Column<AuditEntryView>[] {
     { header: 'OBJECT', cell: objectOf },
     {
       header: 'RESULT',
-      cell: ({ result, reason, code }) => (result === 'ok' ? 'ok' : (reason ?? code ?? 'error')),
+      // Of a VM that ended by itself the reason is how; it is no error of hostd's.
+      cell: ({ result, reason, code }) =>
+        result === 'ok' ? (reason === null ? 'ok' : `ok, ${reason}`) : (reason ?? code ?? 'error'),
       style: (text, { result }) => (result === 'ok' ? text : red(text)),
     },
     { header: 'UID', cell: ({ peer }) => (peer === null ? '' : String(peer.uid)), align: 'right' },

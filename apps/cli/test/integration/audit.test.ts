@@ -27,6 +27,14 @@ describe('audit log', () => {
     ]);
   });
 
+  it('says how a VM ended by itself', async () => {
+    const [first] = agentd.auditEntries;
+    if (first === undefined) throw new Error('the model has no entry');
+    const ended = { ...first, operation: 'vm_exited', reason: 'SIGKILL', peer: null };
+    agentd.auditEntries = [ended];
+    expect((await mvm('audit', 'log', 'acme')).stdout).toMatch(/vm_exited +web\/i-00000001 +ok, SIGKILL +- /);
+  });
+
   it('narrows by time and number, and shows more with -o wide, without control characters', async () => {
     const since = await mvm('audit', 'show', 'acme', '--since', '2026-11-25T08:02:00Z', '-o', 'json');
     const { kind, items } = JSON.parse(since.stdout) as { kind: string; items: { seq: number }[] };

@@ -37,6 +37,7 @@ export class ModelAgentd {
   /** Answers of `getStatus`, one per call; the last one is repeated. */
   statuses: Status[] = [data.status()];
   log = Buffer.alloc(0);
+  auditEntries = data.auditEntries();
   /** Takes the place of a route's own answer. */
   readonly overrides: Answers = {};
   readonly #server: Server;
@@ -205,7 +206,7 @@ export class ModelAgentd {
           message: 'there is no such log',
         });
       }
-      const all = data.auditEntries().filter(({ at }) => at >= String(query.since ?? ''));
+      const all = this.auditEntries.filter(({ at }) => at >= String(query.since ?? ''));
       const from = Number(query.cursor ?? 0);
       return {
         entries: all.slice(from, from + 2),
