@@ -47,7 +47,7 @@ import {
   type PeerCredentials,
   readPeerCredentials,
 } from './system/peer-credentials.js';
-import { type HostLock, lockNetwork, lockStateDir } from './system/state-lock.js';
+import { type HostLock, lockCgroups, lockNetwork, lockStateDir } from './system/state-lock.js';
 import { createTenantKeys, type KeySources, takeKeySources } from './system/tenant-keys.js';
 import { createVmProcesses } from './system/vm-processes.js';
 import { HOSTD_VERSION } from './version.js';
@@ -207,6 +207,7 @@ export async function startDaemon(
     locks.push(lockNetwork());
     const mutex = createKeyedMutex();
     effects = await buildEffects(config, logger, failpoint, createVmm, mutex, keySources);
+    locks.push(lockCgroups(effects.cgroups.root, config.cgroupParent));
     await mkdir(config.runDir, { recursive: true, mode: 0o755 });
     const { server, listenTarget } = await prepare(config, logger, effects, mutex, inherited, closing.signal);
     await server.listen(listenTarget);

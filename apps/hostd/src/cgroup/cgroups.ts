@@ -40,6 +40,8 @@ export interface CgroupStats {
 /** Every call may be repeated. Names are 1–63 characters of `a-z A-Z 0-9 _ -`. */
 export interface Cgroups {
   readonly version: 1 | 2;
+  /** Where the hierarchy is mounted; of several, the memory controller's. */
+  readonly root: string;
   /** Errors: `cgroup.limit_not_taken`. */
   create(name: string, limits: CgroupLimits): Promise<void>;
   /** Moves all threads of a process. Errors: `cgroup.not_attached`. */
@@ -84,6 +86,7 @@ function unifiedCgroups(root: string, parent: string): Cgroups {
   const path = (name: string): string => join(root, parent, checkName(name));
   return {
     version: 2,
+    root,
     async create(name, limits) {
       const enable = CONTROLLERS.map((controller) => `+${controller}`).join(' ');
       const directory = await makeCgroup(root, parent, checkName(name), (above) =>
@@ -130,6 +133,7 @@ function splitCgroups(roots: Readonly<Record<Controller, string>>, parent: strin
     join(roots[controller], parent, checkName(name));
   return {
     version: 1,
+    root: roots.memory,
     async create(name, limits) {
       for (const root of distinct) await makeCgroup(root, parent, checkName(name));
       await writeControl(path('memory', name), 'memory.limit_in_bytes', String(limits.memoryMaxBytes));

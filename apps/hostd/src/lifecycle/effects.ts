@@ -22,6 +22,8 @@ export interface CgroupUsage {
 /** The cgroups of VMs, by VM id. Everything may be repeated. */
 export interface VmCgroups {
   readonly version: 1 | 2;
+  /** Where the hierarchy is mounted; of several, the memory controller's. */
+  readonly root: string;
   create(name: string, limits: CgroupLimits): Promise<void>;
   attach(name: string, pid: number): Promise<void>;
   stats(name: string): Promise<CgroupUsage>;

@@ -14,6 +14,28 @@ export const getsockopt = libc.func('int getsockopt(int, int, int, void *, void 
 /** `int flock(fd, operation)`: 0, or -1 with errno. Source: flock(2). */
 export const flock = libc.func('int flock(int, int)') as unknown as (fd: number, operation: number) => number;
 
+const fcntl = libc.func('int fcntl(int, int, ...)') as unknown as (
+  fd: number,
+  command: number,
+  type: 'void *',
+  argument: Buffer,
+) => number;
+const F_OFD_SETLK = 37;
+const F_WRLCK = 1;
+
+/**
+ * Locks one byte of a file that is open for writing, for this open file alone: 0, or -1 with errno (`EAGAIN`: somebody else
+ * has it). The byte need not exist. Source: fcntl(2), open file description locks.
+ */
+export function lockByte(fd: number, offset: number): number {
+  // struct flock of 64-bit Linux: type, whence, start, length, pid.
+  const flock = Buffer.alloc(32);
+  flock.writeInt16LE(F_WRLCK, 0);
+  flock.writeBigInt64LE(BigInt(offset), 8);
+  flock.writeBigInt64LE(1n, 16);
+  return fcntl(fd, F_OFD_SETLK, 'void *', flock);
+}
+
 /** `int socket(domain, type, protocol)`: a file descriptor, or -1 with errno. Source: socket(2). */
 export const openSocket = libc.func('int socket(int, int, int)') as unknown as (
   domain: number,

@@ -1,7 +1,8 @@
+import { createHash } from 'node:crypto';
 import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { CodedError } from '@mvm/protocol';
-import { flock, lastErrorName } from './libc.js';
+import { flock, lastErrorName, lockByte } from './libc.js';
 
 export interface HostLock {
   /** Let go; the kernel does the same when the process ends, however it ends. */
@@ -55,7 +56,31 @@ export function lockNetwork(): HostLock {
       code: 'already_exists',
       reason: 'net.locked',
       message: `another mvm-hostd sets up tenants’ networks in this network namespace (${why})`,
-      hint: 'Stop that one first, or start this one in a network namespace of its own (unshare --net): each removes what it has not recorded.',
+      hint: 'Stop that one first, or start this one in a network namespace of its own (unshare --net) and with a cgroup_parent of its own: each removes what it has not recorded.',
+    });
+  }
+  return {
+    release: () => {
+      closeSync(fd);
+    },
+  };
+}
+
+/**
+ * Take the only right to the VMs' cgroups below `parent`. Another hostd, with another state, would end the first one's VMs
+ * as nobody's. The lock is on a byte of the hierarchy's own `cgroup.procs`, drawn from the name: the parent itself comes and
+ * goes with the VMs, and a lock file would be left. Throws `already_exists`, reason `cgroup.locked`. Source: fcntl(2).
+ */
+export function lockCgroups(root: string, parent: string): HostLock {
+  const fd = openSync(join(root, 'cgroup.procs'), 'r+');
+  if (lockByte(fd, createHash('sha256').update(parent).digest().readUInt32BE()) !== 0) {
+    const why = lastErrorName();
+    closeSync(fd);
+    throw new CodedError({
+      code: 'already_exists',
+      reason: 'cgroup.locked',
+      message: `another mvm-hostd has its VMs’ cgroups below ${parent} (${why})`,
+      hint: 'Stop that one first, or give this one a cgroup_parent of its own: each ends what it has not recorded.',
     });
   }
   return {

@@ -73,6 +73,23 @@ test('a second hostd with a state of its own is refused where the first has set 
   await host.start();
 });
 
+test('a second hostd is refused the cgroups of the first, in whatever network it is; once that is gone, it has them', async () => {
+  const first = await host.start();
+  const socketPath = join(host.dir, 'r3/hostd.sock');
+  const args = [
+    ...['--group', 'mvmh-none', '--socket', socketPath, '--cgroup-parent', host.cgroupParent],
+    ...['--state-dir', join(host.dir, 's3'), '--run-dir', join(host.dir, 'r3')],
+  ];
+  const serve = ['--net', process.execPath, program, 'serve', ...args];
+  const second = await execa('unshare', serve, { reject: false, timeout: 20_000 });
+  expect(second.stderr).toContain('cgroup.locked');
+  expect(second.exitCode).toBe(4);
+  await first.kill();
+  const after = await startDaemon({ daemon: 'hostd', args, socketPath, prefix: ['unshare', '--net'] });
+  expect(await after.stop()).toBe('status 0');
+  await host.start();
+});
+
 test('after SIGKILL it starts again on the same state and socket', async () => {
   const first = await host.start();
   const client = host.client();
