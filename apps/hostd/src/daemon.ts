@@ -262,7 +262,7 @@ async function prepare(
   );
   const { vmUidBase, clusterCidr } = config;
   const common = { effects, store, ledger, mutex, clock: systemClock };
-  const ofInstances = { ...common, journal, vmUidBase, accelerator };
+  const ofInstances = { ...common, journal, audit, vmUidBase, accelerator };
   const ofTenants = { ...common, randomBytes, clusterCidr };
   const instances = createInstanceOperations({ ...ofInstances, maxParallel: config.maxParallelOperations });
   const tenants = createTenantOperations(ofTenants);

@@ -1,4 +1,5 @@
 import { addressText, type InstanceAddress } from '../state/layout.js';
+import { auditLoss } from './audit-exit.js';
 import { consoleTail } from './console-tail.js';
 import { adoptVm } from './executors/vm.js';
 import type { OperationContext } from './operation-context.js';
@@ -33,6 +34,7 @@ export async function adoptOrReap(
     const reason = lostReason(message, { at: clock.now(), tail: await consoleTail(effects, address, null) });
     await runJournaled(prepareReap(address, reason, deps), context, deps);
     await forgetWake(address, effects.layout);
+    await auditLoss(address, message, context, deps);
     return 'lost';
   }
   try {

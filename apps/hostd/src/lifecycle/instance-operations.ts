@@ -1,5 +1,6 @@
 import { assertTransition } from '@mvm/protocol';
 import pLimit from 'p-limit';
+import type { AuditSink } from '../state/audit-log.js';
 import type { Journal } from '../state/journal.js';
 import { addressText, type InstanceAddress } from '../state/layout.js';
 import type { PoolRecord } from '../state/records.js';
@@ -38,6 +39,7 @@ import type { LiveVm } from './vm-registry.js';
 export interface InstanceOperationDeps {
   readonly effects: Effects;
   readonly journal: Journal;
+  readonly audit: AuditSink;
   readonly ledger: Ledger;
   readonly mutex: KeyedMutex;
   readonly clock: Clock;

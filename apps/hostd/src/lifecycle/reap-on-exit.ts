@@ -1,6 +1,7 @@
 import { setTimeout } from 'node:timers/promises';
 import type { AuditSink } from '../state/audit-log.js';
 import type { VmExit } from '../vmm/vmm.js';
+import { exitEntry } from './audit-exit.js';
 import type { Effects } from './effects.js';
 import type { InstanceOperations } from './instance-operations.js';
 import type { Clock, OperationContext } from './operation-context.js';
@@ -53,18 +54,14 @@ async function reapUntilDone(
         isClean = true;
         logger.warn({ ...exit }, 'a VM ended by itself; it is cleaned up and recorded as stopped');
       }
-      await audit.append({
-        at: clock.now(),
+      const how = {
         op_id: context.opId,
-        operation: 'vm_exited',
-        ...vm.address,
-        peer: null,
-        result: 'ok',
-        code: null,
+        at: clock.now(),
         reason: exit.signal ?? (exit.exitCode === null ? null : `exit ${exit.exitCode}`),
         message: null,
         duration_ms: Math.round(performance.now() - began),
-      });
+      };
+      await audit.append(exitEntry(vm.address, how));
       return;
     } catch (error) {
       logger.error({ err: error }, 'cleaning up after a VM failed; it is tried again');

@@ -1,4 +1,5 @@
 import { CodedError, toCodedError } from '@mvm/protocol';
+import type { AuditSink } from '../state/audit-log.js';
 import type { Journal } from '../state/journal.js';
 import type { InstanceAddress } from '../state/layout.js';
 import { isAlive } from '../vmm/process-identity.js';
@@ -14,6 +15,8 @@ import { lostReason, startFailedReason, wakeFailedReason } from './stop-reasons.
 export interface JournaledDeps extends PrepareDeps {
   readonly effects: Effects;
   readonly journal: Journal;
+  /** For what hostd finds out by itself; of requests, whoever takes them writes the line. */
+  readonly audit: AuditSink;
 }
 
 /** Say in the record of an instance that its start came to nothing. Nothing when it is not recorded any more. */

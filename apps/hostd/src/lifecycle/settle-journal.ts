@@ -2,6 +2,7 @@ import { CodedError, toCodedError } from '@mvm/protocol';
 import { addressText, type InstanceAddress } from '../state/layout.js';
 import type { InstanceRecord } from '../state/records.js';
 import { isAlive } from '../vmm/process-identity.js';
+import { auditLoss } from './audit-exit.js';
 import type { Effects } from './effects.js';
 import { executePlan, stepsAfterCommit, undoSteps } from './execute-plan.js';
 import { adoptVm } from './executors/vm.js';
@@ -55,7 +56,9 @@ export async function settleJournal(
   if (plan.onFailure === 'finish' || rest !== null) {
     logger.warn('finishing an operation that did not end');
     if (plan.operation === 'wake' && !(await findWokenVm(address, effects))) {
-      await reapWoken(address, 'the VMM was gone when hostd went on with the wake', context, deps);
+      const message = 'the VMM was gone when hostd went on with the wake';
+      await reapWoken(address, message, context, deps);
+      await auditLoss(address, message, context, deps);
       return true;
     }
     const outcome = await executePlan({ ...plan, steps: rest ?? plan.steps }, effects, logger);

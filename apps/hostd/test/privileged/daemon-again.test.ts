@@ -43,11 +43,12 @@ const endVm = async (): Promise<void> => {
   // SAFETY: a VMM that this test has started.
   process.kill(pid ?? 0, 'SIGKILL');
 };
-const audited = (operation: string): number =>
+const entries = (wanted: string): { readonly operation: string }[] =>
   readFileSync(layout.auditLog('acme'), 'utf8')
     .trim()
     .split('\n')
-    .filter((line) => JSON.parse(line).operation === operation).length;
+    .map((line) => JSON.parse(line))
+    .filter(({ operation }) => operation === wanted);
 
 /** The next hostd, whose VMM does not let itself be found for the first `times` times. */
 async function startDeaf(call: VmmCall, times: number): Promise<void> {
@@ -92,5 +93,26 @@ test('a VM that ends while nothing can be written is cleaned up once something c
   rmSync(layout.journal(address), { recursive: true });
   await until('cleaned up', async () => (await info()).status === 'stopped', 20_000);
   expect((await info()).stop_reason).toMatchObject({ kind: 'exited', signal: 'SIGKILL' });
-  await until('audited', () => audited('vm_exited') === 1);
+  await until('audited', () => entries('vm_exited').length === 1);
+});
+
+test('a VM that ended while no hostd ran leaves word of it, also once the instance runs again', async () => {
+  await hostd.close();
+  const { vm } = JSON.parse(readFileSync(layout.instanceRecord(address), 'utf8'));
+  // SAFETY: a VMM that this test has started.
+  process.kill(vm.pid, 'SIGKILL');
+  hostd = await startInProcess(host);
+  expect((await info()).stop_reason).toMatchObject({ kind: 'lost' });
+  await client.request({ type: 'StartInstance', ...address });
+  expect(entries('vm_exited')).toMatchObject([
+    {
+      ...address,
+      peer: null,
+      reason: 'lost',
+      message: `the VMM (pid ${vm.pid}) was gone when hostd started`,
+    },
+  ]);
+  expect(hostd.log).toContainEqual(
+    expect.objectContaining({ msg: expect.stringMatching(/^a VM was gone/), instance: address.instance_id }),
+  );
 });
