@@ -49,8 +49,13 @@ it('starts a program as ever when none waits, and when the one that waited has e
   await runner.run('ip', BATCH, SHOW);
   expect(await runner.run('ip', BATCH, SHOW)).toMatchObject({ exitCode: 0, failure: null });
   await vi.waitFor(() => expect(commands()).toEqual(SPARES));
-  for (const [pid] of spares()) process.kill(pid, 'SIGKILL');
-  await vi.waitFor(() => expect(commands()).toEqual([]));
+  const killed = spares().map(([pid]) => pid);
+  for (const pid of killed) process.kill(pid, 'SIGKILL');
+  // Until this process has taken note of their end: one that has just ended still is its child.
+  await vi.waitFor(() => {
+    const children = childrenOf(process.pid);
+    expect(killed.filter((pid) => children.has(pid))).toEqual([]);
+  });
   expect(await runner.run('ip', BATCH, SHOW)).toMatchObject({ exitCode: 0, failure: null });
   const prepared = runner.prepare?.('ip', ['-j', '-d', '-force', '-batch', '-']);
   expect(JSON.parse((await prepared?.run(SHOW))?.stdout ?? '')).toMatchObject([{ ifname: 'lo' }]);
