@@ -48,6 +48,9 @@ test('hostd holds nothing open of what it did before', async () => {
         });
         await rename(`${memory}.away`, memory);
         await client.request({ type: 'WakeInstance', ...address }, { timeoutMs: 60_000 });
+        // Neither does the VMM, of the image that it was restored from: its space is free again.
+        const { pid } = await client.request({ type: 'DescribeInstance', ...address });
+        expect((await descriptors(pid ?? 0)).filter((path) => path.includes('/snapshots/'))).toEqual([]);
       }
       await client.request({ type: 'WarmInstance', ...address });
       await client.request({ type: 'ResumeInstance', ...address });

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, open, readdir, readFile, rm, rmdir, writeFile } from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, rm, rmdir, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { buildGuestImage } from '@mvm/guest-image';
 import type { HostdClient } from '@mvm/hostd-client';
@@ -124,48 +124,62 @@ async function worksAgain(): Promise<void> {
   await isTheSameGuest();
 }
 
+/** The space of the state directory, taken. */
+interface Filler {
+  /** Take what has become free meanwhile: a guest writes, and lets go of, blocks as it likes. */
+  again(): Promise<void>;
+  free(): Promise<void>;
+}
+
 /** Take the space that is left, but `spareBytes`. */
-async function fill(spareBytes: number): Promise<() => Promise<void>> {
+async function fill(spareBytes: number): Promise<Filler> {
   const path = join(host.stateDir, 'filler');
-  const file = await open(path, 'w');
-  let size = 0;
+  await appendUntilFull(path, 65_536);
+  if (spareBytes > 0) await truncate(path, Math.max(0, (await stat(path)).size - spareBytes));
+  // What is left beside whole pieces is taken page by page.
+  const again = (): Promise<void> => appendUntilFull(path, 4096);
+  if (spareBytes === 0) await again();
+  return { again, free: () => rm(path) };
+}
+
+async function appendUntilFull(path: string, pieceBytes: number): Promise<void> {
+  const file = await open(path, 'a');
   try {
-    for (;;) {
-      await file.appendFile(Buffer.alloc(65_536));
-      size += 65_536;
-    }
+    const piece = Buffer.alloc(pieceBytes);
+    for (;;) await file.appendFile(piece);
   } catch (error) {
     expect(error).toMatchObject({ code: 'ENOSPC' });
-    await file.truncate(Math.max(0, size - spareBytes));
-    // What is left beside whole pieces is taken page by page.
-    if (spareBytes === 0) {
-      for (let page = 0; page < 32; page += 1) {
-        await file.appendFile(Buffer.alloc(4096)).catch(() => {});
-      }
-    }
   } finally {
     await file.close();
   }
-  return () => rm(path);
 }
 
 const full = { code: 'resource_exhausted', reason: expect.stringMatching(/^(state\.no_space|disk\.full)$/) };
 
 test('without space for a snapshot the guest runs on; with space it sleeps', async () => {
   const before = await state();
-  const free = await fill(64 * 1_048_576);
-  await refuses(requests.sleep, full);
-  expect(await state()).toEqual(before);
-  await isTheSameGuest();
-  await free();
+  const { free } = await fill(64 * 1_048_576);
+  try {
+    await refuses(requests.sleep, full);
+    expect(await state()).toEqual(before);
+    await isTheSameGuest();
+  } finally {
+    await free();
+  }
   await worksAgain();
 });
 
 test('without space for a journal nothing begins', async () => {
   const before = await state();
-  const free = await fill(0);
-  for (const request of Object.values(requests)) await refuses(request, full);
-  await free();
+  const { again, free } = await fill(0);
+  try {
+    for (const request of Object.values(requests)) {
+      await again();
+      await refuses(request, full);
+    }
+  } finally {
+    await free();
+  }
   expect(await state()).toEqual(before);
   await isTheSameGuest();
   await worksAgain();
