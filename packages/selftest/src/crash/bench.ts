@@ -15,7 +15,7 @@ import {
 import { until, type World } from './world.js';
 
 const GREETING_TIMEOUT_MS = 180_000;
-const COUNT_TIMEOUT_MS = 60_000;
+const COUNT_TIMEOUT_MS = 180_000;
 /** How long a helper process of a hostd that was killed may still be seen after the next one serves. */
 const SETTLE_MS = 5_000;
 
