@@ -230,9 +230,9 @@ test('without a process left nothing is half done', async () => {
     await client.request(requests.warm);
     await client.request({ type: 'ResumeInstance', ...awake });
     expect(await client.request({ type: 'Ping' })).toEqual({ type: 'Pong' });
-    await writeFile(join(cgroup, 'pids.max'), 'max');
-    await writeFile(join(root, 'cgroup.procs'), String(daemon.pid));
   } finally {
+    // Also when it failed: neither is the cgroup left, nor hostd in it.
+    await writeFile(join(root, 'cgroup.procs'), String(daemon.pid));
     await rmdir(cgroup);
   }
   expect(await state()).toEqual(before);
