@@ -15,21 +15,20 @@ import { ensureDataDisk } from './disk/data-disk.js';
 import { checkEncryptedDisk, makeEncryptedDisk } from './disk/encrypted-disk.js';
 import { buildSecretsDrive } from './disk/secrets-drive.js';
 import { wipeFile } from './disk/wipe-file.js';
-import type { Effects, VmLogs } from './lifecycle/effects.js';
-import { stepExecutors } from './lifecycle/executors/table.js';
-import { createFailpoint, type FailpointSetting, noFailpoint } from './lifecycle/failpoint.js';
-import { createInstanceOperations } from './lifecycle/instance-operations.js';
-import { createInstancePlanner } from './lifecycle/instance-planner.js';
-import { createKeyedMutex, type KeyedMutex } from './lifecycle/keyed-mutex.js';
-import { createLedger } from './lifecycle/ledger.js';
-import { type OperationContext, systemClock } from './lifecycle/operation-context.js';
-import { createPoolImages } from './lifecycle/pool-image.js';
-import { reapOnExit } from './lifecycle/reap-on-exit.js';
-import { recover } from './lifecycle/recover.js';
-import { createTenantOperations } from './lifecycle/tenant-operations.js';
-import { createTenantPlanner } from './lifecycle/tenant-planner.js';
-import { createVmRegistry } from './lifecycle/vm-registry.js';
+import { createFailpoint, type FailpointSetting, noFailpoint } from './execute/failpoint.js';
+import { createPoolImages } from './execute/pool-images.js';
+import type { Effects, VmLogs } from './execute/ports.js';
+import { stepExecutors } from './execute/steps/table.js';
+import { createVmRegistry } from './execute/vm-registry.js';
 import { createNetworkProbes } from './network-probe/network-probes.js';
+import { createInstanceOperations } from './operations/instance-operations.js';
+import { createInstancePlanner } from './operations/instance-planner.js';
+import { createLedger } from './operations/ledger.js';
+import { type OperationContext, systemClock } from './operations/operation-context.js';
+import { reapOnExit } from './operations/reap-on-exit.js';
+import { recover } from './operations/recover.js';
+import { createTenantOperations } from './operations/tenant-operations.js';
+import { createTenantPlanner } from './operations/tenant-planner.js';
 import { createDispatch } from './requests/dispatch.js';
 import { createAccessPolicy } from './server/access-policy.js';
 import { type SessionOptions, serveSession } from './server/session.js';
@@ -42,6 +41,7 @@ import { createPoolRevisions } from './state/pool-revisions.js';
 import { openStateStore } from './state/store.js';
 import { createGroupLookup } from './system/account-files.js';
 import { forbidCoreDumps } from './system/core-dumps.js';
+import { createKeyedMutex, type KeyedMutex } from './system/keyed-mutex.js';
 import {
   checkPeerCredentials,
   type PeerCredentials,
@@ -49,9 +49,9 @@ import {
 } from './system/peer-credentials.js';
 import { type HostLock, lockCgroups, lockNetwork, lockStateDir } from './system/state-lock.js';
 import { createTenantKeys, type KeySources, takeKeySources } from './system/tenant-keys.js';
-import { createVmProcesses } from './system/vm-processes.js';
 import { HOSTD_VERSION } from './version.js';
 import { detectAccelerator } from './vmm/accelerator.js';
+import { createVmProcesses } from './vmm/process/vm-processes.js';
 import { createQemuVmm } from './vmm/qemu/driver.js';
 import type { Vmm } from './vmm/vmm.js';
 

@@ -13,7 +13,7 @@ import {
 import { callVersionOne, type RunningDaemon, startDaemon } from '@mvm/testkit';
 import { execa } from 'execa';
 import { createCgroups } from '../src/cgroup/cgroups.js';
-import { DEFAULT_QUOTAS } from '../src/lifecycle/plan-tenant.js';
+import { DEFAULT_QUOTAS } from '../src/plan/plan-tenant.js';
 
 /** A hostd of its own: state, run directory, socket and cgroup that no other test has. */
 export interface TestHost {

@@ -1,6 +1,6 @@
 import { deriveTenantNet } from '@mvm/protocol';
-import { planCreate } from '../src/lifecycle/plan-create.js';
-import { DEFAULT_QUOTAS } from '../src/lifecycle/plan-tenant.js';
+import { planCreate } from '../src/plan/plan-create.js';
+import { DEFAULT_QUOTAS } from '../src/plan/plan-tenant.js';
 import type { InstanceRecord, PoolRecord, TenantRecord } from '../src/state/records.js';
 
 /** The time that planners are given in tests. */

@@ -1,6 +1,6 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { isAlive } from '../src/vmm/process-identity.js';
+import { isAlive } from '../src/vmm/process/process-identity.js';
 import type { VmHandle, Vmm, VmRecord, VmSpec } from '../src/vmm/vmm.js';
 import { until } from './daemon.js';
 import { givenBack, keepParts } from './saved-parts.js';

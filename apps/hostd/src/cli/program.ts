@@ -10,7 +10,7 @@ import {
   settings,
   tomlKey,
 } from '../config/settings.js';
-import { FAILPOINT_NAMES } from '../lifecycle/failpoint.js';
+import { FAILPOINT_NAMES } from '../execute/failpoint.js';
 import { errnoOf } from '../state/fs-error.js';
 import { HOSTD_VERSION } from '../version.js';
 

@@ -1,7 +1,7 @@
 import { destination, pino } from 'pino';
 import type { HostdConfig } from '../config/settings.js';
 import { type Daemon, startDaemon } from '../daemon.js';
-import { FAILPOINT_VARIABLE, parseFailpointSetting } from '../lifecycle/failpoint.js';
+import { FAILPOINT_VARIABLE, parseFailpointSetting } from '../execute/failpoint.js';
 import { inheritedSocket } from '../system/listen-fds.js';
 import { errorForLog } from '../system/log-error.js';
 import { createServiceNotifier } from '../system/sd-notify.js';

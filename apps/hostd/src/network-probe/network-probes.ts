@@ -11,11 +11,11 @@ import {
   RESERVED_IP_OFFSET,
 } from '@mvm/protocol';
 import type { Logger } from 'pino';
-import type { Effects } from '../lifecycle/effects.js';
-import type { KeyedMutex } from '../lifecycle/keyed-mutex.js';
-import { vmUid } from '../lifecycle/plan-start.js';
+import type { Effects } from '../execute/ports.js';
+import { vmUid } from '../plan/plan-start.js';
 import type { TenantRecord } from '../state/records.js';
 import { requireTenant } from '../state/store.js';
+import type { KeyedMutex } from '../system/keyed-mutex.js';
 import { probeTenant } from './probe-tenant.js';
 
 /** Probes of tenants' networks, one at a time. */

@@ -7,7 +7,7 @@ import {
   type V2Response,
 } from '@mvm/protocol';
 import type { Logger } from 'pino';
-import type { Clock, OperationContext } from '../lifecycle/operation-context.js';
+import type { Clock, OperationContext } from '../operations/operation-context.js';
 import type { AuditSink } from '../state/audit-log.js';
 import type { PeerCredentials } from '../system/peer-credentials.js';
 import { withFailurePrefix } from './failure-prefix.js';

@@ -1,11 +1,11 @@
 import type { PlannableRequest, V2Response } from '@mvm/protocol';
-import type { Effects } from '../lifecycle/effects.js';
-import type { InstanceOperations } from '../lifecycle/instance-operations.js';
-import type { InstancePlanner } from '../lifecycle/instance-planner.js';
-import type { OperationContext } from '../lifecycle/operation-context.js';
-import type { TenantOperations } from '../lifecycle/tenant-operations.js';
-import type { TenantPlanner } from '../lifecycle/tenant-planner.js';
+import type { Effects } from '../execute/ports.js';
 import type { NetworkProbes } from '../network-probe/network-probes.js';
+import type { InstanceOperations } from '../operations/instance-operations.js';
+import type { InstancePlanner } from '../operations/instance-planner.js';
+import type { OperationContext } from '../operations/operation-context.js';
+import type { TenantOperations } from '../operations/tenant-operations.js';
+import type { TenantPlanner } from '../operations/tenant-planner.js';
 import type { AuditLog } from '../state/audit-log.js';
 import type { HostFacts } from './host-info.js';
 

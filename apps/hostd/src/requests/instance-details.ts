@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { InstanceRuntime } from '@mvm/protocol';
-import { consoleTail } from '../lifecycle/console-tail.js';
+import { consoleTail } from '../console/console-tail.js';
 import { requireInstance } from '../state/store.js';
 import type { VmHandle, VmRecord } from '../vmm/vmm.js';
 import type { RequestHandler, RequestServices } from './handler.js';

@@ -1,5 +1,5 @@
 import { parseTenantId } from '@mvm/protocol';
-import type { StopOptions } from '../lifecycle/shut-down-guest.js';
+import type { StopOptions } from '../operations/shut-down-guest.js';
 import type { RequestHandler, RequestOf } from './handler.js';
 import { parseInstanceAddress } from './ids.js';
 

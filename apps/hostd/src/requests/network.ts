@@ -1,8 +1,8 @@
 import { DROP_MEANINGS } from '@mvm/net-executor';
 import { type NetworkCommand, renderCommands } from '@mvm/net-executor/execute';
 import { CodedError, type NetworkDriftView, parseTenantId } from '@mvm/protocol';
-import type { Effects } from '../lifecycle/effects.js';
-import { systemClock } from '../lifecycle/operation-context.js';
+import type { Effects } from '../execute/ports.js';
+import { systemClock } from '../operations/operation-context.js';
 import { requireTenant } from '../state/store.js';
 import type { RequestHandler } from './handler.js';
 

@@ -1,5 +1,5 @@
 import { type PoolView, parseInstanceId, parsePoolId, parseTenantId, type TenantView } from '@mvm/protocol';
-import type { TenantWish } from '../lifecycle/plan-tenant.js';
+import type { TenantWish } from '../plan/plan-tenant.js';
 import type { InstanceRecord } from '../state/records.js';
 import type { RequestHandler, RequestOf, RequestServices } from './handler.js';
 import { parsePoolAddress } from './ids.js';

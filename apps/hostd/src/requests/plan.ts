@@ -1,6 +1,6 @@
 import { parseInstanceId, parseTenantId } from '@mvm/protocol';
-import type { PlainOperation } from '../lifecycle/instance-planner.js';
-import type { PlannedOperation } from '../lifecycle/planned-operation.js';
+import type { PlainOperation } from '../operations/instance-planner.js';
+import type { PlannedOperation } from '../operations/planned-operation.js';
 import type { RequestOf, RequestServices, RequestType } from './handler.js';
 import { parseInstanceAddress, parsePoolAddress } from './ids.js';
 import { stopOptions } from './lifecycle.js';

@@ -1,12 +1,12 @@
 import { planStepSchema } from '@mvm/protocol';
 import { expect, test } from 'vitest';
 import { DIGEST, instanceRecord, NOW, poolRecord, tenantRecord } from '../../test/records.js';
-import { planCreate } from '../lifecycle/plan-create.js';
-import { planDestroy, planStop } from '../lifecycle/plan-end.js';
-import { planPool, planPrepare, planRemovePool } from '../lifecycle/plan-pool.js';
-import { planStart } from '../lifecycle/plan-start.js';
-import { planTeardown } from '../lifecycle/plan-tenant.js';
-import type { Step } from '../lifecycle/steps.js';
+import { planCreate } from '../plan/plan-create.js';
+import { planDestroy, planStop } from '../plan/plan-end.js';
+import { planPool, planPrepare, planRemovePool } from '../plan/plan-pool.js';
+import { planStart } from '../plan/plan-start.js';
+import { planTeardown } from '../plan/plan-tenant.js';
+import type { Step } from '../plan/steps.js';
 import { stepView } from './step-view.js';
 
 const tenant = tenantRecord({ later: 'hidden' });

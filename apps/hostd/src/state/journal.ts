@@ -2,7 +2,7 @@ import { constants } from 'node:fs';
 import { open, unlink } from 'node:fs/promises';
 import { CodedError } from '@mvm/protocol';
 import { z } from 'zod';
-import { OPERATION_NAMES, type Plan, type Step } from '../lifecycle/steps.js';
+import { OPERATION_NAMES, type Plan, type Step } from '../plan/steps.js';
 import { readFileIfThere, syncDirectory, writeFileAtomic } from './atomic-file.js';
 import { errnoOf, fromFileError } from './fs-error.js';
 import type { InstanceAddress, Layout } from './layout.js';

@@ -6,10 +6,10 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import type { Effects } from '../../src/lifecycle/effects.js';
-import { executePlan, type PlanOutcome } from '../../src/lifecycle/execute-plan.js';
-import { noFailpoint } from '../../src/lifecycle/failpoint.js';
-import type { GuestConfig, StepPlan } from '../../src/lifecycle/steps.js';
+import { executePlan, type PlanOutcome } from '../../src/execute/execute-plan.js';
+import { noFailpoint } from '../../src/execute/failpoint.js';
+import type { Effects } from '../../src/execute/ports.js';
+import type { GuestConfig, StepPlan } from '../../src/plan/steps.js';
 import type { SnapshotManifest } from '../../src/snapshot/manifest.js';
 import {
   commitSnapshot,

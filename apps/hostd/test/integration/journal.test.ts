@@ -2,7 +2,7 @@ import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { Plan } from '../../src/lifecycle/steps.js';
+import type { Plan } from '../../src/plan/steps.js';
 import { createJournal, type Journal } from '../../src/state/journal.js';
 import { createLayout } from '../../src/state/layout.js';
 

@@ -10,7 +10,7 @@ import {
   poolRecordSchema,
   tenantRecordSchema,
 } from '../../src/state/records.js';
-import { vmIdInArguments } from '../../src/system/vm-processes.js';
+import { vmIdInArguments } from '../../src/vmm/process/vm-processes.js';
 import type { VmRecord } from '../../src/vmm/vmm.js';
 import { STAND_IN_NAME } from '../stand-in/driver.js';
 import type { ModelHost } from './host.js';

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { isCodedError } from '@mvm/protocol';
 import { expect } from 'vitest';
-import { readStartTime } from '../../src/vmm/process-identity.js';
+import { readStartTime } from '../../src/vmm/process/process-identity.js';
 import { until } from '../daemon.js';
 import { addressOf, disagreements, readRecords, recordedPart, vmIdOf, vmProcesses } from './agree.js';
 import { requestOf, TENANTS } from './asks.js';

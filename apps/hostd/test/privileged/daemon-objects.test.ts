@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { HostdClient } from '@mvm/hostd-client';
 import type { RunningDaemon } from '@mvm/testkit';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { DEFAULT_QUOTAS } from '../../src/lifecycle/plan-tenant.js';
+import { DEFAULT_QUOTAS } from '../../src/plan/plan-tenant.js';
 import { createTestHost, ensureTenantAndPool, netOf, poolSpec, type TestHost } from '../daemon.js';
 
 let host: TestHost;

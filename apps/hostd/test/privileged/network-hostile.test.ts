@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { HostdClient } from '@mvm/hostd-client';
 import { deriveTenantNet, isCodedError, type TenantNet } from '@mvm/protocol';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { DEFAULT_QUOTAS } from '../../src/lifecycle/plan-tenant.js';
+import { DEFAULT_QUOTAS } from '../../src/plan/plan-tenant.js';
 import { createTestHost, ensureTenantAndPool, netOf, type TestHost } from '../daemon.js';
 
 let host: TestHost;

@@ -2,7 +2,7 @@ import type { HostdClient } from '@mvm/hostd-client';
 import { type CodedError, isCodedError, type NetworkPolicy, type PoolNetworkPolicy } from '@mvm/protocol';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { DEFAULT_QUOTAS } from '../../src/lifecycle/plan-tenant.js';
+import { DEFAULT_QUOTAS } from '../../src/plan/plan-tenant.js';
 import { createTestHost, netOf, poolSpec, type TestHost } from '../daemon.js';
 import { type InProcessHostd, startInProcess } from '../stand-in/in-process.js';
 import { type BrokenNft, breakNft, type NftFault } from './broken-nft.js';

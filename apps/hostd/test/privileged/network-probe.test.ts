@@ -6,7 +6,7 @@ import type { HostdClient } from '@mvm/hostd-client';
 import type { NetworkPolicy, NetworkProbe } from '@mvm/protocol';
 import type { RunningDaemon } from '@mvm/testkit';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { DEFAULT_QUOTAS } from '../../src/lifecycle/plan-tenant.js';
+import { DEFAULT_QUOTAS } from '../../src/plan/plan-tenant.js';
 import { createTestHost, ensureTenantAndPool, netOf, type TestHost, until } from '../daemon.js';
 
 // hostd's capabilities as deploy/systemd/mvm-hostd.service has them: a probe needs no more.

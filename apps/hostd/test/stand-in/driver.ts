@@ -12,10 +12,10 @@ import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { CodedError, isCodedError } from '@mvm/protocol';
-import { keepDescriptors } from '../../src/vmm/keep-descriptors.js';
-import { isAlive, readArgv, readHostBootId, readStartTime } from '../../src/vmm/process-identity.js';
+import { keepDescriptors } from '../../src/vmm/process/keep-descriptors.js';
+import { isAlive, readArgv, readHostBootId, readStartTime } from '../../src/vmm/process/process-identity.js';
+import { checkSocketPath } from '../../src/vmm/process/socket-path.js';
 import { killProcess } from '../../src/vmm/qemu/handle.js';
-import { checkSocketPath } from '../../src/vmm/socket-path.js';
 import type { SavedPart, VmExit, VmHandle, Vmm, VmRecord, VmSpec } from '../../src/vmm/vmm.js';
 
 /** Where a driver can be told to misbehave. */

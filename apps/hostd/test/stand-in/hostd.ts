@@ -6,7 +6,7 @@ import { toCodedError } from '@mvm/protocol';
 import { destination, pino } from 'pino';
 import type { HostdConfig } from '../../src/config/settings.js';
 import { startDaemon } from '../../src/daemon.js';
-import type { FailpointSetting } from '../../src/lifecycle/failpoint.js';
+import type { FailpointSetting } from '../../src/execute/failpoint.js';
 import { errorForLog } from '../../src/system/log-error.js';
 import { createStandInVmm, type Fault, type VmmCall } from './driver.js';
 

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { isAlive } from '../../src/vmm/process-identity.js';
+import { isAlive } from '../../src/vmm/process/process-identity.js';
 import { createQemuVmm } from '../../src/vmm/qemu/driver.js';
 import type { VmHandle, VmRecord, VmSpec } from '../../src/vmm/vmm.js';
 import { answersPing, consoleShows, createDriverHost, type DriverHost } from './driver-host.js';

@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import koffi from 'koffi';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { findDeviation, isAlive } from '../../src/vmm/process-identity.js';
+import { findDeviation, isAlive } from '../../src/vmm/process/process-identity.js';
 import { createQemuVmm } from '../../src/vmm/qemu/driver.js';
 import type { VmHandle, VmSpec } from '../../src/vmm/vmm.js';
 import { keepParts } from '../saved-parts.js';

@@ -7,7 +7,7 @@ import type { NetworkPolicy, PoolNetworkPolicy } from '@mvm/protocol';
 import { type RunningDaemon, startDaemon } from '@mvm/testkit';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { DEFAULT_QUOTAS } from '../../src/lifecycle/plan-tenant.js';
+import { DEFAULT_QUOTAS } from '../../src/plan/plan-tenant.js';
 import { ensureTenantAndPool, netOf, poolSpec, type TestHost, until } from '../daemon.js';
 import { type Guest, guestOf } from './guest.js';
 import { COUNTING_PORT, type Listener, listenOutside } from './listener.js';

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { CodedError } from '@mvm/protocol';
-import { checkSocketPath } from '../socket-path.js';
+import { checkSocketPath } from '../process/socket-path.js';
 import type { VmDrive, VmSpec } from '../vmm.js';
 
 /** What of the host decides the arguments. */

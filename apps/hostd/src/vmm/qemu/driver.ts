@@ -8,10 +8,15 @@ import type { Logger } from 'pino';
 import { errnoOf, fromFileError } from '../../state/fs-error.js';
 import { makePipe } from '../../system/libc.js';
 import { noProcesses } from '../../system/spawn-error.js';
-import { keepDescriptors } from '../keep-descriptors.js';
-import { isAlive, readArgv, readHostBootId, readStartTime, verifyConfinement } from '../process-identity.js';
+import { keepDescriptors } from '../process/keep-descriptors.js';
+import {
+  isAlive,
+  readArgv,
+  readHostBootId,
+  readStartTime,
+  verifyConfinement,
+} from '../process/process-identity.js';
 import { requireTap } from '../require-tap.js';
-import { hostTscKhz } from '../tsc.js';
 import type { RestoredPart, SavedVm, VmExit, VmHandle, Vmm, VmRecord, VmSpec } from '../vmm.js';
 import { qmpSocketPath, renderQemuArgv, restoreArgv } from './argv.js';
 import { findContested } from './disk-locks.js';
@@ -20,6 +25,7 @@ import { launchError, missingBinary, readWords } from './launch-error.js';
 import { connectQmp, type QmpClient } from './qmp.js';
 import { type Feeding, feed, restored, runState } from './restore.js';
 import { MEMORY_PART, removeSaveSocket } from './save.js';
+import { hostTscKhz } from './tsc.js';
 import { createVersionReader } from './version.js';
 
 const READY_WITHIN_MS = 30_000;

@@ -9,7 +9,7 @@ import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError, isCodedError } from '@mvm/protocol';
 import { errnoOf } from '../../state/fs-error.js';
-import { isAlive } from '../process-identity.js';
+import { isAlive } from '../process/process-identity.js';
 import type { SavedPart, VmExit, VmHandle, VmRecord } from '../vmm.js';
 import { agentSocketPath, qmpSocketPath } from './argv.js';
 import { connectQmp, type QmpClient } from './qmp.js';

@@ -7,7 +7,7 @@
  */
 import { connect, type Socket } from 'node:net';
 import { CodedError } from '@mvm/protocol';
-import { checkSocketPath } from '../socket-path.js';
+import { checkSocketPath } from '../process/socket-path.js';
 
 /** Longest line that is accepted from QEMU, in bytes. */
 export const MAX_QMP_LINE_BYTES = 1_048_576;

@@ -4,7 +4,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError } from '@mvm/protocol';
-import { checkSocketPath } from '../socket-path.js';
+import { checkSocketPath } from '../process/socket-path.js';
 import type { VmSpec } from '../vmm.js';
 import type { QmpClient } from './qmp.js';
 import { runState } from './restore.js';

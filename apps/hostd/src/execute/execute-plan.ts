@@ -1,0 +1,161 @@
+import { toCodedError } from '@mvm/protocol';
+import type { Logger } from 'pino';
+import type { Step, StepKind, StepPlan } from '../plan/steps.js';
+import type { Effects } from './ports.js';
+import type { StepExecutor } from './steps/executor.js';
+import { stepExecutors } from './steps/table.js';
+
+/** How a plan ended. */
+export type PlanOutcome =
+  | { readonly ok: true }
+  | {
+      readonly ok: false;
+      /** What stopped it. */
+      readonly error: unknown;
+      readonly failedStep: Step;
+      /** True when nothing of the plan is left: it was undone completely. */
+      readonly undone: boolean;
+      /** True when it is to be finished, and was not undone: such is its rule, or its commit point has taken effect. */
+      readonly stays: boolean;
+    };
+
+/** The executor of a step with its arguments bound; the only place where the two meet untyped. */
+function bind(
+  step: Step,
+  effects: Effects,
+): {
+  execute(): Promise<void>;
+  ahead(signal: AbortSignal): Promise<void>;
+  undo(): Promise<void>;
+  committed: (() => Promise<boolean>) | null;
+  revoke: (() => Promise<void>) | null;
+} {
+  const executor = stepExecutors[step.kind] as StepExecutor<StepKind>;
+  const { committed, revoke } = executor;
+  return {
+    execute: () => executor.execute(step, effects),
+    ahead: async (signal) => executor.ahead?.(step, effects, signal),
+    undo: () => executor.undo(step, effects),
+    committed: committed === undefined ? null : () => committed(step, effects),
+    revoke: revoke === undefined ? null : () => revoke(step, effects),
+  };
+}
+
+/**
+ * The steps after a plan's commit point when that has taken effect, as the files tell; null when it has not, or the
+ * plan has none.
+ */
+export async function stepsAfterCommit(plan: StepPlan, effects: Effects): Promise<readonly Step[] | null> {
+  for (const [index, step] of plan.steps.entries()) {
+    const { committed } = bind(step, effects);
+    if (committed !== null) return (await committed()) ? plan.steps.slice(index + 1) : null;
+  }
+  return null;
+}
+
+/**
+ * Whether a plan of which a step has failed stays as it is. Its commit point is revoked first when nothing can have
+ * followed from it: it failed itself, or the VM that was to run is said not to have.
+ */
+async function staysAfter(
+  plan: StepPlan,
+  failed: { readonly index: number; readonly error: unknown },
+  effects: Effects,
+  logger: Logger,
+): Promise<boolean> {
+  if (plan.onFailure !== 'commit') return plan.onFailure === 'finish';
+  const rest = await stepsAfterCommit(plan, effects);
+  if (rest === null) return false;
+  const index = plan.steps.length - rest.length - 1;
+  const step = plan.steps[index] as Step;
+  const { revoke } = bind(step, effects);
+  const ranNothing =
+    failed.index === index ||
+    (failed.index === index + 1 && toCodedError(failed.error).reason === 'vmm.not_resumed');
+  if (!ranNothing || revoke === null) return true;
+  try {
+    const at = { operation: plan.operation, kind: step.kind, index, undo: true };
+    await effects.failpoint.step(at, revoke);
+  } catch (error) {
+    logger.error({ step: step.kind, err: error }, 'a commit point could not be revoked');
+  }
+  return (await stepsAfterCommit(plan, effects)) !== null;
+}
+
+/**
+ * Take back steps in reverse order, each one even when another fails. Resolves to whether all of them could be; the
+ * failures are logged.
+ */
+export async function undoSteps(
+  { operation, steps }: Pick<StepPlan, 'operation' | 'steps'>,
+  effects: Effects,
+  logger: Logger,
+): Promise<boolean> {
+  let complete = true;
+  for (const [index, step] of [...steps.entries()].reverse()) {
+    const at = { operation, kind: step.kind, index, undo: true };
+    try {
+      await effects.failpoint.step(at, () => bind(step, effects).undo());
+    } catch (error) {
+      complete = false;
+      logger.error({ step: step.kind, err: error }, 'step could not be undone');
+    }
+  }
+  return complete;
+}
+
+/** Everything of a plan that may be done ahead of its step's turn, begun. `end` gives up what still runs. */
+function beginAhead(
+  plan: StepPlan,
+  effects: Effects,
+): { of(index: number): Promise<void>; end(): Promise<void> } {
+  const abort = new AbortController();
+  const begun = plan.steps.map((step) => bind(step, effects).ahead(abort.signal));
+  const settled = Promise.allSettled(begun);
+  return {
+    of: async (index) => begun[index],
+    end: async () => {
+      abort.abort();
+      await settled;
+    },
+  };
+}
+
+/**
+ * Run a plan step by step, stopping at the first failure; then undo it when that is its rule. `onStepDone` gets the
+ * number of steps that are complete. Never throws for a failing step: the outcome says what happened.
+ */
+export async function executePlan(
+  plan: StepPlan,
+  effects: Effects,
+  logger: Logger,
+  onStepDone: (completed: number) => Promise<void> = async () => {},
+): Promise<PlanOutcome> {
+  const ahead = beginAhead(plan, effects);
+  for (const [index, step] of plan.steps.entries()) {
+    const began = performance.now();
+    try {
+      logger.trace({ step: step.kind, args: step }, 'step begins');
+      const at = { operation: plan.operation, kind: step.kind, index, undo: false };
+      await effects.failpoint.step(at, async () => {
+        await ahead.of(index);
+        await bind(step, effects).execute();
+      });
+      logger.debug({ step: step.kind, ms: performance.now() - began }, 'step done');
+      await onStepDone(index + 1);
+    } catch (error) {
+      logger.warn({ step: step.kind, ms: performance.now() - began, err: error }, 'step failed');
+      await ahead.end();
+      if (await staysAfter(plan, { index, error }, effects, logger)) {
+        return { ok: false, error, failedStep: step, undone: false, stays: true };
+      }
+      const undone = await undoSteps(
+        { operation: plan.operation, steps: plan.steps.slice(0, index + 1) },
+        effects,
+        logger,
+      );
+      return { ok: false, error, failedStep: step, undone, stays: false };
+    }
+  }
+  return { ok: true };
+}

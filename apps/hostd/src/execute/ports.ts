@@ -1,0 +1,119 @@
+import type { TenantPolicies } from '@mvm/net-executor';
+import type { NetworkExecutor } from '@mvm/net-executor/execute';
+import type { TenantNet } from '@mvm/protocol';
+import type { Logger } from 'pino';
+import type { CgroupLimits, PortArgs } from '../plan/steps.js';
+import type { Layout } from '../state/layout.js';
+import type { StateStore } from '../state/store.js';
+import type { Vmm } from '../vmm/vmm.js';
+import type { Failpoint } from './failpoint.js';
+import type { PoolImages } from './pool-images.js';
+import type { VmRegistry } from './vm-registry.js';
+
+/** What a cgroup's processes use now; null where the kernel does not tell. */
+export interface CgroupUsage {
+  readonly memoryMaxBytes: number | null;
+  readonly memoryCurrentBytes: number | null;
+  readonly cpuMaxPercent: number | null;
+  readonly pidsMax: number | null;
+  readonly pidsCurrent: number | null;
+}
+
+/** The cgroups of VMs, by VM id. Everything may be repeated. */
+export interface VmCgroups {
+  readonly version: 1 | 2;
+  /** Where the hierarchy is mounted; of several, the memory controller's. */
+  readonly root: string;
+  create(name: string, limits: CgroupLimits): Promise<void>;
+  attach(name: string, pid: number): Promise<void>;
+  stats(name: string): Promise<CgroupUsage>;
+  kill(name: string): Promise<void>;
+  remove(name: string): Promise<void>;
+  list(): Promise<readonly string[]>;
+}
+
+/** Tenants' networks and instances' ports. Everything may be repeated. */
+export interface HostNetwork extends Pick<NetworkExecutor, 'inspect' | 'preview' | 'wanted' | 'drops'> {
+  reconcile(desired: {
+    readonly tenants: readonly {
+      readonly net: TenantNet;
+      readonly ports: readonly PortArgs[];
+      readonly policies: TenantPolicies;
+    }[];
+  }): Promise<unknown>;
+  /** Policies apply at once, to ports that are there too. */
+  ensureTenant(net: TenantNet, policies: TenantPolicies): Promise<unknown>;
+  removeTenant(net: TenantNet): Promise<unknown>;
+  attachPort(net: TenantNet, port: PortArgs): Promise<unknown>;
+  detachPort(net: TenantNet, port: PortArgs): Promise<unknown>;
+  /** Put back, within a second, what somebody else removes from our tables, until `close`. */
+  watch(onEvent: (event: { readonly kind: string; readonly error?: Error }) => void): unknown;
+  close(): Promise<void>;
+}
+
+/** Drives of instances; every path is one of the layout's. */
+export interface VmDisks {
+  buildConfigDrive(options: { readonly path: string; readonly config: object }): Promise<void>;
+  /** In memory only; replaces an older one. */
+  buildSecretsDrive(options: {
+    readonly path: string;
+    readonly secrets: ReadonlyMap<string, string>;
+  }): Promise<void>;
+  /** Sparse and formatted when it is not there; one that is there is left alone. */
+  ensureDataDisk(options: { readonly path: string; readonly sizeMib: number }): Promise<void>;
+  /** The same, encrypted. */
+  makeEncryptedDisk(options: {
+    readonly path: string;
+    readonly sizeMib: number;
+    readonly passphrase: string;
+  }): Promise<void>;
+  /** Throws `failed_precondition`, `disk.other_key` or `disk.damaged`; only reads. */
+  checkEncryptedDisk(path: string, passphrase: string): Promise<void>;
+  exists(path: string): Promise<boolean>;
+  /** Overwrite, fsync, unlink; nothing when it is not there. */
+  wipeFile(path: string): Promise<void>;
+}
+
+/** Bounded logs of consoles and VMMs. */
+export interface VmLogs {
+  /** Keep a growing file below the limit until `release`. */
+  keep(path: string): { release(): void };
+  /** Bytes from `offset`, or the last `maxBytes` when it is absent; see `LogChunk` for the offsets. */
+  read(options: { readonly path: string; readonly offset?: number; readonly maxBytes: number }): Promise<{
+    readonly offset: number;
+    readonly nextOffset: number;
+    readonly data: Uint8Array;
+    readonly truncated: boolean;
+  }>;
+}
+
+/** Processes of VMMs, found by the socket directory in their arguments. */
+export interface VmProcesses {
+  /** Pids of the VMMs that use the socket directory of `vmId`; of all VMs of ours when it is null. */
+  find(vmId: string | null): Promise<readonly { readonly pid: number; readonly vmId: string }[]>;
+  /** SIGKILL, and wait until they are gone. */
+  kill(vmId: string): Promise<void>;
+}
+
+/** Keys that tenants' snapshots are sealed, and their data volumes encrypted with. */
+export interface TenantKeys {
+  /** 32 bytes, or null when the tenant has none on this host. Throws `failed_precondition`, `tenant.bad_key`. */
+  find(tenantId: string): Promise<Buffer | null>;
+}
+
+/** Everything that steps may touch; built once, in the composition root. */
+export interface Effects {
+  readonly layout: Layout;
+  readonly store: StateStore;
+  readonly network: HostNetwork;
+  readonly cgroups: VmCgroups;
+  readonly vmm: Vmm;
+  readonly vms: VmRegistry;
+  readonly disks: VmDisks;
+  readonly logs: VmLogs;
+  readonly keys: TenantKeys;
+  readonly images: PoolImages;
+  readonly processes: VmProcesses;
+  readonly failpoint: Failpoint;
+  readonly logger: Logger;
+}

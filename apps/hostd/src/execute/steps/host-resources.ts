@@ -1,0 +1,56 @@
+import type { Effects } from '../ports.js';
+import { nothing, type StepExecutor } from './executor.js';
+
+async function removeCgroup(name: string, { cgroups }: Effects): Promise<void> {
+  await cgroups.kill(name);
+  await cgroups.remove(name);
+}
+
+export const cgroupCreate: StepExecutor<'cgroup.create'> = {
+  execute: async ({ name, limits }, effects) => {
+    // What an earlier run left would be counted against this one.
+    await removeCgroup(name, effects);
+    await effects.cgroups.create(name, limits);
+  },
+  undo: ({ name }, effects) => removeCgroup(name, effects),
+};
+
+export const cgroupRemove: StepExecutor<'cgroup.remove'> = {
+  execute: ({ name }, effects) => removeCgroup(name, effects),
+  undo: nothing,
+};
+
+export const portAttach: StepExecutor<'port.attach'> = {
+  execute: async ({ net, port }, { network }) => {
+    await network.attachPort(net, port);
+  },
+  undo: async ({ net, port }, { network }) => {
+    await network.detachPort(net, port);
+  },
+};
+
+export const portDetach: StepExecutor<'port.detach'> = {
+  execute: async ({ net, port }, { network }) => {
+    await network.detachPort(net, port);
+  },
+  undo: nothing,
+};
+
+export const networkEnsure: StepExecutor<'network.ensure'> = {
+  execute: async ({ net, policies }, { network }) => {
+    await network.ensureTenant(net, policies);
+  },
+  undo: async ({ net, before }, { network }) => {
+    if (before === null) await network.removeTenant(net);
+    else await network.ensureTenant(net, before);
+  },
+};
+
+export const networkRemove: StepExecutor<'network.remove'> = {
+  execute: async ({ net }, { network }) => {
+    await network.removeTenant(net);
+  },
+  undo: async ({ net, policies }, { network }) => {
+    await network.ensureTenant(net, policies);
+  },
+};

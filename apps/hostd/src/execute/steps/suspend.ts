@@ -1,0 +1,248 @@
+import { randomBytes } from 'node:crypto';
+import { open, stat } from 'node:fs/promises';
+import { CodedError } from '@mvm/protocol';
+import { createAgentChannel } from '../../guest-agent/agent-channel.js';
+import type { SnapshotManifest } from '../../snapshot/manifest.js';
+import {
+  commitSnapshot,
+  consumeSnapshot,
+  discardSnapshots,
+  readManifest,
+  returnSnapshot,
+  savedParts,
+  snapshotPaths,
+  stageManifest,
+  verifyParts,
+  writeParts,
+} from '../../snapshot/snapshot-store.js';
+import { errnoOf, fromFileError } from '../../state/fs-error.js';
+import type { InstanceAddress } from '../../state/layout.js';
+import { requireTap } from '../../vmm/require-tap.js';
+import type { VmSpec } from '../../vmm/vmm.js';
+import type { Effects } from '../ports.js';
+import { nothing, type StepExecutor } from './executor.js';
+import { killVm, requireLive, takeBack, unlockDataDisk, vmSpecOf, watchVm } from './vm.js';
+
+/** For all that a woken guest is told; one that is slow, or emulated beside many others, may need seconds. */
+const WAKE_TIMEOUT_MS = 5_000;
+const ENTROPY_BYTES = 64;
+
+function pathsOf(
+  address: InstanceAddress,
+  { layout }: Pick<Effects, 'layout'>,
+): ReturnType<typeof snapshotPaths> {
+  return snapshotPaths(layout.snapshotsDir(address));
+}
+
+/** The manifest of an instance's snapshot. Throws `failed_precondition`, `snapshot.missing` or `snapshot.damaged`. */
+export async function requireManifest(
+  address: InstanceAddress,
+  effects: Pick<Effects, 'layout'>,
+): Promise<SnapshotManifest> {
+  const manifest = await readManifest(pathsOf(address, effects));
+  if (manifest !== null) return manifest;
+  throw new CodedError({
+    code: 'failed_precondition',
+    reason: 'snapshot.missing',
+    message: `instance ${address.instance_id} has no snapshot`,
+    hint: 'Stop the instance, then start it fresh; its data volume is kept.',
+  });
+}
+
+export const vmPause: StepExecutor<'vm.pause'> = {
+  execute: ({ vmId }, effects) => requireLive(vmId, effects).pause(),
+  undo: ({ vmId }, effects) => takeBack(vmId, 'resume', effects),
+};
+
+/** The writable disks as they are on stable storage now: fsynced, with size and time of last change. */
+async function settleDisks(spec: VmSpec): Promise<SnapshotManifest['disks']> {
+  const disks: SnapshotManifest['disks'] = [];
+  for (const { id, path } of spec.drives.filter((drive) => !drive.readOnly)) {
+    const file = await open(path, 'r+').catch((error: unknown) => {
+      throw fromFileError(error, `cannot open ${path}`);
+    });
+    try {
+      await file.sync();
+      const { size, mtimeNs } = await file.stat({ bigint: true });
+      disks.push({ id, path, size_bytes: Number(size), mtime_ns: String(mtimeNs) });
+    } finally {
+      await file.close();
+    }
+  }
+  return disks;
+}
+
+export const snapshotWrite: StepExecutor<'snapshot.write'> = {
+  execute: async ({ address, vmId, at, compression, launch }, effects) => {
+    const handle = requireLive(vmId, effects);
+    const { record } = handle;
+    const paths = pathsOf(address, effects);
+    const key = await effects.keys.find(address.tenant_id);
+    const parts = await writeParts(paths, handle.save(), { compression, key });
+    await stageManifest(paths, {
+      format: 1,
+      ...address,
+      created_at: at,
+      vmm: record.vmm,
+      vmm_version: record.vmmVersion,
+      accelerator: record.spec.accelerator,
+      image_digest: launch.image.digest,
+      argv: [...record.argv],
+      launch,
+      parts,
+      disks: await settleDisks(record.spec),
+    });
+  },
+  undo: async ({ address }, effects) => discardSnapshots(pathsOf(address, effects), 'unfinished'),
+};
+
+export const snapshotCommit: StepExecutor<'snapshot.commit'> = {
+  execute: async ({ address }, effects) => commitSnapshot(pathsOf(address, effects)),
+  undo: nothing,
+  committed: async ({ address, at }, effects) =>
+    (await readManifest(pathsOf(address, effects)))?.created_at === at,
+};
+
+/** Throws `snapshot.other_version` when a snapshot is not of this VMM. */
+function requireSameVmm(manifest: SnapshotManifest, vmm: string, version: string): void {
+  if (manifest.vmm === vmm && manifest.vmm_version === version) return;
+  throw new CodedError({
+    code: 'failed_precondition',
+    reason: 'snapshot.other_version',
+    message: `the snapshot is of ${manifest.vmm} ${manifest.vmm_version}, and this host has ${vmm} ${version}`,
+    hint: 'Install that version again, or stop the instance (its memory is lost, its data volume kept) and start it.',
+    details: { snapshot: manifest.vmm_version, host: version },
+  });
+}
+
+/** The writable disks are as they were when the guest was put to sleep. Throws `failed_precondition`, `snapshot.disk_changed`. */
+async function requireSameDisks({ disks }: SnapshotManifest): Promise<void> {
+  for (const disk of disks) {
+    const now = await stat(disk.path, { bigint: true }).catch((error: unknown) => {
+      if (errnoOf(error) === 'ENOENT') return null;
+      throw fromFileError(error, `cannot look at ${disk.path}`);
+    });
+    if (now === null || Number(now.size) !== disk.size_bytes || String(now.mtimeNs) !== disk.mtime_ns) {
+      throw new CodedError({
+        code: 'failed_precondition',
+        reason: 'snapshot.disk_changed',
+        message: `the ${disk.id} volume ${now === null ? 'is gone' : 'was changed'} since the instance went to sleep`,
+        hint: 'Memory and disk do not fit together any more: stop the instance, then start it fresh.',
+        details: { disk: disk.id },
+      });
+    }
+  }
+}
+
+export const snapshotVerify: StepExecutor<'snapshot.verify'> = {
+  ahead: async ({ address }, effects, signal) => {
+    await verifyParts(pathsOf(address, effects), await requireManifest(address, effects), signal);
+  },
+  execute: async ({ address }, effects) => {
+    const manifest = await requireManifest(address, effects);
+    requireSameVmm(manifest, effects.vmm.name, await effects.vmm.version());
+    await requireSameDisks(manifest);
+  },
+  undo: nothing,
+};
+
+export const vmRestore: StepExecutor<'vm.restore'> = {
+  execute: async (args, effects) => {
+    const { address, vmId } = args;
+    const paths = pathsOf(address, effects);
+    const manifest = await requireManifest(address, effects);
+    const key = await effects.keys.find(address.tenant_id);
+    const handle = await effects.vmm.restore(
+      vmSpecOf(args, effects),
+      (pid) => effects.cgroups.attach(vmId, pid),
+      {
+        argv: manifest.argv,
+        parts: savedParts(paths, manifest, key),
+        passphrase: await unlockDataDisk(args, effects),
+      },
+    );
+    watchVm(address, handle, effects);
+    requireSameVmm(manifest, handle.record.vmm, handle.record.vmmVersion);
+  },
+  undo: ({ vmId }, effects) => killVm(vmId, effects),
+};
+
+export const snapshotConsume: StepExecutor<'snapshot.consume'> = {
+  execute: async ({ address }, effects) => {
+    const paths = pathsOf(address, effects);
+    // What is used from here on is the snapshot of this wake, and no older one.
+    await discardSnapshots(paths, 'used');
+    // A snapshot is not given up for a VMM that has died since it loaded it; pausing a paused one only asks it.
+    const vmId = effects.store.instance(address)?.net?.tap_dev;
+    if (vmId !== undefined) {
+      const handle = requireLive(vmId, effects);
+      await handle.pause();
+      await requireTap(handle.record.spec);
+    }
+    // Nobody else can write to them any more: the VMM has them.
+    await requireSameDisks(await requireManifest(address, effects));
+    await consumeSnapshot(paths);
+  },
+  undo: nothing,
+  committed: async ({ address }, effects) => {
+    // The used snapshot is discarded last, when the record says running.
+    if (effects.store.instance(address)?.status === 'running') return true;
+    return (await readManifest(pathsOf(address, effects))) === null;
+  },
+  revoke: async ({ address }, effects) => {
+    const paths = pathsOf(address, effects);
+    const vmId = effects.store.instance(address)?.net?.tap_dev;
+    // First nobody is left who could still run the guest; then the disks bear out that nobody has.
+    if (vmId !== undefined) await killVm(vmId, effects);
+    const manifest = await readManifest({ ...paths, committed: paths.used });
+    if (manifest === null) return;
+    await requireSameDisks(manifest);
+    await returnSnapshot(paths);
+  },
+};
+
+export const snapshotDiscard: StepExecutor<'snapshot.discard'> = {
+  execute: async ({ address }, effects) => discardSnapshots(pathsOf(address, effects), 'all'),
+  undo: nothing,
+};
+
+/**
+ * Tell a guest that it runs again: the time, entropy, and `Wake`. What the guest answers, or that it does not, is logged
+ * and changes nothing. Entropy comes first, so that nothing after it draws on the numbers of before. Resolves to false
+ * when there is an agent that did not answer `Wake` in time.
+ */
+export async function wakeGuest(address: InstanceAddress, vmId: string, effects: Effects): Promise<boolean> {
+  const socket = await requireLive(vmId, effects).agentSocket();
+  if (socket === null) return true;
+  const channel = createAgentChannel(socket);
+  const tell = async (what: string, told: () => Promise<unknown>): Promise<boolean> => {
+    try {
+      await told();
+      return true;
+    } catch (error) {
+      effects.logger.warn({ ...address, request: what, err: error }, 'the guest agent was not told');
+      return false;
+    }
+  };
+  const deadline = performance.now() + WAKE_TIMEOUT_MS;
+  const left = (): { timeoutMs: number } => ({
+    timeoutMs: Math.max(1, Math.ceil(deadline - performance.now())),
+  });
+  let told = false;
+  if (await tell('Sync', () => channel.open(left()))) {
+    // The time is read only now that the guest listens.
+    const unix_time_ms = Date.now();
+    const entropy_base64 = randomBytes(ENTROPY_BYTES).toString('base64');
+    await tell('Resync', () => channel.ask({ type: 'Resync', unix_time_ms, entropy_base64 }, left()));
+    told = await tell('Wake', () => channel.ask({ type: 'Wake' }, left()));
+  }
+  channel.close();
+  return told;
+}
+
+export const guestWake: StepExecutor<'guest.wake'> = {
+  execute: async ({ address, vmId }, effects) => {
+    await wakeGuest(address, vmId, effects);
+  },
+  undo: nothing,
+};

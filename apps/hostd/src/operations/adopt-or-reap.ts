@@ -1,0 +1,51 @@
+import { consoleTail } from '../console/console-tail.js';
+import { adoptVm } from '../execute/steps/vm.js';
+import { addressText, type InstanceAddress } from '../state/layout.js';
+import { auditLoss } from './audit-exit.js';
+import type { OperationContext } from './operation-context.js';
+import { forgetWake } from './owed-wake.js';
+import { prepareReap } from './prepare-instance.js';
+import { type JournaledDeps, runJournaled } from './run-journaled.js';
+import { lostReason } from './stop-reasons.js';
+
+/** What became of the VM that a record names; `none`: it names none. */
+export type FoundVm = 'adopted' | 'lost' | 'none';
+
+/**
+ * Watch the VM that an instance's record names and bring it into the recorded state, or clean up after it when it is gone;
+ * the caller holds the instance's lock and has settled its journal. Nothing when the VM is watched. Throws what the VMM's
+ * `adopt` does, with everything as it was: the VM may be alive, and is only too busy to answer.
+ */
+export async function adoptOrReap(
+  address: InstanceAddress,
+  context: OperationContext,
+  deps: JournaledDeps,
+): Promise<FoundVm> {
+  const { effects, store, clock } = deps;
+  const instance = store.instance(address);
+  if (instance === undefined) return 'none';
+  if (instance.status !== 'running') await forgetWake(address, effects.layout);
+  if (!['running', 'warm'].includes(instance.status)) return 'none';
+  if (instance.vm != null && effects.vms.get(instance.vm.spec.vmId) !== undefined) return 'adopted';
+  const handle = instance.vm == null ? null : await adoptVm(address, instance.vm, effects);
+  if (handle === null) {
+    const pid = instance.firecracker_pid;
+    const message = `the VMM${pid == null ? '' : ` (pid ${pid})`} was gone when hostd started`;
+    const reason = lostReason(message, { at: clock.now(), tail: await consoleTail(effects, address, null) });
+    await runJournaled(prepareReap(address, reason, deps), context, deps);
+    await forgetWake(address, effects.layout);
+    await auditLoss(address, message, context, deps);
+    return 'lost';
+  }
+  try {
+    // An operation that was cut short, or undone without knowing the VM, may have left it otherwise.
+    if (instance.status === 'running') await handle.resume();
+    else await handle.pause();
+  } catch (error) {
+    // Not watched, so that whoever tries again brings it there.
+    effects.vms.remove(handle.record.spec.vmId);
+    throw error;
+  }
+  context.logger.info({ instance: addressText(address), pid: handle.record.pid }, 'adopted a running VM');
+  return 'adopted';
+}

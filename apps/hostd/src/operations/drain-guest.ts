@@ -1,0 +1,59 @@
+import { CodedError, toCodedError } from '@mvm/protocol';
+import type { Effects } from '../execute/ports.js';
+import { createAgentChannel } from '../guest-agent/agent-channel.js';
+import type { InstanceRecord } from '../state/records.js';
+import type { OperationContext } from './operation-context.js';
+
+/** Longest wait for a guest; setTimeout knows no longer one. */
+export const MAX_TIMER_MS = 2_147_483_647;
+
+/** What a sleep fails with when another request wants the instance while the guest drains. */
+export function sleepOvertaken(instance: InstanceRecord): CodedError {
+  return new CodedError({
+    code: 'aborted',
+    reason: 'instance.sleep_overtaken',
+    message: `the sleep of instance ${instance.instance_id} was overtaken by another request while the guest drained`,
+    hint: 'Look at the state of the instance (mvm instance info), and repeat the sleep if it is still wanted.',
+  });
+}
+
+/** How a sleep's drain ended, as the audit line tells it. */
+export type DrainOutcome = 'drained' | 'refused' | 'timed_out' | 'failed' | 'no_agent';
+
+/**
+ * Ask the guest to get ready; nothing that it answers, or does not, keeps the instance awake. Answers how it went.
+ * Throws `aborted`,
+ * `instance.sleep_overtaken`, when `signal` ends the wait.
+ */
+export async function drainGuest(
+  instance: InstanceRecord,
+  options: { readonly timeoutSecs: number; readonly signal: AbortSignal },
+  context: OperationContext,
+  { vms }: Pick<Effects, 'vms'>,
+): Promise<DrainOutcome> {
+  const { timeoutSecs, signal } = options;
+  const handle = instance.net == null ? undefined : vms.get(instance.net.tap_dev)?.handle;
+  const socket = await handle?.agentSocket();
+  if (socket == null) {
+    context.logger.info('the guest has no agent to be drained by');
+    return 'no_agent';
+  }
+  const channel = createAgentChannel(socket);
+  try {
+    const request = { type: 'SleepPrep', drain_timeout_secs: timeoutSecs } as const;
+    const timeoutMs = Math.min(Math.max(timeoutSecs, 1) * 1000, MAX_TIMER_MS);
+    const { success, detail } = await channel.ask(request, { timeoutMs, signal });
+    if (success) {
+      context.logger.info('the guest is drained');
+      return 'drained';
+    }
+    context.logger.warn({ detail }, 'the guest says that it is not drained; it is put to sleep all the same');
+    return 'refused';
+  } catch (error) {
+    if (signal.aborted) throw sleepOvertaken(instance);
+    context.logger.warn({ err: error }, 'the guest did not drain in time; it is put to sleep all the same');
+    return toCodedError(error).code === 'deadline_exceeded' ? 'timed_out' : 'failed';
+  } finally {
+    channel.close();
+  }
+}

@@ -1,0 +1,129 @@
+import { CodedError, generateInstanceId, type PoolSpec, type TenantNet } from '@mvm/protocol';
+import { planCreate } from '../plan/plan-create.js';
+import { planPool, planPrepare, planRemovePool } from '../plan/plan-pool.js';
+import { planTeardown, planTenantNetwork, type TenantWish } from '../plan/plan-tenant.js';
+import type { ImageName, StepPlan } from '../plan/steps.js';
+import type { PoolAddress } from '../state/layout.js';
+import type { InstanceRecord } from '../state/records.js';
+import { requirePool, requireTenant, type StateStore } from '../state/store.js';
+import type { Ledger } from './ledger.js';
+import type { Clock } from './operation-context.js';
+
+/** As `PrepareDeps` of instances: records and claims of this moment go into the planner, and nothing is changed. */
+export interface PrepareTenantDeps {
+  readonly store: StateStore;
+  readonly ledger: Ledger;
+  readonly clock: Clock;
+  readonly randomBytes: (count: number) => Uint8Array;
+  readonly clusterCidr: string;
+}
+
+/** A tenant's record and network. `wish` null: as recorded, or the defaults. Throws what `planTenantNetwork` throws. */
+export function prepareTenantNetwork(
+  tenantId: string,
+  net: TenantNet,
+  wish: TenantWish | null,
+  { store, ledger, clock, clusterCidr }: PrepareTenantDeps,
+): StepPlan {
+  return planTenantNetwork(
+    {
+      tenantId,
+      net,
+      wish,
+      pools: store.poolsOf(tenantId),
+      known: store.tenant(tenantId),
+      others: ledger.otherNets(tenantId),
+      instanceCount: store.instancesOfTenant(tenantId).length,
+      clusterCidr,
+    },
+    { now: clock.now() },
+  );
+}
+
+/** Taking a tenant's network down. Throws what `planTeardown` throws, and `tenant.not_found`. */
+export function prepareTeardown(
+  tenantId: string,
+  net: TenantNet | null,
+  { store, ledger }: PrepareTenantDeps,
+  { forget } = { forget: false },
+): StepPlan {
+  const tenant = requireTenant(store, tenantId);
+  const pools = store.poolsOf(tenantId);
+  return planTeardown({ tenant, net, forget, pools, runningCount: ledger.runningCount(tenantId) });
+}
+
+/** Forgetting a tenant. Throws what `planTeardown` throws, `tenant.not_found` and `tenant.has_pools`. */
+export function prepareRemoveTenant(tenantId: string, deps: PrepareTenantDeps): StepPlan {
+  requireTenant(deps.store, tenantId);
+  const pools = deps.store.poolsOf(tenantId).length;
+  if (pools > 0) {
+    throw new CodedError({
+      code: 'failed_precondition',
+      reason: 'tenant.has_pools',
+      message: `tenant ${tenantId} has ${pools} pools`,
+      hint: 'Remove its pools (and before, their instances) first.',
+    });
+  }
+  return prepareTeardown(tenantId, null, deps, { forget: true });
+}
+
+/** A pool's record and image. Throws what `planPool` throws, and `tenant.not_found`. */
+export function preparePool(
+  pool: PoolAddress,
+  spec: PoolSpec,
+  image: ImageName | null,
+  { store, ledger }: PrepareTenantDeps,
+): StepPlan {
+  const tenant = requireTenant(store, pool.tenant_id);
+  const pools = store.poolsOf(pool.tenant_id);
+  const published = ledger.otherPublished(pool);
+  return planPool({ tenant, pool, spec, known: store.pool(pool), pools, published, image });
+}
+
+/** What is left to do for each instance of a pool once that has an image. Each plan needs that instance's lock. */
+export function prepareInstances(pool: PoolAddress, { store }: PrepareTenantDeps): StepPlan[] {
+  return store
+    .instancesOf(pool)
+    .filter((instance) => instance.status === 'created')
+    .map(planPrepare);
+}
+
+/** Forgetting a pool. Throws `pool.not_found`, `tenant.not_found` and `pool.has_instances`. */
+export function prepareRemovePool(pool: PoolAddress, { store }: PrepareTenantDeps): StepPlan {
+  requirePool(store, pool);
+  const tenant = requireTenant(store, pool.tenant_id);
+  return planRemovePool(pool, store.instancesOf(pool).length, {
+    tenant,
+    pools: store.poolsOf(pool.tenant_id),
+  });
+}
+
+function unusedId(pool: PoolAddress, { store, randomBytes }: PrepareTenantDeps): string {
+  for (;;) {
+    const instance_id = generateInstanceId(randomBytes(4));
+    if (store.instance({ ...pool, instance_id }) === undefined) return instance_id;
+  }
+}
+
+/** A new instance; an id of ours when `id` is null. Throws what `planCreate` throws, and `not_found`. */
+export function prepareCreate(
+  pool: PoolAddress,
+  id: string | null,
+  deps: PrepareTenantDeps,
+): { readonly plan: StepPlan; readonly instanceId: string } {
+  const { store, clock } = deps;
+  const instanceId = id ?? unusedId(pool, deps);
+  const dataDiskMibOf = (instance: InstanceRecord): number =>
+    instance.data_disk_mib ?? store.pool(instance)?.instance_resources.data_disk_mib ?? 0;
+  const plan = planCreate(
+    {
+      tenant: requireTenant(store, pool.tenant_id),
+      pool: requirePool(store, pool),
+      instanceId,
+      instances: store.instancesOfTenant(pool.tenant_id),
+      dataDiskMibOf,
+    },
+    { now: clock.now() },
+  );
+  return { plan, instanceId };
+}

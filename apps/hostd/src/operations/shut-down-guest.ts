@@ -1,0 +1,61 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Effects } from '../execute/ports.js';
+import type { InstanceAddress } from '../state/layout.js';
+import type { InstanceRecord } from '../state/records.js';
+import { requireInstance, requirePool } from '../state/store.js';
+import { MAX_TIMER_MS } from './drain-guest.js';
+import type { OperationContext } from './operation-context.js';
+import type { PrepareDeps } from './prepare-instance.js';
+
+export interface StopOptions {
+  /** End the VM at once. */
+  readonly force: boolean;
+  /** How long the guest may shut down before; null: the pool's. */
+  readonly shutdownTimeoutSecs: number | null;
+}
+
+/** How a stop's shutdown ended, as the audit line tells it. */
+export type ShutdownOutcome = 'shut_down' | 'timed_out' | 'overtaken' | 'failed';
+
+/** How long the guest may shut down before its VM is ended, in seconds; null: it is not asked. Throws `not_found`. */
+export function stopShutdownSecs(
+  address: InstanceAddress,
+  { force, shutdownTimeoutSecs }: StopOptions,
+  { store }: Pick<PrepareDeps, 'store'>,
+): number | null {
+  // A guest whose vCPUs do not run cannot shut down.
+  if (force || requireInstance(store, address).status !== 'running') return null;
+  const seconds = shutdownTimeoutSecs ?? requirePool(store, address).runtime_policy.graceful_shutdown_seconds;
+  return seconds === 0 ? null : seconds;
+}
+
+/**
+ * Ask a running guest to shut down, and wait until its VM has ended, the time is over, or `signal` says that nobody wants
+ * to wait any longer. Never fails: what is left of the VM is ended by the stop that follows.
+ */
+export async function shutDownGuest(
+  instance: InstanceRecord,
+  options: { readonly timeoutSecs: number; readonly signal: AbortSignal },
+  { logger }: OperationContext,
+  { vms }: Pick<Effects, 'vms'>,
+): Promise<ShutdownOutcome> {
+  const handle = instance.net == null ? undefined : vms.get(instance.net.tap_dev)?.handle;
+  if (handle === undefined) return 'failed';
+  const over = new AbortController();
+  const signal = AbortSignal.any([options.signal, over.signal]);
+  const timeoutMs = Math.min(options.timeoutSecs * 1000, MAX_TIMER_MS);
+  try {
+    await handle.powerDown();
+    const ended = handle.exited.then(() => 'shut_down' as const);
+    const waited = sleep(timeoutMs, 'timed_out' as const, { signal }).catch(() => 'overtaken' as const);
+    const outcome = await Promise.race([ended, waited]);
+    if (outcome === 'shut_down') logger.info('the guest has shut down');
+    else logger.warn({ outcome, timeoutMs }, 'the guest did not shut down in time; its VM is ended');
+    return outcome;
+  } catch (error) {
+    logger.warn({ err: error }, 'the guest could not be asked to shut down; its VM is ended');
+    return 'failed';
+  } finally {
+    over.abort();
+  }
+}

@@ -1,0 +1,75 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CodedError, parseTapName } from '@mvm/protocol';
+import type { VmProcesses } from '../../execute/ports.js';
+
+/** Programs that can be a VMM of ours; anything else with such an argument (an editor, a test) is left alone. */
+const VMM_PROGRAM = /^(qemu-system-.+|qemu-kvm|kvm|firecracker|jailer)$/;
+const GONE_WITHIN_MS = 5_000;
+
+async function readOrNull(path: string): Promise<string | null> {
+  return await readFile(path, 'utf8').catch(() => null);
+}
+
+/** The TAP name in the first argument that holds a path below `vmSocketsDir`, or null. Pure. */
+export function vmIdInArguments(argv: readonly string[], vmSocketsDir: string): string | null {
+  const prefix = `${vmSocketsDir}/`;
+  for (const argument of argv) {
+    const at = argument.indexOf(prefix);
+    if (at < 0) continue;
+    const name = argument.slice(at + prefix.length).split(/[/,]/, 1)[0] ?? '';
+    if (parseTapName(name) !== null) return name;
+  }
+  return null;
+}
+
+/**
+ * The VMMs of this host that use our run directory, found by /proc alone: what a crash left without a record is found
+ * all the same. Only VMM programs whose arguments name a socket below `vmSocketsDir` are touched.
+ */
+export function createVmProcesses(vmSocketsDir: string): VmProcesses {
+  const vmOf = async (pid: number): Promise<string | null> => {
+    const argv = (await readOrNull(`/proc/${pid}/cmdline`))?.split('\0') ?? [];
+    if (!VMM_PROGRAM.test(basename(argv[0] ?? ''))) return null;
+    return vmIdInArguments(argv, vmSocketsDir);
+  };
+  const find: VmProcesses['find'] = async (vmId) => {
+    const found: { pid: number; vmId: string }[] = [];
+    for (const name of await readdir('/proc')) {
+      if (!/^\d+$/.test(name)) continue;
+      const pid = Number(name);
+      const owner = await vmOf(pid);
+      if (owner !== null && (vmId === null || owner === vmId)) found.push({ pid, vmId: owner });
+    }
+    return found;
+  };
+  return {
+    find,
+    kill: async (vmId) => {
+      const deadline = performance.now() + GONE_WITHIN_MS;
+      for (;;) {
+        const left = await find(vmId);
+        if (left.length === 0) return;
+        for (const { pid } of left) {
+          try {
+            // PRIVILEGE: the VMM runs as another user. SAFETY: `find` has just seen a VMM program with our socket in
+            // its arguments under this pid.
+            process.kill(pid, 'SIGKILL');
+          } catch {
+            // Gone meanwhile; the next round sees.
+          }
+        }
+        if (performance.now() > deadline) {
+          throw new CodedError({
+            code: 'internal',
+            reason: 'vmm.unkillable',
+            message: `the VMM of ${vmId} (pid ${left[0]?.pid}) does not end`,
+            hint: 'A process that ignores SIGKILL waits for the kernel: look for disk errors in the kernel log.',
+          });
+        }
+        await sleep(20);
+      }
+    },
+  };
+}
