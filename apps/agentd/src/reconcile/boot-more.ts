@@ -1,6 +1,6 @@
 import type { InstanceView } from '@mvm/protocol';
 import { addressOf, type Census, imageOf, type PoolInput } from './census.js';
-import type { PlanDraft } from './plan-draft.js';
+import type { Obstacle, PlanDraft } from './plan-draft.js';
 import type { QuotaRefusal } from './quota-ledger.js';
 
 /** Slots of a pool that are to be filled, as far as they still are. */
@@ -14,16 +14,16 @@ export interface Slots {
 }
 
 /** A sentence in the way of booting from the pool's image: it is missing or damaged; else null. */
-export function imageProblem(input: PoolInput): { reason: string; message: string } | null {
+export function imageProblem(input: PoolInput): Obstacle | null {
   const { flake_ref } = input.pool;
   const image = imageOf(input);
   if (image === undefined) {
     const message = `the image ${flake_ref} is not registered on this host; register it with: mvm image add`;
-    return { reason: 'image.not_found', message };
+    return { reason: 'image.not_found', message, passing: false };
   }
   if (image.problem === '') return null;
   const message = `the image ${flake_ref} cannot be used: ${image.problem}; register it again with: mvm image add`;
-  return { reason: 'image.damaged', message };
+  return { reason: 'image.damaged', message, passing: false };
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { Hold } from '@mvm/agentd-api';
 import type { DesiredPool, ImageView, InstanceView } from '@mvm/protocol';
+import { leadsTo } from './leads-to.js';
 import type { QuotaLedger } from './quota-ledger.js';
 
 /** One desired pool and everything that its instances' plan depends on. */
@@ -35,21 +36,9 @@ export interface Census {
   readonly idle: readonly InstanceView[];
 }
 
-/** Operations that end in a running instance. */
-const STARTING: ReadonlySet<string> = new Set(['start', 'wake', 'resume']);
-
 /** `tenant/pool/instance`. */
 export function addressOf(view: Pick<InstanceView, 'tenant_id' | 'pool_id' | 'instance_id'>): string {
   return `${view.tenant_id}/${view.pool_id}/${view.instance_id}`;
-}
-
-/** Whether an instance runs, or will when the operation under way has ended. */
-export function willRun(view: InstanceView): boolean {
-  return view.operation === null ? view.status === 'running' : STARTING.has(view.operation);
-}
-
-function willBe(view: InstanceView, status: 'warm' | 'sleeping', operation: string): boolean {
-  return view.operation === null ? view.status === status : view.operation === operation;
 }
 
 /** Since when it is in its state, milliseconds since 1970; 0 when that is not known. */
@@ -97,10 +86,11 @@ export function takeCensus(input: PoolInput, nowMs: number): Census {
     [list in keyof Census]: InstanceView[];
   };
   for (const view of input.instances) {
-    if (willRun(view)) census.running.push(view);
+    const status = leadsTo(view);
+    if (status === 'running') census.running.push(view);
     else if (isHeld(view, input.holds, nowMs)) census.held.push(view);
-    else if (willBe(view, 'warm', 'warm')) census.warm.push(view);
-    else if (!willBe(view, 'sleeping', 'sleep')) census.idle.push(view);
+    else if (status === 'warm') census.warm.push(view);
+    else if (status !== 'sleeping') census.idle.push(view);
     else if (view.operation === null && view.stop_reason?.kind === 'wake_failed') census.failed.push(view);
     else census.sleeping.push(view);
   }

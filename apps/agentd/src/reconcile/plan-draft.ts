@@ -10,6 +10,13 @@ export interface Subject {
   readonly instance_id?: string;
 }
 
+/** A quota or an image that is in the way; `passing`: only until operations under way have ended. */
+export interface Obstacle {
+  readonly reason: string;
+  readonly message: string;
+  readonly passing: boolean;
+}
+
 /** An action with its place in line: lower `urgency` first, then lower `turn`, then the order in which it was added. */
 export interface DraftedAction {
   readonly action: Action;
@@ -56,6 +63,12 @@ export class PlanDraft {
       message: `${action.kind.replace('_', ' ')} failed ${times}: ${record.message}`,
       untilMs: record.retryAtMs,
     });
+  }
+
+  /** Report what is in the way of booting or pausing: for good, or until the operations under way have ended. */
+  reportObstacle(subject: Subject, { reason, message, passing }: Obstacle): void {
+    const until = passing ? ', until the operations under way have ended' : '';
+    this.report(passing ? 'waiting' : 'blocked', subject, { reason, message: `${message}${until}` });
   }
 
   report(

@@ -29,6 +29,23 @@ export function planPool(draft: PlanDraft, input: PoolInput): void {
   const missing = Math.max(0, wanted.running - census.running.length);
   if (missing > held) fillRunning(draft, input, census, missing - held);
   else planSpares(draft, input, census, held - missing);
+  reportUnderWay(draft, input);
+}
+
+/** Nothing is as it is wanted while an operation is under way: it may fail. Those that are reported already are left out. */
+function reportUnderWay(draft: PlanDraft, { instances }: PoolInput): void {
+  for (const view of instances) {
+    if (view.operation === null) continue;
+    const known = draft.problems.some(
+      ({ kind, tenant_id, pool_id, instance_id }) =>
+        kind === 'waiting' &&
+        instance_id === view.instance_id &&
+        pool_id === view.pool_id &&
+        tenant_id === view.tenant_id,
+    );
+    const message = `its ${view.operation} is under way`;
+    if (!known) draft.report('waiting', view, { reason: 'instance.busy', message });
+  }
 }
 
 function reportHolds(draft: PlanDraft, held: readonly InstanceView[], holds: readonly Hold[]): void {

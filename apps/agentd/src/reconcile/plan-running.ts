@@ -1,7 +1,7 @@
 import type { InstanceView } from '@mvm/protocol';
 import { createMore, imageProblem, type Slots, startIdle } from './boot-more.js';
 import { addressOf, type Census, type PoolInput } from './census.js';
-import type { PlanDraft } from './plan-draft.js';
+import type { Obstacle, PlanDraft } from './plan-draft.js';
 import type { QuotaRefusal } from './quota-ledger.js';
 
 /**
@@ -18,7 +18,7 @@ export function fillRunning(draft: PlanDraft, input: PoolInput, census: Census, 
   const refused = wakeOrResume(draft, input, suspended(pool.desired_counts, census), slots, why);
   if (slots.turn < need) {
     const obstacle = refused ?? bootForRunning(draft, input, census, slots, why);
-    if (obstacle !== null) draft.report('blocked', subject, obstacle);
+    if (obstacle !== null) draft.reportObstacle(subject, obstacle);
   }
 }
 
@@ -28,7 +28,7 @@ function bootForRunning(
   census: Census,
   slots: Slots,
   why: string,
-): QuotaRefusal | null {
+): Obstacle | null {
   return (
     imageProblem(input) ??
     startIdle(draft, input, census, slots, why) ??

@@ -1,9 +1,8 @@
 import type { InstanceView } from '@mvm/protocol';
 import { createMore, imageProblem, type Slots, startIdle } from './boot-more.js';
 import { type Census, type PoolInput, sinceMs } from './census.js';
-import type { PlanDraft } from './plan-draft.js';
+import type { Obstacle, PlanDraft } from './plan-draft.js';
 import { planSurplus, sayProtected } from './plan-surplus.js';
-import type { QuotaRefusal } from './quota-ledger.js';
 
 /**
  * Bring a pool, of which as many run as are wanted, to its warm and sleeping counts.
@@ -23,7 +22,8 @@ export function planSpares(draft: PlanDraft, input: PoolInput, census: Census, h
   let lackWarm = Math.max(0, wanted.warm - warm.length);
   const kept = Math.min(held, lackSleeping);
   lackSleeping -= kept;
-  lackWarm = allowWarm(draft, input, lackWarm - Math.min(held - kept, lackWarm), ledger);
+  const allowed = allowWarm(draft, input, lackWarm - Math.min(held - kept, lackWarm), ledger);
+  lackWarm = allowed.now;
 
   // A sleeping one gives its memory back, so it comes first: where quotas are tight, both are reached only in this order.
   const fromWarm = Math.min(spareWarm, lackSleeping);
@@ -36,7 +36,9 @@ export function planSpares(draft: PlanDraft, input: PoolInput, census: Census, h
   extra -= toSleep;
   const toWarm = Math.min(extra, lackWarm);
   extra -= toWarm;
-  planSurplus(draft, input, running, { toStop: extra, toSleep, toWarm });
+  // What becomes warm once the quota has room again is not stopped meanwhile.
+  const toStop = Math.max(0, extra - allowed.later);
+  planSurplus(draft, input, running, { toStop, toSleep, toWarm });
   lackSleeping -= toSleep;
   lackWarm -= toWarm;
 
@@ -54,15 +56,20 @@ function describe({ tenantId, pool }: PoolInput): string {
   return `${tenantId}/${pool.pool_id}`;
 }
 
-/** How many more may become warm by the tenant's quota; a refusal is reported. */
-function allowWarm(draft: PlanDraft, input: PoolInput, lacking: number, ledger: PoolInput['ledger']): number {
+/** How many more may become warm by the tenant's quota, now and once operations have ended; a refusal is reported. */
+function allowWarm(
+  draft: PlanDraft,
+  input: PoolInput,
+  lacking: number,
+  ledger: PoolInput['ledger'],
+): { readonly now: number; readonly later: number } {
   for (let allowed = 0; allowed < lacking; allowed += 1) {
     const refusal = ledger.warm();
     if (refusal === null) continue;
-    draft.report('blocked', { tenant_id: input.tenantId, pool_id: input.pool.pool_id }, refusal);
-    return allowed;
+    draft.reportObstacle({ tenant_id: input.tenantId, pool_id: input.pool.pool_id }, refusal);
+    return { now: allowed, later: refusal.passing ? lacking - allowed : 0 };
   }
-  return lacking;
+  return { now: lacking, later: 0 };
 }
 
 /** One that is warm beyond its count, and lacks among the sleeping. */
@@ -91,7 +98,7 @@ function wakeToWarm(draft: PlanDraft, input: PoolInput, views: readonly Instance
     if (isBusy(draft, view, `${why}; to be woken`)) continue;
     const refusal = ledger.start(view.resources);
     if (refusal !== null) {
-      draft.report('blocked', view, refusal);
+      draft.reportObstacle(view, refusal);
       return;
     }
     const { tenant_id, pool_id, instance_id } = view;
@@ -149,12 +156,12 @@ function bootSpares(
     return;
   }
   const slots: Slots = { need, turn: 0, taken: 0 };
-  const obstacle: QuotaRefusal | null =
+  const obstacle: Obstacle | null =
     imageProblem(input) ??
     startIdle(draft, input, census, slots, why) ??
     createMore(draft, input, slots, why);
   if (obstacle !== null)
-    draft.report('blocked', subject, { ...obstacle, message: `${why}: ${obstacle.message}` });
+    draft.reportObstacle(subject, { ...obstacle, message: `${why}: ${obstacle.message}` });
 }
 
 function isBusy(draft: PlanDraft, view: InstanceView, what: string): boolean {

@@ -12,8 +12,9 @@ export interface SurplusUse {
 
 /**
  * Stop, pause or put to sleep what runs beyond the wanted count, the one that runs the shortest first. Nothing leaves
- * running before it ran `min_running_seconds`, or while an operation on it is under way; nothing is paused or put to
- * sleep before its guest is ready; nothing is stopped when the pool is pinned or critical. What has to wait is reported.
+ * running before it ran `min_running_seconds`, or while an operation on it is under way, or while fewer than are wanted
+ * would run without it because the start of another is still under way; nothing is paused or put to sleep before its
+ * guest is ready; nothing is stopped when the pool is pinned or critical. What has to wait is reported.
  *
  * Only stops look for another instance when the newest has to wait: were an older one paused in its place, the pool would
  * for a while have fewer that are ready than it wants.
@@ -25,7 +26,12 @@ export function planSurplus(
   use: SurplusUse,
 ): void {
   const newestFirst = [...running].sort(byNewest);
-  const reserved = stopSurplus(draft, input, newestFirst, use.toStop);
+  const coming = newestFirst.filter(({ operation }) => operation !== null);
+  const exits: Exits = {
+    left: Math.max(0, running.length - coming.length - input.pool.desired_counts.running),
+    coming,
+  };
+  const reserved = stopSurplus(draft, input, newestFirst, use.toStop, exits);
   const spares = newestFirst
     .filter((view) => !reserved.includes(view))
     .slice(0, use.toSleep + use.toWarm)
@@ -33,8 +39,15 @@ export function planSurplus(
     // The first that is ready is put to sleep.
     .sort((a, b) => a.readyAtMs - b.readyAtMs);
   for (const [index, { view, readyAtMs }] of spares.entries()) {
-    suspend(draft, input, view, { readyAtMs, kind: index < use.toSleep ? 'sleep' : 'warm' });
+    suspend(draft, input, view, { readyAtMs, kind: index < use.toSleep ? 'sleep' : 'warm', exits });
   }
+}
+
+/** How many more of the instances that run now may leave it. */
+interface Exits {
+  left: number;
+  /** Those whose start, wake or resume is under way: they do not run yet, and may fail to. */
+  readonly coming: readonly InstanceView[];
 }
 
 /** Propose stops; those that are to be stopped now or later, so that nothing else is done to them. */
@@ -43,6 +56,7 @@ function stopSurplus(
   input: PoolInput,
   newestFirst: readonly InstanceView[],
   surplus: number,
+  exits: Exits,
 ): readonly InstanceView[] {
   if (surplus === 0) return [];
   const { tenantId, pool, protection, urgency } = input;
@@ -56,16 +70,19 @@ function stopSurplus(
   const stoppable = newestFirst.filter(
     (view) => view.operation === null && mayLeaveAt(view, input) <= draft.context.nowMs,
   );
-  const victims = stoppable.slice(0, surplus);
+  const victims = stoppable.slice(0, Math.min(surplus, exits.left));
+  exits.left -= victims.length;
   for (const [turn, view] of victims.entries()) {
-    const reason = `${has}: stop the one that was started last`;
+    const last =
+      view === newestFirst[turn] ? 'the one that was started last' : 'the newest that may be stopped';
+    const reason = `${has}: stop ${last}`;
     draft.propose(
       { kind: 'stop', ...subject, instance_id: view.instance_id, graceful_shutdown_seconds, reason },
       { urgency, turn },
     );
   }
-  const deferred = newestFirst.filter((view) => !stoppable.includes(view)).slice(0, surplus - victims.length);
-  for (const view of deferred) reportNotYet(draft, input, view, `${has}; to be stopped`);
+  const deferred = newestFirst.filter((view) => !victims.includes(view)).slice(0, surplus - victims.length);
+  for (const view of deferred) reportNotYet(draft, input, view, `${has}; to be stopped`, exits);
   return [...victims, ...deferred];
 }
 
@@ -73,7 +90,11 @@ function suspend(
   draft: PlanDraft,
   input: PoolInput,
   view: InstanceView,
-  { readyAtMs, kind }: { readonly readyAtMs: number; readonly kind: 'sleep' | 'warm' },
+  {
+    readyAtMs,
+    kind,
+    exits,
+  }: { readonly readyAtMs: number; readonly kind: 'sleep' | 'warm'; readonly exits: Exits },
 ): void {
   const { tenantId, pool, urgency } = input;
   const { nowMs } = draft.context;
@@ -81,8 +102,8 @@ function suspend(
   const wanted = kind === 'sleep' ? `${counts.sleeping} sleeping` : `${counts.warm} warm`;
   const why = `${tenantId}/${pool.pool_id} wants ${counts.running} running and ${wanted}`;
   const what = kind === 'sleep' ? 'put to sleep' : 'paused';
-  if (view.operation !== null || mayLeaveAt(view, input) > nowMs) {
-    reportNotYet(draft, input, view, `${why}; to be ${what}`);
+  if (view.operation !== null || mayLeaveAt(view, input) > nowMs || exits.left === 0) {
+    reportNotYet(draft, input, view, `${why}; to be ${what}`, exits);
     return;
   }
   if (readyAtMs > nowMs) {
@@ -94,6 +115,7 @@ function suspend(
     });
     return;
   }
+  exits.left -= 1;
   const { instance_id } = view;
   const address = { tenant_id: tenantId, pool_id: pool.pool_id, instance_id };
   const { drain_timeout_seconds } = pool.runtime_policy;
@@ -113,9 +135,21 @@ function mayLeaveAt(view: InstanceView, { pool }: PoolInput): number {
   return sinceMs(view) + pool.runtime_policy.min_running_seconds * 1000;
 }
 
-function reportNotYet(draft: PlanDraft, input: PoolInput, view: InstanceView, what: string): void {
+function reportNotYet(
+  draft: PlanDraft,
+  input: PoolInput,
+  view: InstanceView,
+  what: string,
+  { coming }: Exits,
+): void {
   if (view.operation !== null) {
     const message = `${what} once its ${view.operation} has ended`;
+    draft.report('waiting', view, { reason: 'instance.busy', message });
+    return;
+  }
+  const other = coming[0];
+  if (mayLeaveAt(view, input) <= draft.context.nowMs && other !== undefined) {
+    const message = `${what} once the ${other.operation} of ${other.instance_id} has ended`;
     draft.report('waiting', view, { reason: 'instance.busy', message });
     return;
   }

@@ -3,11 +3,12 @@ import { type DesiredCounts, type DesiredState, isCodedError } from '@mvm/protoc
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { desiredPool, desiredState, desiredTenant } from '../../test/model/desired.js';
-import { ModelHost } from '../../test/model/model-host.js';
+import { type InstanceOperation, ModelHost } from '../../test/model/model-host.js';
 import { NO_OVERRIDES, observeModel, quietContext } from '../../test/model/observe-model.js';
 import { failureKey, targetOf } from './actions.js';
 import { plan } from './plan.js';
 import { requestFor } from './requests.js';
+import { isConverged } from './status.js';
 import type { Action, FailureRecord, Plan } from './types.js';
 
 const START = Date.parse('2026-06-01T12:00:00Z');
@@ -323,3 +324,103 @@ describe('plan', () => {
     );
   });
 });
+
+const OPERATIONS_BY_HAND = {
+  ready: ['StartInstance'],
+  stopped: ['StartInstance', 'DestroyInstance'],
+  running: ['WarmInstance', 'SleepInstance', 'StopInstance'],
+  warm: ['ResumeInstance', 'SleepInstance', 'StopInstance'],
+  sleeping: ['WakeInstance', 'StopInstance'],
+} as const;
+
+/** Begin an operation on an instance as an operator would; nothing when hostd refuses it. */
+function beginByHand(host: ModelHost, which: number, how: number): void {
+  const idle = [...host.instances.values()].filter(({ operation }) => operation === null);
+  const view = idle[which % Math.max(1, idle.length)];
+  const types = OPERATIONS_BY_HAND[view?.status as keyof typeof OPERATIONS_BY_HAND] ?? [];
+  const type = types[how % Math.max(1, types.length)];
+  if (view === undefined || type === undefined) return;
+  const { tenant_id, pool_id, instance_id } = view;
+  try {
+    host.begin({ type, tenant_id, pool_id, instance_id } as InstanceOperation);
+  } catch (error) {
+    if (!isCodedError(error) || error.code === 'aborted') throw error;
+  }
+}
+
+describe('light 1: with operations under way at every pass', () => {
+  const step = fc.record({
+    begin: fc.array(fc.record({ which: fc.nat(20), how: fc.nat(5) }), { maxLength: 3 }),
+    finish: fc.array(fc.record({ which: fc.nat(20), ok: fc.boolean() }), { maxLength: 3 }),
+    /** How many of agentd's own actions are still under way when the next pass begins, as after a timeout. */
+    slow: fc.nat(3),
+  });
+
+  it('never ends a VM that serves in the place of one that does not run yet, asks hostd for nothing that it refuses, and converges', () => {
+    fc.assert(
+      fc.property(state, fc.array(step, { minLength: 1, maxLength: 10 }), (desired, steps) => {
+        const host = new ModelHost(START);
+        converge(host, desired);
+        const finishAll = (): void => {
+          for (const request of host.underWay()) host.finish(request, 'ok');
+        };
+        for (const { begin, finish, slow } of steps) {
+          for (const { which, how } of begin) beginByHand(host, which, how);
+          host.nowMs += 60_000;
+          const planned = planFor(host, desired);
+          if (host.underWay().length > 0 && isOfDesired(host, desired))
+            expect(isConverged(planned)).toBe(false);
+          expect(planned.actions.filter((action) => isBusy(host, action))).toEqual([]);
+          const leaving = planned.actions.filter(
+            ({ kind }) => kind === 'stop' || kind === 'warm' || kind === 'sleep',
+          );
+          for (const { tenant, pool: id, counts } of wantedOf(desired)) {
+            const serving = servingIn(host, tenant, id);
+            const ended = leaving.filter(
+              (action) =>
+                'instance_id' in action &&
+                serving.has(`${action.tenant_id}/${action.pool_id}/${action.instance_id}`),
+            );
+            expect(ended.length).toBeLessThanOrEqual(Math.max(0, serving.size - counts.running));
+          }
+          for (const [index, action] of planned.actions.entries()) {
+            const request = requestFor(action);
+            host.nowMs += 10;
+            // The model refuses what hostd would refuse, with what is under way counted as hostd counts it.
+            if (index < slow && 'instance_id' in action) host.begin(request as InstanceOperation);
+            else host.handle(request);
+          }
+          for (const { which, ok } of finish) {
+            const all = host.underWay();
+            const ended = all[which % Math.max(1, all.length)];
+            if (ended !== undefined) host.finish(ended, ok ? 'ok' : 'failed');
+          }
+        }
+        finishAll();
+        converge(host, desired);
+        expect(planFor(host, desired).actions).toEqual([]);
+      }),
+      { numRuns: 200 },
+    );
+  });
+});
+
+function isBusy(host: ModelHost, action: Action): boolean {
+  if (!('instance_id' in action)) return false;
+  const view = host.instances.get(`${action.tenant_id}/${action.pool_id}/${action.instance_id}`);
+  return view === undefined || view.operation !== null;
+}
+
+/** Whether one of the operations under way is on an instance of the desired state. */
+function isOfDesired(host: ModelHost, desired: DesiredState): boolean {
+  const pools = new Set(wantedOf(desired).map(({ tenant, pool: id }) => `${tenant}/${id}`));
+  return host.underWay().some(({ tenant_id, pool_id }) => pools.has(`${tenant_id}/${pool_id}`));
+}
+
+/** Those that run, and are not on their way out of it. */
+function servingIn(host: ModelHost, tenant: string, pool_id: string): Set<string> {
+  const own = [...host.instances].filter(([, view]) => view.tenant_id === tenant && view.pool_id === pool_id);
+  return new Set(
+    own.flatMap(([key, view]) => (view.status === 'running' && view.operation === null ? [key] : [])),
+  );
+}

@@ -159,11 +159,11 @@ describe('to the running count', () => {
     setStatus(1, 'running', { operation: 'stop' });
     expect(moves(planNow(workers(1)))).toEqual([]);
     expect(moves(planNow(workers(2)))).toEqual([]);
-    expect(reasons(planNow(workers(2)))).toEqual(['waiting instance.busy']);
+    expect(reasons(planNow(workers(2)))).toEqual(['waiting instance.busy', 'waiting instance.busy']);
     setStatus(1, 'running', { operation: 'destroy' });
     expect(moves(planNow(workers(2)))).toEqual(['create acme/workers']);
     setStatus(1, 'running', { operation: 'stop' });
-    expect(reasons(planNow(workers(0)))).toEqual(['waiting instance.busy']);
+    expect(reasons(planNow(workers(0)))).toEqual(['waiting instance.busy', 'waiting instance.busy']);
   });
 
   it('stops nothing that is pinned or critical', () => {
@@ -290,7 +290,7 @@ describe('a manual stop', () => {
     const holds = [hold(setStatus(0, 'running', { operation: 'stop' }))];
     const result = planNow(workers(1), { holds });
     expect(moves(result)).toEqual([]);
-    expect(reasons(result)).toEqual(['hold instance.manual_stop']);
+    expect(reasons(result)).toEqual(['hold instance.manual_stop', 'waiting instance.busy']);
   });
 
   it('does not hold one that runs again', () => {

@@ -1,5 +1,6 @@
 import type { DesiredState, InstanceView } from '@mvm/protocol';
-import { addressOf, sinceMs, willRun } from './census.js';
+import { addressOf, sinceMs } from './census.js';
+import { leadsTo } from './leads-to.js';
 import type { PlanContext } from './types.js';
 
 /**
@@ -27,7 +28,7 @@ export function agentsToAskFor(
     pools.flatMap(({ pool_id, desired_counts: { running, warm, sleeping } }) => {
       if (warm + sleeping === 0) return [];
       const own = instances.filter(
-        (view) => view.tenant_id === tenant_id && view.pool_id === pool_id && willRun(view),
+        (view) => view.tenant_id === tenant_id && view.pool_id === pool_id && leadsTo(view) === 'running',
       );
       if (own.length <= running) return [];
       return own.filter((view) => view.operation === null && sinceMs(view) + bootGraceMs > nowMs);

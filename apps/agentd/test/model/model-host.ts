@@ -40,6 +40,23 @@ interface ModelTenant {
   pools: Map<string, PoolSpec & { image: ImageRef | null }>;
 }
 
+interface InstanceAddress {
+  readonly tenant_id: string;
+  readonly pool_id: string;
+  readonly instance_id: string;
+}
+
+const OPERATIONS = {
+  StartInstance: 'start',
+  WakeInstance: 'wake',
+  ResumeInstance: 'resume',
+  WarmInstance: 'warm',
+  SleepInstance: 'sleep',
+  StopInstance: 'stop',
+  DestroyInstance: 'destroy',
+} as const;
+export type InstanceOperation = Extract<PlannableRequest, { type: keyof typeof OPERATIONS }>;
+
 function fail(
   code: ConstructorParameters<typeof CodedError>[0]['code'],
   reason: string,
@@ -66,6 +83,7 @@ export class ModelHost {
   /** Asked before a change; throw to make it fail. */
   beforeChange: (request: V2Request) => void = () => {};
   #created = 0;
+  readonly #underWay = new Map<string, InstanceOperation>();
 
   constructor(nowMs: number) {
     this.nowMs = nowMs;
@@ -169,6 +187,28 @@ export class ModelHost {
         this.beforeChange(request);
         return this.#change(request);
     }
+  }
+
+  /** Begin an operation on an instance; it is under way until `finish`. Refuses what carrying it out would refuse. */
+  begin(request: InstanceOperation): void {
+    if (this.#find(request).operation !== null) fail('aborted', 'model.busy', `${key(request)} is busy`);
+    this.#plan(request);
+    this.#underWay.set(key(request), request);
+    this.#find(request).operation = OPERATIONS[request.type];
+  }
+
+  /** An operation under way ends: it succeeds, or fails and changes nothing. */
+  finish(address: InstanceAddress, outcome: 'ok' | 'failed'): void {
+    const request = this.#underWay.get(key(address));
+    if (request === undefined) throw new Error(`nothing is under way on ${key(address)}`);
+    this.#underWay.delete(key(address));
+    this.#find(address).operation = null;
+    if (outcome === 'ok') this.handle(request);
+  }
+
+  /** The instances with an operation under way, in the order in which the operations began. */
+  underWay(): InstanceOperation[] {
+    return [...this.#underWay.values()];
   }
 
   /** An instance's VMM ends on its own. */
@@ -289,7 +329,7 @@ export class ModelHost {
         const view = this.#find(request);
         const to = assertTransition(view.status, 'warm');
         const warm = this.#instanceViews({ tenant_id: view.tenant_id }).filter(
-          ({ status }) => status === 'warm',
+          ({ status, operation }) => status === 'warm' || operation === 'warm',
         ).length;
         if (warm >= this.#tenant(view.tenant_id).quotas.max_warm) {
           fail('resource_exhausted', 'quota.max_warm', 'too many warm');
@@ -353,7 +393,8 @@ export class ModelHost {
     const to = assertTransition(view.status, operation);
     const { quotas } = this.#tenant(view.tenant_id);
     const running = this.#instanceViews({ tenant_id: view.tenant_id }).filter(
-      ({ status }) => status === 'running' || status === 'warm',
+      ({ status, operation }) =>
+        status === 'running' || status === 'warm' || operation === 'start' || operation === 'wake',
     );
     const sum = (field: 'vcpus' | 'mem_mib'): number =>
       running.reduce((total, other) => total + other.resources[field], view.resources[field]);
