@@ -1,9 +1,15 @@
-import { errorFromResponse, isCodedError, type V2Request, type V2Response } from '@mvm/protocol';
+import {
+  errorFromResponse,
+  isCodedError,
+  METHODS,
+  type ResponseOf,
+  type V2Request,
+  type V2Response,
+} from '@mvm/protocol';
 import { type CallLimits, startCallLimits } from './call-limits.js';
 import { badAnswer, clientClosed, versionTooOld } from './errors.js';
 import { DEFAULT_CLIENT_LIMITS, type HostdClientLimits } from './limits.js';
 import { negotiate, type ServerIdentity } from './negotiate.js';
-import { answers, isReadOnly, type ResponseTo } from './responses.js';
 import { HostdSession } from './session.js';
 import { isVersion1Request, requestVersion1 } from './version1.js';
 
@@ -36,7 +42,7 @@ export interface HostdClient {
    * Throws CodedError: `hostd.unreachable`, `hostd.disconnected` (unavailable), `hostd.denied`, `hostd.timeout`,
    * `hostd.canceled`, `hostd.version_too_old`, `hostd.bad_answer`, `hostd.too_many_requests`, `hostd.client_closed`.
    */
-  request<R extends V2Request>(request: R, options?: RequestOptions): Promise<ResponseTo<R>>;
+  request<R extends V2Request>(request: R, options?: RequestOptions): Promise<ResponseOf<R['type']>>;
   /** The version that hostd spoke last; null before the first answer and after a failure to connect. */
   version(): 1 | 2 | null;
   /** What hostd said about itself; null for version 1 and while there is no connection. */
@@ -126,7 +132,7 @@ export function createHostdClient(options: HostdClientOptions): HostdClient {
       return await attempt(request, call, signal);
     } catch (error) {
       const lost = isCodedError(error) && error.reason === 'hostd.disconnected';
-      if (!lost || !reused || closing.signal.aborted || !isReadOnly(request)) throw error;
+      if (!lost || !reused || closing.signal.aborted || METHODS[request.type].mutates) throw error;
       return attempt(request, call, signal);
     }
   }
@@ -135,10 +141,10 @@ export function createHostdClient(options: HostdClientOptions): HostdClient {
     async request<R extends V2Request>(
       request: R,
       requestOptions: RequestOptions = {},
-    ): Promise<ResponseTo<R>> {
+    ): Promise<ResponseOf<R['type']>> {
       const response = await send(request, requestOptions);
       if (response.type === 'Error') throw errorFromResponse(response);
-      if (answers(request, response)) return response;
+      if (isAnswerTo(request, response)) return response;
       throw badAnswer(socketPath, `it answered ${request.type} with ${response.type}`);
     },
     version: () => spoken,
@@ -150,6 +156,14 @@ export function createHostdClient(options: HostdClientOptions): HostdClient {
       session?.close();
     },
   };
+}
+
+/** Whether a response is the one that answers this request (and no Error). */
+function isAnswerTo<R extends V2Request>(
+  request: R,
+  response: V2Response,
+): response is ResponseOf<R['type']> {
+  return response.type === METHODS[request.type].response;
 }
 
 /** As the promise settles, or as the call is given up; the promise goes on for others. */

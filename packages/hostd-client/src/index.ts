@@ -6,4 +6,3 @@ export {
 } from './client.js';
 export { DEFAULT_CLIENT_LIMITS, type HostdClientLimits } from './limits.js';
 export type { ServerIdentity } from './negotiate.js';
-export { isReadOnly, RESPONSE_TYPES, type ResponseTo } from './responses.js';

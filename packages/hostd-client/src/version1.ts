@@ -1,10 +1,10 @@
 import { isFramingError, requestOnce } from '@mvm/framing';
 import {
+  METHODS,
   type V1Request,
   type V2Request,
   type V2Response,
   v1RequestCodec,
-  v1RequestSchemas,
   v1ResponseCodec,
 } from '@mvm/protocol';
 import { badAnswer, hostdError, requestCanceled, requestTimeout } from './errors.js';
@@ -20,7 +20,7 @@ export interface Version1Options {
 
 /** Whether a request exists in version 1. */
 export function isVersion1Request(request: V2Request): request is V1Request {
-  return Object.hasOwn(v1RequestSchemas, request.type);
+  return METHODS[request.type].since === 1;
 }
 
 /** One request over a connection of its own, as version 1 has it. Throws the errors that a session throws. */

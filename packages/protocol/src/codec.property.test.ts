@@ -5,6 +5,7 @@ import { mutated } from '../test/hostile.js';
 import { greetingFrames, helloFrame, v2Requests, v2Responses } from '../test/samples/messages.js';
 import type { Codec } from './codec.js';
 import { isCodedError } from './errors.js';
+import { v2RequestSchemas } from './methods.js';
 import type { TagTable } from './tagged.js';
 import { v1RequestCodec, v1ResponseCodec } from './v1/codec.js';
 import { v1RequestSchemas, v1ResponseSchemas } from './v1/schemas.js';
@@ -15,7 +16,7 @@ import {
   type ServerFrame,
   serverFrameCodec,
 } from './v2/frames.js';
-import { v2RequestSchemas, v2ResponseSchemas } from './v2/schemas.js';
+import { v2ResponseSchemas } from './v2/responses.js';
 
 const RUNS = { numRuns: 1000 };
 const requestId = fc.maxSafeNat();

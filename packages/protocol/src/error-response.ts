@@ -1,5 +1,5 @@
 import { CodedError, ERROR_CODES, type ErrorCode, type ErrorDetails, toCodedError } from './errors.js';
-import type { V2Response } from './v2/messages.js';
+import type { V2Response } from './v2/responses.js';
 
 /** The Error response of version 2; one of version 1 is one without the optional fields. */
 export type ErrorResponse = Extract<V2Response, { type: 'Error' }>;

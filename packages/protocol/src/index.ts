@@ -51,6 +51,20 @@ export {
   parseIpv4Cidr,
 } from './ipv4.js';
 export type { JsonValue } from './json/reader.js';
+export {
+  failurePrefix,
+  type InstanceMethod,
+  METHODS,
+  type MethodDefinition,
+  type MethodName,
+  type MethodsWith,
+  type PlannableRequest,
+  plannableRequestSchemas,
+  type RequestOf,
+  type ResponseOf,
+  type V2Request,
+  v2RequestSchemas,
+} from './methods.js';
 export { bridgeName, macAddress, parseBridgeName, parseTapName, tapName } from './names.js';
 export {
   checkNetworkPolicy,
@@ -115,7 +129,6 @@ export {
   type ServerFrame,
   serverFrameCodec,
 } from './v2/frames.js';
-export type { PlannableRequest, V2Request, V2Response } from './v2/messages.js';
 export {
   type DropCounterView,
   dropCounterViewSchema,
@@ -134,7 +147,7 @@ export {
   networkProbeSchema,
   networkReportSchema,
 } from './v2/network-views.js';
-export { plannableRequestSchemas, v2RequestSchemas, v2ResponseSchemas } from './v2/schemas.js';
+export { type V2Response, v2ResponseSchemas } from './v2/responses.js';
 export {
   type HostInfo,
   hostInfoSchema,

@@ -4,13 +4,14 @@ import { type JsonValue, readValue } from '../json/reader.js';
 import type { JsonScanner } from '../json/scanner.js';
 import { compileTagged } from '../json/tagged-shape.js';
 import { writeValue } from '../json/writer.js';
+import type { V2Request } from '../methods.js';
 import { protocolError } from '../protocol-error.js';
 import type { Tagged } from '../tagged.js';
 import { type V1Request, v1RequestShape } from '../v1/codec.js';
 import { idShape, readEnvelope } from './envelope.js';
 import { helloSchema, welcomeSchema } from './frame-schemas.js';
-import { type V2Request, type V2Response, v2RequestShape, v2ResponseShape } from './messages.js';
-import { v2ResponseSchemas } from './schemas.js';
+import { v2RequestShape, v2ResponseShape } from './messages.js';
+import { type V2Response, v2ResponseSchemas } from './responses.js';
 
 const helloShape = compileTagged({ Hello: helloSchema });
 const greetingShape = compileTagged({ Welcome: welcomeSchema, Error: v2ResponseSchemas.Error });

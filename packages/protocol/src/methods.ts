@@ -1,0 +1,348 @@
+import { z } from 'zod';
+import { embeddedMessage } from './json/embedded-message.js';
+import { networkPolicySchema } from './network-policy.js';
+import { poolSpecSchema, quotasSchema } from './objects.js';
+import type { Tagged } from './tagged.js';
+import { tenantNetSchema } from './tenant-net.js';
+import { v1RequestSchemas } from './v1/schemas.js';
+import type { V2Response, v2ResponseSchemas } from './v2/responses.js';
+import { u64Schema } from './wire-integers.js';
+
+/** What one method of the contract is. Clients, agentd's routes and hostd's dispatch follow from it. */
+export interface MethodDefinition {
+  /** The first version of the protocol that has it. */
+  readonly since: 1 | 2;
+  /** The fields of the request in version 2; null for one without fields. */
+  readonly request: z.ZodObject | null;
+  /** The response that answers it, unless an Error does. */
+  readonly response: Exclude<keyof typeof v2ResponseSchemas, 'Error'>;
+  /** What the request addresses: its ids are `tenant_id`, `pool_id` and `instance_id` up to this object's. */
+  readonly object: 'host' | 'tenant' | 'pool' | 'instance';
+  /** Its name in audit logs, logs, plans and on the command line. */
+  readonly operation: string;
+  /** Whether it changes anything. One that does is audited, and `PlanRequest` says what it would do. */
+  readonly mutates: boolean;
+  /** Whether sending it again after it succeeded succeeds again and changes nothing. */
+  readonly idempotent: boolean;
+}
+
+const instanceAddress = { tenant_id: z.string(), pool_id: z.string(), instance_id: z.string() };
+const page = {
+  /** The `next_cursor` of the page before; absent or null for the first. */
+  cursor: z.string().max(512).nullish(),
+  /** At most this many objects, 1…500; 500 when absent. */
+  limit: z.int().min(1).max(500).nullish(),
+};
+/** Of a method that changes something and refuses to do so twice. */
+const changes = { mutates: true, idempotent: false } as const;
+/** Of a method that changes nothing when it is repeated. */
+const ensures = { mutates: true, idempotent: true } as const;
+const reads = { mutates: false, idempotent: true } as const;
+
+/** The methods that `PlanRequest` can ask about: all but itself. */
+const plannableMethods = {
+  StartInstance: {
+    since: 1,
+    request: v1RequestSchemas.StartInstance,
+    response: 'Ok',
+    object: 'instance',
+    operation: 'start',
+    ...changes,
+  },
+  /**
+   * With `force` false, a guest that runs is asked to shut down, as by a power button, and has `shutdown_timeout_secs`
+   * for it (absent: the pool's `graceful_shutdown_seconds`; 0: none); then its VM is ended. With `force` true or
+   * absent it is ended at once, as in version 1. A destroy and a forced stop cut the wait short.
+   */
+  StopInstance: {
+    since: 1,
+    request: z.object({
+      ...instanceAddress,
+      force: z.boolean().optional(),
+      shutdown_timeout_secs: u64Schema.optional(),
+    }),
+    response: 'Ok',
+    object: 'instance',
+    operation: 'stop',
+    ...changes,
+  },
+  SleepInstance: {
+    since: 1,
+    request: v1RequestSchemas.SleepInstance,
+    response: 'Ok',
+    object: 'instance',
+    operation: 'sleep',
+    ...changes,
+  },
+  WakeInstance: {
+    since: 1,
+    request: v1RequestSchemas.WakeInstance,
+    response: 'Ok',
+    object: 'instance',
+    operation: 'wake',
+    ...changes,
+  },
+  DestroyInstance: {
+    since: 1,
+    request: v1RequestSchemas.DestroyInstance,
+    response: 'Ok',
+    object: 'instance',
+    operation: 'destroy',
+    ...changes,
+  },
+  SetupNetwork: {
+    since: 1,
+    request: v1RequestSchemas.SetupNetwork,
+    response: 'Ok',
+    object: 'tenant',
+    operation: 'setup_network',
+    ...ensures,
+  },
+  TeardownNetwork: {
+    since: 1,
+    request: v1RequestSchemas.TeardownNetwork,
+    response: 'Ok',
+    object: 'tenant',
+    operation: 'teardown_network',
+    ...ensures,
+  },
+  Ping: {
+    since: 1,
+    request: null,
+    response: 'Pong',
+    object: 'host',
+    operation: 'ping',
+    ...reads,
+  },
+  /** Record a tenant and bring its network up. */
+  EnsureTenant: {
+    since: 2,
+    request: z.object({
+      tenant_id: z.string(),
+      net: tenantNetSchema,
+      quotas: quotasSchema,
+      /** What its guests may do on the network; absent: as by default. Applied to running instances at once. */
+      policy: networkPolicySchema.optional(),
+    }),
+    response: 'Tenant',
+    object: 'tenant',
+    operation: 'ensure_tenant',
+    ...ensures,
+  },
+  /** Forget a tenant that has no pools, and take its network down. */
+  RemoveTenant: {
+    since: 2,
+    request: z.object({ tenant_id: z.string() }),
+    response: 'Ok',
+    object: 'tenant',
+    operation: 'remove_tenant',
+    ...changes,
+  },
+  /** Record a pool or change what its next instances get; its network policy applies at once. */
+  EnsurePool: {
+    since: 2,
+    request: z.object({ tenant_id: z.string(), pool_id: z.string(), spec: poolSpecSchema }),
+    response: 'Pool',
+    object: 'pool',
+    operation: 'ensure_pool',
+    ...ensures,
+  },
+  /** Forget a pool that has no instances. */
+  RemovePool: {
+    since: 2,
+    request: z.object({ tenant_id: z.string(), pool_id: z.string() }),
+    response: 'Ok',
+    object: 'pool',
+    operation: 'remove_pool',
+    ...changes,
+  },
+  /** Create an instance; hostd chooses the id when there is none. */
+  CreateInstance: {
+    since: 2,
+    request: z.object({ tenant_id: z.string(), pool_id: z.string(), instance_id: z.string().nullish() }),
+    response: 'Instance',
+    object: 'pool',
+    operation: 'create',
+    ...changes,
+  },
+  /** Stop a running instance's vCPUs and keep its memory. */
+  WarmInstance: {
+    since: 2,
+    request: z.object(instanceAddress),
+    response: 'Ok',
+    object: 'instance',
+    operation: 'warm',
+    ...changes,
+  },
+  /** Let a warm instance run on. */
+  ResumeInstance: {
+    since: 2,
+    request: z.object(instanceAddress),
+    response: 'Ok',
+    object: 'instance',
+    operation: 'resume',
+    ...changes,
+  },
+  /** Answers a page, sorted by tenant and pool. */
+  ListTenants: {
+    since: 2,
+    request: z.object({ ...page }),
+    response: 'Tenants',
+    object: 'host',
+    operation: 'list_tenants',
+    ...reads,
+  },
+  /** Answers a page, sorted by tenant, pool and instance. */
+  ListInstances: {
+    since: 2,
+    request: z.object({ tenant_id: z.string().nullish(), pool_id: z.string().nullish(), ...page }),
+    response: 'Instances',
+    object: 'host',
+    operation: 'list_instances',
+    ...reads,
+  },
+  DescribeInstance: {
+    since: 2,
+    request: z.object(instanceAddress),
+    response: 'InstanceDetail',
+    object: 'instance',
+    operation: 'describe',
+    ...reads,
+  },
+  /** Bytes of a log from `offset`, or the last `max_bytes` (at most 256 KiB, the default) when it is absent. */
+  InstanceLogs: {
+    since: 2,
+    request: z.object({
+      ...instanceAddress,
+      stream: z.enum(['console', 'vmm']).nullish(),
+      offset: z.int().min(0).nullish(),
+      max_bytes: z.int().min(1).max(262_144).nullish(),
+    }),
+    response: 'Logs',
+    object: 'instance',
+    operation: 'logs',
+    ...reads,
+  },
+  /** Entries of a tenant's audit log from `since` on (RFC 3339), oldest first; a removed tenant's too. */
+  AuditLog: {
+    since: 2,
+    request: z.object({ tenant_id: z.string(), since: z.string().max(64).nullish(), ...page }),
+    response: 'AuditEntries',
+    object: 'tenant',
+    operation: 'audit_log',
+    ...reads,
+  },
+  /** Go through a tenant's audit log, or through all of them (at most 25 on a page). */
+  VerifyAudit: {
+    ...{
+      since: 2,
+      request: z.object({ tenant_id: z.string().nullish(), ...page }),
+      response: 'AuditReports',
+    },
+    object: 'host',
+    operation: 'verify_audit',
+    ...reads,
+  },
+  HostInfo: {
+    since: 2,
+    request: null,
+    response: 'Host',
+    object: 'host',
+    operation: 'host_info',
+    ...reads,
+  },
+  /**
+   * Compare the kernel's network with what is recorded, of one tenant or (absent or null) of the host. `deep` also sends
+   * packets from a guest's place on that tenant's bridge; it needs a tenant.
+   */
+  VerifyNetwork: {
+    since: 2,
+    request: z.object({ tenant_id: z.string().nullish(), deep: z.boolean().nullish() }),
+    response: 'NetworkReport',
+    object: 'host',
+    operation: 'verify_network',
+    ...reads,
+  },
+  /**
+   * What would be run to bring the network in line as of now, or with `from_scratch` on a host that has none of it.
+   * Changes nothing.
+   */
+  PlanNetwork: {
+    since: 2,
+    request: z.object({ tenant_id: z.string().nullish(), from_scratch: z.boolean().nullish() }),
+    response: 'NetworkPlan',
+    object: 'host',
+    operation: 'plan_network',
+    ...reads,
+  },
+  /** Why packets were dropped, and how many. */
+  NetworkDrops: {
+    since: 2,
+    request: null,
+    response: 'NetworkDrops',
+    object: 'host',
+    operation: 'network_drops',
+    ...reads,
+  },
+} as const satisfies Record<string, MethodDefinition>;
+
+type Schemas<M extends Readonly<Record<string, MethodDefinition>>> = {
+  readonly [K in keyof M]: M[K]['request'];
+};
+
+function requestsOf<M extends Readonly<Record<string, MethodDefinition>>>(methods: M): Schemas<M> {
+  const schemas = Object.entries(methods).map(([name, { request }]) => [name, request]);
+  return Object.fromEntries(schemas) as Schemas<M>;
+}
+
+/** The requests that `PlanRequest` can ask about, by tag. */
+export const plannableRequestSchemas = requestsOf(plannableMethods);
+
+/**
+ * Every method of the contract, in the order of the JSON Schemas. A method that is missing somewhere does not compile
+ * there. Source: docs/protocol.md.
+ */
+export const METHODS = {
+  ...plannableMethods,
+  /**
+   * Which steps a request would take now, out of the planner that carries it out; nothing is changed. A request that
+   * would be refused is refused the same way.
+   */
+  PlanRequest: {
+    since: 2,
+    request: z.object({ request: embeddedMessage(plannableRequestSchemas) }),
+    response: 'Plan',
+    object: 'host',
+    operation: 'plan_request',
+    ...reads,
+  },
+} as const satisfies Record<string, MethodDefinition>;
+
+/** The requests of version 2, by tag. */
+export const v2RequestSchemas = requestsOf(METHODS);
+
+export type MethodName = keyof typeof METHODS;
+/** A request of version 2 in memory; every version 1 request is one. */
+export type V2Request = Tagged<typeof v2RequestSchemas>;
+/** A request that `PlanRequest` can ask about. */
+export type PlannableRequest = Tagged<typeof plannableRequestSchemas>;
+/** The request of a method: `RequestOf<'Ping'>` is `{type: 'Ping'}`. */
+export type RequestOf<M extends MethodName> = Extract<V2Request, { type: M }>;
+/** The response that answers a method, unless an Error does: `ResponseOf<'HostInfo'>` is the `Host` response. */
+export type ResponseOf<M extends MethodName> = Extract<V2Response, { type: (typeof METHODS)[M]['response'] }>;
+
+/** The methods for which `METHODS` has these values: `MethodsWith<{mutates: true}>` are those that change something. */
+export type MethodsWith<P extends Partial<MethodDefinition>> = {
+  [M in MethodName]: (typeof METHODS)[M] extends P ? M : never;
+}[MethodName];
+/** The methods that change one instance. */
+export type InstanceMethod = MethodsWith<{ object: 'instance'; mutates: true }>;
+
+/**
+ * What stands in front of the message of a method's failure: version 1 peers tell by it what failed. Null for a method
+ * that has none. Source: docs/protocol.md#version-1.
+ */
+export function failurePrefix(method: MethodName): string | null {
+  const { since, mutates, operation } = METHODS[method];
+  return since === 1 && mutates ? `${operation.replaceAll('_', ' ')} failed: ` : null;
+}
