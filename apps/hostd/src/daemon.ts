@@ -16,17 +16,18 @@ import { checkEncryptedDisk, makeEncryptedDisk } from './disk/encrypted-disk.js'
 import { buildSecretsDrive } from './disk/secrets-drive.js';
 import { wipeFile } from './disk/wipe-file.js';
 import { createFailpoint, type FailpointSetting, noFailpoint } from './execute/failpoint.js';
+import { createJournal } from './execute/journal.js';
 import { createPoolImages } from './execute/pool-images.js';
-import type { Effects, VmLogs } from './execute/ports.js';
+import type { HostPorts, VmLogs } from './execute/ports.js';
 import { stepExecutors } from './execute/steps/table.js';
 import { createVmRegistry } from './execute/vm-registry.js';
 import { createNetworkProbes } from './network-probe/network-probes.js';
 import { createInstanceOperations } from './operations/instance-operations.js';
 import { createInstancePlanner } from './operations/instance-planner.js';
-import { createLedger } from './operations/ledger.js';
 import { type OperationContext, systemClock } from './operations/operation-context.js';
 import { reapOnExit } from './operations/reap-on-exit.js';
-import { recover } from './operations/recover.js';
+import { recover } from './operations/recover-host.js';
+import { createReservations } from './operations/reservations.js';
 import { createTenantOperations } from './operations/tenant-operations.js';
 import { createTenantPlanner } from './operations/tenant-planner.js';
 import { createDispatch } from './requests/dispatch.js';
@@ -35,7 +36,6 @@ import { type SessionOptions, serveSession } from './server/session.js';
 import { makePrivateDir } from './state/atomic-file.js';
 import { createAuditLog } from './state/audit-log.js';
 import { exists } from './state/exists.js';
-import { createJournal } from './state/journal.js';
 import { createLayout } from './state/layout.js';
 import { createPoolRevisions } from './state/pool-revisions.js';
 import { openStateStore } from './state/store.js';
@@ -101,7 +101,7 @@ async function buildEffects(
   createVmm: VmmFactory,
   mutex: KeyedMutex,
   keySources: KeySources,
-): Promise<Effects> {
+): Promise<HostPorts> {
   const layout = createLayout(config.stateDir, config.runDir);
   const vmm = createVmm(config, logger);
   const store = await openStateStore(layout);
@@ -201,17 +201,17 @@ export async function startDaemon(
   const unlock = (): void => {
     for (const lock of locks.splice(0)) lock.release();
   };
-  let effects: Effects | null = null;
+  let ports: HostPorts | null = null;
   const closing = new AbortController();
   try {
     locks.push(lockNetwork());
     const mutex = createKeyedMutex();
-    effects = await buildEffects(config, logger, failpoint, createVmm, mutex, keySources);
-    locks.push(lockCgroups(effects.cgroups.root, config.cgroupParent));
+    ports = await buildEffects(config, logger, failpoint, createVmm, mutex, keySources);
+    locks.push(lockCgroups(ports.cgroups.root, config.cgroupParent));
     await mkdir(config.runDir, { recursive: true, mode: 0o755 });
-    const { server, listenTarget } = await prepare(config, logger, effects, mutex, inherited, closing.signal);
+    const { server, listenTarget } = await prepare(config, logger, ports, mutex, inherited, closing.signal);
     await server.listen(listenTarget);
-    const running = effects;
+    const running = ports;
     return {
       close: async ({ force }) => {
         closing.abort();
@@ -226,7 +226,7 @@ export async function startDaemon(
     };
   } catch (error) {
     closing.abort();
-    effects?.vms.releaseAll();
+    ports?.vms.releaseAll();
     unlock();
     throw error;
   }
@@ -235,16 +235,16 @@ export async function startDaemon(
 async function prepare(
   config: HostdConfig,
   logger: Logger,
-  effects: Effects,
+  ports: HostPorts,
   mutex: KeyedMutex,
   inherited: { readonly fd: number } | null,
   signal: AbortSignal,
 ): Promise<{ server: FrameServer; listenTarget: Parameters<FrameServer['listen']>[0] }> {
   const { accelerator, reason } = await detectAccelerator();
   logger.info({ accelerator, reason }, 'accelerator chosen');
-  const { store, layout } = effects;
-  const ledger = createLedger(store);
-  const audit = effects.failpoint.audit(
+  const { store, layout } = ports;
+  const reservations = createReservations(store);
+  const audit = ports.failpoint.audit(
     createAuditLog(layout, {
       retentionDays: (tenantId) => store.tenant(tenantId)?.audit_retention_days ?? null,
       onProblem: (tenant, error) =>
@@ -257,11 +257,11 @@ async function prepare(
     const opId = newOpId();
     return { opId, peer: null, logger: logger.child({ op: opId }), notes: new Map() };
   };
-  const journal = effects.failpoint.journal(
+  const journal = ports.failpoint.journal(
     createJournal(layout, (kind) => Object.hasOwn(stepExecutors, kind)),
   );
   const { vmUidBase, clusterCidr } = config;
-  const common = { effects, store, ledger, mutex, clock: systemClock };
+  const common = { ports, store, reservations, mutex, clock: systemClock };
   const ofInstances = { ...common, journal, audit, vmUidBase, accelerator };
   const ofTenants = { ...common, randomBytes, clusterCidr };
   const instances = createInstanceOperations({ ...ofInstances, maxParallel: config.maxParallelOperations });
@@ -270,10 +270,10 @@ async function prepare(
     instances: createInstancePlanner({ ...ofInstances, operations: instances }),
     tenants: createTenantPlanner(ofTenants),
   };
-  reapOnExit({ effects, instances, audit, clock: systemClock, own, signal });
+  reapOnExit({ ports, instances, audit, clock: systemClock, own, signal });
   const began = performance.now();
-  const report = await recover(effects, instances, vmUidBase, own(), signal);
-  effects.network.watch((event) => {
+  const report = await recover(ports, instances, vmUidBase, own(), signal);
+  ports.network.watch((event) => {
     logger.warn({ network: event.kind, err: event.error }, 'the tenants’ network was disturbed from outside');
   });
   logger.info({ ...report, ms: performance.now() - began }, 'host is in line with the records');
@@ -284,10 +284,10 @@ async function prepare(
     acceleratorReason: reason,
     clusterCidr,
     uplinks: () => (config.uplink.length === 0 ? readDefaultRouteLinks() : config.uplink),
-    vmmVersion: () => effects.vmm.version().catch(() => null),
+    vmmVersion: () => ports.vmm.version().catch(() => null),
   };
-  const probes = createNetworkProbes({ effects, mutex, vmUidBase: config.vmUidBase });
-  const services = { effects, instances, tenants, planners, audit, probes, facts };
+  const probes = createNetworkProbes({ ports, mutex, vmUidBase: config.vmUidBase });
+  const services = { ports, instances, tenants, planners, audit, probes, facts };
   const dispatch = createDispatch({ services, audit, clock: systemClock, newOpId, logger });
   const server = buildServer(config, logger, { dispatch });
   if (inherited !== null) return { server, listenTarget: inherited };

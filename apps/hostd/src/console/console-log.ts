@@ -40,7 +40,7 @@ export function keepLogBounded(
   const timer = setInterval(() => {
     if (busy) return;
     busy = true;
-    turnLog(path, limit)
+    rotateLog(path, limit)
       .catch((error: unknown) => options.onError?.(error))
       .finally(() => {
         busy = false;
@@ -51,7 +51,7 @@ export function keepLogBounded(
 }
 
 /** Turns the log once if the live file is over `limitBytes`; keeps the last `limitBytes` of it. True when it did. */
-export async function turnLog(path: string, limitBytes: number): Promise<boolean> {
+export async function rotateLog(path: string, limitBytes: number): Promise<boolean> {
   const size = await sizeOf(path);
   if (size === null || size <= limitBytes) return false;
   const before = await keptParts(path);

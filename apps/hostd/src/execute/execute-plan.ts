@@ -1,7 +1,7 @@
 import { toCodedError } from '@mvm/protocol';
 import type { Logger } from 'pino';
-import type { Step, StepKind, StepPlan } from '../plan/steps.js';
-import type { Effects } from './ports.js';
+import type { HostPorts } from './ports.js';
+import type { Step, StepKind, StepPlan } from './step.js';
 import type { StepExecutor } from './steps/executor.js';
 import { stepExecutors } from './steps/table.js';
 
@@ -22,7 +22,7 @@ export type PlanOutcome =
 /** The executor of a step with its arguments bound; the only place where the two meet untyped. */
 function bind(
   step: Step,
-  effects: Effects,
+  ports: HostPorts,
 ): {
   execute(): Promise<void>;
   ahead(signal: AbortSignal): Promise<void>;
@@ -33,11 +33,11 @@ function bind(
   const executor = stepExecutors[step.kind] as StepExecutor<StepKind>;
   const { committed, revoke } = executor;
   return {
-    execute: () => executor.execute(step, effects),
-    ahead: async (signal) => executor.ahead?.(step, effects, signal),
-    undo: () => executor.undo(step, effects),
-    committed: committed === undefined ? null : () => committed(step, effects),
-    revoke: revoke === undefined ? null : () => revoke(step, effects),
+    execute: () => executor.execute(step, ports),
+    ahead: async (signal) => executor.ahead?.(step, ports, signal),
+    undo: () => executor.undo(step, ports),
+    committed: committed === undefined ? null : () => committed(step, ports),
+    revoke: revoke === undefined ? null : () => revoke(step, ports),
   };
 }
 
@@ -45,9 +45,9 @@ function bind(
  * The steps after a plan's commit point when that has taken effect, as the files tell; null when it has not, or the
  * plan has none.
  */
-export async function stepsAfterCommit(plan: StepPlan, effects: Effects): Promise<readonly Step[] | null> {
+export async function stepsAfterCommit(plan: StepPlan, ports: HostPorts): Promise<readonly Step[] | null> {
   for (const [index, step] of plan.steps.entries()) {
-    const { committed } = bind(step, effects);
+    const { committed } = bind(step, ports);
     if (committed !== null) return (await committed()) ? plan.steps.slice(index + 1) : null;
   }
   return null;
@@ -60,26 +60,26 @@ export async function stepsAfterCommit(plan: StepPlan, effects: Effects): Promis
 async function staysAfter(
   plan: StepPlan,
   failed: { readonly index: number; readonly error: unknown },
-  effects: Effects,
+  ports: HostPorts,
   logger: Logger,
 ): Promise<boolean> {
   if (plan.onFailure !== 'commit') return plan.onFailure === 'finish';
-  const rest = await stepsAfterCommit(plan, effects);
+  const rest = await stepsAfterCommit(plan, ports);
   if (rest === null) return false;
   const index = plan.steps.length - rest.length - 1;
   const step = plan.steps[index] as Step;
-  const { revoke } = bind(step, effects);
+  const { revoke } = bind(step, ports);
   const ranNothing =
     failed.index === index ||
     (failed.index === index + 1 && toCodedError(failed.error).reason === 'vmm.not_resumed');
   if (!ranNothing || revoke === null) return true;
   try {
     const at = { operation: plan.operation, kind: step.kind, index, undo: true };
-    await effects.failpoint.step(at, revoke);
+    await ports.failpoint.step(at, revoke);
   } catch (error) {
     logger.error({ step: step.kind, err: error }, 'a commit point could not be revoked');
   }
-  return (await stepsAfterCommit(plan, effects)) !== null;
+  return (await stepsAfterCommit(plan, ports)) !== null;
 }
 
 /**
@@ -88,14 +88,14 @@ async function staysAfter(
  */
 export async function undoSteps(
   { operation, steps }: Pick<StepPlan, 'operation' | 'steps'>,
-  effects: Effects,
+  ports: HostPorts,
   logger: Logger,
 ): Promise<boolean> {
   let complete = true;
   for (const [index, step] of [...steps.entries()].reverse()) {
     const at = { operation, kind: step.kind, index, undo: true };
     try {
-      await effects.failpoint.step(at, () => bind(step, effects).undo());
+      await ports.failpoint.step(at, () => bind(step, ports).undo());
     } catch (error) {
       complete = false;
       logger.error({ step: step.kind, err: error }, 'step could not be undone');
@@ -107,10 +107,10 @@ export async function undoSteps(
 /** Everything of a plan that may be done ahead of its step's turn, begun. `end` gives up what still runs. */
 function beginAhead(
   plan: StepPlan,
-  effects: Effects,
+  ports: HostPorts,
 ): { of(index: number): Promise<void>; end(): Promise<void> } {
   const abort = new AbortController();
-  const begun = plan.steps.map((step) => bind(step, effects).ahead(abort.signal));
+  const begun = plan.steps.map((step) => bind(step, ports).ahead(abort.signal));
   const settled = Promise.allSettled(begun);
   return {
     of: async (index) => begun[index],
@@ -127,31 +127,31 @@ function beginAhead(
  */
 export async function executePlan(
   plan: StepPlan,
-  effects: Effects,
+  ports: HostPorts,
   logger: Logger,
   onStepDone: (completed: number) => Promise<void> = async () => {},
 ): Promise<PlanOutcome> {
-  const ahead = beginAhead(plan, effects);
+  const ahead = beginAhead(plan, ports);
   for (const [index, step] of plan.steps.entries()) {
     const began = performance.now();
     try {
       logger.trace({ step: step.kind, args: step }, 'step begins');
       const at = { operation: plan.operation, kind: step.kind, index, undo: false };
-      await effects.failpoint.step(at, async () => {
+      await ports.failpoint.step(at, async () => {
         await ahead.of(index);
-        await bind(step, effects).execute();
+        await bind(step, ports).execute();
       });
       logger.debug({ step: step.kind, ms: performance.now() - began }, 'step done');
       await onStepDone(index + 1);
     } catch (error) {
       logger.warn({ step: step.kind, ms: performance.now() - began, err: error }, 'step failed');
       await ahead.end();
-      if (await staysAfter(plan, { index, error }, effects, logger)) {
+      if (await staysAfter(plan, { index, error }, ports, logger)) {
         return { ok: false, error, failedStep: step, undone: false, stays: true };
       }
       const undone = await undoSteps(
         { operation: plan.operation, steps: plan.steps.slice(0, index + 1) },
-        effects,
+        ports,
         logger,
       );
       return { ok: false, error, failedStep: step, undone, stays: false };

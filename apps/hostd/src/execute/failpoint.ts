@@ -1,10 +1,10 @@
 import { readFileSync, unlinkSync } from 'node:fs';
 import { CodedError } from '@mvm/protocol';
-import { OPERATION_NAMES, type OperationName, RECORD_OPERATION_NAMES } from '../plan/steps.js';
 import type { AuditSink } from '../state/audit-log.js';
 import { errnoOf } from '../state/fs-error.js';
-import type { Journal } from '../state/journal.js';
 import { addressText } from '../state/layout.js';
+import type { Journal } from './journal.js';
+import { OPERATION_NAMES, type OperationName, RECORD_OPERATION_NAMES } from './step.js';
 import { stepExecutors } from './steps/table.js';
 
 /** The variable that sets one. */

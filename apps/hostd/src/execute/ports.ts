@@ -2,12 +2,12 @@ import type { TenantPolicies } from '@mvm/net-executor';
 import type { NetworkExecutor } from '@mvm/net-executor/execute';
 import type { TenantNet } from '@mvm/protocol';
 import type { Logger } from 'pino';
-import type { CgroupLimits, PortArgs } from '../plan/steps.js';
 import type { Layout } from '../state/layout.js';
 import type { StateStore } from '../state/store.js';
 import type { Vmm } from '../vmm/vmm.js';
 import type { Failpoint } from './failpoint.js';
 import type { PoolImages } from './pool-images.js';
+import type { CgroupLimits, PortArgs } from './step.js';
 import type { VmRegistry } from './vm-registry.js';
 
 /** What a cgroup's processes use now; null where the kernel does not tell. */
@@ -102,7 +102,7 @@ export interface TenantKeys {
 }
 
 /** Everything that steps may touch; built once, in the composition root. */
-export interface Effects {
+export interface HostPorts {
   readonly layout: Layout;
   readonly store: StateStore;
   readonly network: HostNetwork;

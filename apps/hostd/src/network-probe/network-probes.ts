@@ -11,7 +11,7 @@ import {
   RESERVED_IP_OFFSET,
 } from '@mvm/protocol';
 import type { Logger } from 'pino';
-import type { Effects } from '../execute/ports.js';
+import type { HostPorts } from '../execute/ports.js';
 import { vmUid } from '../plan/plan-start.js';
 import type { TenantRecord } from '../state/records.js';
 import { requireTenant } from '../state/store.js';
@@ -28,7 +28,7 @@ export interface NetworkProbes {
 }
 
 export interface NetworkProbesDeps {
-  readonly effects: Effects;
+  readonly ports: HostPorts;
   readonly mutex: KeyedMutex;
   readonly vmUidBase: number;
 }
@@ -43,8 +43,8 @@ export function reachable(policy: NetworkPolicy | undefined): (address: string) 
   return (address) => ranges.some((range) => cidrContains(range, parseIpv4(address)));
 }
 
-export function createNetworkProbes({ effects, mutex, vmUidBase }: NetworkProbesDeps): NetworkProbes {
-  const { store, network } = effects;
+export function createNetworkProbes({ ports, mutex, vmUidBase }: NetworkProbesDeps): NetworkProbes {
+  const { store, network } = ports;
 
   function requireUp(tenantId: string): TenantRecord {
     const tenant = requireTenant(store, tenantId);

@@ -11,7 +11,7 @@ import {
   tapName,
 } from '@mvm/protocol';
 import type { HostNetwork } from '../execute/ports.js';
-import type { PortArgs } from '../plan/steps.js';
+import type { PortArgs } from '../execute/step.js';
 import { type BlockedProbe, FRAMES_PER_PROBE, type ProbeSite, planBlockedProbes } from './blocked-probes.js';
 import { type Counts, judge } from './judge.js';
 import { createStandIn, type StandIn } from './stand-in.js';

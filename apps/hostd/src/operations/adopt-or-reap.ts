@@ -1,10 +1,10 @@
-import { consoleTail } from '../console/console-tail.js';
 import { adoptVm } from '../execute/steps/vm.js';
 import { addressText, type InstanceAddress } from '../state/layout.js';
 import { auditLoss } from './audit-exit.js';
+import { consoleTail } from './console-tail.js';
 import type { OperationContext } from './operation-context.js';
-import { forgetWake } from './owed-wake.js';
 import { prepareReap } from './prepare-instance.js';
+import { clearResumePending } from './resume-pending.js';
 import { type JournaledDeps, runJournaled } from './run-journaled.js';
 import { lostReason } from './stop-reasons.js';
 
@@ -21,19 +21,19 @@ export async function adoptOrReap(
   context: OperationContext,
   deps: JournaledDeps,
 ): Promise<FoundVm> {
-  const { effects, store, clock } = deps;
+  const { ports, store, clock } = deps;
   const instance = store.instance(address);
   if (instance === undefined) return 'none';
-  if (instance.status !== 'running') await forgetWake(address, effects.layout);
+  if (instance.status !== 'running') await clearResumePending(address, ports.layout);
   if (!['running', 'warm'].includes(instance.status)) return 'none';
-  if (instance.vm != null && effects.vms.get(instance.vm.spec.vmId) !== undefined) return 'adopted';
-  const handle = instance.vm == null ? null : await adoptVm(address, instance.vm, effects);
+  if (instance.vm != null && ports.vms.get(instance.vm.spec.vmId) !== undefined) return 'adopted';
+  const handle = instance.vm == null ? null : await adoptVm(address, instance.vm, ports);
   if (handle === null) {
     const pid = instance.firecracker_pid;
     const message = `the VMM${pid == null ? '' : ` (pid ${pid})`} was gone when hostd started`;
-    const reason = lostReason(message, { at: clock.now(), tail: await consoleTail(effects, address, null) });
+    const reason = lostReason(message, { at: clock.now(), tail: await consoleTail(ports, address, null) });
     await runJournaled(prepareReap(address, reason, deps), context, deps);
-    await forgetWake(address, effects.layout);
+    await clearResumePending(address, ports.layout);
     await auditLoss(address, message, context, deps);
     return 'lost';
   }
@@ -43,7 +43,7 @@ export async function adoptOrReap(
     else await handle.pause();
   } catch (error) {
     // Not watched, so that whoever tries again brings it there.
-    effects.vms.remove(handle.record.spec.vmId);
+    ports.vms.remove(handle.record.spec.vmId);
     throw error;
   }
   context.logger.info({ instance: addressText(address), pid: handle.record.pid }, 'adopted a running VM');

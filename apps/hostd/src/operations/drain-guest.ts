@@ -1,5 +1,5 @@
 import { CodedError, toCodedError } from '@mvm/protocol';
-import type { Effects } from '../execute/ports.js';
+import type { HostPorts } from '../execute/ports.js';
 import { createAgentChannel } from '../guest-agent/agent-channel.js';
 import type { InstanceRecord } from '../state/records.js';
 import type { OperationContext } from './operation-context.js';
@@ -29,7 +29,7 @@ export async function drainGuest(
   instance: InstanceRecord,
   options: { readonly timeoutSecs: number; readonly signal: AbortSignal },
   context: OperationContext,
-  { vms }: Pick<Effects, 'vms'>,
+  { vms }: Pick<HostPorts, 'vms'>,
 ): Promise<DrainOutcome> {
   const { timeoutSecs, signal } = options;
   const handle = instance.net == null ? undefined : vms.get(instance.net.tap_dev)?.handle;

@@ -1,21 +1,19 @@
 import { assertTransition } from '@mvm/protocol';
 import pLimit from 'p-limit';
-import { consoleTail } from '../console/console-tail.js';
-import type { Effects } from '../execute/ports.js';
+import type { Journal } from '../execute/journal.js';
+import type { HostPorts } from '../execute/ports.js';
+import type { OperationName, PlannedImage } from '../execute/step.js';
 import type { LiveVm } from '../execute/vm-registry.js';
-import type { OperationName, PlannedImage } from '../plan/steps.js';
 import type { AuditSink } from '../state/audit-log.js';
-import type { Journal } from '../state/journal.js';
 import { addressText, type InstanceAddress } from '../state/layout.js';
 import type { PoolRecord } from '../state/records.js';
 import { requireInstance, requirePool } from '../state/store.js';
 import type { KeyedMutex } from '../system/keyed-mutex.js';
 import type { VmExit } from '../vmm/vmm.js';
 import { adoptOrReap, type FoundVm } from './adopt-or-reap.js';
+import { consoleTail } from './console-tail.js';
 import { drainGuest, sleepOvertaken } from './drain-guest.js';
-import type { Ledger } from './ledger.js';
 import type { Clock, OperationContext } from './operation-context.js';
-import { forgetWake, oweWake, tellOwedWakeLater } from './owed-wake.js';
 import {
   type ClaimingPlan,
   findStartImage,
@@ -30,17 +28,19 @@ import {
   type SleepOptions,
   sleepDrainSecs,
 } from './prepare-instance.js';
+import { settleJournal } from './recover-operation.js';
+import type { Reservations } from './reservations.js';
+import { clearResumePending, markResumePending, tellOwedWakeLater } from './resume-pending.js';
 import { type JournaledDeps, recordWakeFailure, runJournaled } from './run-journaled.js';
 import { noticeSecretsChange } from './secrets-epoch.js';
-import { settleJournal } from './settle-journal.js';
 import { type StopOptions, shutDownGuest, stopShutdownSecs } from './shut-down-guest.js';
 import { exitReason } from './stop-reasons.js';
 
 export interface InstanceOperationDeps {
-  readonly effects: Effects;
+  readonly ports: HostPorts;
   readonly journal: Journal;
   readonly audit: AuditSink;
-  readonly ledger: Ledger;
+  readonly reservations: Reservations;
   readonly mutex: KeyedMutex;
   readonly clock: Clock;
   readonly vmUidBase: number;
@@ -85,8 +85,8 @@ export interface InstanceOperations {
 }
 
 export function createInstanceOperations(deps: InstanceOperationDeps): InstanceOperations {
-  const { effects, ledger, mutex, clock } = deps;
-  const { store } = effects;
+  const { ports, reservations, mutex, clock } = deps;
+  const { store } = ports;
   const journaled: JournaledDeps = { ...deps, store };
   const active = new Map<string, OperationName>();
   /** Sleeps that may still be given up: until they journal their plan. */
@@ -110,7 +110,7 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
   }
 
   const tellWake = (address: InstanceAddress, { logger }: OperationContext): Promise<void> =>
-    tellOwedWakeLater(address, { effects, mutex, logger });
+    tellOwedWakeLater(address, { ports, mutex, logger });
 
   /** The caller holds the lock; what the guest is owed then, it is told behind what holds it. */
   async function settle(address: InstanceAddress, context: OperationContext): Promise<boolean> {
@@ -122,7 +122,7 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
   /** Watch a VM that could not be adopted when hostd started; before what needs the VM itself. The caller holds the lock. */
   async function watch(address: InstanceAddress, context: OperationContext): Promise<void> {
     const vm = store.instance(address)?.vm;
-    if (vm == null || effects.vms.get(vm.spec.vmId) !== undefined) return;
+    if (vm == null || ports.vms.get(vm.spec.vmId) !== undefined) return;
     await adoptOrReap(address, context, journaled);
   }
 
@@ -149,7 +149,7 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
 
   /** Claim what the plan is about to use, and run it. */
   async function runClaiming({ plan, claim }: ClaimingPlan, context: OperationContext): Promise<void> {
-    const release = ledger.claimStart(plan.address, claim);
+    const release = reservations.reserveStart(plan.address, claim);
     try {
       await runJournaled(plan, context, journaled);
     } finally {
@@ -159,7 +159,7 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
 
   async function noticeSecrets({ tenant_id, pool_id }: InstanceAddress): Promise<void> {
     if (requirePool(store, { tenant_id, pool_id }).secret_scopes.length === 0) return;
-    await noticeSecretsChange(tenant_id, { store, mutex, stateDir: effects.layout.stateDir });
+    await noticeSecretsChange(tenant_id, { store, mutex, stateDir: ports.layout.stateDir });
   }
 
   async function start(address: InstanceAddress, context: OperationContext): Promise<void> {
@@ -168,19 +168,19 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
     do {
       // The image of a pool and its resources belong together: of a pool that changes meanwhile, neither is taken.
       pool = store.pool(address);
-      image = await findStartImage(address, journaled, effects.images);
+      image = await findStartImage(address, journaled, ports.images);
       await noticeSecrets(address);
     } while (store.pool(address) !== pool);
     // From here to the claim nothing may be awaited: what was checked must still hold.
     const prepared = prepareStart(address, image, journaled);
-    const release = effects.images.hold(address, image.digest);
+    const release = ports.images.hold(address, image.digest);
     await runClaiming(prepared, context).finally(release);
   }
 
   async function wake(address: InstanceAddress, context: OperationContext): Promise<void> {
     assertTransition(requireInstance(store, address).status, 'wake');
     try {
-      const launch = await findWakeLaunch(address, journaled, effects);
+      const launch = await findWakeLaunch(address, journaled, ports);
       if (launch.hasSecretsDrive === true) await noticeSecrets(address);
       // From here to the claim nothing may be awaited: what was checked must still hold.
       await runClaiming(prepareWake(address, launch, journaled), context);
@@ -198,12 +198,12 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
   ): Promise<void> {
     const timeoutSecs = sleepDrainSecs(address, options, journaled);
     const instance = requireInstance(store, address);
-    if (instance.status === 'running') await oweWake(address, effects.layout);
+    if (instance.status === 'running') await markResumePending(address, ports.layout);
     try {
       context.notes.set('drain', options.force ? 'forced' : 'not_running');
       if (timeoutSecs !== null) {
         context.notes.set('drain', 'overtaken');
-        context.notes.set('drain', await drainGuest(instance, { timeoutSecs, signal }, context, effects));
+        context.notes.set('drain', await drainGuest(instance, { timeoutSecs, signal }, context, ports));
       }
       if (signal.aborted) throw sleepOvertaken(instance);
       await limit(() => runJournaled(prepareSleep(address, journaled), context, journaled));
@@ -212,7 +212,7 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
       void tellWake(address, context);
       throw error;
     }
-    await forgetWake(address, effects.layout);
+    await clearResumePending(address, ports.layout);
   }
 
   async function stop(
@@ -224,7 +224,7 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
     const timeoutSecs = stopShutdownSecs(address, options, journaled);
     if (timeoutSecs !== null) {
       const instance = requireInstance(store, address);
-      context.notes.set('shutdown', await shutDownGuest(instance, { timeoutSecs, signal }, context, effects));
+      context.notes.set('shutdown', await shutDownGuest(instance, { timeoutSecs, signal }, context, ports));
     }
     await limit(() => runJournaled(prepareStop(address, journaled), context, journaled));
   }
@@ -259,7 +259,7 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
         await watch(address, context);
         const plan = preparePause(address, 'warm', journaled);
         // What was checked is claimed before anything is awaited.
-        const release = ledger.claimWarm(address);
+        const release = reservations.reserveWarm(address);
         try {
           await runJournaled(plan, context, journaled);
         } finally {
@@ -306,7 +306,7 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
         const isThisVm = instance?.vm?.pid === vm.handle.record.pid;
         if (instance === undefined || !isThisVm || !['running', 'warm'].includes(instance.status))
           return false;
-        const tail = await consoleTail(effects, vm.address, null);
+        const tail = await consoleTail(ports, vm.address, null);
         const reason = exitReason(exit, { at: clock.now(), tail });
         await runJournaled(prepareReap(vm.address, reason, journaled), context, journaled);
         return true;

@@ -1,6 +1,6 @@
-import type { Effects } from '../execute/ports.js';
-import type { Plan } from '../plan/steps.js';
-import type { Journal } from '../state/journal.js';
+import type { Journal } from '../execute/journal.js';
+import type { HostPorts } from '../execute/ports.js';
+import type { Plan } from '../execute/step.js';
 import type { InstanceAddress } from '../state/layout.js';
 import { requireInstance } from '../state/store.js';
 import type { InstanceOperations } from './instance-operations.js';
@@ -31,7 +31,7 @@ export type InstanceIntent =
   | { readonly operation: 'destroy'; readonly wipeVolumes: boolean };
 
 export interface InstancePlannerDeps extends PrepareDeps {
-  readonly effects: Effects;
+  readonly ports: HostPorts;
   readonly journal: Journal;
   readonly operations: Pick<InstanceOperations, 'operationOf' | 'isDraining'>;
 }
@@ -48,20 +48,20 @@ export interface InstancePlanner {
 const OVERTAKING: ReadonlySet<InstanceIntent['operation']> = new Set(['stop', 'destroy', 'wake']);
 
 export function createInstancePlanner(deps: InstancePlannerDeps): InstancePlanner {
-  const { effects, journal, operations, store, ledger } = deps;
+  const { ports, journal, operations, store, reservations } = deps;
 
   async function planOf(address: InstanceAddress, intent: InstanceIntent): Promise<Plan> {
     switch (intent.operation) {
       case 'start': {
-        const image = await findStartImage(address, deps, effects.images);
+        const image = await findStartImage(address, deps, ports.images);
         const { plan } = prepareStart(address, image, deps);
-        ledger.checkStart(address.tenant_id);
+        reservations.checkStart(address.tenant_id);
         return plan;
       }
       case 'wake': {
-        const launch = await findWakeLaunch(address, deps, effects);
+        const launch = await findWakeLaunch(address, deps, ports);
         const { plan } = prepareWake(address, launch, deps);
-        ledger.checkStart(address.tenant_id);
+        reservations.checkStart(address.tenant_id);
         return plan;
       }
       case 'sleep':

@@ -1,4 +1,4 @@
-import type { Step, StepPlan } from '../plan/steps.js';
+import type { Step, StepPlan } from '../execute/step.js';
 
 /** What a request would do now, out of the planner that carries requests out. */
 export interface PlannedOperation {

@@ -1,16 +1,16 @@
 import { assertTransition, type InstanceResources, type StopReason } from '@mvm/protocol';
 import type { PoolImages } from '../execute/pool-images.js';
-import type { Effects } from '../execute/ports.js';
+import type { HostPorts } from '../execute/ports.js';
+import type { LaunchArgs, Plan, PlannedImage } from '../execute/step.js';
 import { requireManifest } from '../execute/steps/suspend.js';
 import { type EndInput, planDestroy, planReap, planStop } from '../plan/plan-end.js';
 import { assertStartable, instancePort, planStart } from '../plan/plan-start.js';
 import { planPause, planSleep, planWake, wokenResources } from '../plan/plan-suspend.js';
-import type { LaunchArgs, Plan, PlannedImage } from '../plan/steps.js';
 import type { InstanceAddress } from '../state/layout.js';
 import type { InstanceRecord } from '../state/records.js';
 import { requireInstance, requirePool, requireTenant, type StateStore } from '../state/store.js';
-import type { Ledger } from './ledger.js';
 import type { Clock } from './operation-context.js';
+import type { Reservations } from './reservations.js';
 
 /**
  * From an address to the plan of an operation: the records and claims of this moment go into the planner. Everything
@@ -18,7 +18,7 @@ import type { Clock } from './operation-context.js';
  */
 export interface PrepareDeps {
   readonly store: StateStore;
-  readonly ledger: Ledger;
+  readonly reservations: Reservations;
   readonly clock: Clock;
   readonly vmUidBase: number;
   readonly accelerator: 'kvm' | 'tcg';
@@ -58,10 +58,10 @@ export async function findStartImage(
 export async function findWakeLaunch(
   address: InstanceAddress,
   { store }: Pick<PrepareDeps, 'store'>,
-  effects: Pick<Effects, 'layout'>,
+  ports: Pick<HostPorts, 'layout'>,
 ): Promise<LaunchArgs> {
   assertTransition(requireInstance(store, address).status, 'wake');
-  return (await requireManifest(address, effects)).launch;
+  return (await requireManifest(address, ports)).launch;
 }
 
 /** What a sleep does before it is planned: how long the guest may drain, in seconds; null: it does not. */
@@ -78,14 +78,14 @@ export function sleepDrainSecs(
 
 /** A start with the pool's present resources. Throws what `planStart` throws, and `not_found`. */
 export function prepareStart(address: InstanceAddress, image: PlannedImage, deps: PrepareDeps): ClaimingPlan {
-  const { store, ledger, clock, vmUidBase, accelerator } = deps;
+  const { store, reservations, clock, vmUidBase, accelerator } = deps;
   const instance = requireInstance(store, address);
   const tenant = requireTenant(store, address.tenant_id);
   const pool = requirePool(store, address);
   const { vcpus, mem_mib, data_disk_mib } = pool.instance_resources;
   const secretScopes = pool.secret_scopes;
   const resources = { vcpus, mem_mib, data_disk_mib };
-  const usage = ledger.runningUsage(address.tenant_id, address);
+  const usage = reservations.runningUsage(address.tenant_id, address);
   const plan = planStart(
     { tenant, instance, resources, image, secretScopes, usage, vmUidBase, accelerator },
     { now: clock.now() },
@@ -96,7 +96,7 @@ export function prepareStart(address: InstanceAddress, image: PlannedImage, deps
 /** A wake of what the snapshot launches. Throws what `planWake` throws, and `not_found`. */
 export function prepareWake(address: InstanceAddress, launch: LaunchArgs, deps: PrepareDeps): ClaimingPlan {
   const instance = requireInstance(deps.store, address);
-  const usage = deps.ledger.runningUsage(address.tenant_id, address);
+  const usage = deps.reservations.runningUsage(address.tenant_id, address);
   const secretScopes = requirePool(deps.store, address).secret_scopes;
   const input = { ...endInput(instance, deps), launch, usage, secretScopes };
   const plan = planWake(input, { now: deps.clock.now() });
@@ -118,7 +118,7 @@ export function preparePause(
 ): Plan {
   const instance = requireInstance(deps.store, address);
   const tenant = requireTenant(deps.store, address.tenant_id);
-  const warm = deps.ledger.warmCount(address.tenant_id, address);
+  const warm = deps.reservations.warmCount(address.tenant_id, address);
   return planPause({ tenant, instance, warm }, operation, { now: deps.clock.now() });
 }
 

@@ -1,18 +1,18 @@
 import { CodedError, generateInstanceId, type PoolSpec, type TenantNet } from '@mvm/protocol';
+import type { ImageName, StepPlan } from '../execute/step.js';
 import { planCreate } from '../plan/plan-create.js';
 import { planPool, planPrepare, planRemovePool } from '../plan/plan-pool.js';
 import { planTeardown, planTenantNetwork, type TenantWish } from '../plan/plan-tenant.js';
-import type { ImageName, StepPlan } from '../plan/steps.js';
 import type { PoolAddress } from '../state/layout.js';
 import type { InstanceRecord } from '../state/records.js';
 import { requirePool, requireTenant, type StateStore } from '../state/store.js';
-import type { Ledger } from './ledger.js';
 import type { Clock } from './operation-context.js';
+import type { Reservations } from './reservations.js';
 
 /** As `PrepareDeps` of instances: records and claims of this moment go into the planner, and nothing is changed. */
 export interface PrepareTenantDeps {
   readonly store: StateStore;
-  readonly ledger: Ledger;
+  readonly reservations: Reservations;
   readonly clock: Clock;
   readonly randomBytes: (count: number) => Uint8Array;
   readonly clusterCidr: string;
@@ -23,7 +23,7 @@ export function prepareTenantNetwork(
   tenantId: string,
   net: TenantNet,
   wish: TenantWish | null,
-  { store, ledger, clock, clusterCidr }: PrepareTenantDeps,
+  { store, reservations, clock, clusterCidr }: PrepareTenantDeps,
 ): StepPlan {
   return planTenantNetwork(
     {
@@ -32,7 +32,7 @@ export function prepareTenantNetwork(
       wish,
       pools: store.poolsOf(tenantId),
       known: store.tenant(tenantId),
-      others: ledger.otherNets(tenantId),
+      others: reservations.otherNets(tenantId),
       instanceCount: store.instancesOfTenant(tenantId).length,
       clusterCidr,
     },
@@ -44,12 +44,12 @@ export function prepareTenantNetwork(
 export function prepareTeardown(
   tenantId: string,
   net: TenantNet | null,
-  { store, ledger }: PrepareTenantDeps,
+  { store, reservations }: PrepareTenantDeps,
   { forget } = { forget: false },
 ): StepPlan {
   const tenant = requireTenant(store, tenantId);
   const pools = store.poolsOf(tenantId);
-  return planTeardown({ tenant, net, forget, pools, runningCount: ledger.runningCount(tenantId) });
+  return planTeardown({ tenant, net, forget, pools, runningCount: reservations.runningCount(tenantId) });
 }
 
 /** Forgetting a tenant. Throws what `planTeardown` throws, `tenant.not_found` and `tenant.has_pools`. */
@@ -72,11 +72,11 @@ export function preparePool(
   pool: PoolAddress,
   spec: PoolSpec,
   image: ImageName | null,
-  { store, ledger }: PrepareTenantDeps,
+  { store, reservations }: PrepareTenantDeps,
 ): StepPlan {
   const tenant = requireTenant(store, pool.tenant_id);
   const pools = store.poolsOf(pool.tenant_id);
-  const published = ledger.otherPublished(pool);
+  const published = reservations.otherPublished(pool);
   return planPool({ tenant, pool, spec, known: store.pool(pool), pools, published, image });
 }
 

@@ -1,5 +1,5 @@
 import { setTimeout } from 'node:timers/promises';
-import type { Effects } from '../execute/ports.js';
+import type { HostPorts } from '../execute/ports.js';
 import type { LiveVm } from '../execute/vm-registry.js';
 import type { AuditSink } from '../state/audit-log.js';
 import type { VmExit } from '../vmm/vmm.js';
@@ -17,7 +17,7 @@ export async function pauseBefore(count: number, signal: AbortSignal): Promise<b
 }
 
 export interface ReapOnExitDeps {
-  readonly effects: Pick<Effects, 'vms'>;
+  readonly ports: Pick<HostPorts, 'vms'>;
   readonly instances: Pick<InstanceOperations, 'reapExited'>;
   readonly audit: AuditSink;
   readonly clock: Clock;
@@ -32,7 +32,7 @@ export interface ReapOnExitDeps {
  * processes, is tried again until it is done: nobody else would notice that the VM is gone.
  */
 export function reapOnExit(deps: ReapOnExitDeps): void {
-  deps.effects.vms.onExit((vm, exit) => void reapUntilDone(vm, exit, deps));
+  deps.ports.vms.onExit((vm, exit) => void reapUntilDone(vm, exit, deps));
 }
 
 async function reapUntilDone(

@@ -1,19 +1,19 @@
 import { CodedError, toCodedError } from '@mvm/protocol';
-import { consoleMark, consoleTail } from '../console/console-tail.js';
 import { executePlan } from '../execute/execute-plan.js';
-import type { Effects } from '../execute/ports.js';
-import type { Plan, Step } from '../plan/steps.js';
+import type { Journal } from '../execute/journal.js';
+import type { HostPorts } from '../execute/ports.js';
+import type { Plan, Step } from '../execute/step.js';
 import type { AuditSink } from '../state/audit-log.js';
-import type { Journal } from '../state/journal.js';
 import type { InstanceAddress } from '../state/layout.js';
 import { isAlive } from '../vmm/process/process-identity.js';
+import { consoleMark, consoleTail } from './console-tail.js';
 import type { OperationContext } from './operation-context.js';
 import { type PrepareDeps, prepareReap } from './prepare-instance.js';
 import { lostReason, startFailedReason, wakeFailedReason } from './stop-reasons.js';
 
 /** What journaled plans are run and settled with. */
 export interface JournaledDeps extends PrepareDeps {
-  readonly effects: Effects;
+  readonly ports: HostPorts;
   readonly journal: Journal;
   /** For what hostd finds out by itself; of requests, whoever takes them writes the line. */
   readonly audit: AuditSink;
@@ -75,7 +75,7 @@ export async function reapWoken(
   context: OperationContext,
   deps: JournaledDeps,
 ): Promise<void> {
-  const tail = await consoleTail(deps.effects, address, null);
+  const tail = await consoleTail(deps.ports, address, null);
   const reason = lostReason(message, { at: deps.clock.now(), tail });
   await runJournaled(prepareReap(address, reason, deps), context, deps);
 }
@@ -96,14 +96,14 @@ export async function runJournaled(
   context: OperationContext,
   deps: JournaledDeps,
 ): Promise<void> {
-  const { effects, journal } = deps;
+  const { ports, journal } = deps;
   const { address } = plan;
   const logger = context.logger;
   const began = performance.now();
   await journal.begin(context.opId, plan);
   logger.debug({ step: 'journal', ms: performance.now() - began }, 'step done');
-  const mark = plan.operation === 'start' ? await consoleMark(effects, address) : null;
-  const outcome = await executePlan(plan, effects, logger, async (completed) => {
+  const mark = plan.operation === 'start' ? await consoleMark(ports, address) : null;
+  const outcome = await executePlan(plan, ports, logger, async (completed) => {
     if (completed === plan.steps.length) return;
     // It decides nothing: what is done is not given up because nobody can be told how far it came.
     await journal.progress(context.opId, plan, completed).catch((error: unknown) => {
@@ -126,7 +126,7 @@ export async function runJournaled(
     throw outcome.error;
   }
   const error = toCodedError(outcome.error);
-  const tail = await consoleTail(effects, address, mark);
+  const tail = await consoleTail(ports, address, mark);
   if (outcome.undone) {
     await recordStartFailure(address, error.message, tail, deps);
     await journal.end(address);

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Effects } from '../execute/ports.js';
+import type { HostPorts } from '../execute/ports.js';
 import type { InstanceAddress } from '../state/layout.js';
 import type { InstanceRecord } from '../state/records.js';
 import { requireInstance, requirePool } from '../state/store.js';
@@ -37,7 +37,7 @@ export async function shutDownGuest(
   instance: InstanceRecord,
   options: { readonly timeoutSecs: number; readonly signal: AbortSignal },
   { logger }: OperationContext,
-  { vms }: Pick<Effects, 'vms'>,
+  { vms }: Pick<HostPorts, 'vms'>,
 ): Promise<ShutdownOutcome> {
   const handle = instance.net == null ? undefined : vms.get(instance.net.tap_dev)?.handle;
   if (handle === undefined) return 'failed';

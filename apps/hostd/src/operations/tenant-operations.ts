@@ -1,14 +1,13 @@
 import { type PoolSpec, type TenantNet, toCodedError } from '@mvm/protocol';
 import { executePlan } from '../execute/execute-plan.js';
-import type { Effects } from '../execute/ports.js';
+import type { HostPorts } from '../execute/ports.js';
+import type { StepPlan } from '../execute/step.js';
 import { planPrepare, publishedPorts } from '../plan/plan-pool.js';
 import type { TenantWish } from '../plan/plan-tenant.js';
-import type { StepPlan } from '../plan/steps.js';
 import { addressText, type PoolAddress } from '../state/layout.js';
 import type { InstanceRecord, PoolRecord, TenantRecord } from '../state/records.js';
 import { assertUndamaged, requirePool, requireTenant } from '../state/store.js';
 import type { KeyedMutex } from '../system/keyed-mutex.js';
-import type { Ledger } from './ledger.js';
 import type { Clock, OperationContext } from './operation-context.js';
 import {
   type PrepareTenantDeps,
@@ -20,10 +19,11 @@ import {
   prepareTeardown,
   prepareTenantNetwork,
 } from './prepare-tenant.js';
+import type { Reservations } from './reservations.js';
 
 export interface TenantOperationDeps {
-  readonly effects: Effects;
-  readonly ledger: Ledger;
+  readonly ports: HostPorts;
+  readonly reservations: Reservations;
   readonly mutex: KeyedMutex;
   readonly clock: Clock;
   readonly randomBytes: (count: number) => Uint8Array;
@@ -53,8 +53,8 @@ export interface TenantOperations {
 }
 
 export function createTenantOperations(deps: TenantOperationDeps): TenantOperations {
-  const { effects, ledger } = deps;
-  const { store } = effects;
+  const { ports, reservations } = deps;
+  const { store } = ports;
   const prepare: PrepareTenantDeps = { ...deps, store };
 
   function exclusively<T>(tenantId: string, work: () => Promise<T>): Promise<T> {
@@ -65,7 +65,7 @@ export function createTenantOperations(deps: TenantOperationDeps): TenantOperati
   }
 
   async function run(plan: StepPlan, context: OperationContext): Promise<void> {
-    const outcome = await executePlan(plan, effects, context.logger);
+    const outcome = await executePlan(plan, ports, context.logger);
     if (!outcome.ok) throw toCodedError(outcome.error);
   }
 
@@ -100,25 +100,25 @@ export function createTenantOperations(deps: TenantOperationDeps): TenantOperati
     ensureTenant: (tenantId, net, wish, context) =>
       exclusively(tenantId, async () => {
         const plan = prepareTenantNetwork(tenantId, net, wish, prepare);
-        await runClaimed(plan, ledger.claimNet(tenantId, net), context);
+        await runClaimed(plan, reservations.reserveNet(tenantId, net), context);
         return requireTenant(store, tenantId);
       }),
     teardownNetwork: (tenantId, net, context) =>
       exclusively(tenantId, () => {
         const plan = prepareTeardown(tenantId, net, prepare);
-        return runClaimed(plan, ledger.claimTeardown(tenantId), context);
+        return runClaimed(plan, reservations.reserveTeardown(tenantId), context);
       }),
     removeTenant: (tenantId, context) =>
       exclusively(tenantId, () => {
         const plan = prepareRemoveTenant(tenantId, prepare);
-        return runClaimed(plan, ledger.claimTeardown(tenantId), context);
+        return runClaimed(plan, reservations.reserveTeardown(tenantId), context);
       }),
     ensurePool: async (pool, spec, context) => {
       await exclusively(pool.tenant_id, async () => {
         requireTenant(store, pool.tenant_id);
-        const image = await effects.images.resolve(spec.flake_ref);
+        const image = await ports.images.resolve(spec.flake_ref);
         const plan = preparePool(pool, spec, image, prepare);
-        await runClaimed(plan, ledger.claimPublished(pool, publishedPorts(spec)), context);
+        await runClaimed(plan, reservations.reservePublished(pool, publishedPorts(spec)), context);
       });
       const record = requirePool(store, pool);
       if (record.image != null) await makeReady(pool, context);

@@ -1,5 +1,5 @@
 import type { PoolSpec, TenantNet } from '@mvm/protocol';
-import type { Effects } from '../execute/ports.js';
+import type { HostPorts } from '../execute/ports.js';
 import type { TenantWish } from '../plan/plan-tenant.js';
 import type { PoolAddress } from '../state/layout.js';
 import { assertUndamaged, requireTenant } from '../state/store.js';
@@ -16,7 +16,7 @@ import {
 } from './prepare-tenant.js';
 
 export interface TenantPlannerDeps extends PrepareTenantDeps {
-  readonly effects: Pick<Effects, 'images'>;
+  readonly ports: Pick<HostPorts, 'images'>;
 }
 
 /**
@@ -33,7 +33,7 @@ export interface TenantPlanner {
 }
 
 export function createTenantPlanner(deps: TenantPlannerDeps): TenantPlanner {
-  const { store, effects } = deps;
+  const { store, ports } = deps;
   return {
     ensureTenant: (tenantId, net, wish) => {
       assertUndamaged(store, tenantId);
@@ -50,7 +50,7 @@ export function createTenantPlanner(deps: TenantPlannerDeps): TenantPlanner {
     ensurePool: async (pool, spec) => {
       assertUndamaged(store, pool.tenant_id);
       requireTenant(store, pool.tenant_id);
-      const image = await effects.images.resolve(spec.flake_ref);
+      const image = await ports.images.resolve(spec.flake_ref);
       const plan = preparePool(pool, spec, image, deps);
       if (image !== null) return plannedOperation([plan, ...prepareInstances(pool, deps)], []);
       return plannedOperation(

@@ -7,8 +7,8 @@ import {
   parseTapName,
   tapName,
 } from '@mvm/protocol';
+import type { StepPlan } from '../execute/step.js';
 import type { InstanceRecord, PoolRecord, TenantRecord } from '../state/records.js';
-import type { StepPlan } from './steps.js';
 
 export interface CreateInput {
   readonly tenant: TenantRecord;

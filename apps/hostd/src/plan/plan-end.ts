@@ -1,7 +1,7 @@
 import { assertTransition, type StopReason } from '@mvm/protocol';
+import type { Plan, Step } from '../execute/step.js';
 import type { InstanceRecord, TenantRecord } from '../state/records.js';
 import { instancePort } from './plan-start.js';
-import type { Plan, Step } from './steps.js';
 
 export interface EndInput {
   readonly tenant: TenantRecord;

@@ -1,11 +1,11 @@
 import { policiesOf, type TenantPolicies } from '@mvm/net-executor';
 import { assertTransition, CodedError, checkNetworkPolicy, type PoolSpec } from '@mvm/protocol';
+import type { ImageName, Step, StepPlan } from '../execute/step.js';
 import type { PoolAddress } from '../state/layout.js';
 import type { InstanceRecord, PoolRecord, TenantRecord } from '../state/records.js';
 import { addressOf } from './plan-end.js';
 import { plainNet } from './plan-tenant.js';
 import { samePolicies } from './same-policies.js';
-import type { ImageName, Step, StepPlan } from './steps.js';
 
 export interface PoolInput {
   readonly tenant: TenantRecord;

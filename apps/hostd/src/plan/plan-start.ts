@@ -5,8 +5,8 @@ import {
   parseIpv4Cidr,
   parseTapName,
 } from '@mvm/protocol';
+import type { CgroupLimits, GuestConfig, Plan, PlannedImage, PortArgs } from '../execute/step.js';
 import type { InstanceRecord, TenantRecord } from '../state/records.js';
-import type { CgroupLimits, GuestConfig, Plan, PlannedImage, PortArgs } from './steps.js';
 
 /** What the tenant's instances use while they run, or are about to. */
 export interface RunningUsage {

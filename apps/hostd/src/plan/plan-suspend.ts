@@ -1,4 +1,5 @@
 import { assertTransition, CodedError } from '@mvm/protocol';
+import type { LaunchArgs, Plan, PlannedImage } from '../execute/step.js';
 import type { InstanceRecord, PoolRecord, TenantRecord } from '../state/records.js';
 import { addressOf, cleaningSteps, type EndInput } from './plan-end.js';
 import {
@@ -9,7 +10,6 @@ import {
   instancePort,
   type RunningUsage,
 } from './plan-start.js';
-import type { LaunchArgs, Plan, PlannedImage } from './steps.js';
 
 /** How a running instance's VM was launched, out of its record. Throws `failed_precondition`, `instance.not_recorded`. */
 export function recordedLaunch(instance: InstanceRecord): LaunchArgs {

@@ -9,9 +9,9 @@ import {
   type Quotas,
   type TenantNet,
 } from '@mvm/protocol';
+import type { Step, StepPlan } from '../execute/step.js';
 import type { PoolRecord, TenantRecord } from '../state/records.js';
 import { samePolicies } from './same-policies.js';
-import type { Step, StepPlan } from './steps.js';
 
 /**
  * Quotas of a tenant that a version 1 client brought in by SetupNetwork, which cannot name any. Source: docs/state.md.

@@ -2,10 +2,10 @@ import type { InstanceStatus } from '@mvm/protocol';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { DIGEST, instanceRecord, NOW, poolRecord, tenantRecord } from '../../test/records.js';
+import type { Plan, Step } from '../execute/step.js';
 import type { InstanceRecord } from '../state/records.js';
 import { planDestroy, planReap, planStop } from './plan-end.js';
 import { planStart } from './plan-start.js';
-import type { Plan, Step } from './steps.js';
 
 /** What a host has of one instance, as far as steps change it. */
 interface ModelHost {

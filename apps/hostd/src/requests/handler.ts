@@ -1,5 +1,5 @@
 import type { PlannableRequest, V2Response } from '@mvm/protocol';
-import type { Effects } from '../execute/ports.js';
+import type { HostPorts } from '../execute/ports.js';
 import type { NetworkProbes } from '../network-probe/network-probes.js';
 import type { InstanceOperations } from '../operations/instance-operations.js';
 import type { InstancePlanner } from '../operations/instance-planner.js';
@@ -11,7 +11,7 @@ import type { HostFacts } from './host-info.js';
 
 /** What request handlers work with; built once. */
 export interface RequestServices {
-  readonly effects: Effects;
+  readonly ports: HostPorts;
   readonly instances: InstanceOperations;
   readonly tenants: TenantOperations;
   readonly audit: AuditLog;

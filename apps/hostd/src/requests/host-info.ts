@@ -28,8 +28,8 @@ function imagesWithin<T>(images: readonly T[], bytes: number): T[] {
   });
 }
 
-export const hostInfo: RequestHandler<'HostInfo'> = async (_request, { effects, facts }) => {
-  const { store, layout, vmm, cgroups } = effects;
+export const hostInfo: RequestHandler<'HostInfo'> = async (_request, { ports, facts }) => {
+  const { store, layout, vmm, cgroups } = ports;
   const tenants = store.tenants();
   const instances = tenants.flatMap((tenant) => store.instancesOfTenant(tenant.tenant_id));
   const images = await listImages(layout.imagesDir);

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { InstanceRuntime } from '@mvm/protocol';
-import { consoleTail } from '../console/console-tail.js';
+import { consoleTail } from '../operations/console-tail.js';
 import { requireInstance } from '../state/store.js';
 import type { VmHandle, VmRecord } from '../vmm/vmm.js';
 import type { RequestHandler, RequestServices } from './handler.js';
@@ -10,8 +10,8 @@ import { instanceView } from './views.js';
 /** Bytes of a log in one answer when the caller does not say; also the most that it may ask for. */
 const DEFAULT_LOG_BYTES = 262_144;
 
-async function runtimeView(vm: VmRecord, { effects }: RequestServices): Promise<InstanceRuntime> {
-  const usage = await effects.cgroups.stats(vm.spec.vmId);
+async function runtimeView(vm: VmRecord, { ports }: RequestServices): Promise<InstanceRuntime> {
+  const usage = await ports.cgroups.stats(vm.spec.vmId);
   return {
     vmm: vm.vmm,
     vmm_version: vm.vmmVersion,
@@ -53,24 +53,24 @@ function agentConnected(handle: VmHandle): Promise<boolean | null> {
 
 export const describeInstance: RequestHandler<'DescribeInstance'> = async (request, services) => {
   const address = parseInstanceAddress(request);
-  const record = requireInstance(services.effects.store, address);
-  const live = record.vm == null ? undefined : services.effects.vms.get(record.vm.spec.vmId);
+  const record = requireInstance(services.ports.store, address);
+  const live = record.vm == null ? undefined : services.ports.vms.get(record.vm.spec.vmId);
   return {
     type: 'InstanceDetail',
     ...instanceView(record, services),
     ...(record.secrets_epoch == null ? {} : { secrets_epoch: record.secrets_epoch }),
     runtime: record.vm != null && live !== undefined ? await runtimeView(record.vm, services) : null,
     agent_connected: live === undefined ? null : await agentConnected(live.handle),
-    console_tail: await consoleTail(services.effects, address, null),
+    console_tail: await consoleTail(services.ports, address, null),
   };
 };
 
-export const instanceLogs: RequestHandler<'InstanceLogs'> = async (request, { effects }) => {
+export const instanceLogs: RequestHandler<'InstanceLogs'> = async (request, { ports }) => {
   const address = parseInstanceAddress(request);
-  requireInstance(effects.store, address);
+  requireInstance(ports.store, address);
   const stream = request.stream ?? 'console';
-  const path = stream === 'console' ? effects.layout.consoleLog(address) : effects.layout.vmmLog(address);
-  const chunk = await effects.logs.read({
+  const path = stream === 'console' ? ports.layout.consoleLog(address) : ports.layout.vmmLog(address);
+  const chunk = await ports.logs.read({
     path,
     maxBytes: request.max_bytes ?? DEFAULT_LOG_BYTES,
     ...(request.offset == null ? {} : { offset: request.offset }),

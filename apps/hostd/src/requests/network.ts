@@ -1,7 +1,7 @@
 import { DROP_MEANINGS } from '@mvm/net-executor';
 import { type NetworkCommand, renderCommands } from '@mvm/net-executor/execute';
 import { CodedError, type NetworkDriftView, parseTenantId } from '@mvm/protocol';
-import type { Effects } from '../execute/ports.js';
+import type { HostPorts } from '../execute/ports.js';
 import { systemClock } from '../operations/operation-context.js';
 import { requireTenant } from '../state/store.js';
 import type { RequestHandler } from './handler.js';
@@ -12,17 +12,17 @@ const MAX_DRIFTS = 500;
 const MAX_SCRIPT_BYTES = 524_288;
 
 /** The net id that is recorded for a tenant; undefined for the whole host. Throws `id.invalid`, `tenant.not_found`. */
-function recordedNetId({ store }: Effects, tenantId: string | null | undefined): number | undefined {
+function recordedNetId({ store }: HostPorts, tenantId: string | null | undefined): number | undefined {
   return tenantId == null ? undefined : requireTenant(store, parseTenantId(tenantId)).net.tenant_net_id;
 }
 
 export const verifyNetwork: RequestHandler<'VerifyNetwork'> = async (
   request,
-  { effects, probes },
+  { ports, probes },
   { logger },
 ) => {
   const began = performance.now();
-  const netId = recordedNetId(effects, request.tenant_id);
+  const netId = recordedNetId(ports, request.tenant_id);
   if (request.deep === true && request.tenant_id == null) {
     throw new CodedError({
       code: 'invalid_argument',
@@ -31,7 +31,7 @@ export const verifyNetwork: RequestHandler<'VerifyNetwork'> = async (
       hint: 'Name a tenant, or leave deep out.',
     });
   }
-  const { drifts, checked } = await effects.network.inspect(netId);
+  const { drifts, checked } = await ports.network.inspect(netId);
   const kinds = Object.entries(checked).map(([object, count]) => ({
     object,
     checked: count,
@@ -79,10 +79,10 @@ function scriptsWithin(
   return { commands: kept, truncated };
 }
 
-export const planNetwork: RequestHandler<'PlanNetwork'> = async (request, { effects }) => {
-  const netId = recordedNetId(effects, request.tenant_id);
+export const planNetwork: RequestHandler<'PlanNetwork'> = async (request, { ports }) => {
+  const netId = recordedNetId(ports, request.tenant_id);
   const fromScratch = request.from_scratch === true;
-  const steps = await effects.network.preview({ netId, fromScratch });
+  const steps = await ports.network.preview({ netId, fromScratch });
   const { commands, truncated } = scriptsWithin(renderCommands(steps), MAX_SCRIPT_BYTES);
   return {
     type: 'NetworkPlan',
@@ -94,8 +94,8 @@ export const planNetwork: RequestHandler<'PlanNetwork'> = async (request, { effe
   };
 };
 
-export const networkDrops: RequestHandler<'NetworkDrops'> = async (_request, { effects }) => {
-  const counts = await effects.network.drops();
+export const networkDrops: RequestHandler<'NetworkDrops'> = async (_request, { ports }) => {
+  const counts = await ports.network.drops();
   return {
     type: 'NetworkDrops',
     at: systemClock.now(),

@@ -48,8 +48,8 @@ function poolsWithin(pools: PoolView[], bytes: number): PoolView[] {
   });
 }
 
-export const listTenants: RequestHandler<'ListTenants'> = async (request, { effects }) => {
-  const { store } = effects;
+export const listTenants: RequestHandler<'ListTenants'> = async (request, { ports }) => {
+  const { store } = ports;
   const page = takePage(store.tenants(), {
     idsOf: (tenant) => [tenant.tenant_id],
     view: (tenant): TenantView & { pools: PoolView[] } => ({
@@ -64,11 +64,11 @@ export const listTenants: RequestHandler<'ListTenants'> = async (request, { effe
 };
 
 function* instancesInOrder(
-  { effects }: RequestServices,
+  { ports }: RequestServices,
   tenantId: string | null,
   poolId: string | null,
 ): Generator<InstanceRecord> {
-  const { store } = effects;
+  const { store } = ports;
   for (const tenant of store.tenants()) {
     if (tenantId !== null && tenant.tenant_id !== tenantId) continue;
     for (const pool of store.poolsOf(tenant.tenant_id)) {

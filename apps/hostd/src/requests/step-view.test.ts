@@ -1,12 +1,12 @@
 import { planStepSchema } from '@mvm/protocol';
 import { expect, test } from 'vitest';
 import { DIGEST, instanceRecord, NOW, poolRecord, tenantRecord } from '../../test/records.js';
+import type { Step } from '../execute/step.js';
 import { planCreate } from '../plan/plan-create.js';
 import { planDestroy, planStop } from '../plan/plan-end.js';
 import { planPool, planPrepare, planRemovePool } from '../plan/plan-pool.js';
 import { planStart } from '../plan/plan-start.js';
 import { planTeardown } from '../plan/plan-tenant.js';
-import type { Step } from '../plan/steps.js';
 import { stepView } from './step-view.js';
 
 const tenant = tenantRecord({ later: 'hidden' });

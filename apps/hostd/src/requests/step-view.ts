@@ -1,6 +1,6 @@
 import type { InstanceResources, PlanStep } from '@mvm/protocol';
+import type { Step, StepArgs, StepKind } from '../execute/step.js';
 import { samePolicies } from '../plan/same-policies.js';
-import type { Step, StepArgs, StepKind } from '../plan/steps.js';
 import { addressText, type PoolAddress } from '../state/layout.js';
 import type { TenantRecord } from '../state/records.js';
 import { instanceNetView, poolView, tenantView } from './views.js';

@@ -76,7 +76,7 @@ export function instanceNetView(net: InstanceRecord['net']): InstanceNet | null 
  * those that its next start would give.
  */
 export function instanceView(record: InstanceRecord, services: RequestServices): InstanceView {
-  const { store } = services.effects;
+  const { store } = services.ports;
   const pool = store.pool(record);
   const { vcpus, mem_mib, data_disk_mib } = record.running_with?.resources ??
     pool?.instance_resources ?? { vcpus: 1, mem_mib: 64, data_disk_mib: 0 };

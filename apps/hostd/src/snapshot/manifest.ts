@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { LaunchArgs } from '../plan/steps.js';
+import type { LaunchArgs } from '../execute/step.js';
 import { imageChecksumSchema } from './checksum.js';
 
 const storedPartSchema = z.object({

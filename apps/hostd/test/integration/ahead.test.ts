@@ -8,8 +8,8 @@ import { pino } from 'pino';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { executePlan, type PlanOutcome } from '../../src/execute/execute-plan.js';
 import { noFailpoint } from '../../src/execute/failpoint.js';
-import type { Effects } from '../../src/execute/ports.js';
-import type { GuestConfig, StepPlan } from '../../src/plan/steps.js';
+import type { HostPorts } from '../../src/execute/ports.js';
+import type { GuestConfig, StepPlan } from '../../src/execute/step.js';
 import type { SnapshotManifest } from '../../src/snapshot/manifest.js';
 import {
   commitSnapshot,
@@ -54,7 +54,7 @@ async function untilRead(): Promise<void> {
 
 /** Runs the plan with this in the place of the building of the drive. */
 async function run(build: () => Promise<void>): Promise<PlanOutcome> {
-  const effects = {
+  const ports = {
     layout: createLayout(join(directory, 's'), join(directory, 'r')),
     disks: { buildConfigDrive: build },
     vmm: { name: 'qemu', version: async () => '7.2.22' },
@@ -66,7 +66,7 @@ async function run(build: () => Promise<void>): Promise<PlanOutcome> {
       },
     },
   };
-  return await executePlan(plan, effects as unknown as Effects, pino({ level: 'silent' }));
+  return await executePlan(plan, ports as unknown as HostPorts, pino({ level: 'silent' }));
 }
 
 beforeEach(async () => {

@@ -3,7 +3,7 @@ import { appendFile, mkdtemp, open, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { keepLogBounded, readLog, removeLog, tailLines, turnLog } from '../../src/console/console-log.js';
+import { keepLogBounded, readLog, removeLog, rotateLog, tailLines } from '../../src/console/console-log.js';
 
 let directory: string;
 let path: string;
@@ -29,8 +29,8 @@ describe('a console log', () => {
       const text = Array.from({ length: 30 }, (_, line) => `turn ${turn} line ${line}\n`).join('');
       await appendFile(path, text);
       written += text;
-      expect(await turnLog(path, 200)).toBe(true);
-      expect(await turnLog(path, 200)).toBe(false);
+      expect(await rotateLog(path, 200)).toBe(true);
+      expect(await rotateLog(path, 200)).toBe(false);
       await appendFile(path, 'after\n');
       written += 'after\n';
       const tail = await readLog({ path, maxBytes: 150 });

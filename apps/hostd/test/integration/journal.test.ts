@@ -2,8 +2,8 @@ import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { Plan } from '../../src/plan/steps.js';
-import { createJournal, type Journal } from '../../src/state/journal.js';
+import { createJournal, type Journal } from '../../src/execute/journal.js';
+import type { Plan } from '../../src/execute/step.js';
 import { createLayout } from '../../src/state/layout.js';
 
 const address = { tenant_id: 'acme', pool_id: 'workers', instance_id: 'i-1' };

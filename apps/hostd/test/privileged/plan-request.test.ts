@@ -12,8 +12,8 @@ import {
 import { execa } from 'execa';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Step } from '../../src/execute/step.js';
 import { DEFAULT_QUOTAS } from '../../src/plan/plan-tenant.js';
-import type { Step } from '../../src/plan/steps.js';
 import { stepView } from '../../src/requests/step-view.js';
 import { requestTable } from '../../src/requests/table.js';
 import { createTestHost, netOf, poolSpec, type TestHost } from '../daemon.js';

@@ -3,11 +3,11 @@ import { readSecrets, secretsPath, selectSecrets } from '@mvm/secrets-store';
 import { savedFiles } from '../../snapshot/snapshot-store.js';
 import { makePrivateDir } from '../../state/atomic-file.js';
 import { fromFileError } from '../../state/fs-error.js';
-import type { Effects } from '../ports.js';
+import type { HostPorts } from '../ports.js';
 import { nothing, type StepExecutor } from './executor.js';
 import { requirePassphrase } from './vm.js';
 
-async function removeSockets(vmId: string, { layout }: Effects): Promise<void> {
+async function removeSockets(vmId: string, { layout }: HostPorts): Promise<void> {
   const dir = layout.vmSocketDir(vmId);
   try {
     // SAFETY: `vmId` is a TAP name, and the layout refuses anything else.
@@ -19,10 +19,10 @@ async function removeSockets(vmId: string, { layout }: Effects): Promise<void> {
 
 /** The directories that a VM's run needs; sockets of an earlier run are removed first. */
 export const runtimeCreate: StepExecutor<'runtime.create'> = {
-  execute: async ({ address, vmId }, effects) => {
-    const { layout } = effects;
+  execute: async ({ address, vmId }, ports) => {
+    const { layout } = ports;
     const emptyRoot = layout.vmEmptyRoot(vmId);
-    await removeSockets(vmId, effects);
+    await removeSockets(vmId, ports);
     await makePrivateDir(layout.runtimeDir(address));
     await makePrivateDir(layout.volumesDir(address));
     try {
@@ -34,11 +34,11 @@ export const runtimeCreate: StepExecutor<'runtime.create'> = {
       throw fromFileError(error, `cannot make ${layout.vmSocketDir(vmId)}`);
     }
   },
-  undo: ({ vmId }, effects) => removeSockets(vmId, effects),
+  undo: ({ vmId }, ports) => removeSockets(vmId, ports),
 };
 
 export const runtimeRemove: StepExecutor<'runtime.remove'> = {
-  execute: ({ vmId }, effects) => removeSockets(vmId, effects),
+  execute: ({ vmId }, ports) => removeSockets(vmId, ports),
   undo: nothing,
 };
 
@@ -75,8 +75,8 @@ export const secretsDriveBuild: StepExecutor<'secrets_drive.build'> = {
  * before it is made: it is when the tenant has a key then.
  */
 export const dataDiskEnsure: StepExecutor<'data_disk.ensure'> = {
-  execute: async ({ address, sizeMib }, effects) => {
-    const { disks, layout, store, keys } = effects;
+  execute: async ({ address, sizeMib }, ports) => {
+    const { disks, layout, store, keys } = ports;
     const path = layout.dataDisk(address);
     if (await disks.exists(path)) return;
     const instance = store.instance(address);
@@ -88,7 +88,7 @@ export const dataDiskEnsure: StepExecutor<'data_disk.ensure'> = {
     }
     if (cipher === 'none') await disks.ensureDataDisk({ path, sizeMib });
     else {
-      const passphrase = await requirePassphrase(address, effects);
+      const passphrase = await requirePassphrase(address, ports);
       await disks.makeEncryptedDisk({ path, sizeMib, passphrase });
     }
   },

@@ -1,22 +1,22 @@
-import type { Effects } from '../ports.js';
+import type { HostPorts } from '../ports.js';
 import { nothing, type StepExecutor } from './executor.js';
 
-async function removeCgroup(name: string, { cgroups }: Effects): Promise<void> {
+async function removeCgroup(name: string, { cgroups }: HostPorts): Promise<void> {
   await cgroups.kill(name);
   await cgroups.remove(name);
 }
 
 export const cgroupCreate: StepExecutor<'cgroup.create'> = {
-  execute: async ({ name, limits }, effects) => {
+  execute: async ({ name, limits }, ports) => {
     // What an earlier run left would be counted against this one.
-    await removeCgroup(name, effects);
-    await effects.cgroups.create(name, limits);
+    await removeCgroup(name, ports);
+    await ports.cgroups.create(name, limits);
   },
-  undo: ({ name }, effects) => removeCgroup(name, effects),
+  undo: ({ name }, ports) => removeCgroup(name, ports),
 };
 
 export const cgroupRemove: StepExecutor<'cgroup.remove'> = {
-  execute: ({ name }, effects) => removeCgroup(name, effects),
+  execute: ({ name }, ports) => removeCgroup(name, ports),
   undo: nothing,
 };
 

@@ -19,7 +19,7 @@ import { errnoOf, fromFileError } from '../../state/fs-error.js';
 import type { InstanceAddress } from '../../state/layout.js';
 import { requireTap } from '../../vmm/require-tap.js';
 import type { VmSpec } from '../../vmm/vmm.js';
-import type { Effects } from '../ports.js';
+import type { HostPorts } from '../ports.js';
 import { nothing, type StepExecutor } from './executor.js';
 import { killVm, requireLive, takeBack, unlockDataDisk, vmSpecOf, watchVm } from './vm.js';
 
@@ -29,7 +29,7 @@ const ENTROPY_BYTES = 64;
 
 function pathsOf(
   address: InstanceAddress,
-  { layout }: Pick<Effects, 'layout'>,
+  { layout }: Pick<HostPorts, 'layout'>,
 ): ReturnType<typeof snapshotPaths> {
   return snapshotPaths(layout.snapshotsDir(address));
 }
@@ -37,9 +37,9 @@ function pathsOf(
 /** The manifest of an instance's snapshot. Throws `failed_precondition`, `snapshot.missing` or `snapshot.damaged`. */
 export async function requireManifest(
   address: InstanceAddress,
-  effects: Pick<Effects, 'layout'>,
+  ports: Pick<HostPorts, 'layout'>,
 ): Promise<SnapshotManifest> {
-  const manifest = await readManifest(pathsOf(address, effects));
+  const manifest = await readManifest(pathsOf(address, ports));
   if (manifest !== null) return manifest;
   throw new CodedError({
     code: 'failed_precondition',
@@ -50,8 +50,8 @@ export async function requireManifest(
 }
 
 export const vmPause: StepExecutor<'vm.pause'> = {
-  execute: ({ vmId }, effects) => requireLive(vmId, effects).pause(),
-  undo: ({ vmId }, effects) => takeBack(vmId, 'resume', effects),
+  execute: ({ vmId }, ports) => requireLive(vmId, ports).pause(),
+  undo: ({ vmId }, ports) => takeBack(vmId, 'resume', ports),
 };
 
 /** The writable disks as they are on stable storage now: fsynced, with size and time of last change. */
@@ -73,11 +73,11 @@ async function settleDisks(spec: VmSpec): Promise<SnapshotManifest['disks']> {
 }
 
 export const snapshotWrite: StepExecutor<'snapshot.write'> = {
-  execute: async ({ address, vmId, at, compression, launch }, effects) => {
-    const handle = requireLive(vmId, effects);
+  execute: async ({ address, vmId, at, compression, launch }, ports) => {
+    const handle = requireLive(vmId, ports);
     const { record } = handle;
-    const paths = pathsOf(address, effects);
-    const key = await effects.keys.find(address.tenant_id);
+    const paths = pathsOf(address, ports);
+    const key = await ports.keys.find(address.tenant_id);
     const parts = await writeParts(paths, handle.save(), { compression, key });
     await stageManifest(paths, {
       format: 1,
@@ -93,14 +93,14 @@ export const snapshotWrite: StepExecutor<'snapshot.write'> = {
       disks: await settleDisks(record.spec),
     });
   },
-  undo: async ({ address }, effects) => discardSnapshots(pathsOf(address, effects), 'unfinished'),
+  undo: async ({ address }, ports) => discardSnapshots(pathsOf(address, ports), 'unfinished'),
 };
 
 export const snapshotCommit: StepExecutor<'snapshot.commit'> = {
-  execute: async ({ address }, effects) => commitSnapshot(pathsOf(address, effects)),
+  execute: async ({ address }, ports) => commitSnapshot(pathsOf(address, ports)),
   undo: nothing,
-  committed: async ({ address, at }, effects) =>
-    (await readManifest(pathsOf(address, effects)))?.created_at === at,
+  committed: async ({ address, at }, ports) =>
+    (await readManifest(pathsOf(address, ports)))?.created_at === at,
 };
 
 /** Throws `snapshot.other_version` when a snapshot is not of this VMM. */
@@ -135,65 +135,61 @@ async function requireSameDisks({ disks }: SnapshotManifest): Promise<void> {
 }
 
 export const snapshotVerify: StepExecutor<'snapshot.verify'> = {
-  ahead: async ({ address }, effects, signal) => {
-    await verifyParts(pathsOf(address, effects), await requireManifest(address, effects), signal);
+  ahead: async ({ address }, ports, signal) => {
+    await verifyParts(pathsOf(address, ports), await requireManifest(address, ports), signal);
   },
-  execute: async ({ address }, effects) => {
-    const manifest = await requireManifest(address, effects);
-    requireSameVmm(manifest, effects.vmm.name, await effects.vmm.version());
+  execute: async ({ address }, ports) => {
+    const manifest = await requireManifest(address, ports);
+    requireSameVmm(manifest, ports.vmm.name, await ports.vmm.version());
     await requireSameDisks(manifest);
   },
   undo: nothing,
 };
 
 export const vmRestore: StepExecutor<'vm.restore'> = {
-  execute: async (args, effects) => {
+  execute: async (args, ports) => {
     const { address, vmId } = args;
-    const paths = pathsOf(address, effects);
-    const manifest = await requireManifest(address, effects);
-    const key = await effects.keys.find(address.tenant_id);
-    const handle = await effects.vmm.restore(
-      vmSpecOf(args, effects),
-      (pid) => effects.cgroups.attach(vmId, pid),
-      {
-        argv: manifest.argv,
-        parts: savedParts(paths, manifest, key),
-        passphrase: await unlockDataDisk(args, effects),
-      },
-    );
-    watchVm(address, handle, effects);
+    const paths = pathsOf(address, ports);
+    const manifest = await requireManifest(address, ports);
+    const key = await ports.keys.find(address.tenant_id);
+    const handle = await ports.vmm.restore(vmSpecOf(args, ports), (pid) => ports.cgroups.attach(vmId, pid), {
+      argv: manifest.argv,
+      parts: savedParts(paths, manifest, key),
+      passphrase: await unlockDataDisk(args, ports),
+    });
+    watchVm(address, handle, ports);
     requireSameVmm(manifest, handle.record.vmm, handle.record.vmmVersion);
   },
-  undo: ({ vmId }, effects) => killVm(vmId, effects),
+  undo: ({ vmId }, ports) => killVm(vmId, ports),
 };
 
 export const snapshotConsume: StepExecutor<'snapshot.consume'> = {
-  execute: async ({ address }, effects) => {
-    const paths = pathsOf(address, effects);
+  execute: async ({ address }, ports) => {
+    const paths = pathsOf(address, ports);
     // What is used from here on is the snapshot of this wake, and no older one.
     await discardSnapshots(paths, 'used');
     // A snapshot is not given up for a VMM that has died since it loaded it; pausing a paused one only asks it.
-    const vmId = effects.store.instance(address)?.net?.tap_dev;
+    const vmId = ports.store.instance(address)?.net?.tap_dev;
     if (vmId !== undefined) {
-      const handle = requireLive(vmId, effects);
+      const handle = requireLive(vmId, ports);
       await handle.pause();
       await requireTap(handle.record.spec);
     }
     // Nobody else can write to them any more: the VMM has them.
-    await requireSameDisks(await requireManifest(address, effects));
+    await requireSameDisks(await requireManifest(address, ports));
     await consumeSnapshot(paths);
   },
   undo: nothing,
-  committed: async ({ address }, effects) => {
+  committed: async ({ address }, ports) => {
     // The used snapshot is discarded last, when the record says running.
-    if (effects.store.instance(address)?.status === 'running') return true;
-    return (await readManifest(pathsOf(address, effects))) === null;
+    if (ports.store.instance(address)?.status === 'running') return true;
+    return (await readManifest(pathsOf(address, ports))) === null;
   },
-  revoke: async ({ address }, effects) => {
-    const paths = pathsOf(address, effects);
-    const vmId = effects.store.instance(address)?.net?.tap_dev;
+  revoke: async ({ address }, ports) => {
+    const paths = pathsOf(address, ports);
+    const vmId = ports.store.instance(address)?.net?.tap_dev;
     // First nobody is left who could still run the guest; then the disks bear out that nobody has.
-    if (vmId !== undefined) await killVm(vmId, effects);
+    if (vmId !== undefined) await killVm(vmId, ports);
     const manifest = await readManifest({ ...paths, committed: paths.used });
     if (manifest === null) return;
     await requireSameDisks(manifest);
@@ -202,7 +198,7 @@ export const snapshotConsume: StepExecutor<'snapshot.consume'> = {
 };
 
 export const snapshotDiscard: StepExecutor<'snapshot.discard'> = {
-  execute: async ({ address }, effects) => discardSnapshots(pathsOf(address, effects), 'all'),
+  execute: async ({ address }, ports) => discardSnapshots(pathsOf(address, ports), 'all'),
   undo: nothing,
 };
 
@@ -211,8 +207,8 @@ export const snapshotDiscard: StepExecutor<'snapshot.discard'> = {
  * and changes nothing. Entropy comes first, so that nothing after it draws on the numbers of before. Resolves to false
  * when there is an agent that did not answer `Wake` in time.
  */
-export async function wakeGuest(address: InstanceAddress, vmId: string, effects: Effects): Promise<boolean> {
-  const socket = await requireLive(vmId, effects).agentSocket();
+export async function wakeGuest(address: InstanceAddress, vmId: string, ports: HostPorts): Promise<boolean> {
+  const socket = await requireLive(vmId, ports).agentSocket();
   if (socket === null) return true;
   const channel = createAgentChannel(socket);
   const tell = async (what: string, told: () => Promise<unknown>): Promise<boolean> => {
@@ -220,7 +216,7 @@ export async function wakeGuest(address: InstanceAddress, vmId: string, effects:
       await told();
       return true;
     } catch (error) {
-      effects.logger.warn({ ...address, request: what, err: error }, 'the guest agent was not told');
+      ports.logger.warn({ ...address, request: what, err: error }, 'the guest agent was not told');
       return false;
     }
   };
@@ -241,8 +237,8 @@ export async function wakeGuest(address: InstanceAddress, vmId: string, effects:
 }
 
 export const guestWake: StepExecutor<'guest.wake'> = {
-  execute: async ({ address, vmId }, effects) => {
-    await wakeGuest(address, vmId, effects);
+  execute: async ({ address, vmId }, ports) => {
+    await wakeGuest(address, vmId, ports);
   },
   undo: nothing,
 };

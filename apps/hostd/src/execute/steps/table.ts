@@ -1,4 +1,4 @@
-import type { StepKind } from '../../plan/steps.js';
+import type { StepKind } from '../step.js';
 import type { StepExecutor } from './executor.js';
 import {
   configDriveBuild,

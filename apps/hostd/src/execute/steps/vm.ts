@@ -2,16 +2,16 @@ import { join } from 'node:path';
 import { CodedError, isCodedError } from '@mvm/protocol';
 import { volumePassphrase } from '../../disk/encrypted-disk.js';
 import { cgroupLimits } from '../../plan/plan-start.js';
-import type { LaunchArgs } from '../../plan/steps.js';
 import type { InstanceAddress } from '../../state/layout.js';
 import type { StateStore } from '../../state/store.js';
 import { isAlive } from '../../vmm/process/process-identity.js';
 import type { VmDrive, VmHandle, VmRecord, VmSpec } from '../../vmm/vmm.js';
-import type { Effects } from '../ports.js';
+import type { HostPorts } from '../ports.js';
+import type { LaunchArgs } from '../step.js';
 import { nothing, type StepExecutor } from './executor.js';
 
 /** The launch as the VMM driver takes it: every path out of the layout. */
-export function vmSpecOf(args: LaunchArgs, { layout, store }: Pick<Effects, 'layout' | 'store'>): VmSpec {
+export function vmSpecOf(args: LaunchArgs, { layout, store }: Pick<HostPorts, 'layout' | 'store'>): VmSpec {
   const { address, vmId, image } = args;
   const cipher = isEncrypted(address, store) ? ({ cipher: 'luks' } as const) : {};
   const revision = layout.revisionDir(address, image.digest);
@@ -52,7 +52,7 @@ function isEncrypted(address: InstanceAddress, store: StateStore): boolean {
  */
 export async function requirePassphrase(
   address: InstanceAddress,
-  { keys }: Pick<Effects, 'keys'>,
+  { keys }: Pick<HostPorts, 'keys'>,
 ): Promise<string> {
   const key = await keys.find(address.tenant_id);
   if (key !== null) return volumePassphrase(key, address);
@@ -65,17 +65,17 @@ export async function requirePassphrase(
 }
 
 /** What the VMM opens the encrypted data volume with, found to fit; null when the VM has none. */
-export async function unlockDataDisk(args: LaunchArgs, effects: Effects): Promise<string | null> {
+export async function unlockDataDisk(args: LaunchArgs, ports: HostPorts): Promise<string | null> {
   const { address } = args;
-  if (!args.hasDataDisk || !isEncrypted(address, effects.store)) return null;
-  const passphrase = await requirePassphrase(address, effects);
-  await effects.disks.checkEncryptedDisk(effects.layout.dataDisk(address), passphrase);
+  if (!args.hasDataDisk || !isEncrypted(address, ports.store)) return null;
+  const passphrase = await requirePassphrase(address, ports);
+  await ports.disks.checkEncryptedDisk(ports.layout.dataDisk(address), passphrase);
   return passphrase;
 }
 
 /** Watch a launched or adopted VM, and keep its logs below their limit. */
-export function watchVm(address: InstanceAddress, handle: VmHandle, effects: Effects): void {
-  const { layout, logs, vms } = effects;
+export function watchVm(address: InstanceAddress, handle: VmHandle, ports: HostPorts): void {
+  const { layout, logs, vms } = ports;
   vms.add({ address, handle }, [logs.keep(layout.consoleLog(address)), logs.keep(layout.vmmLog(address))]);
 }
 
@@ -86,26 +86,26 @@ export function watchVm(address: InstanceAddress, handle: VmHandle, effects: Eff
 export async function adoptVm(
   address: InstanceAddress,
   record: VmRecord,
-  effects: Effects,
+  ports: HostPorts,
 ): Promise<VmHandle | null> {
-  const handle = await effects.vmm.adopt(record);
+  const handle = await ports.vmm.adopt(record);
   if (handle === null) return null;
   const { vmId, vcpus, memMib, accelerator } = record.spec;
   try {
-    await effects.cgroups.create(vmId, cgroupLimits({ vcpus, mem_mib: memMib }, accelerator));
-    await effects.cgroups.attach(vmId, record.pid);
+    await ports.cgroups.create(vmId, cgroupLimits({ vcpus, mem_mib: memMib }, accelerator));
+    await ports.cgroups.attach(vmId, record.pid);
   } catch (error) {
     handle.release();
     // A process that has just ended is in no cgroup any more.
     if (!(await isAlive(record))) return null;
     throw error;
   }
-  watchVm(address, handle, effects);
+  watchVm(address, handle, ports);
   return handle;
 }
 
 /** End the VM, however it is known: by its handle, its cgroup, or the socket directory in its arguments. */
-export async function killVm(vmId: string, { vms, cgroups, processes }: Effects): Promise<void> {
+export async function killVm(vmId: string, { vms, cgroups, processes }: HostPorts): Promise<void> {
   const live = vms.get(vmId);
   if (live === undefined) {
     await cgroups.kill(vmId);
@@ -124,7 +124,7 @@ export async function killVm(vmId: string, { vms, cgroups, processes }: Effects)
 export async function takeBack(
   vmId: string,
   what: 'resume' | 'pause',
-  { vms }: Pick<Effects, 'vms'>,
+  { vms }: Pick<HostPorts, 'vms'>,
 ): Promise<void> {
   try {
     await vms.get(vmId)?.handle[what]();
@@ -134,32 +134,32 @@ export async function takeBack(
 }
 
 /** The handle of a VM that is watched; its absence is a bug, or the VM's end just now. */
-export function requireLive(vmId: string, { vms }: Effects): VmHandle {
+export function requireLive(vmId: string, { vms }: HostPorts): VmHandle {
   const live = vms.get(vmId);
   if (live === undefined) throw new Error(`VM ${vmId} is not launched`);
   return live.handle;
 }
 
 export const vmLaunch: StepExecutor<'vm.launch'> = {
-  execute: async (args, effects) => {
-    const { vmm, cgroups } = effects;
-    const passphrase = await unlockDataDisk(args, effects);
+  execute: async (args, ports) => {
+    const { vmm, cgroups } = ports;
+    const passphrase = await unlockDataDisk(args, ports);
     const handle = await vmm.launch(
-      vmSpecOf(args, effects),
+      vmSpecOf(args, ports),
       (pid) => cgroups.attach(args.vmId, pid),
       passphrase,
     );
-    watchVm(args.address, handle, effects);
+    watchVm(args.address, handle, ports);
   },
-  undo: ({ vmId }, effects) => killVm(vmId, effects),
+  undo: ({ vmId }, ports) => killVm(vmId, ports),
 };
 
 export const vmRecord: StepExecutor<'vm.record'> = {
-  execute: async ({ address, vmId }, effects) => {
-    const { record } = requireLive(vmId, effects);
-    const instance = effects.store.instance(address);
+  execute: async ({ address, vmId }, ports) => {
+    const { record } = requireLive(vmId, ports);
+    const instance = ports.store.instance(address);
     if (instance === undefined) throw new Error('the instance is gone while it is being started');
-    await effects.store.saveInstance({ ...instance, vm: record, firecracker_pid: record.pid });
+    await ports.store.saveInstance({ ...instance, vm: record, firecracker_pid: record.pid });
   },
   undo: async ({ address }, { store }) => {
     const instance = store.instance(address);
@@ -169,11 +169,11 @@ export const vmRecord: StepExecutor<'vm.record'> = {
 };
 
 export const vmResume: StepExecutor<'vm.resume'> = {
-  execute: ({ vmId }, effects) => requireLive(vmId, effects).resume(),
-  undo: ({ vmId }, effects) => takeBack(vmId, 'pause', effects),
+  execute: ({ vmId }, ports) => requireLive(vmId, ports).resume(),
+  undo: ({ vmId }, ports) => takeBack(vmId, 'pause', ports),
 };
 
 export const vmKill: StepExecutor<'vm.kill'> = {
-  execute: ({ vmId }, effects) => killVm(vmId, effects),
+  execute: ({ vmId }, ports) => killVm(vmId, ports),
   undo: nothing,
 };

@@ -18,7 +18,7 @@ export interface FileLock {
  * lets nobody else write it says only when it is let run, and then to its log alone.
  * PRIVILEGE: /proc/<pid>/fd of another user's process.
  */
-export async function findContested(pid: number, drives: readonly VmDrive[]): Promise<VmDrive[]> {
+export async function findUnheldLocks(pid: number, drives: readonly VmDrive[]): Promise<VmDrive[]> {
   const opened = await Promise.all(
     (await readdir(`/proc/${pid}/fd`)).map(async (fd) => {
       // One that is closed meanwhile is no image.

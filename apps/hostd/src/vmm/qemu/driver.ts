@@ -19,7 +19,7 @@ import {
 import { requireTap } from '../require-tap.js';
 import type { RestoredPart, SavedVm, VmExit, VmHandle, Vmm, VmRecord, VmSpec } from '../vmm.js';
 import { qmpSocketPath, renderQemuArgv, restoreArgv } from './argv.js';
-import { findContested } from './disk-locks.js';
+import { findUnheldLocks } from './disk-locks.js';
 import { createQemuHandle, killProcess, removeSockets } from './handle.js';
 import { launchError, missingBinary, readWords } from './launch-error.js';
 import { connectQmp, type QmpClient } from './qmp.js';
@@ -134,7 +134,7 @@ async function launchQemu(
       await restored(qmp, feeding, fail);
       // A QEMU that loaded its state and could not lock a disk is paused all the same, and fails only when it is let run:
       // by then the snapshot is used up.
-      const contested = (await findContested(pid, spec.drives)).map(({ id }) => id).join(', ');
+      const contested = (await findUnheldLocks(pid, spec.drives)).map(({ id }) => id).join(', ');
       if (contested !== '') throw await fail(`failed to get its lock alone on: ${contested}`);
     }
     await verifyConfinement(pid, { uid: spec.uid, gid: spec.gid, rootPath: spec.emptyRootPath });

@@ -48,7 +48,7 @@ export async function* saveQemu(
     await once(server, 'listening');
     // PRIVILEGE: the VMM's user must be able to connect, and nobody else but root: the directory is closed to others.
     await chown(path, spec.uid, spec.gid);
-    await leaveLastSave(qmp);
+    await clearPostmigrate(qmp);
     await qmp.execute('migrate-set-parameters', { 'max-bandwidth': MAX_BANDWIDTH });
     const connected = firstConnection(server, spec.vmId, givenUp.signal);
     // When QEMU refuses, nobody waits for its connection.
@@ -87,7 +87,7 @@ export async function removeSaveSocket({ emptyRootPath }: Pick<VmSpec, 'emptyRoo
  * A QEMU that was saved before and stayed paused takes itself for migrated away, and refuses to be saved again; only
  * running for a moment ends that. Nothing relies on the earlier state: it was never committed.
  */
-async function leaveLastSave(qmp: QmpClient): Promise<void> {
+async function clearPostmigrate(qmp: QmpClient): Promise<void> {
   if ((await runState(qmp)) !== 'postmigrate') return;
   await qmp.execute('cont');
   await qmp.execute('stop');

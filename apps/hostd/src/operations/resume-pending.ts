@@ -1,7 +1,7 @@
 import { access, rm, writeFile } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import type { Effects } from '../execute/ports.js';
+import type { HostPorts } from '../execute/ports.js';
 import { wakeGuest } from '../execute/steps/suspend.js';
 import { fromFileError } from '../state/fs-error.js';
 import { addressText, type InstanceAddress, type Layout } from '../state/layout.js';
@@ -15,14 +15,14 @@ const WAKE_PAUSES_MS = [0, 5_000, 15_000, 45_000];
  * whatever ends hostd in between. A file beside the instance's record says so; it need not outlive a loss of power, for no
  * guest does. Throws what the file system does, as `CodedError`.
  */
-export async function oweWake(address: InstanceAddress, layout: Layout): Promise<void> {
+export async function markResumePending(address: InstanceAddress, layout: Layout): Promise<void> {
   await writeFile(layout.wakeOwed(address), '', { mode: 0o600 }).catch((error: unknown) => {
     throw fromFileError(error, `cannot write ${layout.wakeOwed(address)}`);
   });
 }
 
 /** The guest has heard it, or there is none that should. Never fails: one file too many has it told once too often. */
-export async function forgetWake(address: InstanceAddress, layout: Layout): Promise<void> {
+export async function clearResumePending(address: InstanceAddress, layout: Layout): Promise<void> {
   await rm(layout.wakeOwed(address), { force: true }).catch(() => {});
 }
 
@@ -39,8 +39,8 @@ async function isWakeOwed(address: InstanceAddress, layout: Layout): Promise<boo
  * left to do here: one whose VM is not known yet is told when that is adopted. Takes as long as `wakeGuest` at most; never
  * fails.
  */
-async function tellOwedWake(address: InstanceAddress, effects: Effects, logger: Logger): Promise<boolean> {
-  const { layout, store, vms } = effects;
+async function tellOwedWake(address: InstanceAddress, ports: HostPorts, logger: Logger): Promise<boolean> {
+  const { layout, store, vms } = ports;
   if (!(await isWakeOwed(address, layout))) return true;
   const instance = store.instance(address);
   if (instance?.status === 'running') {
@@ -48,13 +48,13 @@ async function tellOwedWake(address: InstanceAddress, effects: Effects, logger: 
     if (vms.get(vmId) === undefined) return true;
     logger.info({ instance: addressText(address) }, 'the guest hears that it goes on');
     try {
-      if (!(await wakeGuest(address, vmId, effects))) return false;
+      if (!(await wakeGuest(address, vmId, ports))) return false;
     } catch (error) {
       logger.warn({ instance: addressText(address), err: error }, 'the guest cannot be told that it goes on');
       return false;
     }
   }
-  await forgetWake(address, layout);
+  await clearResumePending(address, layout);
   return true;
 }
 
@@ -65,14 +65,14 @@ async function tellOwedWake(address: InstanceAddress, effects: Effects, logger: 
 export async function tellOwedWakeLater(
   address: InstanceAddress,
   {
-    effects,
+    ports,
     mutex,
     logger,
-  }: { readonly effects: Effects; readonly mutex: KeyedMutex; readonly logger: Logger },
+  }: { readonly ports: HostPorts; readonly mutex: KeyedMutex; readonly logger: Logger },
 ): Promise<void> {
   for (const pauseMs of WAKE_PAUSES_MS) {
     await setTimeout(pauseMs, undefined, { ref: false });
-    if (await mutex.run(addressText(address), () => tellOwedWake(address, effects, logger))) return;
+    if (await mutex.run(addressText(address), () => tellOwedWake(address, ports, logger))) return;
   }
-  await forgetWake(address, effects.layout);
+  await clearResumePending(address, ports.layout);
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { policiesOf } from '@mvm/net-executor';
 import { parseTapName } from '@mvm/protocol';
 import pLimit from 'p-limit';
-import type { Effects, HostNetwork } from '../execute/ports.js';
+import type { HostNetwork, HostPorts } from '../execute/ports.js';
 import { errnoOf } from '../state/fs-error.js';
 import type { InstanceAddress } from '../state/layout.js';
 import { addressText } from '../state/layout.js';
@@ -25,23 +25,23 @@ export interface RecoveryReport {
 
 const PARALLEL = 8;
 
-function allInstances({ store }: Effects): InstanceRecord[] {
+function allInstances({ store }: HostPorts): InstanceRecord[] {
   return store.tenants().flatMap((tenant) => store.instancesOfTenant(tenant.tenant_id));
 }
 
 /** The network that the records ask for: every tenant whose network is up, with the ports of what runs. */
 export function recordedNetwork(
-  effects: Effects,
+  ports: HostPorts,
   vmUidBase: number,
 ): Parameters<HostNetwork['reconcile']>[0] {
   return {
-    tenants: effects.store
+    tenants: ports.store
       .tenants()
       .filter((tenant) => tenant.network_up !== false)
       .map((tenant) => ({
         net: tenant.net,
-        policies: policiesOf(tenant, effects.store.poolsOf(tenant.tenant_id)),
-        ports: effects.store
+        policies: policiesOf(tenant, ports.store.poolsOf(tenant.tenant_id)),
+        ports: ports.store
           .instancesOfTenant(tenant.tenant_id)
           .flatMap((instance) => recordedPort(instance, vmUidBase) ?? []),
       })),
@@ -76,11 +76,11 @@ async function recoverLater(
  * many. VMs in `keep` are left alone. With a damaged record nothing is swept, because what looks like nobody's may be that instance's.
  */
 export async function sweepOrphans(
-  effects: Effects,
+  ports: HostPorts,
   keep: ReadonlySet<string>,
   context: OperationContext,
 ): Promise<number> {
-  const { layout, vms, processes, cgroups, store } = effects;
+  const { layout, vms, processes, cgroups, store } = ports;
   if (store.damaged.length > 0) {
     context.logger.warn('orphans are not swept while a record is damaged');
     return 0;
@@ -112,24 +112,24 @@ export async function sweepOrphans(
  * be brought in order is logged, does not keep the others, or the daemon, from starting, and is tried again until `signal`.
  */
 export async function recover(
-  effects: Effects,
+  ports: HostPorts,
   operations: InstanceOperations,
   vmUidBase: number,
   context: OperationContext,
   signal: AbortSignal,
 ): Promise<RecoveryReport> {
   const report = { settled: 0, adopted: 0, lost: 0, swept: 0, failed: 0 };
-  for (const { path, problem } of effects.store.damaged) {
+  for (const { path, problem } of ports.store.damaged) {
     context.logger.error(
       { path, problem },
       'a record is damaged: its object cannot be used until it is repaired',
     );
   }
-  await effects.network.reconcile(recordedNetwork(effects, vmUidBase));
+  await ports.network.reconcile(recordedNetwork(ports, vmUidBase));
   const limit = pLimit(PARALLEL);
   const unclear = new Set<string>();
   await Promise.all(
-    allInstances(effects).map((instance) =>
+    allInstances(ports).map((instance) =>
       limit(async () => {
         const { tenant_id, pool_id, instance_id } = instance;
         const address = { tenant_id, pool_id, instance_id };
@@ -151,6 +151,6 @@ export async function recover(
       }),
     ),
   );
-  report.swept = await sweepOrphans(effects, unclear, context);
+  report.swept = await sweepOrphans(ports, unclear, context);
   return report;
 }

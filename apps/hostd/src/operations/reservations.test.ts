@@ -4,28 +4,28 @@ import { checkWarmQuota } from '../plan/plan-start.js';
 import { DEFAULT_QUOTAS } from '../plan/plan-tenant.js';
 import type { InstanceRecord } from '../state/records.js';
 import type { StateStore } from '../state/store.js';
-import { createLedger } from './ledger.js';
+import { createReservations } from './reservations.js';
 
-function ledgerOf(...instances: InstanceRecord[]): ReturnType<typeof createLedger> {
+function ledgerOf(...instances: InstanceRecord[]): ReturnType<typeof createReservations> {
   const store: Pick<StateStore, 'instancesOfTenant'> = {
     instancesOfTenant: (tenantId) => instances.filter(({ tenant_id }) => tenant_id === tenantId),
   };
-  return createLedger(store as StateStore);
+  return createReservations(store as StateStore);
 }
 
 test('an instance that is being paused counts as warm, once, and not for itself', () => {
   const one = instanceRecord({ instance_id: 'i-1', status: 'warm' });
   const two = instanceRecord({ instance_id: 'i-2', status: 'running' });
   const three = instanceRecord({ instance_id: 'i-3', status: 'running' });
-  const ledger = ledgerOf(one, two, three);
-  expect(ledger.warmCount('acme', three)).toBe(1);
-  expect(ledger.warmCount('acme', one)).toBe(0);
-  const release = ledger.claimWarm(two);
-  ledger.claimWarm(one);
-  expect(ledger.warmCount('acme', three)).toBe(2);
-  expect(ledger.warmCount('globex', three)).toBe(0);
+  const reservations = ledgerOf(one, two, three);
+  expect(reservations.warmCount('acme', three)).toBe(1);
+  expect(reservations.warmCount('acme', one)).toBe(0);
+  const release = reservations.reserveWarm(two);
+  reservations.reserveWarm(one);
+  expect(reservations.warmCount('acme', three)).toBe(2);
+  expect(reservations.warmCount('globex', three)).toBe(0);
   release();
-  expect(ledger.warmCount('acme', three)).toBe(1);
+  expect(reservations.warmCount('acme', three)).toBe(1);
 });
 
 test('max_warm is the last that may be warm', () => {

@@ -2,10 +2,10 @@ import { constants } from 'node:fs';
 import { open, unlink } from 'node:fs/promises';
 import { CodedError } from '@mvm/protocol';
 import { z } from 'zod';
-import { OPERATION_NAMES, type Plan, type Step } from '../plan/steps.js';
-import { readFileIfThere, syncDirectory, writeFileAtomic } from './atomic-file.js';
-import { errnoOf, fromFileError } from './fs-error.js';
-import type { InstanceAddress, Layout } from './layout.js';
+import { readFileIfThere, syncDirectory, writeFileAtomic } from '../state/atomic-file.js';
+import { errnoOf, fromFileError } from '../state/fs-error.js';
+import type { InstanceAddress, Layout } from '../state/layout.js';
+import { OPERATION_NAMES, type Plan, type Step } from './step.js';
 
 /** What `op.json` says: an operation that began and may not have ended. */
 export interface JournalEntry {

@@ -12,31 +12,31 @@ import type { StateStore } from '../state/store.js';
  * - Checking and claiming happen in one synchronous piece of code; nothing comes between.
  * - A claim ends with its operation, however that ends; by then the record shows what became of it.
  */
-export interface Ledger {
+export interface Reservations {
   /** What the tenant's running instances use, with those that are being started, without `except`. */
   runningUsage(tenantId: string, except: InstanceAddress): RunningUsage;
   /** Throws `tenant.network_down` while the tenant's network is being taken down. */
   checkStart(tenantId: string): void;
   /** Claim a start; refused, `tenant.network_down`, while the tenant's network is being taken down. Returns the release. */
-  claimStart(address: InstanceAddress, resources: InstanceResources): () => void;
+  reserveStart(address: InstanceAddress, resources: InstanceResources): () => void;
   /** How many of the tenant's instances are warm, with those that are being paused, without `except`. */
   warmCount(tenantId: string, except: InstanceAddress): number;
-  claimWarm(address: InstanceAddress): () => void;
+  reserveWarm(address: InstanceAddress): () => void;
   /** Networks of all tenants but this one, recorded or claimed, by tenant. */
   otherNets(tenantId: string): ReadonlyMap<string, TenantNet>;
-  claimNet(tenantId: string, net: TenantNet): () => void;
+  reserveNet(tenantId: string, net: TenantNet): () => void;
   /** Host ports that all pools but this one publish, recorded or claimed, as `tcp 8443`, and which pool that is. */
   otherPublished(pool: PoolAddress): ReadonlyMap<string, string>;
-  claimPublished(pool: PoolAddress, ports: readonly string[]): () => void;
+  reservePublished(pool: PoolAddress, ports: readonly string[]): () => void;
   /** How many instances of the tenant run or are being started. */
   runningCount(tenantId: string): number;
   /** Claim the taking down of a tenant's network; the caller has checked that nothing runs. */
-  claimTeardown(tenantId: string): () => void;
+  reserveTeardown(tenantId: string): () => void;
 }
 
 const poolText = ({ tenant_id, pool_id }: PoolAddress): string => `${tenant_id}/${pool_id}`;
 
-export function createLedger(store: StateStore): Ledger {
+export function createReservations(store: StateStore): Reservations {
   const starts = new Map<string, { address: InstanceAddress; resources: InstanceResources }>();
   const pauses = new Map<string, InstanceAddress>();
   const nets = new Map<string, TenantNet>();
@@ -78,7 +78,7 @@ export function createLedger(store: StateStore): Ledger {
       };
     },
     checkStart,
-    claimStart: (address, resources) => {
+    reserveStart: (address, resources) => {
       checkStart(address.tenant_id);
       const key = addressText(address);
       starts.set(key, { address, resources });
@@ -91,7 +91,7 @@ export function createLedger(store: StateStore): Ledger {
       keys.delete(addressText(except));
       return keys.size;
     },
-    claimWarm: (address) => {
+    reserveWarm: (address) => {
       const key = addressText(address);
       pauses.set(key, address);
       return () => pauses.delete(key);
@@ -102,7 +102,7 @@ export function createLedger(store: StateStore): Ledger {
       others.delete(tenantId);
       return others;
     },
-    claimNet: (tenantId, net) => {
+    reserveNet: (tenantId, net) => {
       nets.set(tenantId, net);
       return () => nets.delete(tenantId);
     },
@@ -118,12 +118,12 @@ export function createLedger(store: StateStore): Ledger {
           .flatMap(([owner, ports]) => ports.map((port) => [port, owner] as const)),
       );
     },
-    claimPublished: (pool, ports) => {
+    reservePublished: (pool, ports) => {
       published.set(poolText(pool), ports);
       return () => published.delete(poolText(pool));
     },
     runningCount: (tenantId) => running(tenantId).length,
-    claimTeardown: (tenantId) => {
+    reserveTeardown: (tenantId) => {
       teardowns.add(tenantId);
       return () => teardowns.delete(tenantId);
     },

@@ -1,14 +1,14 @@
 import { CodedError, toCodedError } from '@mvm/protocol';
 import { executePlan, stepsAfterCommit, undoSteps } from '../execute/execute-plan.js';
-import type { Effects } from '../execute/ports.js';
+import type { HostPorts } from '../execute/ports.js';
+import type { OperationName, Plan } from '../execute/step.js';
 import { adoptVm } from '../execute/steps/vm.js';
-import type { OperationName, Plan } from '../plan/steps.js';
 import { addressText, type InstanceAddress } from '../state/layout.js';
 import type { InstanceRecord } from '../state/records.js';
 import { isAlive } from '../vmm/process/process-identity.js';
 import { auditLoss } from './audit-exit.js';
 import type { OperationContext } from './operation-context.js';
-import { oweWake } from './owed-wake.js';
+import { markResumePending } from './resume-pending.js';
 import { type JournaledDeps, reapWoken, recordStartFailure } from './run-journaled.js';
 
 /** What a plan that is undone after a failure is complete with. */
@@ -30,11 +30,11 @@ function cleanupIncomplete(plan: Plan, cause: unknown): CodedError {
 }
 
 /** The VM of a wake that is past its commit point: watched already, or adopted now. Whether it is there. */
-async function findWokenVm(address: InstanceAddress, effects: Effects): Promise<boolean> {
-  const vm = effects.store.instance(address)?.vm;
+async function findWokenVm(address: InstanceAddress, ports: HostPorts): Promise<boolean> {
+  const vm = ports.store.instance(address)?.vm;
   if (vm == null) return false;
-  if (effects.vms.get(vm.spec.vmId) !== undefined) return await isAlive(vm);
-  return (await adoptVm(address, vm, effects)) !== null;
+  if (ports.vms.get(vm.spec.vmId) !== undefined) return await isAlive(vm);
+  return (await adoptVm(address, vm, ports)) !== null;
 }
 
 /**
@@ -46,30 +46,30 @@ export async function settleJournal(
   context: OperationContext,
   deps: JournaledDeps,
 ): Promise<boolean> {
-  const { effects, journal, store } = deps;
+  const { ports, journal, store } = deps;
   if (store.instance(address) === undefined) return false;
   const entry = await journal.read(address);
   if (entry === null) return false;
   const { plan, opId } = entry;
   const logger = context.logger.child({ settling: opId, operation: plan.operation });
-  const rest = plan.onFailure === 'commit' ? await stepsAfterCommit(plan, effects) : null;
+  const rest = plan.onFailure === 'commit' ? await stepsAfterCommit(plan, ports) : null;
   if (plan.onFailure === 'finish' || rest !== null) {
     logger.warn('finishing an operation that did not end');
-    if (plan.operation === 'wake' && !(await findWokenVm(address, effects))) {
+    if (plan.operation === 'wake' && !(await findWokenVm(address, ports))) {
       const message = 'the VMM was gone when hostd went on with the wake';
       await reapWoken(address, message, context, deps);
       await auditLoss(address, message, context, deps);
       return true;
     }
-    const outcome = await executePlan({ ...plan, steps: rest ?? plan.steps }, effects, logger);
+    const outcome = await executePlan({ ...plan, steps: rest ?? plan.steps }, ports, logger);
     if (!outcome.ok) throw cleanupIncomplete(plan, outcome.error);
   } else if (plan.onFailure === 'undo' && store.instance(address)?.status === COMPLETE[plan.operation]) {
     logger.info('an operation was complete, only its journal was left');
   } else {
     logger.warn('undoing an operation that did not end');
-    if (!(await undoSteps(plan, effects, logger))) throw cleanupIncomplete(plan, null);
+    if (!(await undoSteps(plan, ports, logger))) throw cleanupIncomplete(plan, null);
     if (plan.steps.some(({ kind }) => kind === 'vm.pause')) {
-      await oweWake(address, effects.layout).catch((error: unknown) => {
+      await markResumePending(address, ports.layout).catch((error: unknown) => {
         logger.warn({ err: error }, 'the guest will not hear that it goes on');
       });
     }
