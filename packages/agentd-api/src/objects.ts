@@ -33,8 +33,11 @@ export const holdSchema = z.object({
   tenant_id: z.string(),
   pool_id: z.string(),
   instance_id: z.string(),
-  /** What somebody did with it by hand: stopped it, put it to sleep or warmed it. It is left so until `until`. */
-  kind: z.enum(['manual_stop', 'manual_sleep', 'manual_warm']),
+  /**
+   * What an operator did with it: stopped it, put it to sleep, warmed it, or made it run (`manual_run`: started, woken or
+   * resumed). It is left so until `until`.
+   */
+  kind: z.enum(['manual_stop', 'manual_sleep', 'manual_warm', 'manual_run']),
   since: z.string(),
   until: z.string(),
 });

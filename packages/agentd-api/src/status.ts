@@ -39,7 +39,8 @@ export type ActionView = z.infer<typeof actionViewSchema>;
  * Something that keeps a tenant, pool or instance from its desired state, or that agentd leaves alone on purpose.
  * `blocked`: somebody has to change something; `backoff`: tried, failed, tried again at `until`; `waiting`: an operation
  * is under way, a minimum time has not passed, a guest has not booted, or the pass was full. The others keep nothing
- * from being as desired: `hold`: stopped, warmed or put to sleep by hand, left alone until `until`; `unmanaged`: on the
+ * from being as desired: `hold`: stopped, warmed, put to sleep or made to run by
+ * hand, left alone until `until`; `unmanaged`: on the
  * host but not in the desired state, and pruning was not asked for; `protected`: surplus, but pinned or critical;
  * `failed`: it sleeps and cannot be woken, so that others take its place; `outdated`: warm or asleep with another image
  * than its pool's.
@@ -74,7 +75,7 @@ export const poolStatusSchema = z.object({
   pool_id: z.string(),
   wanted: z.object({ running: z.int(), warm: z.int(), sleeping: z.int() }),
   actual: statusCountsSchema,
-  /** Instances stopped, warmed or put to sleep by hand whose slot is kept. */
+  /** Instances stopped, warmed or put to sleep by hand whose slot is kept, and those made to run beside the wanted ones. */
   held: z.int(),
   converged: z.boolean(),
 });

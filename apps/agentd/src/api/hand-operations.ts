@@ -33,7 +33,7 @@ export interface HandOperations {
   /**
    * Carry an operation out and hold the instance's slot for `seconds`, or not at all for 0. When it fails, the instance
    * is held as it was before; one that is in that state already is held anew, which keeps down what agentd would start
-   * again. hostd may take `extraMs` beyond the time that every operation has.
+   * again, and keeps up what it would stop. hostd may take `extraMs` beyond the time that every operation has.
    */
   hold(
     request: OperationRequest,
@@ -46,13 +46,16 @@ export interface HandOperations {
   ): Promise<OperationResult>;
 }
 
-const VERBS = { manual_stop: 'stop', manual_sleep: 'sleep', manual_warm: 'warm' } as const;
-
 /** Whether hostd refused because the instance is in the wanted state; a version 1 hostd does not say. */
 function isThereAlready(error: unknown, status: OperationResult['status']): boolean {
   return (
     isCodedError(error) && error.reason === 'instance.invalid_transition' && error.details.from === status
   );
+}
+
+/** As hostd calls it in a plan. */
+function operationOf({ type }: OperationRequest): string {
+  return type.replace('Instance', '').toLowerCase();
 }
 
 /** Operations on instances that somebody asks for over the API, with the holds that they set and end. */
@@ -86,15 +89,18 @@ export function createHandOperations(context: ApiContext): HandOperations {
     async hold(request, status, { kind, seconds, dryRun, extraMs = 0 }) {
       const { tenant_id, pool_id, instance_id } = request;
       const address = { tenant_id, pool_id, instance_id };
-      const isEnough = (error: unknown): boolean => seconds > 0 && isThereAlready(error, status);
+      const isEnough = (error: unknown): boolean =>
+        (seconds > 0 || kind === 'manual_run') && isThereAlready(error, status);
       if (dryRun) {
         const planned = seconds === 0 ? null : makeHold(address, kind, seconds, now());
         try {
           return await plan(request, status, planned);
         } catch (error) {
           if (!isEnough(error)) throw error;
-          const notes = [`it is ${status} already: only its hold would begin anew`];
-          const none = { operation: VERBS[kind], on_failure: null, steps: [], notes };
+          const notes = [
+            `it is ${status} already: ${planned === null ? 'nothing would be done' : 'only its hold would begin anew'}`,
+          ];
+          const none = { operation: operationOf(request), on_failure: null, steps: [], notes };
           return { ...address, status, hold: planned, plan: none };
         }
       }

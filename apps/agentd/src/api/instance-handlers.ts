@@ -59,7 +59,11 @@ export function instanceHandlers(context: ApiContext): Handlers<InstanceRoute> {
     },
 
     startInstance: ({ params, query }) =>
-      lift({ type: 'StartInstance', ...addressOf(params) }, 'running', modeOf(query)),
+      hold({ type: 'StartInstance', ...addressOf(params) }, 'running', {
+        kind: 'manual_run',
+        seconds: query.hold_seconds,
+        ...modeOf(query),
+      }),
 
     async stopInstance({ params, query }) {
       const address = addressOf(params);
@@ -107,7 +111,11 @@ export function instanceHandlers(context: ApiContext): Handlers<InstanceRoute> {
     },
 
     wakeInstance: ({ params, query }) =>
-      lift({ type: 'WakeInstance', ...addressOf(params) }, 'running', modeOf(query)),
+      hold({ type: 'WakeInstance', ...addressOf(params) }, 'running', {
+        kind: 'manual_run',
+        seconds: query.hold_seconds,
+        ...modeOf(query),
+      }),
 
     warmInstance: ({ params, query }) =>
       hold({ type: 'WarmInstance', ...addressOf(params) }, 'warm', {
@@ -117,7 +125,11 @@ export function instanceHandlers(context: ApiContext): Handlers<InstanceRoute> {
       }),
 
     resumeInstance: ({ params, query }) =>
-      lift({ type: 'ResumeInstance', ...addressOf(params) }, 'running', modeOf(query)),
+      hold({ type: 'ResumeInstance', ...addressOf(params) }, 'running', {
+        kind: 'manual_run',
+        seconds: query.hold_seconds,
+        ...modeOf(query),
+      }),
 
     destroyInstance: ({ params, query }) =>
       lift(

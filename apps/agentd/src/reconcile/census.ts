@@ -23,8 +23,10 @@ export interface PoolInput {
  * A pool's instances by what they are, or will be when the operation under way has ended. Each is in exactly one list.
  */
 export interface Census {
-  /** Left alone, whatever they are: somebody has stopped, warmed or put them to sleep by hand. */
+  /** Left alone, whatever they are: an operator has stopped, warmed or put them to sleep. */
   readonly held: readonly InstanceView[];
+  /** Left running: an operator has started, woken or resumed them. */
+  readonly keptRunning: readonly InstanceView[];
   readonly running: readonly InstanceView[];
   /** In the order in which they are let go: another image than the pool's first, then the one that is so the longest. */
   readonly warm: readonly InstanceView[];
@@ -47,8 +49,9 @@ export function sinceMs(view: InstanceView): number {
   return since === null ? 0 : Date.parse(since);
 }
 
-function isHeld(view: InstanceView, holds: readonly Hold[], nowMs: number): boolean {
-  return holds.some(
+/** The hold of an instance that has not ended. */
+export function holdOf(view: InstanceView, holds: readonly Hold[], nowMs: number): Hold | undefined {
+  return holds.find(
     (hold) =>
       hold.instance_id === view.instance_id &&
       hold.pool_id === view.pool_id &&
@@ -82,13 +85,16 @@ export function isOutdated(view: InstanceView, image: ImageView | undefined): bo
 /** Sort a pool's instances. */
 export function takeCensus(input: PoolInput, nowMs: number): Census {
   const image = imageOf(input);
-  const census = { held: [], running: [], warm: [], sleeping: [], failed: [], idle: [] } as {
+  const census = { held: [], keptRunning: [], running: [], warm: [], sleeping: [], failed: [], idle: [] } as {
     [list in keyof Census]: InstanceView[];
   };
   for (const view of input.instances) {
     const status = leadsTo(view);
-    if (status === 'running') census.running.push(view);
-    else if (isHeld(view, input.holds, nowMs)) census.held.push(view);
+    const hold = holdOf(view, input.holds, nowMs)?.kind;
+    if (status === 'running' && hold === 'manual_run') census.keptRunning.push(view);
+    else if (status === 'running') census.running.push(view);
+    // One that was to be kept running and does not run has lost what the hold was for.
+    else if (hold !== undefined && hold !== 'manual_run') census.held.push(view);
     else if (status === 'warm') census.warm.push(view);
     else if (status !== 'sleeping') census.idle.push(view);
     else if (view.operation === null && view.stop_reason?.kind === 'wake_failed') census.failed.push(view);

@@ -342,3 +342,64 @@ describe('another image', () => {
     expect(view(1).image?.digest).toBe(digest);
   });
 });
+
+describe('light 2: what is made to run by hand is held as what is stopped by hand', () => {
+  const hold = (target: InstanceView, kind: Hold['kind']): Hold => {
+    const { tenant_id, pool_id, instance_id } = target;
+    const since = new Date(host.nowMs).toISOString();
+    return {
+      tenant_id,
+      pool_id,
+      instance_id,
+      kind,
+      since,
+      until: new Date(host.nowMs + 900_000).toISOString(),
+    };
+  };
+  const idsOf = ({ tenant_id, pool_id, instance_id }: InstanceView) => ({ tenant_id, pool_id, instance_id });
+
+  it.each([
+    ['resume', 'ResumeInstance', 2],
+    ['wake', 'WakeInstance', 3],
+  ] as const)(
+    '%s: no other is stopped, paused or booted, and both run until the hold ends',
+    (_, type, number) => {
+      converge(pool([1, 1, 1]));
+      expect(states()).toEqual(['running', 'warm', 'sleeping']);
+      host.handle({ type, ...idsOf(view(number)) });
+      const holds = [hold(view(number), 'manual_run')];
+      const held = planNow(pool([1, 1, 1]), { holds });
+      expect(moves(held)).toEqual([]);
+      expect(held.problems).toMatchObject([{ kind: 'hold', reason: 'instance.manual_run' }]);
+      expect(held.pools).toMatchObject([{ held: 1 }]);
+      host.nowMs += 900_001;
+      expect(moves(planNow(pool([1, 1, 1]), { holds }))).toEqual([
+        number === 2 ? 'warm 2' : `sleep ${number}`,
+      ]);
+    },
+  );
+
+  it('start: a stopped one runs beside the wanted ones', () => {
+    converge(pool([2, 0, 0]));
+    converge(pool([1, 0, 0]));
+    host.handle({ type: 'StartInstance', ...idsOf(view(2)) });
+    expect(moves(planNow(pool([1, 0, 0]), { holds: [hold(view(2), 'manual_run')] }))).toEqual([]);
+    expect(moves(planNow(pool([1, 0, 0])))).toEqual(['stop 2']);
+  });
+
+  it('fills a slot that is open, and is no deviation then', () => {
+    converge(pool([2, 0, 0]));
+    const filled = planNow(pool([2, 0, 0]), { holds: [hold(view(2), 'manual_run')] });
+    expect(moves(filled)).toEqual([]);
+    expect(filled.problems).toEqual([]);
+    expect(filled.pools).toMatchObject([{ held: 0 }]);
+    expect(isConverged(filled)).toBe(true);
+  });
+
+  it('does not keep down one that has crashed', () => {
+    converge(pool([1, 0, 0]));
+    const holds = [hold(view(1), 'manual_run')];
+    host.crash(view(1));
+    expect(moves(planNow(pool([1, 0, 0]), { holds }))).toEqual(['start 1']);
+  });
+});

@@ -1,6 +1,14 @@
 import type { Hold } from '@mvm/agentd-api';
 import type { InstanceView } from '@mvm/protocol';
-import { type Census, imageOf, isOutdated, type PoolInput, shortDigest, takeCensus } from './census.js';
+import {
+  type Census,
+  holdOf,
+  imageOf,
+  isOutdated,
+  type PoolInput,
+  shortDigest,
+  takeCensus,
+} from './census.js';
 import type { PlanDraft } from './plan-draft.js';
 import { fillRunning } from './plan-running.js';
 import { planSpares } from './plan-spares.js';
@@ -10,6 +18,7 @@ const BY_HAND: Readonly<Record<Hold['kind'], { done: string; undo: string }>> = 
   manual_stop: { done: 'stopped', undo: 'start' },
   manual_sleep: { done: 'put to sleep', undo: 'wake' },
   manual_warm: { done: 'warmed', undo: 'resume' },
+  manual_run: { done: 'made to run', undo: 'stop' },
 };
 
 /**
@@ -21,12 +30,16 @@ export function planPool(draft: PlanDraft, input: PoolInput): void {
   const { tenantId, pool } = input;
   const wanted = pool.desired_counts;
   const census = takeCensus(input, draft.context.nowMs);
-  const held = census.held.length;
+  // What an operator keeps running fills what is missing; the rest of it runs beside the wanted ones, and nothing else is
+  // stopped for it.
+  const open = Math.max(0, wanted.running - census.running.length);
+  const beside = census.keptRunning.slice(open);
+  const held = census.held.length + beside.length;
   draft.pools.push({ tenant_id: tenantId, pool_id: pool.pool_id, wanted: { ...wanted }, held });
-  reportHolds(draft, census.held, input.holds);
+  reportHolds(draft, [...census.held, ...beside], input.holds);
   reportFailed(draft, census);
   reportOutdated(draft, input, census);
-  const missing = Math.max(0, wanted.running - census.running.length);
+  const missing = Math.max(0, open - census.keptRunning.length);
   if (missing > held) fillRunning(draft, input, census, missing - held);
   else planSpares(draft, input, census, held - missing);
   reportUnderWay(draft, input);
@@ -50,14 +63,15 @@ function reportUnderWay(draft: PlanDraft, { instances }: PoolInput): void {
 
 function reportHolds(draft: PlanDraft, held: readonly InstanceView[], holds: readonly Hold[]): void {
   for (const view of held) {
-    const hold = holds.find(
-      ({ instance_id, pool_id }) => instance_id === view.instance_id && pool_id === view.pool_id,
-    );
+    const hold = holdOf(view, holds, draft.context.nowMs);
     if (hold === undefined) continue;
     const { done, undo } = BY_HAND[hold.kind];
     draft.report('hold', view, {
       reason: `instance.${hold.kind}`,
-      message: `${done} by hand: its slot is kept until then, or until: mvm instance ${undo}`,
+      message:
+        hold.kind === 'manual_run'
+          ? `${done} by hand: it runs beside the wanted ones until then, or until: mvm instance ${undo}`
+          : `${done} by hand: its slot is kept until then, or until: mvm instance ${undo}`,
       untilMs: Date.parse(hold.until),
     });
   }

@@ -88,7 +88,7 @@ export interface PoolPlan {
   readonly tenant_id: string;
   readonly pool_id: string;
   readonly wanted: { readonly running: number; readonly warm: number; readonly sleeping: number };
-  /** Instances stopped, warmed or put to sleep by hand that keep their slot. */
+  /** Instances stopped, warmed or put to sleep by hand that keep their slot, and those kept running beside the wanted ones. */
   readonly held: number;
 }
 

@@ -126,6 +126,7 @@ const BY_HAND = {
   manual_stop: 'stopped',
   manual_sleep: 'put to sleep',
   manual_warm: 'warmed',
+  manual_run: 'made to run',
 } as const satisfies Record<NonNullable<InstanceInfo['hold']>['kind'], string>;
 
 function describeHold(hold: NonNullable<InstanceInfo['hold']>, now: number): string {

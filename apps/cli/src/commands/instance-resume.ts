@@ -1,6 +1,7 @@
 import { parseInstanceAddress } from '../address/address.js';
 import type { CommandModule } from '../command.js';
 import { completeWith, teach } from '../help.js';
+import { addHoldOption, holdQuery, sayHolds } from './hold-option.js';
 import { addOperationOptions, operate } from './operate.js';
 
 /** `mvm instance resume`. */
@@ -8,11 +9,12 @@ export const instanceResume: CommandModule = {
   formats: ['table', 'json', 'yaml', 'name'],
   configure(command) {
     command.argument('<instance...>', 'addresses, <tenant>/<pool>/<instance>');
+    addHoldOption(command);
     addOperationOptions(command);
     completeWith(command, 'instance');
     teach(
       command,
-      'Also ends the time for which the instance is left alone. A sleeping instance is woken instead: mvm instance wake.',
+      'agentd then leaves it running for the time of --hold, beside those that its pool wants. A sleeping instance is woken instead: mvm instance wake.',
       [
         ['mvm instance resume acme/web/i-0a1b2c3d', 'Let one warm instance run on'],
         ['mvm instance resume acme/web/i-0a1b2c3d acme/web/i-4e5f6071 -o json', 'Two, for scripts'],
@@ -20,10 +22,13 @@ export const instanceResume: CommandModule = {
     );
   },
   async run(context, invocation) {
-    await operate(context, invocation, invocation.operands(0).map(parseInstanceAddress), {
+    const query = holdQuery(invocation);
+    const results = await operate(context, invocation, invocation.operands(0).map(parseInstanceAddress), {
       doing: 'resuming',
       done: 'resumed',
-      call: (agentd, params, options, mode) => agentd.resumeInstance({ params, query: mode }, options),
+      call: (agentd, params, options, mode) =>
+        agentd.resumeInstance({ params, query: { ...query, ...mode } }, options),
     });
+    sayHolds(context, results, { state: 'running', undo: 'stop' });
   },
 };

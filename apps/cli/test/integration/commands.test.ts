@@ -134,8 +134,8 @@ describe('operations', () => {
     expect(JSON.parse(woken.stdout)).toMatchObject({
       kind: 'InstanceOperationList',
       items: [
-        { tenant_id: 'acme', status: 'running', hold: null },
-        { tenant_id: 'globex', status: 'running', hold: null },
+        { tenant_id: 'acme', status: 'running', hold: { kind: 'manual_run' } },
+        { tenant_id: 'globex', status: 'running', hold: { kind: 'manual_run' } },
       ],
     });
   });
@@ -207,13 +207,13 @@ describe('operations', () => {
   it('go on with the others when one fails, and end with its exit code', async () => {
     const result = await mvm(
       'instance',
-      'start',
+      'resume',
       'acme/web/i-00000009',
-      'acme/web/i-00000002',
       'acme/web/i-00000001',
+      'acme/web/i-00000002',
     );
     expect(result.code).toBe(3);
-    expect(result.stdout).toBe('acme/web/i-00000002 started\n');
+    expect(result.stdout).toBe('acme/web/i-00000001 resumed\n');
     expect(result.stderr).toContain('instance.not_found');
     expect(result.stderr).toContain('instance.invalid_transition');
   });
@@ -291,10 +291,10 @@ describe('--dry-run', () => {
   );
 
   it('goes on with the others, and ends with the code of the first refusal', async () => {
-    const { code, stdout, stderr } = await mvm('instance', 'start', '--dry-run', one, 'acme/web/i-00000002');
+    const { code, stdout, stderr } = await mvm('instance', 'resume', '--dry-run', 'acme/web/i-00000002', one);
     expect({ code, stdout }).toMatchObject({ code: 4, stdout: expect.stringContaining('vm.kill') });
     expect(stderr).toContain('instance.invalid_transition');
-    expect(stderr).toContain('acme/web/i-00000002 would be started');
+    expect(stderr).toContain(`${one} would be resumed`);
   });
 });
 

@@ -14,7 +14,13 @@ import {
   type Status,
   toApiError,
 } from '@mvm/agentd-api';
-import { CodedError, type HostInfo, isCodedError } from '@mvm/protocol';
+import {
+  assertTransition,
+  CodedError,
+  type HostInfo,
+  type InstanceOperation,
+  isCodedError,
+} from '@mvm/protocol';
 import * as data from './model-data.js';
 
 type Answers = { [N in RouteName]?: (input: Input) => RouteResponse<N> | Promise<RouteResponse<N>> };
@@ -118,17 +124,13 @@ export class ModelAgentd {
 
   #operate(
     input: Input,
+    verb: InstanceOperation,
     status: InstanceInfo['status'],
     hold: OperationResult['hold'] = null,
   ): OperationResult {
     const instance = this.#find(input);
-    if (instance.status === status) {
-      throw new CodedError({
-        code: 'failed_precondition',
-        reason: 'instance.invalid_transition',
-        message: `${instance.instance_id} is ${status} already`,
-      });
-    }
+    // agentd takes what is so already as success, and holds it anew.
+    if (instance.status !== status) assertTransition(instance.status, verb);
     const { tenant_id, pool_id, instance_id } = instance;
     if (input.query.dry_run === true) {
       const plan = data.plan(`${tenant_id}/${pool_id}/${instance_id}`);
@@ -187,13 +189,13 @@ export class ModelAgentd {
       ),
     }),
     getInstance: (input) => this.#find(input),
-    startInstance: (input) => this.#operate(input, 'running'),
-    stopInstance: (input) => this.#operate(input, 'stopped', this.#hold(input, 'manual_stop')),
-    sleepInstance: (input) => this.#operate(input, 'sleeping', this.#hold(input, 'manual_sleep')),
-    wakeInstance: (input) => this.#operate(input, 'running'),
-    warmInstance: (input) => this.#operate(input, 'warm', this.#hold(input, 'manual_warm')),
-    resumeInstance: (input) => this.#operate(input, 'running'),
-    destroyInstance: (input) => this.#operate(input, 'destroyed'),
+    startInstance: (input) => this.#operate(input, 'start', 'running', this.#hold(input, 'manual_run')),
+    stopInstance: (input) => this.#operate(input, 'stop', 'stopped', this.#hold(input, 'manual_stop')),
+    sleepInstance: (input) => this.#operate(input, 'sleep', 'sleeping', this.#hold(input, 'manual_sleep')),
+    wakeInstance: (input) => this.#operate(input, 'wake', 'running', this.#hold(input, 'manual_run')),
+    warmInstance: (input) => this.#operate(input, 'warm', 'warm', this.#hold(input, 'manual_warm')),
+    resumeInstance: (input) => this.#operate(input, 'resume', 'running', this.#hold(input, 'manual_run')),
+    destroyInstance: (input) => this.#operate(input, 'destroy', 'destroyed'),
     verifyNetwork: ({ query }) =>
       data.networkReport(query.tenant === undefined ? null : String(query.tenant), query.deep === true),
     planNetwork: ({ query }) => data.networkPlan(String(query.tenant), query.from_scratch === true),

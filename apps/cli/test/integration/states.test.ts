@@ -77,9 +77,19 @@ it('one that is stopped says when', async () => {
 });
 
 it('a failure with one of several names the instance', async () => {
-  const { stderr, code } = await mvm('instance', 'start', ADDRESS, 'acme/web/i-00000002');
+  const { stderr, code } = await mvm('instance', 'resume', 'acme/web/i-00000002', ADDRESS);
   expect(code).toBe(4);
-  expect(stderr).toMatch(new RegExp(`^error: ${ADDRESS}: .+`, 'm'));
+  expect(stderr).toMatch(/^error: acme\/web\/i-00000002: .+/m);
+});
+
+it.each([
+  ['start', 'started'],
+  ['wake', 'woken'],
+  ['resume', 'resumed'],
+])('light 2: %s says for how long the instance stays running, as stop does', async (verb, done) => {
+  const { stdout, stderr, code } = await mvm('instance', verb, '--hold', '15m', ADDRESS);
+  expect({ stdout, code }).toEqual({ stdout: `${ADDRESS} ${done}\n`, code: 0 });
+  expect(stderr).toMatch(/stays running for (15m|14m59s), or until "mvm instance stop"/);
 });
 
 it('a hold that is as good as over is not spoken of', async () => {

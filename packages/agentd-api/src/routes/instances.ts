@@ -1,7 +1,7 @@
 import { logChunkSchema } from '@mvm/protocol';
 import { z } from 'zod';
 import { operationResultSchema } from '../objects.js';
-import { dryRun, flag, holding, ofInstance, operating, wholeNumber } from './parameters.js';
+import { dryRun, flag, holding, ofInstance, wholeNumber } from './parameters.js';
 import type { RouteDefinition } from './route.js';
 
 /** Routes for operations on one instance. */
@@ -9,9 +9,10 @@ export const instanceRoutes = {
   startInstance: {
     method: 'POST',
     path: '/v1/instances/:tenant/:pool/:instance/start',
-    summary: 'Start an instance, and lift its hold.',
+    summary:
+      'Start an instance, and keep it running until the hold ends, beside what the pool wants; success when it runs already.',
     params: ofInstance,
-    query: operating,
+    query: holding,
     body: null,
     response: operationResultSchema,
     format: 'json',
@@ -52,9 +53,10 @@ export const instanceRoutes = {
   wakeInstance: {
     method: 'POST',
     path: '/v1/instances/:tenant/:pool/:instance/wake',
-    summary: 'Let a sleeping instance run on where it was put to sleep, and lift its hold.',
+    summary:
+      'Let a sleeping instance run on where it was put to sleep, and keep it running until the hold ends, beside what the pool wants; success when it runs already.',
     params: ofInstance,
-    query: operating,
+    query: holding,
     body: null,
     response: operationResultSchema,
     format: 'json',
@@ -72,9 +74,10 @@ export const instanceRoutes = {
   resumeInstance: {
     method: 'POST',
     path: '/v1/instances/:tenant/:pool/:instance/resume',
-    summary: 'Let a warm instance run on, and lift its hold.',
+    summary:
+      'Let a warm instance run on, and keep it running until the hold ends, beside what the pool wants; success when it runs already.',
     params: ofInstance,
-    query: operating,
+    query: holding,
     body: null,
     response: operationResultSchema,
     format: 'json',
