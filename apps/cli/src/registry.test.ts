@@ -44,7 +44,8 @@ it('whatever calls something that changes is registered as changing', async () =
     .filter(([, route]) => route.method !== 'GET')
     .map(([name]) => name);
   expect(changing.length).toBeGreaterThan(5);
-  const calls = new RegExp(`\\.(${changing.join('|')})\\(|\\b(addImage|removeImage)\\b`);
+  const names = changing.join('|');
+  const calls = new RegExp(`\\.(${names})\\(|route: '(${names})'|\\b(addImage|removeImage)\\b`);
   const dir = new URL('commands/', import.meta.url);
   const found: string[] = [];
   for (const file of await readdir(dir)) {

@@ -35,6 +35,8 @@ export {
   type VersionInfo,
   versionInfoSchema,
 } from './results.js';
+export { operationRoutes } from './routes/instances.js';
+export type { OperationRoute } from './routes/operation.js';
 export type { RouteDefinition } from './routes/route.js';
 export { type RouteName, type RouteResponse, routes } from './routes/routes.js';
 export { checkSocketPath, MAX_SOCKET_PATH_BYTES } from './socket-path.js';

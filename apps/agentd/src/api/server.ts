@@ -10,6 +10,7 @@ import { daemonHandlers } from './daemon-handlers.js';
 import { answerFor, noRoute } from './error-answer.js';
 import type { ApiContext, Handlers } from './handler-types.js';
 import { instanceHandlers } from './instance-handlers.js';
+import { operationHandlers } from './manual-operations.js';
 import { networkHandlers } from './network-handlers.js';
 import { objectHandlers } from './object-handlers.js';
 
@@ -97,6 +98,7 @@ export async function createApiServer(context: ApiContext, logger: Logger): Prom
     ...daemonHandlers(context),
     ...objectHandlers(context),
     ...instanceHandlers(context),
+    ...operationHandlers(context),
     ...networkHandlers(context),
     ...auditHandlers(context),
   };

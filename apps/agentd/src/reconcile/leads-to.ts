@@ -1,15 +1,9 @@
-import type { InstanceView } from '@mvm/protocol';
+import { INSTANCE_TRANSITIONS, type InstanceView } from '@mvm/protocol';
 
 /** The state that each operation on an instance leads to when it succeeds. */
 const LEADS_TO: Readonly<Record<string, InstanceView['status']>> = {
   create: 'ready',
-  start: 'running',
-  wake: 'running',
-  resume: 'running',
-  warm: 'warm',
-  sleep: 'sleeping',
-  stop: 'stopped',
-  destroy: 'destroyed',
+  ...Object.fromEntries(Object.entries(INSTANCE_TRANSITIONS).map(([operation, { to }]) => [operation, to])),
 };
 
 /**

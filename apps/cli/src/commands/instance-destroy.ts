@@ -1,50 +1,38 @@
-import { type InstanceAddress, parseInstanceAddress } from '../address/address.js';
-import type { CommandModule } from '../command.js';
+import type { InstanceAddress } from '../address/address.js';
 import type { CliContext } from '../context.js';
 import { INTERRUPTED_EXIT_CODE } from '../errors/exit-code.js';
 import { ReportedFailure } from '../errors/reported-failure.js';
 import { usageError } from '../errors/usage-error.js';
-import { completeWith, teach } from '../help.js';
 import { isDryRun } from '../plan/dry-run-option.js';
-import { addOperationOptions, operate } from './operate.js';
+import { operatingCommand } from './operate.js';
 
 /** As many addresses as the question lists. */
 const MAX_LISTED = 10;
 
 /** `mvm instance destroy`. */
-export const instanceDestroy: CommandModule = {
-  formats: ['table', 'json', 'yaml', 'name'],
-  configure(command) {
+export const instanceDestroy = operatingCommand({
+  route: 'destroyInstance',
+  doing: 'destroying',
+  done: 'destroyed',
+  text: 'Stops the instance if it runs and deletes its disks. Asks first; without a terminal it needs --yes or --dry-run.\nThe pool creates another when the desired state wants one.',
+  examples: [
+    ['mvm instance destroy acme/web/i-0a1b2c3d', 'Destroy one instance, after a question'],
+    ['mvm instance destroy --yes --wipe-volumes acme/web/i-0a1b2c3d', 'In a script, leaving no data behind'],
+  ],
+  addOptions(command) {
     command
-      .argument('<instance...>', 'addresses, <tenant>/<pool>/<instance>')
       .option('-y, --yes', 'do not ask')
       .option('--wipe-volumes', 'overwrite the data disk before it is deleted');
-    addOperationOptions(command);
-    completeWith(command, 'instance');
-    teach(
-      command,
-      'Stops the instance if it runs and deletes its disks. Asks first; without a terminal it needs --yes or --dry-run.\nThe pool creates another when the desired state wants one.',
-      [
-        ['mvm instance destroy acme/web/i-0a1b2c3d', 'Destroy one instance, after a question'],
-        [
-          'mvm instance destroy --yes --wipe-volumes acme/web/i-0a1b2c3d',
-          'In a script, leaving no data behind',
-        ],
-      ],
-    );
   },
-  async run(context, invocation) {
-    const addresses = invocation.operands(0).map(parseInstanceAddress);
+  input(invocation) {
     const wipe = invocation.flag('wipeVolumes');
-    if (!invocation.flag('yes') && !isDryRun(invocation)) await confirm(context, addresses, wipe);
-    await operate(context, invocation, addresses, {
-      doing: wipe ? 'wiping and destroying' : 'destroying',
-      done: 'destroyed',
-      call: (agentd, params, options, mode) =>
-        agentd.destroyInstance({ params, query: { wipe_volumes: wipe, ...mode } }, options),
-    });
+    return { query: { wipe_volumes: wipe }, ...(wipe ? { doing: 'wiping and destroying' } : {}) };
   },
-};
+  async before(context, invocation, addresses) {
+    if (invocation.flag('yes') || isDryRun(invocation)) return;
+    await confirm(context, addresses, invocation.flag('wipeVolumes'));
+  },
+});
 
 async function confirm(
   context: CliContext,

@@ -1,17 +1,23 @@
 import { Option } from 'commander';
-import { parseInstanceAddress } from '../address/address.js';
-import type { CommandModule } from '../command.js';
 import { parseDuration } from '../format/duration.js';
-import { completeWith, teach } from '../help.js';
-import { addHoldOption, holdQuery, sayHolds } from './hold-option.js';
-import { addOperationOptions, operate } from './operate.js';
+import { operatingCommand } from './operate.js';
 
 /** `mvm instance sleep`. */
-export const instanceSleep: CommandModule = {
-  formats: ['table', 'json', 'yaml', 'name'],
-  configure(command) {
+export const instanceSleep = operatingCommand({
+  route: 'sleepInstance',
+  doing: 'putting to sleep',
+  done: 'sleeping',
+  hold: { state: 'asleep', undo: 'wake' },
+  text: 'The guest finishes or parks its work, then its memory goes to disk and its virtual machine ends; what it used is free.\nIt continues from there with "mvm instance wake". A guest that does not finish in time is put to sleep all the same.\nThe time of --drain-timeout comes on top of that of --timeout.',
+  examples: [
+    ['mvm instance sleep acme/web/i-0a1b2c3d', 'Put one instance to sleep'],
+    ['mvm instance sleep --drain-timeout 30s acme/web/i-0a1b2c3d', 'Give its guest half a minute'],
+    ['mvm instance sleep --force --hold 8h acme/web/i-0a1b2c3d', 'At once, and for the working day'],
+    ['mvm instance sleep --dry-run acme/web/i-0a1b2c3d', 'See every step that it would take'],
+    ['mvm instance list acme -o name | xargs mvm instance sleep', "Put all of a tenant's to sleep"],
+  ],
+  addOptions(command) {
     command
-      .argument('<instance...>', 'addresses, <tenant>/<pool>/<instance>')
       .addOption(new Option('--force', 'do not let the guest finish its work first'))
       .addOption(
         new Option(
@@ -21,35 +27,15 @@ export const instanceSleep: CommandModule = {
           .argParser(parseDuration)
           .conflicts('force'),
       );
-    addHoldOption(command);
-    addOperationOptions(command);
-    completeWith(command, 'instance');
-    teach(
-      command,
-      'The guest finishes or parks its work, then its memory goes to disk and its virtual machine ends; what it used is free.\nIt continues from there with "mvm instance wake". A guest that does not finish in time is put to sleep all the same.\nThe time of --drain-timeout comes on top of that of --timeout.',
-      [
-        ['mvm instance sleep acme/web/i-0a1b2c3d', 'Put one instance to sleep'],
-        ['mvm instance sleep --drain-timeout 30s acme/web/i-0a1b2c3d', 'Give its guest half a minute'],
-        ['mvm instance sleep --force --hold 8h acme/web/i-0a1b2c3d', 'At once, and for the working day'],
-        ['mvm instance sleep --dry-run acme/web/i-0a1b2c3d', 'See every step that it would take'],
-        ['mvm instance list acme -o name | xargs mvm instance sleep', "Put all of a tenant's to sleep"],
-      ],
-    );
   },
-  async run(context, invocation) {
+  input(invocation) {
     const drainMs = invocation.number('drainTimeout');
-    const query = holdQuery(invocation);
-    const body = {
-      force: invocation.flag('force'),
-      ...(drainMs === undefined ? {} : { drain_timeout_secs: Math.ceil(drainMs / 1000) }),
-    };
-    const results = await operate(context, invocation, invocation.operands(0).map(parseInstanceAddress), {
-      doing: 'putting to sleep',
-      done: 'sleeping',
+    return {
+      body: {
+        force: invocation.flag('force'),
+        ...(drainMs === undefined ? {} : { drain_timeout_secs: Math.ceil(drainMs / 1000) }),
+      },
       extraMs: drainMs ?? 0,
-      call: (agentd, params, options, mode) =>
-        agentd.sleepInstance({ params, query: { ...query, ...mode }, body }, options),
-    });
-    sayHolds(context, results, { state: 'asleep', undo: 'wake' });
+    };
   },
-};
+});

@@ -1,38 +1,84 @@
-import type { AgentdClient, CallOptions, OperationResult } from '@mvm/agentd-api';
+import type { CallOptions, OperationResult, operationRoutes } from '@mvm/agentd-api';
 import { isCodedError, type PlanView } from '@mvm/protocol';
 import { type Command, Option } from 'commander';
-import { formatAddress, type InstanceAddress } from '../address/address.js';
+import { formatAddress, type InstanceAddress, parseInstanceAddress } from '../address/address.js';
+import type { CommandModule } from '../command.js';
 import type { CliContext } from '../context.js';
 import { exitCodeOf } from '../errors/exit-code.js';
 import { renderError } from '../errors/render-error.js';
 import { ReportedFailure } from '../errors/reported-failure.js';
 import { renderDocument } from '../format/documents.js';
 import { parseDuration } from '../format/duration.js';
+import { completeWith, type Example, teach } from '../help.js';
 import type { Invocation } from '../invocation.js';
 import { addDryRunOption, isDryRun } from '../plan/dry-run-option.js';
 import { type ObjectPlan, printPlans } from '../plan/print-plans.js';
 import { withProgress } from '../progress/with-progress.js';
+import { addHoldOption, holdQuery, sayHolds } from './hold-option.js';
 
-/** An operation that is carried out on one instance after the other. */
-export interface InstanceOperation {
+/** A command that carries one operation out on each of its instances. */
+export interface OperatingCommand {
+  /** The route of agentd's API that carries it out. */
+  readonly route: keyof typeof operationRoutes;
   /** Shown while it is under way, e.g. `starting`. */
   readonly doing: string;
   /** Printed when it is done, e.g. `started`. */
   readonly done: string;
-  /** Waited for on top of --timeout. */
-  readonly extraMs?: number;
-  readonly call: (
-    agentd: AgentdClient,
-    params: { tenant: string; pool: string; instance: string },
-    options: CallOptions,
-    mode: { readonly dry_run: boolean },
-  ) => Promise<OperationResult>;
+  /** Paragraph and examples of its help. */
+  readonly text: string;
+  readonly examples: readonly Example[];
+  /** Options of its own, before those that every operation has. */
+  readonly addOptions?: (command: Command) => void;
+  /** What its options are in the request, and what is waited for on top of --timeout. */
+  readonly input?: (invocation: Invocation) => OperationInput;
+  /** After it, agentd leaves the instance alone for a while: how that is said, and which command ends it. */
+  readonly hold?: { readonly state: string; readonly undo: string };
+  /** Runs before the first request; throws when there should be none. */
+  readonly before?: (
+    context: CliContext,
+    invocation: Invocation,
+    addresses: readonly InstanceAddress[],
+  ) => Promise<void>;
 }
+
+export interface OperationInput {
+  readonly query?: object;
+  readonly body?: object;
+  readonly extraMs?: number;
+  /** In place of the command's. */
+  readonly doing?: string;
+}
+
+type Call = (
+  input: { readonly params: object; readonly query: object; readonly body?: object },
+  options: CallOptions,
+) => Promise<OperationResult>;
 
 const DEFAULT_TIMEOUT_MS = 120_000;
 
+/** The command of an operation: `mvm instance start`, `stop`, …. */
+export function operatingCommand(operation: OperatingCommand): CommandModule {
+  return {
+    formats: ['table', 'json', 'yaml', 'name'],
+    configure(command) {
+      command.argument('<instance...>', 'addresses, <tenant>/<pool>/<instance>');
+      operation.addOptions?.(command);
+      if (operation.hold !== undefined) addHoldOption(command);
+      addOperationOptions(command);
+      completeWith(command, 'instance');
+      teach(command, operation.text, operation.examples);
+    },
+    async run(context, invocation) {
+      const addresses = invocation.operands(0).map(parseInstanceAddress);
+      await operation.before?.(context, invocation, addresses);
+      const results = await operate(context, invocation, addresses, operation);
+      if (operation.hold !== undefined) sayHolds(context, results, operation.hold);
+    },
+  };
+}
+
 /** The options that every operation takes. */
-export function addOperationOptions(command: Command): void {
+function addOperationOptions(command: Command): void {
   addDryRunOption(command);
   command.addOption(
     new Option('--timeout <duration>', 'how long to wait for each instance')
@@ -45,25 +91,29 @@ export function addOperationOptions(command: Command): void {
  * Carries the operation out on each instance in order. A failure with one does not keep the others from their turn;
  * the exit code is the first failure's. A dry run prints the steps instead; then no result is returned.
  */
-export async function operate(
+async function operate(
   context: CliContext,
   invocation: Invocation,
   addresses: readonly InstanceAddress[],
-  operation: InstanceOperation,
+  operation: OperatingCommand,
 ): Promise<OperationResult[]> {
   const agentd = await context.agentd();
-  const timeoutMs = (invocation.number('timeout') ?? DEFAULT_TIMEOUT_MS) + (operation.extraMs ?? 0);
+  // Every operation's route takes an instance and answers an OperationResult.
+  const call = agentd[operation.route] as Call;
+  const { query, extraMs = 0, doing = operation.doing, ...body } = operation.input?.(invocation) ?? {};
+  const timeoutMs = (invocation.number('timeout') ?? DEFAULT_TIMEOUT_MS) + extraMs;
   const dryRun = isDryRun(invocation);
+  const held = operation.hold === undefined ? {} : holdQuery(invocation);
   const results: OperationResult[] = [];
   const plans: ObjectPlan[] = [];
   let exitCode = 0;
   for (const { tenantId, poolId, instanceId } of addresses) {
     const params = { tenant: tenantId, pool: poolId, instance: instanceId };
     try {
-      const text = `${dryRun ? 'planning' : operation.doing} ${tenantId}/${poolId}/${instanceId}`;
+      const text = `${dryRun ? 'planning' : doing} ${tenantId}/${poolId}/${instanceId}`;
       const options = { signal: context.signal, timeoutMs };
       const result = await withProgress(context, text, () =>
-        operation.call(agentd, params, options, { dry_run: dryRun }),
+        call({ params, query: { ...held, ...query, dry_run: dryRun }, ...body }, options),
       );
       if (result.plan !== null) {
         plans.push(planOf(result, result.plan, operation));
@@ -88,7 +138,7 @@ export async function operate(
   return results;
 }
 
-function planOf(result: OperationResult, plan: PlanView, { done }: InstanceOperation): ObjectPlan {
+function planOf(result: OperationResult, plan: PlanView, { done }: OperatingCommand): ObjectPlan {
   const { tenant_id, pool_id, instance_id } = result;
   return {
     name: formatAddress(result),

@@ -1,98 +1,74 @@
 import { logChunkSchema } from '@mvm/protocol';
 import { z } from 'zod';
-import { operationResultSchema } from '../objects.js';
+import { operation } from './operation.js';
 import { dryRun, flag, holding, ofInstance, wholeNumber } from './parameters.js';
 import type { RouteDefinition } from './route.js';
 
-/** Routes for operations on one instance. */
+/** How long a guest may shut down, and whether it is asked to. */
+const shutdown = {
+  /** End the VM at once. */
+  force: flag.default(false),
+  /** How long the guest may shut down, 0…86 400 seconds; absent: the pool's. */
+  shutdown_timeout_secs: wholeNumber(z.int().min(0).max(86_400)).optional(),
+};
+const shutdownTime = { field: 'shutdown_timeout_secs', policy: 'graceful_shutdown_seconds' } as const;
+
+/** Routes for the operations on one instance: each carries out the method of the contract that it names. */
+export const operationRoutes = {
+  startInstance: operation(
+    'StartInstance',
+    'Start an instance, and keep it running until the hold ends, beside what the pool wants; success when it runs already.',
+    { query: holding, hold: 'manual_run' },
+  ),
+  stopInstance: operation(
+    'StopInstance',
+    'Let the guest of an instance shut down, stop it and hold its slot: agentd neither starts nor replaces it until the hold ends.',
+    {
+      query: z.strictObject({ ...holding.shape, ...shutdown }),
+      hold: 'manual_stop',
+      guestTime: shutdownTime,
+    },
+  ),
+  sleepInstance: operation(
+    'SleepInstance',
+    'Drain an instance, keep its memory on disk and end its VM; its slot is held as after a stop by hand.',
+    {
+      query: holding,
+      body: z.strictObject({
+        /** Do not let the guest drain first. */
+        force: z.boolean().default(false),
+        /** How long the guest may drain, 0…86 400 seconds; null or absent: the pool's. */
+        drain_timeout_secs: z.int().min(0).max(86_400).nullish(),
+      }),
+      hold: 'manual_sleep',
+      guestTime: { field: 'drain_timeout_secs', policy: 'drain_timeout_seconds' },
+    },
+  ),
+  wakeInstance: operation(
+    'WakeInstance',
+    'Let a sleeping instance run on where it was put to sleep, and keep it running until the hold ends, beside what the pool wants; success when it runs already.',
+    { query: holding, hold: 'manual_run' },
+  ),
+  warmInstance: operation(
+    'WarmInstance',
+    "Stop an instance's vCPUs and keep its memory; its slot is held as after a stop by hand.",
+    { query: holding, hold: 'manual_warm' },
+  ),
+  resumeInstance: operation(
+    'ResumeInstance',
+    'Let a warm instance run on, and keep it running until the hold ends, beside what the pool wants; success when it runs already.',
+    { query: holding, hold: 'manual_run' },
+  ),
+  destroyInstance: operation(
+    'DestroyInstance',
+    'Destroy an instance; with `wipe_volumes` its data is overwritten first. The pool may create another.',
+    { query: z.strictObject({ ...dryRun, wipe_volumes: flag.default(false) }) },
+  ),
+} as const;
+
+/** Routes for one instance. */
 export const instanceRoutes = {
-  startInstance: {
-    method: 'POST',
-    path: '/v1/instances/:tenant/:pool/:instance/start',
-    summary:
-      'Start an instance, and keep it running until the hold ends, beside what the pool wants; success when it runs already.',
-    params: ofInstance,
-    query: holding,
-    body: null,
-    response: operationResultSchema,
-    format: 'json',
-  },
-  stopInstance: {
-    method: 'POST',
-    path: '/v1/instances/:tenant/:pool/:instance/stop',
-    summary:
-      'Let the guest of an instance shut down, stop it and hold its slot: agentd neither starts nor replaces it until the hold ends.',
-    params: ofInstance,
-    query: z.strictObject({
-      ...holding.shape,
-      /** End the VM at once. */
-      force: flag.default(false),
-      /** How long the guest may shut down, 0…86 400 seconds; absent: the pool's. */
-      shutdown_timeout_secs: wholeNumber(z.int().min(0).max(86_400)).optional(),
-    }),
-    body: null,
-    response: operationResultSchema,
-    format: 'json',
-  },
-  sleepInstance: {
-    method: 'POST',
-    path: '/v1/instances/:tenant/:pool/:instance/sleep',
-    summary:
-      'Drain an instance, keep its memory on disk and end its VM; its slot is held as after a stop by hand.',
-    params: ofInstance,
-    query: holding,
-    body: z.strictObject({
-      /** Do not let the guest drain first. */
-      force: z.boolean().default(false),
-      /** How long the guest may drain, 0…86 400 seconds; null or absent: the pool's. */
-      drain_timeout_secs: z.int().min(0).max(86_400).nullish(),
-    }),
-    response: operationResultSchema,
-    format: 'json',
-  },
-  wakeInstance: {
-    method: 'POST',
-    path: '/v1/instances/:tenant/:pool/:instance/wake',
-    summary:
-      'Let a sleeping instance run on where it was put to sleep, and keep it running until the hold ends, beside what the pool wants; success when it runs already.',
-    params: ofInstance,
-    query: holding,
-    body: null,
-    response: operationResultSchema,
-    format: 'json',
-  },
-  warmInstance: {
-    method: 'POST',
-    path: '/v1/instances/:tenant/:pool/:instance/warm',
-    summary: "Stop an instance's vCPUs and keep its memory; its slot is held as after a stop by hand.",
-    params: ofInstance,
-    query: holding,
-    body: null,
-    response: operationResultSchema,
-    format: 'json',
-  },
-  resumeInstance: {
-    method: 'POST',
-    path: '/v1/instances/:tenant/:pool/:instance/resume',
-    summary:
-      'Let a warm instance run on, and keep it running until the hold ends, beside what the pool wants; success when it runs already.',
-    params: ofInstance,
-    query: holding,
-    body: null,
-    response: operationResultSchema,
-    format: 'json',
-  },
-  destroyInstance: {
-    method: 'POST',
-    path: '/v1/instances/:tenant/:pool/:instance/destroy',
-    summary:
-      'Destroy an instance; with `wipe_volumes` its data is overwritten first. The pool may create another.',
-    params: ofInstance,
-    query: z.strictObject({ ...dryRun, wipe_volumes: flag.default(false) }),
-    body: null,
-    response: operationResultSchema,
-    format: 'json',
-  },
+  ...operationRoutes,
   getInstanceLogs: {
     method: 'GET',
     path: '/v1/instances/:tenant/:pool/:instance/logs',
