@@ -95,10 +95,7 @@ export const RULES = [
   {
     why: 'a relative import stays inside its package',
     covers: () => true,
-    forbids: (specifier, file) =>
-      isRelative(specifier) &&
-      leavesPackage(file.path, specifier) &&
-      !specifier.endsWith('/vitest.shared.ts'),
+    forbids: (specifier, file) => isRelative(specifier) && leavesPackage(file.path, specifier),
   },
 ];
 

@@ -1,169 +1,124 @@
 /* biome-ignore-all lint/suspicious/noConsole: this program's output is its product */
 /**
- * `npm test`: every check and every test tier, to the end even when one fails; then a table with times, the
- * names of what failed and of what was skipped, and one last line, `N passed, N failed`. The exit status is 0
- * only when nothing failed. `--only <stage>` (repeatable) runs the named stages.
+ * `npm test`: every check and every test tier, to the end even when one fails; then a table with times, the names of what
+ * failed and of what was skipped, and one last line, `N passed, N failed`. The exit status is 0 only when nothing failed.
+ * `--only <stage>` (repeatable) runs the named stages. With CI=true a tier that cannot run is a failure.
  */
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { renderStages, totals } from './report.mjs';
-import { evaluateRun, sumResults } from './results.mjs';
+import { addUp, renderStages } from './report.mjs';
 import { run } from './run.mjs';
 import { TIERS } from './tiers.mjs';
-import { runTurbo } from './turbo.mjs';
 import { listPackages } from './workspace.mjs';
 
-/** @typedef {import('./report.mjs').StageReport} StageReport */
-/** @typedef {import('./results.mjs').TierResult} TierResult */
-/** @typedef {{ tests: TierResult | null, status?: StageReport['status'], ok: boolean, note?: string }} StageOutcome */
+/** @typedef {import('./report.mjs').Stage} Stage */
+/** @typedef {Omit<Stage, 'name' | 'seconds'>} Outcome */
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
-const bin = (/** @type {string} */ name) => join(root, 'node_modules/.bin', name);
-const { values } = parseArgs({ options: { only: { type: 'string', multiple: true } } });
 const ci = process.env.CI === 'true' || process.env.CI === '1';
+const { values } = parseArgs({ options: { only: { type: 'string', multiple: true } } });
 
-/** Runs commands one after the other, all of them, and is ok when each one is. */
+/** Runs commands one after the other, all of them. @param {string[]} commands @returns {() => Promise<Outcome>} */
 const check =
-  (/** @type {[string, string[]][]} */ ...commands) =>
+  (...commands) =>
   async () => {
     let ok = true;
-    for (const [command, args] of commands) ok = (await run(command, args, { cwd: root })) === 0 && ok;
-    return { tests: null, ok };
+    for (const command of commands) {
+      const [program = '', ...args] = command.split(' ');
+      ok = (await run(program, args, { cwd: root })) === 0 && ok;
+    }
+    return { status: ok ? 'ok' : 'FAILED', tests: null };
   };
 
-/** @param {string} task */
-const turboCheck = (task) => async () => {
-  const outcome = await runTurbo(root, task, { concurrency: 2 });
-  return { tests: null, ok: outcome.exitCode === 0, note: cachedNote(outcome.cached) };
+const turbo = 'turbo run --continue=dependencies-successful --output-logs=new-only --log-order=stream';
+const missingForVms = () => TIERS.find(({ name }) => name === 'vm')?.missing() ?? null;
+
+/** @type {Record<string, () => Promise<Outcome>>} */
+const stages = {
+  'format, lint': check('biome check --error-on-warnings --colors=off .'),
+  boundaries: check('turbo boundaries', `${process.execPath} scripts/check-boundaries.mjs`),
+  build: check(`${turbo} build --concurrency=2`),
+  types: check(`${turbo} types --concurrency=2`, 'tsc -p scripts/tsconfig.json'),
+  scripts: () =>
+    runTests('scripts', [{ name: 'scripts', dir: root }], 'vitest run --project scripts --dir scripts'),
+  // Before the first tier, so that no test spends its time limit on a download.
+  'guest image': async () => notRun(missingForVms()) ?? check('scripts/guest-image.sh')(),
+  ...Object.fromEntries(
+    TIERS.map(({ name, concurrency, missing }) => {
+      const task = `test:${name}`;
+      const packages = listPackages(root).filter(({ scripts }) => task in scripts);
+      const command = `${turbo} ${task} --concurrency=${concurrency}`;
+      return [name, async () => notRun(missing()) ?? runTests(name, packages, command)];
+    }),
+  ),
+  'package-check': check(`${turbo} package-check --concurrency=2`),
+  changeset: async () => check(`changeset status --since=${mainBranch()}`)(),
 };
 
-/** @type {[string, () => Promise<StageOutcome>][]} */
-const stages = [
-  ['format, lint', check([bin('biome'), ['check', '--error-on-warnings', '--colors=off', '.']])],
-  ['boundaries', check([bin('turbo'), ['boundaries']], [process.execPath, ['scripts/check-boundaries.mjs']])],
-  ['build', turboCheck('build')],
-  [
-    'types',
-    async () => {
-      const packages = await turboCheck('types')();
-      const scripts = await check([bin('tsc'), ['-p', 'scripts/tsconfig.json']])();
-      return { ...packages, ok: packages.ok && scripts.ok };
-    },
-  ],
-  ['scripts', runScriptTests],
-  // Before the first tier, so that no test spends its time limit on a download.
-  ['guest image', buildGuestImage],
-  ...TIERS.map(
-    (tier) => /** @type {[string, () => Promise<StageOutcome>]} */ ([tier.name, () => runTier(tier)]),
-  ),
-  ['package-check', turboCheck('package-check')],
-  ['changeset', check([process.execPath, ['scripts/check-changesets.mjs']])],
-];
-
 let stopped = false;
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
-  process.once(signal, () => {
-    stopped = true;
-  });
-}
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => (stopped = true));
 
-/** @type {StageReport[]} */
-const reports = [];
-for (const [name, stage] of stages) {
+for (const name of values.only ?? []) if (!(name in stages)) throw new Error(`no stage ${name}`);
+/** @type {Stage[]} */
+const done = [];
+for (const [name, stage] of Object.entries(stages)) {
   if (stopped) break;
-  if (values.only !== undefined && !values.only.includes(name)) continue;
+  if (values.only?.includes(name) === false) continue;
   console.log(`\n=== ${name}`);
   const startedMs = performance.now();
   const outcome = await stage();
-  const status = outcome.status ?? (outcome.ok ? 'ok' : 'FAILED');
-  if (status !== 'ok') console.log(`=== ${name}: ${status}${outcome.note ? `: ${outcome.note}` : ''}`);
-  reports.push({
-    name,
-    status,
-    seconds: (performance.now() - startedMs) / 1000,
-    tests: outcome.tests,
-    note: outcome.note ?? '',
-  });
+  if (outcome.status !== 'ok') console.log(`=== ${name}: ${outcome.status} ${outcome.note ?? ''}`);
+  done.push({ name, seconds: (performance.now() - startedMs) / 1000, ...outcome });
 }
 
-console.log(`\n${renderStages(reports)}\n`);
-const all = sumResults(reports.flatMap((report) => report.tests ?? []));
-for (const failure of all.failures) console.log(`FAILED   ${failure}`);
-for (const name of all.skipped) console.log(`SKIPPED  ${name}`);
-for (const report of reports) {
-  if (report.tests === null && report.status === 'FAILED')
-    console.log(`FAILED   ${report.name} (see its output above)`);
-  if (report.status === 'NOT RUN') console.log(`NOT RUN  ${report.name}: ${report.note}`);
-}
-const { passed, failed } = totals(reports, { ci });
+const { passed, failures, skipped } = addUp(done, { ci });
+console.log(`\n${renderStages(done)}\n`);
+for (const failure of failures) console.log(`FAILED   ${failure}`);
+for (const name of skipped) console.log(`SKIPPED  ${name}`);
 if (stopped) console.log('STOPPED  before the end: what follows is not the whole');
-console.log(`${passed} passed, ${failed} failed`);
-process.exitCode = failed === 0 && !stopped ? 0 : 1;
+console.log(`${passed} passed, ${failures.length} failed`);
+process.exitCode = failures.length === 0 && !stopped ? 0 : 1;
+
+/** @param {string | null} missing @returns {Outcome | null} */
+function notRun(missing) {
+  return missing === null ? null : { status: 'NOT RUN', tests: null, note: missing };
+}
 
 /**
- * @param {import('./tiers.mjs').Tier} tier
- * @returns {Promise<StageOutcome>}
+ * Runs one vitest project in each of these packages, and reads the sums that vitest's reporter leaves there.
+ * @param {string} tier @param {{ name: string, dir: string }[]} packages @param {string} command @returns {Promise<Outcome>}
  */
-async function runTier(tier) {
-  const packages = listPackages(root).filter((candidate) => `test:${tier.name}` in candidate.scripts);
-  if (packages.length === 0) return { tests: null, ok: false, note: 'no package has tests of this tier' };
-  const missing = tier.missing();
-  if (missing !== null) return { tests: null, ok: false, status: 'NOT RUN', note: missing };
-  const reportPath = (/** @type {string} */ dir) => join(dir, '.test-results', `${tier.name}.json`);
-  // An old report must not be counted; turbo puts back the one of a task that it restores from its cache.
-  for (const { dir } of packages) rmSync(reportPath(dir), { force: true });
-  const outcome = await runTurbo(root, `test:${tier.name}`, { concurrency: tier.concurrency });
-  const tests = sumResults(
-    packages.map(({ name, dir }) =>
-      evaluateRun({
-        package: name,
-        tier: tier.name,
-        reportText: readIfPresent(reportPath(dir)),
-        exitCode: outcome.exitCodes.get(name) ?? null,
-      }),
-    ),
-  );
-  return { tests, ok: tests.failed === 0, note: cachedNote(outcome.cached) };
-}
-
-/** @returns {Promise<StageOutcome>} */
-async function buildGuestImage() {
-  const missing = TIERS.find(({ name }) => name === 'vm')?.missing() ?? null;
-  if (missing !== null) return { tests: null, ok: false, status: 'NOT RUN', note: missing };
-  return check(['scripts/guest-image.sh', []])();
-}
-
-/** @returns {Promise<StageOutcome>} */
-async function runScriptTests() {
-  const report = join(root, 'scripts/.test-results/scripts.json');
-  rmSync(report, { force: true });
-  mkdirSync(dirname(report), { recursive: true });
-  const exitCode = await run(
-    bin('vitest'),
-    ['run', '--root', 'scripts', '--config', 'vitest.config.mjs', `--outputFile.json=${report}`],
-    { cwd: root },
-  );
-  const tests = evaluateRun({
-    package: 'scripts',
-    tier: 'scripts',
-    reportText: readIfPresent(report),
-    exitCode,
-  });
-  return { tests, ok: tests.failed === 0 };
-}
-
-/** @param {string} path */
-function readIfPresent(path) {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return null;
+async function runTests(tier, packages, command) {
+  const sumPath = (/** @type {string} */ dir) => join(dir, '.test-results', `${tier}.json`);
+  // An old sum must not be counted; turbo puts back the one of a task that it restores from its cache.
+  for (const { dir } of packages) rmSync(sumPath(dir), { force: true });
+  const [program = '', ...args] = command.split(' ');
+  const exitCode = await run(program, args, { cwd: root });
+  /** @type {import('./sum-reporter.ts').Sum} */
+  const tests = { passed: 0, failures: [], skipped: [] };
+  for (const { name, dir } of packages) {
+    const label = (/** @type {string} */ line) => `${name} ${tier}: ${line}`;
+    try {
+      const sum = JSON.parse(readFileSync(sumPath(dir), 'utf8'));
+      tests.passed += sum.passed;
+      tests.failures.push(...sum.failures.map(label));
+      tests.skipped.push(...sum.skipped.map(label));
+    } catch {
+      tests.failures.push(label('ended without a result; see the output above'));
+    }
   }
+  if (packages.length === 0) tests.failures.push(`no package has tests of the tier ${tier}`);
+  if (exitCode !== 0 && tests.failures.length === 0)
+    tests.failures.push(`${tier}: exit status ${exitCode}, although no test failed`);
+  return { status: tests.failures.length === 0 ? 'ok' : 'FAILED', tests };
 }
 
-/** @param {number} count */
-function cachedNote(count) {
-  return count === 0 ? '' : `${count} cached`;
+/** What changesets compare with; a checkout that has neither branch fails there with the reason. */
+function mainBranch() {
+  const exists = (/** @type {string} */ ref) =>
+    spawnSync('git', ['rev-parse', '--verify', '--quiet', ref], { cwd: root }).status === 0;
+  return exists('main') ? 'main' : 'origin/main';
 }

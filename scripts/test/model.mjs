@@ -38,10 +38,10 @@ if (process.getuid?.() !== 0) {
 const built = await run('turbo', ['run', 'build', '--output-logs=errors-only'], { cwd: root });
 if (built !== 0) process.exit(built);
 const files = positionals.length === 0 ? ['model-sequential', 'model-concurrent'] : positionals;
-const vitest = ['vitest', 'run', '--project', 'privileged', '--reporter=default', ...files];
+const vitest = ['run', '--project', 'privileged', '--reporter=default', ...files];
 const statuses = await Promise.all(
   Array.from({ length: Math.min(jobs, runs) }, (_, job) =>
-    run('unshare', ['--net', '--mount', '--propagation', 'private', '--', ...vitest], {
+    run('vitest', vitest, {
       cwd: join(root, 'apps/hostd'),
       env: {
         MVM_MODEL_RUNS: String(Math.floor(runs / jobs) + (job < runs % jobs ? 1 : 0)),

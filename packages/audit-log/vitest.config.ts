@@ -1,4 +1,0 @@
-// @boundaries-ignore every package runs the same tiers
-import { packageTests } from '../../vitest.shared.ts';
-
-export default packageTests();
