@@ -22,7 +22,7 @@ it('does not open once any of its key is lost', async () => {
   expect(await tryLuksHeader(wiped, PASSPHRASE)).toBe('other_key');
 });
 
-it('takes no header that would cost more than it may, or point elsewhere', async () => {
+it('finding 9: takes no header that hostd does not write', async () => {
   const fields: [number, number][] = [
     [0, 0x4c554b54],
     [104, 0xffffffff],
@@ -33,6 +33,10 @@ it('takes no header that would cost more than it may, or point elsewhere', async
     [212, 0],
     [248, 0xffffffff],
     [252, 0xffffffff],
+    // Another slot in use, and more work than ours: what eight of them cost.
+    [256, 0x00ac71f3],
+    [212, 2_000_000],
+    [164, 2_000_000],
   ];
   for (const [at, value] of fields) {
     const changed = Buffer.from(header);
@@ -51,4 +55,20 @@ it('works beside whatever else hostd does: a header may be made to cost seconds'
   });
   await tryLuksHeader(header, PASSPHRASE);
   expect(othersRan).toBe(true);
+});
+
+it('finding 9: refuses a header of the greatest cost before it derives any key', async () => {
+  const hostile = Buffer.from(header);
+  hostile.writeUInt32BE(2_000_000, 164);
+  for (let slot = 0; slot < 8; slot += 1) {
+    hostile.writeUInt32BE(0x00ac71f3, 208 + slot * 48);
+    hostile.writeUInt32BE(2_000_000, 212 + slot * 48);
+  }
+  let turns = 0;
+  setImmediate(() => {
+    turns += 1;
+  });
+  // Decided in this very turn: nothing was handed to a thread.
+  expect(await tryLuksHeader(hostile, PASSPHRASE)).toBe('damaged');
+  expect(turns).toBe(0);
 });

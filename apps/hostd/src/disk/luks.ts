@@ -2,8 +2,9 @@
  * LUKS version 1 containers: made, and opened to see whether a key fits. What reads and writes their content is the VMM.
  *
  * INVARIANTS
- * - A header may come from a VMM that somebody broke out of: nothing in it is used before its range is checked, and
- *   opening one costs a bounded amount of work, in another thread: all tenants share this one.
+ * - A header may come from a VMM that somebody broke out of: one that `createLuksHeader` does not write is refused
+ *   before any key is derived, so that opening one costs what opening ours costs, in another thread, one at a time: all
+ *   tenants share them.
  * Source: LUKS On-Disk Format Specification 1.2.3; IEEE 1619 (XTS), with plain64 sector numbers.
  */
 import {
@@ -17,6 +18,7 @@ import {
   timingSafeEqual,
 } from 'node:crypto';
 import { promisify } from 'node:util';
+import pLimit from 'p-limit';
 
 /** Where the content begins: the header and eight key slots are before it. */
 export const LUKS_HEADER_BYTES = 2_097_152;
@@ -39,9 +41,6 @@ const SLOT_SECTORS = 504;
 const FIRST_SLOT_SECTOR = 8;
 /** The passphrase is 32 random bytes: there is nothing to guess, and so nothing to slow down. The least that tools take. */
 const ITERATIONS = 1000;
-/** Of a header that is not ours to trust. */
-const MAX_ITERATIONS = 2_000_000;
-
 /** A fresh header of `LUKS_HEADER_BYTES` with one slot for the passphrase, and the key of the content. AES-256-XTS. */
 export function createLuksHeader(passphrase: string): { header: Buffer; masterKey: Buffer } {
   const masterKey = randomBytes(KEY_BYTES);
@@ -74,42 +73,50 @@ export function createLuksHeader(passphrase: string): { header: Buffer; masterKe
   return { header, masterKey };
 }
 
-/** What a header says of a passphrase; `damaged` also for one that is not of our making. */
-export async function tryLuksHeader(
-  header: Buffer,
-  passphrase: string,
-): Promise<'fits' | 'other_key' | 'damaged'> {
-  if (header.length < LUKS_HEADER_BYTES || !header.subarray(0, 6).equals(MAGIC)) return 'damaged';
+/** Whether every field of a header is as `createLuksHeader` writes it, but for salts, digest and key material. Pure. */
+function isOurs(header: Buffer): boolean {
   const text = (at: number): string => header.toString('latin1', at, at + 32).replace(/\0+$/, '');
-  const isOurs =
+  const slots = Array.from({ length: SLOTS }, (_, slot) => SLOTS_AT + slot * SLOT_BYTES);
+  return (
+    header.length >= LUKS_HEADER_BYTES &&
+    header.subarray(0, 6).equals(MAGIC) &&
     header.readUInt16BE(6) === 1 &&
     text(8) === 'aes' &&
     text(40) === 'xts-plain64' &&
     text(72) === 'sha256' &&
     header.readUInt32BE(104) === LUKS_HEADER_BYTES / SECTOR_BYTES &&
-    header.readUInt32BE(108) === KEY_BYTES;
-  const digestIterations = header.readUInt32BE(164);
-  if (!isOurs || digestIterations < 1 || digestIterations > MAX_ITERATIONS) return 'damaged';
-  for (let slot = 0; slot < SLOTS; slot += 1) {
-    const at = SLOTS_AT + slot * SLOT_BYTES;
-    if (header.readUInt32BE(at) !== SLOT_ACTIVE) continue;
-    const iterations = header.readUInt32BE(at + 4);
-    const sector = header.readUInt32BE(at + 40);
-    const isSane =
-      iterations >= 1 &&
-      iterations <= MAX_ITERATIONS &&
-      sector === FIRST_SLOT_SECTOR + slot * SLOT_SECTORS &&
-      header.readUInt32BE(at + 44) === STRIPES;
-    if (!isSane) return 'damaged';
-    const salt = header.subarray(at + 8, at + 8 + SALT_BYTES);
-    const slotKey = await pbkdf2Aside(passphrase, salt, iterations, KEY_BYTES, 'sha256');
-    const material = header.subarray(sector * SECTOR_BYTES, sector * SECTOR_BYTES + KEY_BYTES * STRIPES);
-    const masterKey = mergeKey(cipherSectors(slotKey, 0, material, 'decrypt'));
-    const digestSalt = header.subarray(132, 132 + SALT_BYTES);
-    const digest = await pbkdf2Aside(masterKey, digestSalt, digestIterations, DIGEST_BYTES, 'sha256');
-    if (timingSafeEqual(digest, header.subarray(112, 112 + DIGEST_BYTES))) return 'fits';
-  }
-  return 'other_key';
+    header.readUInt32BE(108) === KEY_BYTES &&
+    header.readUInt32BE(164) === ITERATIONS &&
+    slots.every(
+      (at, slot) =>
+        header.readUInt32BE(at) === (slot === 0 ? SLOT_ACTIVE : SLOT_DISABLED) &&
+        (slot > 0 || header.readUInt32BE(at + 4) === ITERATIONS) &&
+        header.readUInt32BE(at + 40) === FIRST_SLOT_SECTOR + slot * SLOT_SECTORS &&
+        header.readUInt32BE(at + 44) === STRIPES,
+    )
+  );
+}
+
+const oneAtATime = pLimit(1);
+
+/** What a header says of a passphrase; `damaged` for one that is not of our making. */
+export async function tryLuksHeader(
+  header: Buffer,
+  passphrase: string,
+): Promise<'fits' | 'other_key' | 'damaged'> {
+  if (!isOurs(header)) return 'damaged';
+  return (await oneAtATime(() => opens(header, passphrase))) ? 'fits' : 'other_key';
+}
+
+/** Whether a passphrase opens slot 0, the only one that we write. */
+async function opens(header: Buffer, passphrase: string): Promise<boolean> {
+  const salt = header.subarray(SLOTS_AT + 8, SLOTS_AT + 8 + SALT_BYTES);
+  const slotKey = await pbkdf2Aside(passphrase, salt, ITERATIONS, KEY_BYTES, 'sha256');
+  const material = header.subarray(FIRST_SLOT_SECTOR * SECTOR_BYTES).subarray(0, KEY_BYTES * STRIPES);
+  const masterKey = mergeKey(cipherSectors(slotKey, 0, material, 'decrypt'));
+  const digestSalt = header.subarray(132, 132 + SALT_BYTES);
+  const digest = await pbkdf2Aside(masterKey, digestSalt, ITERATIONS, DIGEST_BYTES, 'sha256');
+  return timingSafeEqual(digest, header.subarray(112, 112 + DIGEST_BYTES));
 }
 
 /** Whole sectors of content encrypted, the first of them being number `first`. */

@@ -4,7 +4,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { connectQmp, MAX_QMP_LINE_BYTES, parseGreeting, type QmpEvent } from '../../src/vmm/qemu/qmp.js';
+import { connectQmp, MAX_QMP_LINE_BYTES, type QmpEvent } from '../../src/vmm/qemu/qmp.js';
 
 const GREETING =
   '{"QMP": {"version": {"qemu": {"micro": 22, "minor": 2, "major": 7}}, "capabilities": []}}\r\n';
@@ -116,7 +116,8 @@ describe('the QMP client', () => {
   it.each([
     ['no JSON', 'hello\n', 'vmm.bad_answer'],
     ['another greeting', '{"QMP": {"version": "7"}}\n', 'vmm.bad_answer'],
-    ['no greeting', '{"return": {}}\n', 'vmm.command_timeout'],
+    ['no greeting', '{"event": "STOP"}\n', 'vmm.command_timeout'],
+    ['an answer without its command', '{"return": {}}\n', 'vmm.bad_answer'],
     ['an endless line', 'x'.repeat(MAX_QMP_LINE_BYTES + 1), 'vmm.connection_lost'],
   ])('gives up on a peer that sends %s', async (_, greeting, reason) => {
     await serve(() => {}, greeting);
@@ -130,8 +131,51 @@ describe('the QMP client', () => {
     server = createServer();
   });
 
-  it('takes a greeting only with whole version numbers', () => {
-    expect(() => parseGreeting(null)).toThrow();
-    expect(() => parseGreeting({ QMP: { version: { qemu: { major: 7, minor: '2', micro: 1 } } } })).toThrow();
+  it.each([
+    ['words that are no text', '"error": {"desc": {"toString": 0, "valueOf": 0}}', 'vmm.command_failed'],
+    ['no words', '"error": {}', 'vmm.command_failed'],
+    ['an error that is none', '"error": 7, "x": {}', 'vmm.bad_answer'],
+    ['nothing', '"x": null', 'vmm.bad_answer'],
+  ])('finding 2: a refusal with %s fails the command, and not hostd', async (_, fields, reason) => {
+    await serve(({ id }, peer) => peer.write(`{"id": ${id}, ${fields}}\n`));
+    const qmp = await connectQmp({ path, timeoutMs: 2_000 });
+    await expect(qmp.execute('x')).rejects.toMatchObject({ reason });
+    qmp.close();
+  });
+
+  it('finding 2: neither does a peer that answers its negotiation so', async () => {
+    server = createServer((peer) => {
+      peers.push(peer);
+      peer.on('error', () => {});
+      peer.write(GREETING);
+      peer.once('data', () => peer.write('{"id": 1, "error": {"desc": {"toString": 0, "valueOf": 0}}}\n'));
+    }).listen(path);
+    await once(server, 'listening');
+    await expect(connectQmp({ path, timeoutMs: 2_000 })).rejects.toMatchObject({
+      reason: 'vmm.command_failed',
+    });
+  });
+
+  it('finding 10: loses the connection to a peer that floods it with events, and nothing else', async () => {
+    await serve(({ id }, peer) => {
+      peer.write(`{"id": ${id}, "return": {}}\n`);
+      peer.write('{"event": "STOP"}\n'.repeat(100_000));
+    });
+    let events = 0;
+    const qmp = await connectQmp({
+      path,
+      timeoutMs: 2_000,
+      onEvent: () => {
+        events += 1;
+      },
+    });
+    await qmp.execute('x');
+    await qmp.closed;
+    expect(qmp.isClosed()).toBe(true);
+    expect(events).toBeLessThan(5_000);
+    await expect(qmp.execute('y')).rejects.toMatchObject({
+      reason: 'vmm.connection_lost',
+      message: expect.stringContaining('more than it was asked for'),
+    });
   });
 });

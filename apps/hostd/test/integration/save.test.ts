@@ -54,6 +54,7 @@ function qemu(migrate: () => Promise<unknown>): QmpClient {
   return {
     version: '7.2.22',
     closed: new Promise(() => {}),
+    isClosed: () => false,
     execute: async (command) => {
       const answer = answers[command];
       if (answer === undefined) throw new Error(`unknown command ${command}`);

@@ -8,11 +8,13 @@
 import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError, isCodedError } from '@mvm/protocol';
+import { z } from 'zod';
 import { errnoOf } from '../../state/fs-error.js';
 import { isAlive } from '../process/process-identity.js';
 import type { SavedPart, VmExit, VmHandle, VmRecord } from '../vmm.js';
 import { agentSocketPath, qmpSocketPath } from './argv.js';
 import { connectQmp, type QmpClient } from './qmp.js';
+import { parseQmpReturn } from './qmp-message.js';
 import { runState } from './restore.js';
 import { MEMORY_PART, saveQemu } from './save.js';
 
@@ -20,8 +22,13 @@ const GONE_WITHIN_MS = 10_000;
 const LOOK_AGAIN_MS = 5;
 const RECONNECT_PAUSE_MS = 200;
 /** Run states in which no vCPU runs: loaded, saved, not begun. */
-const STANDS_STILL: readonly unknown[] = ['paused', 'postmigrate', 'prelaunch'];
-const CONNECT_TIMEOUT_MS = 5_000;
+const STANDS_STILL: readonly (string | null)[] = ['paused', 'postmigrate', 'prelaunch'];
+const CONNECT_TIMEOUT_MS = 3_000;
+/** Between two connections to a QEMU that ends them; longer each time. */
+const MAX_RECONNECT_PAUSE_MS = 10_000;
+const chardevsSchema = z.array(
+  z.object({ label: z.string(), 'frontend-open': z.boolean() }).partial().loose(),
+);
 
 export interface QemuHandleOptions {
   readonly record: VmRecord;
@@ -81,6 +88,7 @@ class QemuHandle implements VmHandle {
   readonly record: VmRecord;
   readonly exited: Promise<VmExit>;
   #qmp: QmpClient;
+  #connecting: Promise<QmpClient> | null = null;
   readonly #child: QemuChild | null;
   #released = false;
 
@@ -119,14 +127,13 @@ class QemuHandle implements VmHandle {
   }
 
   async *save(): AsyncGenerator<SavedPart> {
-    yield { name: MEMORY_PART, bytes: saveQemu(this.record.spec, this.#qmp) };
+    yield { name: MEMORY_PART, bytes: saveQemu(this.record.spec, await this.#connected()) };
   }
 
   async agentSocket(): Promise<string | null> {
-    const devices = await this.#execute('query-chardev');
-    const open = (Array.isArray(devices) ? devices : []).some(
-      (device: { label?: unknown; 'frontend-open'?: unknown } | null) =>
-        device?.label === 'agent0' && device['frontend-open'] === true,
+    const answer = await this.#execute('query-chardev');
+    const open = parseQmpReturn(chardevsSchema, answer, 'query-chardev').some(
+      (device) => device.label === 'agent0' && device['frontend-open'] === true,
     );
     return open ? agentSocketPath(this.record.spec) : null;
   }
@@ -144,9 +151,24 @@ class QemuHandle implements VmHandle {
     this.#qmp.close();
   }
 
+  /** The connection; a new one when QEMU, or its flood of events, has ended the last. */
+  async #connected(): Promise<QmpClient> {
+    if (!this.#qmp.isClosed() || this.#released) return this.#qmp;
+    this.#connecting ??= connectQmp({
+      path: qmpSocketPath(this.record.spec),
+      timeoutMs: CONNECT_TIMEOUT_MS,
+    }).finally(() => {
+      this.#connecting = null;
+    });
+    const qmp = await this.#connecting;
+    if (this.#released) qmp.close();
+    this.#qmp = qmp;
+    return qmp;
+  }
+
   async #execute(command: string): Promise<unknown> {
     try {
-      return await this.#qmp.execute(command);
+      return await (await this.#connected()).execute(command);
     } catch (error) {
       if (await isAlive(this.record)) throw error;
       throw new CodedError({
@@ -161,19 +183,22 @@ class QemuHandle implements VmHandle {
 
   /** Notices the end of a process that is not our child: it closes its socket as it dies. */
   async #watch(): Promise<VmExit> {
+    let pauseMs = RECONNECT_PAUSE_MS;
     for (;;) {
+      const began = performance.now();
       await this.#qmp.closed;
       if (this.#released) return await new Promise<never>(() => {});
-      const deadline = performance.now() + RECONNECT_PAUSE_MS;
+      pauseMs =
+        performance.now() - began > MAX_RECONNECT_PAUSE_MS
+          ? RECONNECT_PAUSE_MS
+          : Math.min(2 * pauseMs, MAX_RECONNECT_PAUSE_MS);
+      const deadline = performance.now() + pauseMs;
       while (performance.now() < deadline) {
         if (!(await isAlive(this.record))) return { exitCode: null, signal: null };
         await sleep(LOOK_AGAIN_MS);
       }
       try {
-        this.#qmp = await connectQmp({
-          path: qmpSocketPath(this.record.spec),
-          timeoutMs: CONNECT_TIMEOUT_MS,
-        });
+        await this.#connected();
       } catch {
         // Alive, and not answering: the next round looks at the process again.
       }

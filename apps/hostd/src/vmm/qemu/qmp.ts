@@ -2,16 +2,25 @@
  * A client of QEMU's control protocol.
  *
  * INVARIANTS
- * - QEMU is not trusted: a line is at most 1 MiB, everything is checked before use, every wait is bounded.
+ * - QEMU is not trusted: a line is at most 1 MiB, everything is parsed by a schema, every wait is bounded, and what it
+ *   sends unasked is limited. Whatever goes wrong with what it sends ends this connection and nothing else.
  * - Once closed, for whatever reason, it stays closed: pending and later commands fail with `vmm.connection_lost`.
  */
 import { connect, type Socket } from 'node:net';
-import { CodedError } from '@mvm/protocol';
+import { CodedError, isCodedError } from '@mvm/protocol';
 import { checkSocketPath } from '../process/socket-path.js';
+import { badAnswer, parseQmpMessage, type QmpMessage } from './qmp-message.js';
 
 /** Longest line that is accepted from QEMU, in bytes. */
 export const MAX_QMP_LINE_BYTES = 1_048_576;
 const COMMAND_TIMEOUT_MS = 30_000;
+/**
+ * What QEMU may send unasked (events, late answers), in bytes a second, and at once. A line counts as at least 256 bytes:
+ * short ones cost time too. A busy guest's events are some hundred bytes a second.
+ */
+const UNASKED_BYTES_PER_SECOND = 64 * 1024;
+const UNASKED_BURST_BYTES = 512 * 1024;
+const LEAST_LINE_BYTES = 256;
 
 export interface QmpEvent {
   readonly event: string;
@@ -23,6 +32,8 @@ export interface QmpClient {
   readonly version: string;
   /** Resolves, never rejects, when the connection is closed by either side. */
   readonly closed: Promise<void>;
+  /** Whether it is closed, or about to be. */
+  isClosed(): boolean;
   /**
    * Runs a command and returns its `return` value. Errors: `vmm.command_failed` (QEMU's own words),
    * `deadline_exceeded` `vmm.command_timeout` (30 s unless told), `unavailable` `vmm.connection_lost`.
@@ -47,11 +58,12 @@ export async function connectQmp(options: QmpOptions): Promise<QmpClient> {
   const left = (): number => Math.max(1, deadline - performance.now());
   const connection = new QmpConnection(connect(checkSocketPath(options.path)), options.onEvent);
   try {
-    const version = parseGreeting(await connection.greeting(left()));
+    const version = await connection.greeting(left());
     await connection.execute('qmp_capabilities', undefined, { timeoutMs: left() });
     return {
       version,
       closed: connection.closed,
+      isClosed: () => connection.isClosed(),
       execute: (command, args, how) => connection.execute(command, args, how),
       close: () => connection.close(),
     };
@@ -59,14 +71,6 @@ export async function connectQmp(options: QmpOptions): Promise<QmpClient> {
     connection.close();
     throw error;
   }
-}
-
-/** The version in QEMU's greeting. Throws `vmm.bad_answer`. Pure. */
-export function parseGreeting(message: unknown): string {
-  const version = field(field(field(message, 'QMP'), 'version'), 'qemu');
-  const parts = ['major', 'minor', 'micro'].map((name) => field(version, name));
-  if (!parts.every((part) => typeof part === 'number')) throw badAnswer('no QMP greeting');
-  return parts.join('.');
 }
 
 interface Waiter {
@@ -81,8 +85,12 @@ class QmpConnection {
   readonly #waiters = new Map<number, Waiter>();
   /** The greeting has no id of its own; commands count from 1. */
   readonly #greeting: Promise<unknown>;
+  #isGreeted = false;
   #nextId = 1;
-  #partial = Buffer.alloc(0);
+  #pieces: Buffer[] = [];
+  #pieceBytes = 0;
+  #unaskedLeft = UNASKED_BURST_BYTES;
+  #unaskedAt = performance.now();
   #failure: CodedError | null = null;
 
   constructor(socket: Socket, onEvent: (event: QmpEvent) => void = () => {}) {
@@ -98,11 +106,24 @@ class QmpConnection {
       });
     });
     socket.on('error', (error) => this.#fail(connectionLost(error.message, error)));
-    socket.on('data', (chunk) => this.#take(chunk));
+    socket.on('data', (chunk) => {
+      try {
+        this.#take(chunk);
+      } catch (error) {
+        // Thrown here it would end hostd.
+        this.#fail(
+          isCodedError(error) ? error : badAnswer(error instanceof Error ? error.message : 'unreadable'),
+        );
+      }
+    });
   }
 
-  greeting(timeoutMs: number): Promise<unknown> {
-    return this.#bounded(this.#greeting, 'its greeting', timeoutMs);
+  async greeting(timeoutMs: number): Promise<string> {
+    return (await this.#bounded(this.#greeting, 'its greeting', timeoutMs)) as string;
+  }
+
+  isClosed(): boolean {
+    return this.#failure !== null;
   }
 
   execute(command: string, args?: object, options: { readonly timeoutMs?: number } = {}): Promise<unknown> {
@@ -151,51 +172,64 @@ class QmpConnection {
     this.#failure ??= failure;
     for (const waiter of this.#waiters.values()) waiter.reject(this.#failure);
     this.#waiters.clear();
-    this.#partial = Buffer.alloc(0);
+    this.#pieces = [];
+    this.#pieceBytes = 0;
     this.#socket.destroy();
   }
 
+  /** Lines out of what came. A piece without a line feed is kept as it is: an endless line costs no copying. */
   #take(chunk: Buffer): void {
-    if (this.#failure !== null) return;
-    let rest = this.#partial.length === 0 ? chunk : Buffer.concat([this.#partial, chunk]);
-    for (let end = rest.indexOf(0x0a); end >= 0; end = rest.indexOf(0x0a)) {
-      const line = rest.toString('utf8', 0, end).trim();
+    let rest = chunk;
+    while (this.#failure === null) {
+      const end = rest.indexOf(0x0a);
+      if (end < 0) break;
+      const line = Buffer.concat([...this.#pieces, rest.subarray(0, end)]);
+      this.#pieces = [];
+      this.#pieceBytes = 0;
       rest = rest.subarray(end + 1);
-      if (line !== '') this.#dispatch(line);
-      if (this.#failure !== null) return;
+      this.#line(line);
     }
-    this.#partial = Buffer.from(rest);
-    if (this.#partial.length > MAX_QMP_LINE_BYTES) this.#fail(connectionLost('QEMU sent an endless line'));
+    if (this.#failure !== null || rest.length === 0) return;
+    this.#pieces.push(rest);
+    this.#pieceBytes += rest.length;
+    if (this.#pieceBytes > MAX_QMP_LINE_BYTES) this.#fail(connectionLost('QEMU sent an endless line'));
   }
 
-  #dispatch(line: string): void {
-    let message: unknown;
-    try {
-      message = JSON.parse(line);
-    } catch {
-      this.#fail(badAnswer('not JSON'));
-      return;
-    }
-    const event = field(message, 'event');
-    if (typeof event === 'string') {
-      this.#onEvent({ event, data: field(message, 'data') });
-      return;
-    }
-    const id = field(message, 'QMP') === undefined ? field(message, 'id') : 0;
-    const waiter = typeof id === 'number' ? this.#waiters.get(id) : undefined;
-    // An answer whose command has timed out is nobody's.
-    if (waiter === undefined) return;
-    this.#waiters.delete(id as number);
-    const failure = field(message, 'error');
-    if (failure === undefined) waiter.resolve(id === 0 ? message : field(message, 'return'));
-    else waiter.reject(commandFailed(String(field(failure, 'desc') ?? 'no reason given').slice(0, 500)));
+  #line(bytes: Buffer): void {
+    const line = bytes.toString('utf8').trim();
+    const isAsked = line !== '' && this.#dispatch(parseQmpMessage(line));
+    if (!isAsked) this.#countUnasked(Math.max(LEAST_LINE_BYTES, bytes.length));
   }
-}
 
-function field(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null && Object.hasOwn(value, name)
-    ? (value as Record<string, unknown>)[name]
-    : undefined;
+  /** Whether it is what somebody waits for. */
+  #dispatch(message: QmpMessage): boolean {
+    if (message.kind === 'event') {
+      this.#onEvent(message);
+      return false;
+    }
+    if (message.kind === 'greeting') {
+      if (this.#isGreeted) return false;
+      this.#isGreeted = true;
+    }
+    const id = message.kind === 'greeting' ? 0 : message.id;
+    // Only the greeting settles what waits for it.
+    const waiter = id === 0 && message.kind !== 'greeting' ? undefined : this.#waiters.get(id);
+    // An answer whose command has timed out has no waiter any more.
+    if (waiter === undefined) return false;
+    this.#waiters.delete(id);
+    if (message.kind === 'greeting') waiter.resolve(message.version);
+    else if (message.kind === 'answer') waiter.resolve(message.value);
+    else waiter.reject(commandFailed(message.words));
+    return true;
+  }
+
+  #countUnasked(bytes: number): void {
+    const now = performance.now();
+    const refill = ((now - this.#unaskedAt) / 1000) * UNASKED_BYTES_PER_SECOND;
+    this.#unaskedAt = now;
+    this.#unaskedLeft = Math.min(UNASKED_BURST_BYTES, this.#unaskedLeft + refill) - bytes;
+    if (this.#unaskedLeft < 0) this.#fail(connectionLost('QEMU sends more than it was asked for'));
+  }
 }
 
 function commandFailed(words: string): CodedError {
@@ -203,14 +237,6 @@ function commandFailed(words: string): CodedError {
     code: 'internal',
     reason: 'vmm.command_failed',
     message: `QEMU refused: ${words}`,
-  });
-}
-
-function badAnswer(what: string): CodedError {
-  return new CodedError({
-    code: 'internal',
-    reason: 'vmm.bad_answer',
-    message: `QEMU's control socket speaks something else: ${what}`,
   });
 }
 

@@ -2,7 +2,9 @@ import type { ChildProcess } from 'node:child_process';
 import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CodedError } from '@mvm/protocol';
+import { z } from 'zod';
 import type { QmpClient } from './qmp.js';
+import { parseQmpReturn } from './qmp-message.js';
 
 const LOOK_AGAIN_MS = 5;
 const RESTORED_WITHIN_MS = 300_000;
@@ -38,10 +40,11 @@ async function pump(image: AsyncIterable<Uint8Array>, pipe: Writable): Promise<v
   }
 }
 
-/** QEMU's run state, e.g. `prelaunch`, `paused`, `running`. */
-export async function runState(qmp: QmpClient): Promise<unknown> {
-  const answer = await qmp.execute('query-status');
-  return (answer as { status?: unknown } | null)?.status;
+const statusSchema = z.object({ status: z.string().max(64) });
+
+/** QEMU's run state, e.g. `prelaunch`, `paused`, `running`. Throws `vmm.bad_answer`. */
+export async function runState(qmp: QmpClient): Promise<string> {
+  return parseQmpReturn(statusSchema, await qmp.execute('query-status'), 'query-status').status;
 }
 
 /**
@@ -58,7 +61,7 @@ export async function restored(
     const state = await runState(qmp);
     if (state === 'paused') break;
     if (state !== 'inmigrate' || performance.now() > deadline) {
-      throw await fail(`the saved state is not loaded (QEMU says ${String(state)})`);
+      throw await fail(`the saved state is not loaded (QEMU says ${state})`);
     }
     await sleep(LOOK_AGAIN_MS);
   }

@@ -1,12 +1,14 @@
 import { once } from 'node:events';
-import { chown, rm } from 'node:fs/promises';
+import { lchown, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError } from '@mvm/protocol';
+import { z } from 'zod';
 import { checkSocketPath } from '../process/socket-path.js';
 import type { VmSpec } from '../vmm.js';
 import type { QmpClient } from './qmp.js';
+import { parseQmpReturn } from './qmp-message.js';
 import { runState } from './restore.js';
 
 /** The only part of a saved QEMU: its migration stream. */
@@ -47,7 +49,7 @@ export async function* saveQemu(
     server.listen(path);
     await once(server, 'listening');
     // PRIVILEGE: the VMM's user must be able to connect, and nobody else but root: the directory is closed to others.
-    await chown(path, spec.uid, spec.gid);
+    await lchown(path, spec.uid, spec.gid);
     await clearPostmigrate(qmp);
     await qmp.execute('migrate-set-parameters', { 'max-bandwidth': MAX_BANDWIDTH });
     const connected = firstConnection(server, spec.vmId, givenUp.signal);
@@ -103,14 +105,19 @@ async function firstConnection(server: Server, vmId: string, givenUp: AbortSigna
   }
 }
 
+const migrationSchema = z.object({
+  status: z.string().max(64).optional(),
+  'error-desc': z.string().catch('').optional(),
+});
+
 /** How a migration ended: `completed`, or what QEMU says of its failure. */
 async function settled(qmp: QmpClient): Promise<string> {
   const deadline = performance.now() + SETTLE_WITHIN_MS;
   for (;;) {
     const answer = await qmp.execute('query-migrate');
-    const { status, 'error-desc': why } = (answer ?? {}) as { status?: unknown; 'error-desc'?: unknown };
+    const { status, 'error-desc': why } = parseQmpReturn(migrationSchema, answer, 'query-migrate');
     if (status === 'completed' || status === 'cancelled') return status;
-    if (status === 'failed') return typeof why === 'string' ? why.slice(0, 500) : status;
+    if (status === 'failed') return why === undefined || why === '' ? status : why.slice(0, 500);
     if (performance.now() > deadline) return 'nothing';
     await sleep(LOOK_AGAIN_MS);
   }
