@@ -1,5 +1,6 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { policiesOf } from '@mvm/net-executor';
 import { parseTapName } from '@mvm/protocol';
 import pLimit from 'p-limit';
@@ -21,9 +22,13 @@ export interface RecoveryReport {
   readonly swept: number;
   /** Instances that could not be brought in order yet; that is tried again, and first by the next operation on them. */
   readonly failed: number;
+  /** Instances that are still being brought in order: hostd serves meanwhile, and an operation on one waits for it. */
+  readonly pending: number;
 }
 
 const PARALLEL = 8;
+/** The longest that all instances together keep hostd from serving: a VMM may be silent. */
+const RECOVERED_WITHIN_MS = 10_000;
 
 function allInstances({ store }: HostPorts): InstanceRecord[] {
   return store.tenants().flatMap((tenant) => store.instancesOfTenant(tenant.tenant_id));
@@ -71,45 +76,95 @@ async function recoverLater(
   }
 }
 
+/** What a sweep has done. */
+export interface Swept {
+  readonly removed: number;
+  /** What could not be removed, by its VM's id. */
+  readonly left: readonly string[];
+}
+
 /**
- * Remove what carries our names and belongs to no VM that runs: processes, cgroups, socket directories. Answers how
- * many. VMs in `keep` are left alone. With a damaged record nothing is swept, because what looks like nobody's may be that instance's.
+ * Remove what carries our names and belongs to no VM that runs: processes, cgroups, socket directories. VMs in `keep` are
+ * left alone. What cannot be removed is logged and left. With a damaged record nothing is swept, because what seems to
+ * belong to no instance may be that one's.
  */
 export async function sweepOrphans(
   ports: HostPorts,
   keep: ReadonlySet<string>,
   context: OperationContext,
-): Promise<number> {
-  const { layout, vms, processes, cgroups, store } = ports;
+): Promise<Swept> {
+  const { vms, store } = ports;
   if (store.damaged.length > 0) {
     context.logger.warn('orphans are not swept while a record is damaged');
-    return 0;
+    return { removed: 0, left: [] };
   }
   const isOrphan = (vmId: string): boolean =>
     parseTapName(vmId) !== null && vms.get(vmId) === undefined && !keep.has(vmId);
+  const left: string[] = [];
+  let removed = 0;
+  const found = await findTraces(ports).catch((error: unknown) => {
+    context.logger.error({ err: error }, 'orphans could not be looked for');
+    return [];
+  });
+  for (const vmId of found.filter(isOrphan)) {
+    context.logger.warn({ vm: vmId }, 'removing what a VM of nobody left');
+    try {
+      await removeTraces(vmId, ports);
+      removed += 1;
+    } catch (error) {
+      left.push(vmId);
+      context.logger.error({ vm: vmId, err: error }, 'what a VM left could not be removed yet');
+    }
+  }
+  return { removed, left };
+}
+
+/** The ids of all VMs that left a process, a cgroup or a socket directory. */
+async function findTraces({ layout, processes, cgroups }: HostPorts): Promise<string[]> {
   const sockets = await readdir(layout.vmSocketsDir).catch((error: unknown) => {
     if (errnoOf(error) === 'ENOENT') return [];
     throw error;
   });
-  const found = new Set(
-    [...(await processes.find(null)).map(({ vmId }) => vmId), ...(await cgroups.list()), ...sockets].filter(
-      isOrphan,
-    ),
-  );
-  for (const vmId of found) {
-    context.logger.warn({ vm: vmId }, 'removing what a VM of nobody left');
-    await cgroups.kill(vmId);
-    await processes.kill(vmId);
-    await cgroups.remove(vmId);
-    await rm(join(layout.vmSocketsDir, vmId), { recursive: true, force: true });
+  const ofProcesses = (await processes.find(null)).map(({ vmId }) => vmId);
+  return [...new Set([...ofProcesses, ...(await cgroups.list()), ...sockets])];
+}
+
+async function removeTraces(vmId: string, { layout, processes, cgroups }: HostPorts): Promise<void> {
+  await cgroups.kill(vmId);
+  await processes.kill(vmId);
+  await cgroups.remove(vmId);
+  await rm(join(layout.vmSocketsDir, vmId), { recursive: true, force: true });
+}
+
+/** Sweep again what a sweep has left, unless an instance has come to have that id: its own operations clean up. Never fails. */
+async function sweepLater(
+  left: readonly string[],
+  ports: HostPorts,
+  context: OperationContext,
+  signal: AbortSignal,
+): Promise<void> {
+  const remaining = new Set(left);
+  for (let trial = 1; remaining.size > 0 && (await pauseBefore(trial, signal)); trial += 1) {
+    const taken = new Set(allInstances(ports).map((instance) => instance.net?.tap_dev));
+    for (const vmId of remaining) {
+      if (!taken.has(vmId)) {
+        try {
+          await removeTraces(vmId, ports);
+        } catch (error) {
+          context.logger.warn({ vm: vmId, err: error }, 'what a VM left could not be removed yet');
+          continue;
+        }
+      }
+      remaining.delete(vmId);
+    }
   }
-  return found.size;
 }
 
 /**
  * Bring the host in line with the records after whatever ended the last hostd: network first (it removes TAPs that
  * nobody recorded), then interrupted operations, then living VMs, then what belongs to nobody. An instance that cannot
  * be brought in order is logged, does not keep the others, or the daemon, from starting, and is tried again until `signal`.
+ * One that takes its time is brought in order while hostd serves already.
  */
 export async function recover(
   ports: HostPorts,
@@ -118,7 +173,7 @@ export async function recover(
   context: OperationContext,
   signal: AbortSignal,
 ): Promise<RecoveryReport> {
-  const report = { settled: 0, adopted: 0, lost: 0, swept: 0, failed: 0 };
+  const report = { settled: 0, adopted: 0, lost: 0, swept: 0, failed: 0, pending: 0 };
   for (const { path, problem } of ports.store.damaged) {
     context.logger.error(
       { path, problem },
@@ -127,30 +182,35 @@ export async function recover(
   }
   await ports.network.reconcile(recordedNetwork(ports, vmUidBase));
   const limit = pLimit(PARALLEL);
-  const unclear = new Set<string>();
-  await Promise.all(
-    allInstances(ports).map((instance) =>
-      limit(async () => {
-        const { tenant_id, pool_id, instance_id } = instance;
-        const address = { tenant_id, pool_id, instance_id };
-        try {
-          if (await operations.settle(address, context)) report.settled += 1;
-          const found = await operations.adopt(address, context);
-          if (found !== 'none') report[found] += 1;
-          // Nobody waits for a guest that takes its time; an operation on it waits its turn.
-          if (found === 'adopted') void operations.tellOwedWake(address, context);
-        } catch (error) {
-          report.failed += 1;
-          if (instance.net != null) unclear.add(instance.net.tap_dev);
-          context.logger.error(
-            { instance: addressText(address), err: error },
-            'instance could not be recovered yet',
-          );
-          void recoverLater(address, operations, context, signal);
-        }
-      }),
-    ),
-  );
-  report.swept = await sweepOrphans(ports, unclear, context);
-  return report;
+  const instances = allInstances(ports);
+  const unclear = new Set(instances);
+  const recoverOne = async (instance: InstanceRecord): Promise<void> => {
+    const { tenant_id, pool_id, instance_id } = instance;
+    const address = { tenant_id, pool_id, instance_id };
+    try {
+      if (await operations.settle(address, context)) report.settled += 1;
+      const found = await operations.adopt(address, context);
+      if (found !== 'none') report[found] += 1;
+      unclear.delete(instance);
+      // Nobody waits for a guest that takes its time; an operation on it waits its turn.
+      if (found === 'adopted') void operations.tellOwedWake(address, context);
+    } catch (error) {
+      report.failed += 1;
+      context.logger.error(
+        { instance: addressText(address), err: error },
+        'instance could not be recovered yet',
+      );
+      void recoverLater(address, operations, context, signal);
+    }
+  };
+  const all = Promise.all(instances.map((instance) => limit(() => recoverOne(instance))));
+  const time = new AbortController();
+  await Promise.race([all, sleep(RECOVERED_WITHIN_MS, null, { signal: time.signal }).catch(() => null)]);
+  time.abort();
+  const keep = new Set([...unclear].flatMap(({ net }) => net?.tap_dev ?? []));
+  report.pending = unclear.size - report.failed;
+  const { removed, left } = await sweepOrphans(ports, keep, context);
+  report.swept = removed;
+  void sweepLater(left, ports, context, signal);
+  return { ...report };
 }

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { createHostdClient, type HostdClient } from '@mvm/hostd-client';
 import { addImage, imagesDir } from '@mvm/image-store';
 import { createNetworkExecutor } from '@mvm/net-executor/execute';
+import { testUidBase } from '@mvm/testkit';
 import { execa } from 'execa';
 import { type Cgroups, createCgroups } from '../../src/cgroup/cgroups.js';
 import { type HostdConfig, settingKeys, settings } from '../../src/config/settings.js';
@@ -84,11 +85,12 @@ export async function createModelHost(): Promise<ModelHost> {
     socket: join(dir, 'r', 'hostd.sock'),
     cgroupParent: `mvmm-${process.pid}`,
     group: 'mvmm-none',
+    vmUidBase: testUidBase(),
     tenantKeysDir: join(dir, 'k'),
   };
   const layout = createLayout(config.stateDir, config.runDir);
   const cgroups = await createCgroups({ parent: config.cgroupParent });
-  const processes = createVmProcesses(layout.vmSocketsDir);
+  const processes = createVmProcesses(layout.vmSocketsDir, config.vmUidBase);
   const client = createHostdClient({
     socketPath: config.socket,
     clientName: 'model',

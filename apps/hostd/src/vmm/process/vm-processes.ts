@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, readlink } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError, parseTapName } from '@mvm/protocol';
@@ -24,15 +24,39 @@ export function vmIdInArguments(argv: readonly string[], vmSocketsDir: string): 
   return null;
 }
 
+/** User ids of VMs: `vmUidBase` and the 1 048 575 after it. */
+export const VM_UIDS = 1_048_576;
+
+/** The user that a process is in every respect, out of its /proc status; null when its ids differ. Pure. Source: proc(5). */
+export function soleUid(status: string): number | null {
+  const ids = /^Uid:\t(\d+)\t(\d+)\t(\d+)\t(\d+)$/m.exec(status)?.slice(1) ?? [];
+  return ids.length > 0 && ids.every((id) => id === ids[0]) ? Number(ids[0]) : null;
+}
+
 /**
  * The VMMs of this host that use our run directory, found by /proc alone: what a crash left without a record is found
- * all the same. Only VMM programs whose arguments name a socket below `vmSocketsDir` are touched.
+ * all the same. Only VMM programs whose arguments name a socket below `vmSocketsDir` are touched, and of those only such
+ * as we start: with a VM's user id, or, before they have given root up, root's in our own mount namespace. Arguments
+ * alone are whatever any local user writes.
  */
-export function createVmProcesses(vmSocketsDir: string): VmProcesses {
+export function createVmProcesses(vmSocketsDir: string, vmUidBase: number): VmProcesses {
+  /** PRIVILEGE: links in /proc of other users' processes. */
+  const isStartedByUs = async (pid: number): Promise<boolean> => {
+    const uid = soleUid((await readOrNull(`/proc/${pid}/status`)) ?? '');
+    if (uid === null) return false;
+    if (uid >= vmUidBase && uid < vmUidBase + VM_UIDS) return true;
+    if (uid !== 0) return false;
+    const link = async (of: number | 'self', name: string): Promise<string | null> =>
+      await readlink(`/proc/${of}/${name}`).catch(() => null);
+    // One that an upgrade has replaced is `<path> (deleted)`.
+    const exe = basename((await link(pid, 'exe')) ?? '').replace(/ \(deleted\)$/, '');
+    return VMM_PROGRAM.test(exe) || (await link(pid, 'ns/mnt')) === (await link('self', 'ns/mnt'));
+  };
   const vmOf = async (pid: number): Promise<string | null> => {
     const argv = (await readOrNull(`/proc/${pid}/cmdline`))?.split('\0') ?? [];
     if (!VMM_PROGRAM.test(basename(argv[0] ?? ''))) return null;
-    return vmIdInArguments(argv, vmSocketsDir);
+    const vmId = vmIdInArguments(argv, vmSocketsDir);
+    return vmId !== null && (await isStartedByUs(pid)) ? vmId : null;
   };
   const find: VmProcesses['find'] = async (vmId) => {
     const found: { pid: number; vmId: string }[] = [];
@@ -53,8 +77,8 @@ export function createVmProcesses(vmSocketsDir: string): VmProcesses {
         if (left.length === 0) return;
         for (const { pid } of left) {
           try {
-            // PRIVILEGE: the VMM runs as another user. SAFETY: `find` has just seen a VMM program with our socket in
-            // its arguments under this pid.
+            // PRIVILEGE: the VMM runs as another user. SAFETY: `find` has just seen a VMM program of ours with our socket
+            // in its arguments under this pid.
             process.kill(pid, 'SIGKILL');
           } catch {
             // Gone meanwhile; the next round sees.
