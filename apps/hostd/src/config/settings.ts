@@ -51,7 +51,7 @@ export const settings = {
     kind: 'text',
     placeholder: 'dir',
     schema: absolutePath.max(48, 'must be at most 48 bytes, because the sockets of VMs are below it'),
-    defaultValue: '/run/mvm',
+    defaultValue: '/run/mvm-hostd',
     meaning:
       'What lives until reboot: the sockets of VMs, an empty directory that they are confined to, their secrets. Must be on a tmpfs for the latter.',
   },
@@ -121,6 +121,15 @@ export const settings = {
     defaultValue: 1_900_000_000,
     meaning:
       'A VM runs as user and group base + 256 × tenant network id + address offset. Keep 1 048 576 ids free.',
+  },
+  vmNamespaces: {
+    name: 'vm-namespaces',
+    kind: 'text',
+    placeholder: 'which',
+    schema: z.enum(['own', 'host']),
+    defaultValue: 'own',
+    meaning:
+      '`own`: each VMM is alone in a network, pid and ipc namespace, for which hostd needs CAP_SYS_ADMIN. `host`: it is in the host’s, where only the firewall’s rules for its user keep it from the network.',
   },
   tenantKeysDir: {
     name: 'tenant-keys-dir',

@@ -1,13 +1,8 @@
-import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, readSync, writeSync } from 'node:fs';
 import { CodedError } from '@mvm/protocol';
 import { errnoOf } from '../state/fs-error.js';
-import { ioctl, lastErrorName } from '../system/libc.js';
+import { openTapDescriptor } from '../system/tap.js';
 
-// Source: linux/if_tun.h; struct ifreq is a name of 16 bytes and flags, 40 bytes in all.
-const TUNSETIFF = 0x400454ca;
-const IFF_TAP = 0x0002;
-const IFF_NO_PI = 0x1000;
-const IFREQ_BYTES = 40;
 const MAX_FRAME_BYTES = 65_536;
 /** Frames taken in at a time; a flooded bridge must not keep a probe forever. */
 const MAX_FRAMES = 1000;
@@ -33,19 +28,9 @@ function cannotOpen(name: string, problem: string): CodedError {
 export function openTap(name: string): Tap {
   let fd: number;
   try {
-    fd = openSync('/dev/net/tun', constants.O_RDWR | constants.O_NONBLOCK);
+    fd = openTapDescriptor(name, { offload: false });
   } catch (error) {
-    throw cannotOpen(name, errnoOf(error) ?? String(error));
-  }
-  const request = Buffer.alloc(IFREQ_BYTES);
-  request.write(name, 'ascii');
-  request.writeUInt16LE(IFF_TAP | IFF_NO_PI, 16);
-  // PRIVILEGE: a TAP that belongs to another uid opens for CAP_NET_ADMIN only.
-  // SAFETY: the name is made of two numbers (tapName).
-  if (ioctl(fd, TUNSETIFF, request) !== 0) {
-    const problem = lastErrorName();
-    closeSync(fd);
-    throw cannotOpen(name, problem);
+    throw cannotOpen(name, error instanceof Error ? error.message : String(error));
   }
   const buffer = Buffer.alloc(MAX_FRAME_BYTES);
   return {

@@ -24,15 +24,15 @@ const F_OFD_SETLK = 37;
 const F_WRLCK = 1;
 
 /**
- * Locks one byte of a file that is open for writing, for this open file alone: 0, or -1 with errno (`EAGAIN`: somebody else
- * has it). The byte need not exist. Source: fcntl(2), open file description locks.
+ * Locks `length` bytes of a file that is open for writing, for this open file alone: 0, or -1 with errno (`EAGAIN`: another
+ * has one of them). The bytes need not exist. Source: fcntl(2), open file description locks.
  */
-export function lockByte(fd: number, offset: number): number {
+export function lockBytes(fd: number, offset: number, length: number): number {
   // struct flock of 64-bit Linux: type, whence, start, length, pid.
   const flock = Buffer.alloc(32);
   flock.writeInt16LE(F_WRLCK, 0);
   flock.writeBigInt64LE(BigInt(offset), 8);
-  flock.writeBigInt64LE(1n, 16);
+  flock.writeBigInt64LE(BigInt(length), 16);
   return fcntl(fd, F_OFD_SETLK, 'void *', flock);
 }
 
@@ -122,4 +122,22 @@ export function lastErrorName(): string {
   const number = koffi.errno();
   const found = Object.entries(koffi.os.errno).find(([, value]) => value === number);
   return found?.[0] ?? `errno ${number}`;
+}
+
+/** `int unshare(flags)`: 0, or -1 with errno. Source: unshare(2). */
+export const unshare = libc.func('int unshare(int)') as unknown as (flags: number) => number;
+
+/** `int setns(fd, kind)`: 0, or -1 with errno. Source: setns(2). */
+export const setns = libc.func('int setns(int, int)') as unknown as (fd: number, kind: number) => number;
+
+const prlimit64 = libc.func('int prlimit64(int, int, void *, void *)') as unknown as (
+  pid: number,
+  resource: number,
+  wanted: BigUint64Array,
+  before: null,
+) => number;
+
+/** Soft and hard limit of another process: 0, or -1 with errno. Source: prlimit(2). */
+export function prlimit(pid: number, resource: number, limit: bigint): number {
+  return prlimit64(pid, resource, new BigUint64Array([limit, limit]), null);
 }

@@ -21,6 +21,7 @@ const CAPABILITIES = [
   'fowner',
   'sys_ptrace',
   'sys_resource',
+  'sys_admin',
 ];
 const PREFIX = ['setpriv', `--bounding-set=-all,${CAPABILITIES.map((name) => `+${name}`).join(',')}`];
 

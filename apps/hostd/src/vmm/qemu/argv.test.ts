@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { VmSpec } from '../vmm.js';
-import { agentSocketPath, qmpSocketPath, renderQemuArgv } from './argv.js';
+import { agentSocketPath, qmpSocketPath, renderQemuArgv, restoreArgv } from './argv.js';
 
 const spec: VmSpec = {
   vmId: 'tn3i5',
@@ -44,7 +44,7 @@ describe('renderQemuArgv', () => {
 
   it('gives drives their serial numbers, and only writable ones the right to write', () => {
     expect(values(argv, '-drive')).toEqual([
-      'if=none,id=rootfs,file=/s/rootfs.ext4,format=raw,readonly=on',
+      'if=none,id=rootfs,file=/s/rootfs.ext4,format=raw,readonly=on,file.locking=off',
       'if=none,id=data,file=/s/data.ext4,format=raw,cache=none,aio=threads,discard=unmap,auto-read-only=off',
     ]);
     expect(values(argv, '-device').filter((device) => device.includes('blk'))).toEqual([
@@ -85,5 +85,36 @@ describe('renderQemuArgv', () => {
     );
     expect(agentSocketPath({ socketDir: `/${'a'.repeat(95)}` })).toHaveLength(107);
     expect(() => agentSocketPath({ socketDir: `/${'a'.repeat(96)}` })).toThrow();
+  });
+});
+
+describe('restoreArgv', () => {
+  const wanted = renderQemuArgv(spec, { tscKhz: null });
+  /** As hostd wrote them before VMMs had a network namespace of their own. */
+  const first = wanted.map((argument) =>
+    argument
+      .replace(',file.locking=off', '')
+      .replace(/^tap,id=net0,fd=5,/, 'tap,id=net0,ifname=tn3i5,script=no,downscript=no,'),
+  );
+  it('takes a snapshot of the first form, and gives its VM what a new one gets', () => {
+    expect(first).not.toEqual(wanted);
+    const saved = ['qemu', ...first.map((text) => (text === spec.kernelArgs ? 'quiet tsc=reliable' : text))];
+    const argv = restoreArgv(spec, saved);
+    expect(values(argv, '-netdev')).toEqual(values(wanted, '-netdev'));
+    expect(values(argv, '-drive')).toEqual(values(wanted, '-drive'));
+    expect(values(argv, '-append')).toEqual(['quiet tsc=reliable']);
+    expect(argv.slice(-2)).toEqual(['-incoming', 'fd:3']);
+  });
+  it('refuses another TAP, or another device', () => {
+    for (const [from, to] of [
+      ['ifname=tn3i5', 'ifname=tn3i6'],
+      ['readonly=on', 'readonly=off'],
+      ['max_ports=2', 'max_ports=3'],
+    ] as const) {
+      const other = first.map((argument) => argument.replace(from, to));
+      expect(() => restoreArgv(spec, ['qemu', ...other]), from).toThrow(
+        expect.objectContaining({ reason: 'vmm.devices_changed' }),
+      );
+    }
   });
 });

@@ -47,7 +47,7 @@ export function renderQemuArgv(spec: VmSpec, host: QemuHost): string[] {
       'chardev:console0',
     ],
     ...spec.drives.flatMap(drive),
-    ...['-netdev', `tap,id=net0,ifname=${escaped(net.tapName)},script=no,downscript=no,vhost=off`],
+    ...['-netdev', `tap,id=net0,fd=${TAP_FD},vhost=off`],
     ...['-device', `virtio-net-device,netdev=net0,mac=${net.mac}`],
     ...['-device', 'virtio-serial-device,id=serial0,max_ports=2'],
     ...['-chardev', socket('agent0', agentSocketPath(spec))],
@@ -72,7 +72,13 @@ export function restoreArgv(spec: VmSpec, saved: readonly string[]): string[] {
   const before = saved.slice(1).filter((argument) => !INCOMING.includes(argument));
   const wanted = renderQemuArgv(spec, { tscKhz: null });
   const append = wanted.indexOf('-append') + 1;
-  const changed = wanted.findIndex((argument, index) => index !== append && argument !== before[index]);
+  const netdev = wanted.indexOf('-netdev') + 1;
+  const changed = wanted.findIndex(
+    (argument, index) =>
+      index !== append &&
+      withoutLocking(argument) !== withoutLocking(before[index] ?? '') &&
+      !(index === netdev && before[index] === namedTap(spec)),
+  );
   if (changed >= 0 || before.length !== wanted.length) {
     throw new CodedError({
       code: 'failed_precondition',
@@ -82,7 +88,20 @@ export function restoreArgv(spec: VmSpec, saved: readonly string[]): string[] {
       details: { vm_id: spec.vmId },
     });
   }
-  return [...before, ...INCOMING];
+  return [
+    ...wanted.map((argument, index) => (index === append ? (before[index] ?? '') : argument)),
+    ...INCOMING,
+  ];
+}
+
+/** A drive as hostd wrote it at first, when QEMU locked those too that nothing writes to. */
+function withoutLocking(argument: string): string {
+  return argument.replace(',file.locking=off', '');
+}
+
+/** A TAP as hostd wrote it at first, when QEMU opened it by its name. */
+function namedTap({ net }: VmSpec): string {
+  return `tap,id=net0,ifname=${escaped(net.tapName)},script=no,downscript=no,vhost=off`;
 }
 
 /**
@@ -102,11 +121,17 @@ function kernelCommandLine(spec: VmSpec, host: QemuHost): string {
 /** Descriptor from which QEMU reads the passphrase of encrypted drives, once, as it starts. */
 export const PASSPHRASE_FD = 4;
 
+/** Descriptor of the VM's TAP: QEMU is in a network namespace of its own, and could not open it. */
+export const TAP_FD = 5;
+
 function drive({ id, path, readOnly, cipher }: VmDrive): string[] {
   // A writable disk bypasses the host's page cache: its guest has one, and memory limits count the host's too.
   // Without auto-read-only, QEMU never opens the file again: when it hands its state over it no longer could, by path,
   // from inside its empty root.
-  const mode = readOnly ? 'readonly=on' : 'cache=none,aio=threads,discard=unmap,auto-read-only=off';
+  // One that nothing writes to is not locked: a lock on a file that all tenants share is every VMM's to take.
+  const mode = readOnly
+    ? 'readonly=on,file.locking=off'
+    : 'cache=none,aio=threads,discard=unmap,auto-read-only=off';
   const format = cipher === undefined ? 'raw' : `luks,key-secret=${id}-key`;
   return [
     ...(cipher === undefined ? [] : ['-object', `secret,id=${id}-key,file=/proc/self/fd/${PASSPHRASE_FD}`]),

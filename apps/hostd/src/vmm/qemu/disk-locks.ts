@@ -1,8 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import type { VmDrive } from '../vmm.js';
 
-/** The byte of an image that a QEMU has a lock on while it reads it, and the one while it writes. Source: QEMU 7.2, block/file-posix.c. */
-const READER_BYTE = 100;
+/** The byte of an image that a QEMU has a lock on while it writes it. Source: QEMU 7.2, block/file-posix.c. */
 const WRITER_BYTE = 101;
 
 /** A lock of fcntl(2) on bytes `from`…`to` of a file, which has a name of the kernel's own. */
@@ -13,8 +12,8 @@ export interface FileLock {
 }
 
 /**
- * The drives that a QEMU does not have, or not alone: those that it has no lock on, and those that somebody else has one
- * on for writing. A restored QEMU takes its locks once its state is loaded, and keeps them for as long as it lives; that it
+ * The writable drives that a QEMU does not have, or not alone: those that it has no lock on, and those that somebody else
+ * has one on for writing. Those that are only read have no locks: nothing but hostd can write to them. A restored QEMU takes its locks once its state is loaded, and keeps them for as long as it lives; that it
  * lets nobody else write it says only when it is let run, and then to its log alone.
  * PRIVILEGE: /proc/<pid>/fd of another user's process.
  */
@@ -33,14 +32,14 @@ export async function findUnheldLocks(pid: number, drives: readonly VmDrive[]): 
     covers(lock, WRITER_BYTE),
   );
   const contested: VmDrive[] = [];
-  for (const drive of drives) {
+  for (const drive of drives.filter(({ readOnly }) => !readOnly)) {
     const { dev, ino } = await stat(drive.path, { bigint: true });
     const own = opened
       .filter(({ file }) => file?.dev === dev && file.ino === ino)
       .flatMap(({ locks }) => locks)
-      .find((lock) => covers(lock, drive.readOnly ? READER_BYTE : WRITER_BYTE));
+      .find((lock) => covers(lock, WRITER_BYTE));
     const writing = writers.filter(({ file }) => file === own?.file).length;
-    if (own === undefined || writing > (drive.readOnly ? 0 : 1)) contested.push(drive);
+    if (own === undefined || writing > 1) contested.push(drive);
   }
   return contested;
 }

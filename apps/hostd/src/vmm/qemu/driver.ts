@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, constants, writeSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
@@ -8,7 +8,9 @@ import type { Logger } from 'pino';
 import { errnoOf, fromFileError } from '../../state/fs-error.js';
 import { makePipe } from '../../system/libc.js';
 import { noProcesses } from '../../system/spawn-error.js';
+import { openTapDescriptor } from '../../system/tap.js';
 import { keepDescriptors } from '../process/keep-descriptors.js';
+import { findSharedNamespace, inOwnNamespaces } from '../process/namespaces.js';
 import {
   isAlive,
   readArgv,
@@ -16,6 +18,7 @@ import {
   readStartTime,
   verifyConfinement,
 } from '../process/process-identity.js';
+import { fileSizeLimit, limitProcess } from '../process/resource-limits.js';
 import { requireTap } from '../require-tap.js';
 import type { RestoredPart, SavedVm, VmExit, VmHandle, Vmm, VmRecord, VmSpec } from '../vmm.js';
 import { qmpSocketPath, renderQemuArgv, restoreArgv } from './argv.js';
@@ -26,17 +29,23 @@ import { connectQmp, type QmpClient } from './qmp.js';
 import { type Feeding, feed, restored, runState } from './restore.js';
 import { MEMORY_PART, removeSaveSocket } from './save.js';
 import { hostTscKhz } from './tsc.js';
-import { createVersionReader } from './version.js';
+import { createVersionReader, findProgram } from './version.js';
 
 const READY_WITHIN_MS = 30_000;
-const ADOPT_WITHIN_MS = 5_000;
+const ADOPT_WITHIN_MS = 3_000;
 const CONNECT_AGAIN_MS = 4;
 const ENDS_WITHIN_MS = 500;
+/** Nothing of hostd's environment reaches a VMM. */
+const VMM_ENVIRONMENT = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' } as const;
 
 export interface QemuVmmOptions {
   /** A program's name, or its absolute path. */
   readonly binary?: string;
   readonly logger?: Pick<Logger, 'debug'>;
+  /** `own` unless told: network, pid and ipc namespaces of each VMM's own. */
+  readonly namespaces?: 'own' | 'host';
+  /** How much of a VMM's logs hostd keeps, in bytes; 1 MiB unless told. */
+  readonly logLimitBytes?: number;
 }
 
 /**
@@ -46,7 +55,8 @@ export interface QemuVmmOptions {
  */
 export function createQemuVmm(options: QemuVmmOptions = {}): Vmm {
   const binary = options.binary ?? 'qemu-system-x86_64';
-  const { logger } = options;
+  const { logger, namespaces = 'own', logLimitBytes = 1_048_576 } = options;
+  const how: LaunchOptions = { binary, namespaces, logLimitBytes };
   const tscKhz = hostTscKhz();
   return {
     name: 'qemu',
@@ -55,7 +65,7 @@ export function createQemuVmm(options: QemuVmmOptions = {}): Vmm {
       const begun = performance.now();
       await checkHost(spec);
       const argv = renderQemuArgv(spec, { tscKhz: await tscKhz });
-      const handle = await launchQemu(binary, argv, spec, attach, { memory: null, passphrase });
+      const handle = await launchQemu(how, argv, spec, attach, { memory: null, passphrase });
       const { pid } = handle.record;
       logger?.debug({ vmId: spec.vmId, pid, launchMs: performance.now() - begun }, 'launched QEMU, paused');
       return handle;
@@ -66,7 +76,7 @@ export function createQemuVmm(options: QemuVmmOptions = {}): Vmm {
       const argv = restoreArgv(spec, saved.argv);
       const passphrase = saved.passphrase ?? null;
       const memory = memoryOf(saved, spec.vmId);
-      const handle = await launchQemu(binary, argv, spec, attach, { memory, passphrase });
+      const handle = await launchQemu(how, argv, spec, attach, { memory, passphrase });
       const { pid } = handle.record;
       logger?.debug({ vmId: spec.vmId, pid, restoreMs: performance.now() - begun }, 'restored QEMU, paused');
       return handle;
@@ -96,8 +106,10 @@ interface Given {
   readonly passphrase: string | null;
 }
 
+type LaunchOptions = Required<Omit<QemuVmmOptions, 'logger'>>;
+
 async function launchQemu(
-  binary: string,
+  how: LaunchOptions,
   argv: readonly string[],
   spec: VmSpec,
   attach: (pid: number) => Promise<void>,
@@ -105,7 +117,7 @@ async function launchQemu(
 ): Promise<VmHandle> {
   const { memory } = given;
   await removeSockets(spec);
-  const { child, logOffset } = await spawnQemu(binary, argv, spec, given);
+  const { child, logOffset } = await spawnQemu(how, argv, spec, given);
   const childExit = once(child, 'exit').then(
     ([exitCode, signal]: (number | string | null)[]): VmExit => ({
       exitCode: typeof exitCode === 'number' ? exitCode : null,
@@ -120,6 +132,7 @@ async function launchQemu(
   let feeding: Feeding | null = null;
   try {
     if (startTimeTicks === null) throw await fail(ending(await childExit));
+    limitProcess(pid, await fileSizeLimit(spec, how.logLimitBytes));
     await attach(pid);
     if (memory !== null) feeding = memory.file === null ? feed(child, memory.bytes) : Promise.resolve(null);
     const [connected, hostBootId] = await Promise.all([
@@ -138,6 +151,8 @@ async function launchQemu(
       if (contested !== '') throw await fail(`failed to get its lock alone on: ${contested}`);
     }
     await verifyConfinement(pid, { uid: spec.uid, gid: spec.gid, rootPath: spec.emptyRootPath });
+    const shared = how.namespaces === 'own' ? await findSharedNamespace(pid) : null;
+    if (shared !== null) throw await fail(`it shares the host's ${shared} namespace`);
     const record: VmRecord = {
       vmm: 'qemu',
       vmmVersion: qmp.version,
@@ -145,7 +160,7 @@ async function launchQemu(
       startTimeTicks,
       hostBootId,
       spec,
-      argv: [binary, ...argv],
+      argv: [how.binary, ...argv],
     };
     return createQemuHandle({ record, qmp, child: { exit: childExit, letGo: () => child.unref() } });
   } catch (error) {
@@ -185,13 +200,16 @@ function isLaunchError(error: unknown): boolean {
 
 /** PRIVILEGE: root, for the TAP device, the disks, and then for giving root up (`-runas`, `-chroot`). */
 async function spawnQemu(
-  binary: string,
+  { binary, namespaces }: LaunchOptions,
   argv: readonly string[],
   spec: VmSpec,
   given: Given,
 ): Promise<{ child: ChildProcess; logOffset: number }> {
   if (given.passphrase === null && spec.drives.some(({ cipher }) => cipher !== undefined))
     throw new Error(`VM ${spec.vmId} has an encrypted drive, and no passphrase was given for it`);
+  // Found in hostd's PATH, not in the VMM's.
+  const program = await findProgram(binary);
+  if (program === null) throw missingBinary(binary);
   let log: FileHandle;
   try {
     log = await open(spec.vmmLogPath, 'a', 0o600);
@@ -201,6 +219,7 @@ async function spawnQemu(
   const { memory, passphrase } = given;
   let image: FileHandle | null = null;
   let passphraseFd: number | null = null;
+  let tapFd: number | null = null;
   try {
     const logOffset = (await log.stat()).size;
     if (memory !== null && memory.file !== null) image = await openImage(memory.file);
@@ -209,17 +228,25 @@ async function spawnQemu(
     // or terminal do not reach it.
     keepDescriptors();
     passphraseFd = passphrase === null ? null : pipeWith(passphrase);
-    const child = spawn(binary, argv, {
-      cwd: '/',
-      detached: true,
-      env: { PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
-      // 3: a saved VM's state. 4: the passphrase, PASSPHRASE_FD.
-      stdio: [
-        ...(['ignore', log.fd, log.fd] as const),
-        ...(memory !== null ? [input] : passphraseFd === null ? [] : (['ignore'] as const)),
-        ...(passphraseFd === null ? [] : [passphraseFd]),
-      ],
-    });
+    tapFd = openTap(spec);
+    // 3: a saved VM's state. 4: the passphrase, PASSPHRASE_FD. 5: the TAP, TAP_FD.
+    const stdio = [
+      'ignore',
+      log.fd,
+      log.fd,
+      memory === null ? 'ignore' : input,
+      passphraseFd ?? 'ignore',
+      tapFd,
+    ];
+    const start = (): ChildProcess =>
+      spawn(program, argv, {
+        argv0: binary,
+        cwd: '/',
+        detached: true,
+        env: VMM_ENVIRONMENT,
+        stdio: stdio as StdioOptions,
+      });
+    const child = namespaces === 'own' ? inOwnNamespaces(start) : start();
     try {
       await once(child, 'spawn');
     } catch (error) {
@@ -231,8 +258,20 @@ async function spawnQemu(
     return { child, logOffset };
   } finally {
     await image?.close();
-    if (passphraseFd !== null) closeSync(passphraseFd);
+    for (const fd of [passphraseFd, tapFd]) if (fd !== null) closeSync(fd);
     await log.close();
+  }
+}
+
+/** Throws `net.tap_busy`, or `vmm.launch_failed` with the kernel's reason. */
+function openTap({ vmId, net }: VmSpec): number {
+  try {
+    return openTapDescriptor(net.tapName, { offload: true });
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    const what =
+      why === 'EBUSY' ? `/dev/net/tun (${net.tapName}): ${why}` : `cannot open ${net.tapName}: ${why}`;
+    throw launchError({ vmId, what, words: '', cause: error });
   }
 }
 

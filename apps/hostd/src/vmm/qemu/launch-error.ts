@@ -43,7 +43,7 @@ export function launchError(failure: {
   const { vmId, what, words, cause } = failure;
   const message = `cannot launch the VM ${vmId}: ${what}${words === '' ? '' : `; QEMU says: ${words}`}`;
   const details = { vm_id: vmId };
-  if (/\/dev\/net\/tun.*(resource busy|EBUSY)/i.test(words)) {
+  if (/\/dev\/net\/tun.*(resource busy|EBUSY)/i.test(message)) {
     return new CodedError({
       code: 'failed_precondition',
       reason: 'net.tap_busy',

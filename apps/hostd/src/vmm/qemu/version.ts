@@ -24,14 +24,22 @@ export function createVersionReader(binary: string): () => Promise<string> {
   };
 }
 
-/** Which file a program is now, and in what state; null when it is not found. */
-async function fileOf(binary: string): Promise<string | null> {
+/** Where a program is: an absolute path, or the first of its name in PATH; null when it is not found. */
+export async function findProgram(binary: string): Promise<string | null> {
   const directories = binary.includes('/') ? [''] : (process.env.PATH ?? '').split(delimiter);
   for (const directory of directories) {
-    const found = await stat(join(directory, binary), { bigint: true }).catch(() => null);
-    if (found?.isFile()) return [found.dev, found.ino, found.size, found.mtimeNs, found.ctimeNs].join(' ');
+    const path = join(directory, binary);
+    if ((await stat(path).catch(() => null))?.isFile()) return path;
   }
   return null;
+}
+
+/** Which file a program is now, and in what state; null when it is not found. */
+async function fileOf(binary: string): Promise<string | null> {
+  const path = await findProgram(binary);
+  const found = path === null ? null : await stat(path, { bigint: true }).catch(() => null);
+  if (found === null) return null;
+  return [found.dev, found.ino, found.size, found.mtimeNs, found.ctimeNs].join(' ');
 }
 
 async function ask(binary: string): Promise<string> {
