@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import type { Socket } from 'node:net';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createFrameServer, type FrameServer } from '@mvm/framing';
 import { createNetworkExecutor } from '@mvm/net-executor/execute';
 import { readDefaultRouteLinks } from '@mvm/net-executor/observe';
@@ -39,6 +39,7 @@ import { exists } from './state/exists.js';
 import { createLayout } from './state/layout.js';
 import { createPoolRevisions } from './state/pool-revisions.js';
 import { openStateStore } from './state/store.js';
+import { requireTrustedDirectory } from './state/trusted-directory.js';
 import { createGroupLookup } from './system/account-files.js';
 import { forbidCoreDumps } from './system/core-dumps.js';
 import { createKeyedMutex, type KeyedMutex } from './system/keyed-mutex.js';
@@ -47,7 +48,7 @@ import {
   type PeerCredentials,
   readPeerCredentials,
 } from './system/peer-credentials.js';
-import { type HostLock, lockCgroups, lockNetwork, lockStateDir } from './system/state-lock.js';
+import { type HostLock, lockCgroups, lockNetwork, lockStateDir, lockVmUids } from './system/state-lock.js';
 import { createTenantKeys, type KeySources, takeKeySources } from './system/tenant-keys.js';
 import { HOSTD_VERSION } from './version.js';
 import { detectAccelerator } from './vmm/accelerator.js';
@@ -91,7 +92,12 @@ function chooseVmm(config: HostdConfig, logger: Logger): Vmm {
       hint: 'Set vmm to "qemu" or "auto".',
     });
   }
-  return createQemuVmm({ binary: config.qemuBinary, logger });
+  return createQemuVmm({
+    binary: config.qemuBinary,
+    logger,
+    namespaces: config.vmNamespaces,
+    logLimitBytes: config.consoleLimitKib * 1024,
+  });
 }
 
 async function buildEffects(
@@ -127,7 +133,7 @@ async function buildEffects(
       wipeFile,
     },
     logs: boundedLogs(config.consoleLimitKib * 1024, logger),
-    processes: createVmProcesses(layout.vmSocketsDir),
+    processes: createVmProcesses(layout.vmSocketsDir, config.vmUidBase),
     keys: createTenantKeys(config.tenantKeysDir, keySources),
     failpoint: failpoint === null ? noFailpoint : createFailpoint(failpoint),
     logger,
@@ -178,6 +184,14 @@ function requireRoot(): void {
   });
 }
 
+/** Nobody but root can change the directories that hold root's files; the socket's may be shared, as /run/mvm is. */
+async function requireTrustedDirectories({ stateDir, runDir, socket }: HostdConfig): Promise<void> {
+  await requireTrustedDirectory(stateDir);
+  await requireTrustedDirectory(join(runDir, 'vm'));
+  await requireTrustedDirectory(runDir);
+  await requireTrustedDirectory(dirname(socket), { shared: true });
+}
+
 /**
  * Start everything: peer check, lock, state, recovery, and only then the socket, so that no request meets a host that
  * is not in order. `inherited` is a listening socket from systemd; `failpoint` ends the daemon where a test wants it to
@@ -196,6 +210,7 @@ export async function startDaemon(
   const keySources = takeKeySources(process.env);
   forbidCoreDumps((problem) => logger.warn({ problem }, 'core dumps could not be forbidden'));
   await checkPeerCredentials();
+  await requireTrustedDirectories(config);
   await makePrivateDir(config.stateDir);
   const locks: HostLock[] = [lockStateDir(config.stateDir)];
   const unlock = (): void => {
@@ -208,6 +223,7 @@ export async function startDaemon(
     const mutex = createKeyedMutex();
     ports = await buildEffects(config, logger, failpoint, createVmm, mutex, keySources);
     locks.push(lockCgroups(ports.cgroups.root, config.cgroupParent));
+    locks.push(lockVmUids(ports.cgroups.root, config.vmUidBase));
     await mkdir(config.runDir, { recursive: true, mode: 0o755 });
     const { server, listenTarget } = await prepare(config, logger, ports, mutex, inherited, closing.signal);
     await server.listen(listenTarget);

@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, fstatSync } from 'node:fs';
+import { chmodSync, fstatSync, lchownSync } from 'node:fs';
 import type { Server } from 'node:net';
 import { errnoOf, FramingError } from './errors.js';
 import { checkSocketPath } from './socket-path.js';
@@ -44,7 +44,7 @@ export async function startListening(server: Server, target: ListenTarget, backl
   try {
     // PRIVILEGE: giving the socket to a group that this process is not in needs CAP_CHOWN.
     // SAFETY: bind() made this file just now, following no link, and its directory is the owner's alone.
-    if (gid !== undefined) chownSync(path, -1, gid);
+    if (gid !== undefined) lchownSync(path, -1, gid);
     chmodSync(path, mode);
   } catch (error) {
     await new Promise((resolve) => server.close(resolve));

@@ -61,4 +61,6 @@ export interface InsideOptions extends SelftestOptions {
   /** An empty directory, 0755. */
   readonly dir: string;
   readonly cgroupParent: string;
+  /** First user id of VMs. */
+  readonly vmUidBase: number;
 }

@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { testUidBase } from './uid-base.js';
 
 /** How to start one of the daemons from its build. */
 export interface DaemonOptions {
@@ -55,7 +56,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
   const output = options.logFd ?? 'pipe';
   const child = spawn(command, args, {
     stdio: ['ignore', output, output],
-    env: { ...process.env, ...options.env },
+    env: { ...process.env, MVM_HOSTD_VM_UID_BASE: String(testUidBase()), ...options.env },
     detached: options.detached ?? false,
     cwd: '/',
   });

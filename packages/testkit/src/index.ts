@@ -6,4 +6,5 @@ export {
   type SnapshotOptions,
   snapshotHost,
 } from './host-snapshot.js';
+export { testUidBase } from './uid-base.js';
 export { callVersionOne } from './version-one-client.js';

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { CodedError } from '@mvm/protocol';
-import { flock, lastErrorName, lockByte } from './libc.js';
+import { VM_UIDS } from '../vmm/process/vm-processes.js';
+import { flock, lastErrorName, lockBytes } from './libc.js';
 
 export interface HostLock {
   /** Let go; the kernel does the same when the process ends, however it ends. */
@@ -29,7 +30,7 @@ export function lockStateDir(stateDir: string): HostLock {
       code: 'already_exists',
       reason: 'state.locked',
       message: `another mvm-hostd (pid ${/^\d+$/.test(holder) ? holder : 'unknown'}) uses ${stateDir} (${why})`,
-      hint: 'Stop that one first, or give this one a state_dir, run_dir, socket and cgroup_parent of its own, in a network namespace of its own (unshare --net).',
+      hint: 'Stop that one first, or give this one a state_dir, run_dir, socket, cgroup_parent and vm_uid_base of its own, in a network namespace of its own (unshare --net).',
       details: { pid: /^\d+$/.test(holder) ? Number(holder) : null },
     });
   }
@@ -73,7 +74,7 @@ export function lockNetwork(): HostLock {
  */
 export function lockCgroups(root: string, parent: string): HostLock {
   const fd = openSync(join(root, 'cgroup.procs'), 'r+');
-  if (lockByte(fd, createHash('sha256').update(parent).digest().readUInt32BE()) !== 0) {
+  if (lockBytes(fd, createHash('sha256').update(parent).digest().readUInt32BE(), 1) !== 0) {
     const why = lastErrorName();
     closeSync(fd);
     throw new CodedError({
@@ -81,6 +82,35 @@ export function lockCgroups(root: string, parent: string): HostLock {
       reason: 'cgroup.locked',
       message: `another mvm-hostd has its VMs’ cgroups below ${parent} (${why})`,
       hint: 'Stop that one first, or give this one a cgroup_parent of its own: each ends what it has not recorded.',
+    });
+  }
+  return {
+    release: () => {
+      closeSync(fd);
+    },
+  };
+}
+
+/** Behind the bytes that stand for cgroup parents, which have 32 bits. */
+const FIRST_UID_BYTE = 2 ** 40;
+
+/**
+ * Take the only right to the user ids of VMs from `base` on. The VMMs of two hostds with the same ids could signal each
+ * other, and open each other's TAPs. The lock is on a byte of the hierarchy's own `cgroup.procs` for each id: that file is
+ * the same in all network, mount and pid namespaces of the host. Throws `already_exists`, reason `uids.locked`. Source:
+ * fcntl(2).
+ */
+export function lockVmUids(root: string, base: number): HostLock {
+  const fd = openSync(join(root, 'cgroup.procs'), 'r+');
+  if (lockBytes(fd, FIRST_UID_BYTE + base, VM_UIDS) !== 0) {
+    const why = lastErrorName();
+    closeSync(fd);
+    throw new CodedError({
+      code: 'already_exists',
+      reason: 'uids.locked',
+      message: `another mvm-hostd on this host gives its VMs user ids between ${base} and ${base + VM_UIDS - 1} (${why})`,
+      hint: `Stop that one first, or give this one a vm_uid_base that is at least ${VM_UIDS} away.`,
+      details: { first_uid: base, last_uid: base + VM_UIDS - 1 },
     });
   }
   return {

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { chmod, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { callVersionOne, startDaemon } from '@mvm/testkit';
+import { callVersionOne, startDaemon, testUidBase } from '@mvm/testkit';
 import { execa } from 'execa';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createTestHost, netOf, type TestHost } from '../daemon.js';
@@ -63,7 +63,7 @@ test('a second hostd with a state of its own is refused where the first has set 
   expect((await execa('ip', ['-br', 'link'])).stdout).toContain('br-tenant-5');
   const beside = await startDaemon({
     daemon: 'hostd',
-    args: serve.slice(1),
+    args: [...serve.slice(1), '--vm-uid-base', '90000000'],
     socketPath: join(host.dir, 'r2/hostd.sock'),
     prefix: ['unshare', '--net'],
   });
@@ -89,6 +89,25 @@ test('a second hostd is refused the cgroups of the first, in whatever network it
   expect(await after.stop()).toBe('status 0');
   await host.start();
 });
+
+test.each([0, 1_048_575, -1_048_575])(
+  'finding 15: a second hostd is refused user ids of the first, in whatever network: %i away',
+  async (away) => {
+    const first = await host.start();
+    const base = testUidBase();
+    const beside = (uidBase: number): string[] => [
+      ...['--group', 'mvmh-none', '--socket', join(host.dir, 'r4/hostd.sock')],
+      ...['--cgroup-parent', `${host.cgroupParent}-4`, '--vm-uid-base', String(uidBase)],
+      ...['--state-dir', join(host.dir, 's4'), '--run-dir', join(host.dir, 'r4')],
+    ];
+    const serve = ['--net', process.execPath, program, 'serve', ...beside(base + away)];
+    const second = await execa('unshare', serve, { reject: false, timeout: 20_000 });
+    expect(second.stderr).toContain('uids.locked');
+    expect(second.exitCode).toBe(4);
+    expect(await host.v1('"Ping"')).toBe('Pong');
+    await first.stop();
+  },
+);
 
 test('after SIGKILL it starts again on the same state and socket', async () => {
   const first = await host.start();

@@ -2,6 +2,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { addImage, imagesDir } from '@mvm/image-store';
+import { testUidBase } from '@mvm/testkit';
 import { execa } from 'execa';
 import { pino } from 'pino';
 import { loadConfig } from '../../src/config/load-config.js';
@@ -39,6 +40,7 @@ export async function startInProcess(
       socket: host.socketPath,
       cgroupParent: host.cgroupParent,
       group: 'mvmh-none',
+      vmUidBase: String(testUidBase()),
     },
     environment: {},
     file: null,

@@ -1,6 +1,7 @@
 import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HostdClient } from '@mvm/hostd-client';
+import { testUidBase } from '@mvm/testkit';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { InstanceAddress } from '../../src/state/layout.js';
 import { ensureTenantAndPool, poolSpec, type TestHost, until } from '../daemon.js';
@@ -40,7 +41,7 @@ test('two tenants’ guests boot, greet and reach their gateways; afterwards not
   );
   expect([helloA, helloB].every((text) => text.includes('gateway_ping=ok'))).toBe(true);
   const [infoA, infoB] = [await describe_(a), await describe_(b)];
-  expect(infoA).toMatchObject({ status: 'running', runtime: { uid: 1_900_000_771, vmm: 'qemu' } });
+  expect(infoA).toMatchObject({ status: 'running', runtime: { uid: testUidBase() + 771, vmm: 'qemu' } });
   expect(infoA.runtime?.uid).not.toBe(infoB.runtime?.uid);
   expect(infoA.runtime?.memory_max_bytes).toBeGreaterThan(192 * 1_048_576);
   expect(await client.request({ type: 'HostInfo' })).toMatchObject({ tenants: 2, instances: 2, running: 2 });

@@ -69,6 +69,7 @@ export async function createWorld(options: InsideOptions): Promise<World> {
           '--socket',
           socketPath,
         ],
+        ...['--vm-uid-base', String(options.vmUidBase)],
         ...['--cgroup-parent', cgroupParent, '--log-level', 'trace', '--tenant-keys-dir', join(dir, 'keys')],
       ],
     });

@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { CodedError } from '@mvm/protocol';
-import type { SelftestEvent, SelftestOptions } from '../events.js';
+import type { InsideOptions, SelftestEvent, SelftestOptions } from '../events.js';
 import { removeCgroups } from '../host/cgroup-dirs.js';
 import { runTool } from '../host/run-tool.js';
 
@@ -35,11 +36,16 @@ export async function launchSelftest(
   const cgroupParent = `mvmst-${dir.slice(-6)}`;
   try {
     await chmod(dir, 0o755);
-    await runInside({ ...options, dir, cgroupParent }, onEvent, signal);
+    await runInside({ ...options, dir, cgroupParent, vmUidBase: randomUidBase() }, onEvent, signal);
   } finally {
     await removeCgroups(cgroupParent);
     await removeDirectory(dir);
   }
+}
+
+/** User ids for VMs beside those of the host's own hostd, which begin at 1 900 000 000 unless it is told otherwise. */
+function randomUidBase(): number {
+  return 100_000_000 + randomInt(1_700) * 1_048_576;
 }
 
 /** Throws `permission_denied`, reason `selftest.not_root`, for anybody but root. */
@@ -69,7 +75,7 @@ async function requireMeans(): Promise<void> {
 }
 
 async function runInside(
-  options: SelftestOptions & { dir: string; cgroupParent: string },
+  options: InsideOptions,
   onEvent: (event: SelftestEvent) => void,
   signal: AbortSignal,
 ): Promise<void> {
