@@ -60,7 +60,9 @@ await restarting;
 process.exit(session === null ? 0 : await session.end());
 
 async function startSession() {
-  const { createDevSession } = await import('./demo/dist/dev-session.js');
+  const built = './demo/dist/dev-session.js';
+  /** @type {typeof import('./demo/src/dev-session.ts')} */
+  const { createDevSession } = await import(built);
   return createDevSession(root, say);
 }
 

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
-import ts from 'typescript';
+import ts from 'typescript6';
 import { listPackages } from '../test/workspace.mjs';
 import { RULES } from './rules.mjs';
 

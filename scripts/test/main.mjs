@@ -41,7 +41,7 @@ const stages = {
   'format, lint': check('biome check --error-on-warnings --colors=off .'),
   boundaries: check('turbo boundaries', `${process.execPath} scripts/check-boundaries.mjs`),
   build: check(`${turbo} build --concurrency=2`),
-  types: check(`${turbo} types --concurrency=2`, 'tsc -p scripts/tsconfig.json'),
+  types: check(`${turbo} types`),
   scripts: () =>
     runTests('scripts', [{ name: 'scripts', dir: root }], 'vitest run --project scripts --dir scripts'),
   // Before the first tier, so that no test spends its time limit on a download.

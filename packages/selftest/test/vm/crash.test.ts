@@ -3,9 +3,12 @@ import { fileURLToPath } from 'node:url';
 import { buildGuestImage } from '@mvm/guest-image';
 import { diffHost, snapshotHost } from '@mvm/testkit';
 import { expect, test } from 'vitest';
-// As a user runs it: the built program.
-import { type CaseResult, launchSelftest, type SelftestEvent } from '../../dist/index.js';
+import type { CaseResult, launchSelftest as Launch, SelftestEvent } from '../../src/index.js';
 import { MOMENTS, pivotResults } from '../../src/outside/pivot.js';
+
+// As a user runs it: the built program, whose types are those of its sources.
+const built = '../../dist/index.js';
+const { launchSelftest }: { launchSelftest: typeof Launch } = await import(/* @vite-ignore */ built);
 
 const repo = (path: string): string => fileURLToPath(new URL(`../../../../${path}`, import.meta.url));
 const HOURS = 3_600_000;
