@@ -269,13 +269,15 @@ describe('bad requests', () => {
 
   it('an impossible transition is a conflict that names both states', async () => {
     const [view] = (await home.client.listInstances()).instances;
-    const path = `/v1/instances/${view?.tenant_id}/${view?.pool_id}/${view?.instance_id}/start`;
-    const answer = await send('POST', path);
+    const path = `/v1/instances/${view?.tenant_id}/${view?.pool_id}/${view?.instance_id}`;
+    expect((await send('POST', `${path}/stop`)).status).toBe(200);
+    const answer = await send('POST', `${path}/warm`);
     expect(answer.status).toBe(409);
     expect(errorOf(answer)).toMatchObject({
       reason: 'instance.invalid_transition',
-      message: expect.stringContaining('running'),
+      message: expect.stringMatching(/stopped.*warm/),
     });
+    expect((await send('POST', `${path}/start?hold_seconds=0`)).status).toBe(200);
   });
 });
 
