@@ -41,14 +41,20 @@ const NETWORK_MODULES = [
 /** @type {Rule[]} */
 export const RULES = [
   {
-    why: '@mvm/protocol imports nothing but zod',
+    why: '@mvm/protocol imports nothing but zod and @mvm/errors',
     covers: (file) => file.product && file.owner === 'packages/protocol',
-    forbids: (specifier) => !isRelative(specifier) && specifier !== 'zod',
+    forbids: (specifier) => !isRelative(specifier) && !['zod', '@mvm/errors'].includes(specifier),
   },
   {
-    why: '@mvm/framing knows no schema and no other package',
+    why: '@mvm/framing knows no schema and no other package but @mvm/errors',
     covers: (file) => file.product && file.owner === 'packages/framing',
-    forbids: (specifier) => !isRelative(specifier) && !specifier.startsWith('node:'),
+    forbids: (specifier) =>
+      !isRelative(specifier) && !specifier.startsWith('node:') && specifier !== '@mvm/errors',
+  },
+  {
+    why: '@mvm/errors imports nothing',
+    covers: (file) => file.product && file.owner === 'packages/errors',
+    forbids: (specifier) => !isRelative(specifier),
   },
   {
     why: 'packages never import apps',

@@ -8,13 +8,16 @@ const DAEMONS = ['apps/hostd/src', 'apps/agentd/src'];
 const PACKAGES = [
   'agentd-api',
   'audit-log',
+  'errors',
   'framing',
   'hostd-client',
   'image-store',
   'net-executor',
+  'node-host',
   'protocol',
   'secrets-store',
   'selftest',
+  'settings',
 ];
 const SOURCES = [...DAEMONS, 'apps/cli/src', ...PACKAGES.map((name) => `packages/${name}/src`)];
 

@@ -1,15 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { CodedError } from '@mvm/protocol';
+import { environmentName, type Setting, settingKeys } from '@mvm/settings';
 import { Command, Option } from 'commander';
 import { loadConfig } from './config/load-config.js';
-import {
-  type AgentdConfig,
-  environmentName,
-  type Setting,
-  type SettingKey,
-  settingKeys,
-  settings,
-} from './config/settings.js';
+import { type AgentdConfig, ENVIRONMENT_PREFIX, type SettingKey, settings } from './config/settings.js';
 
 function readConfigFile(path: string | undefined): { path: string; text: string } | null {
   if (path === undefined) return null;
@@ -33,13 +27,15 @@ export function serveCommand(
 ): Command {
   const command = new Command('serve').description('Keep this host at its desired state, and serve the API.');
   command.addOption(new Option('--config <file>', 'TOML file with settings').env('MVM_AGENTD_CONFIG'));
-  for (const key of settingKeys) {
+  for (const key of settingKeys(settings)) {
     const setting: Setting = settings[key];
     const flag =
       setting.placeholder === '' ? `--${setting.name}` : `--${setting.name} <${setting.placeholder}>`;
     const fallback =
       setting.defaultValue === null ? '' : ` Default: ${JSON.stringify(setting.defaultValue)}.`;
-    command.addOption(new Option(flag, `${setting.meaning}${fallback} (${environmentName(setting)})`));
+    command.addOption(
+      new Option(flag, `${setting.meaning}${fallback} (${environmentName(ENVIRONMENT_PREFIX, setting)})`),
+    );
   }
   command.action(async (options: { config?: string } & Partial<Record<SettingKey, string | true>>) => {
     const { config: path, ...flags } = options;

@@ -1,10 +1,10 @@
+import { checkSocketPath } from '@mvm/framing';
 import { CodedError } from '@mvm/protocol';
 import { Agent, request } from 'undici';
 import type { z } from 'zod';
 import { errorBodySchema, fromApiError } from './errors.js';
 import type { RouteDefinition } from './routes/route.js';
 import { type RouteName, type RouteResponse, routes } from './routes/routes.js';
-import { checkSocketPath } from './socket-path.js';
 import { transportError } from './transport-error.js';
 
 export interface AgentdClientOptions {
@@ -109,7 +109,8 @@ function decodeAnswer(route: RouteDefinition, status: number, text: string): unk
  * the socket's path is too long.
  */
 export function createAgentdClient(options: AgentdClientOptions): AgentdClient {
-  const socketPath = checkSocketPath(options.socketPath);
+  const { socketPath } = options;
+  checkSocketPath(socketPath);
   const defaultTimeoutMs = options.timeoutMs ?? 120_000;
   const agent = new Agent({
     connect: { socketPath, timeout: Math.min(defaultTimeoutMs, 5000) },

@@ -39,7 +39,6 @@ export { operationRoutes } from './routes/instances.js';
 export type { OperationRoute } from './routes/operation.js';
 export type { RouteDefinition } from './routes/route.js';
 export { type RouteName, type RouteResponse, routes } from './routes/routes.js';
-export { checkSocketPath, MAX_SOCKET_PATH_BYTES } from './socket-path.js';
 export {
   type ActionKind,
   type ActionView,

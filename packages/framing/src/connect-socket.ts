@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net';
-import { connectionClosed, errnoOf, FramingError, requestCanceled } from './errors.js';
+import { errnoOf } from '@mvm/errors';
+import { connectionClosed, FramingError, requestCanceled } from './errors.js';
 import { checkSocketPath } from './socket-path.js';
 
 /** How long to wait before asking again a server whose queue of connections is full. */

@@ -1,20 +1,4 @@
-/** `never`: the same call fails again; `backoff`: may succeed later; `after-change`: once the state differs. */
-export type FramingRetry = 'never' | 'backoff' | 'after-change';
-
-/** The codes that this package uses, each with its retry class; the same table as the protocol's error codes. */
-const RETRY = {
-  internal: 'never',
-  invalid_argument: 'never',
-  failed_precondition: 'after-change',
-  permission_denied: 'never',
-  unavailable: 'backoff',
-  resource_exhausted: 'backoff',
-  deadline_exceeded: 'backoff',
-  canceled: 'never',
-} as const satisfies Record<string, FramingRetry>;
-
-/** A code of the closed list in docs/errors.md. */
-export type FramingErrorCode = keyof typeof RETRY;
+import { CodedError, type ErrorCode, type ErrorDetails, errnoOf, isCodedError } from '@mvm/errors';
 
 /**
  * Every way in which framing fails, with its code. Specific and stable: callers may switch on it.
@@ -63,7 +47,7 @@ export const FRAMING_REASONS = {
   'socket.listen_failed': 'failed_precondition',
   /** A server's handler threw something that is no coded error: a bug; see `cause`. */
   'handler.failed': 'internal',
-} as const satisfies Record<string, FramingErrorCode>;
+} as const satisfies Record<string, ErrorCode>;
 
 /** One of {@link FRAMING_REASONS}. */
 export type FramingReason = keyof typeof FRAMING_REASONS;
@@ -76,47 +60,23 @@ export interface FramingErrorInit {
   /** What to do next. */
   readonly hint?: string | undefined;
   /** Flat and printable. */
-  readonly details?: Readonly<Record<string, string | number | boolean | null>> | undefined;
+  readonly details?: ErrorDetails | undefined;
   readonly cause?: unknown;
 }
 
-// The brand of the protocol's CodedError: this package does not know that one, and its errors must pass for it.
-const BRAND = Symbol.for('mvm.CodedError');
-
-/** Every failure of framing. Has the brand and the fields of a CodedError, so that callers need not tell them apart. */
-export class FramingError extends Error {
+/** Every failure of framing: a CodedError whose code follows from its reason. */
+export class FramingError extends CodedError {
   override readonly name = 'FramingError';
-  readonly code: FramingErrorCode;
-  readonly reason: FramingReason;
-  readonly retry: FramingRetry;
-  readonly details: Readonly<Record<string, string | number | boolean | null>>;
-  readonly hint: string | undefined;
+  declare readonly reason: FramingReason;
 
   constructor(init: FramingErrorInit) {
-    super(init.message, init.cause === undefined ? undefined : { cause: init.cause });
-    this.code = FRAMING_REASONS[init.reason];
-    this.reason = init.reason;
-    this.retry = RETRY[this.code];
-    this.details = init.details ?? {};
-    this.hint = init.hint;
-    Object.defineProperty(this, BRAND, { value: true });
+    super({ ...init, code: FRAMING_REASONS[init.reason] });
   }
 }
 
 /** Whether a thrown value is a {@link FramingError}, whichever copy of this package made it. */
 export function isFramingError(value: unknown): value is FramingError {
-  return (
-    value instanceof Error &&
-    value.name === 'FramingError' &&
-    (value as { [BRAND]?: unknown })[BRAND] === true
-  );
-}
-
-/** The `code` of a Node.js system error (`ECONNREFUSED`, …), or null when the value is something else. */
-export function errnoOf(value: unknown): string | null {
-  if (!(value instanceof Error)) return null;
-  const code = (value as { code?: unknown }).code;
-  return typeof code === 'string' ? code : null;
+  return isCodedError(value) && value.name === 'FramingError';
 }
 
 /** `connection.closed`, with the socket's own error, if there was one, as its cause. */

@@ -4,10 +4,8 @@ export { encodeFrame, HEADER_BYTES } from './encode-frame.js';
 export {
   FRAMING_REASONS,
   FramingError,
-  type FramingErrorCode,
   type FramingErrorInit,
   type FramingReason,
-  type FramingRetry,
   isFramingError,
 } from './errors.js';
 export { FrameDecoder, type FrameDecoderOptions } from './frame-decoder.js';

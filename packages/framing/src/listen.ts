@@ -1,6 +1,7 @@
 import { chmodSync, fstatSync, lchownSync } from 'node:fs';
 import type { Server } from 'node:net';
-import { errnoOf, FramingError } from './errors.js';
+import { errnoOf } from '@mvm/errors';
+import { FramingError } from './errors.js';
 import { checkSocketPath } from './socket-path.js';
 import { inUse, listenFailed, removeStaleSocket } from './stale-socket.js';
 

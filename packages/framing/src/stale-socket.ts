@@ -10,7 +10,8 @@ import {
   unlinkSync,
 } from 'node:fs';
 import { connect } from 'node:net';
-import { errnoOf, FramingError, isFramingError } from './errors.js';
+import { errnoOf } from '@mvm/errors';
+import { FramingError, isFramingError } from './errors.js';
 
 // Not among Node's constants. Source: open(2), asm-generic/fcntl.h.
 const O_PATH = 0o10000000;

@@ -7,8 +7,8 @@
  */
 import { chmod, mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
+import { renameDurably, syncDirectory, writeNewFile } from '@mvm/node-host';
 import { CodedError } from '@mvm/protocol';
-import { renameDurably, syncDir, writeNewFile } from './durable-file.js';
 import { blobDir, type ImagePart, nameFile, parseImageName } from './layout.js';
 import { encodeManifest, manifestDigest, type NameRecord, parseKernelArgs } from './manifest.js';
 import { readBlob, readNameRecord, sizeOf } from './read-store.js';
@@ -77,7 +77,7 @@ export async function addImage(
         const encoded = encodeManifest(manifest);
         const digest = manifestDigest(encoded);
         await writeNewFile(join(dir, 'blob', 'manifest.json'), encoded, 0o444);
-        await syncDir(join(dir, 'blob'));
+        await syncDirectory(join(dir, 'blob'));
         const outcome = await publish(root, dir, { name, digest, before });
         return outcome && { name, digest, sizeBytes: sizeOf(manifest), outcome };
       });

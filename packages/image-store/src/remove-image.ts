@@ -5,7 +5,7 @@
  */
 import { rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { syncDir } from './durable-file.js';
+import { syncDirectory } from '@mvm/node-host';
 import { imageNotFound } from './image-errors.js';
 import { blobDir, blobsDir, isBlobName, nameFile, namesDir, parseImageName } from './layout.js';
 import { readdirIfThere, readNameRecord, readNames } from './read-store.js';
@@ -31,7 +31,7 @@ export async function removeImage(root: string, imageName: string): Promise<Remo
       await unlink(nameFile(root, name)).catch((error: unknown) => {
         throw errnoOf(error) === 'ENOENT' ? imageNotFound(name) : error;
       });
-      await syncDir(namesDir(root));
+      await syncDirectory(namesDir(root));
       return { name, deleted: await deleteUnreferenced(root, dir) };
     });
   } catch (error) {
@@ -50,7 +50,7 @@ async function deleteUnreferenced(root: string, dir: string): Promise<string[]> 
     if ((await referencedDigests(root)).has(digest)) await moved(aside, blobDir(root, digest));
     else deleted.push(digest);
   }
-  await syncDir(blobsDir(root));
+  await syncDirectory(blobsDir(root));
   return deleted.sort();
 }
 

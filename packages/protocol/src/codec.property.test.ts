@@ -1,10 +1,10 @@
+import { isCodedError } from '@mvm/errors';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { arbitraryMessage } from '../test/arbitraries.js';
 import { mutated } from '../test/hostile.js';
 import { greetingFrames, helloFrame, v2Requests, v2Responses } from '../test/samples/messages.js';
 import type { Codec } from './codec.js';
-import { isCodedError } from './errors.js';
 import { v2RequestSchemas } from './methods.js';
 import type { TagTable } from './tagged.js';
 import { v1RequestCodec, v1ResponseCodec } from './v1/codec.js';

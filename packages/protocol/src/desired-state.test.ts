@@ -1,6 +1,6 @@
+import { isCodedError } from '@mvm/errors';
 import { describe, expect, it } from 'vitest';
 import { parseDesiredState } from './desired-state.js';
-import { isCodedError } from './errors.js';
 
 const quotas = {
   max_vcpus: 16,

@@ -1,5 +1,5 @@
+import { CodedError, isCodedError } from '@mvm/errors';
 import { z } from 'zod';
-import { CodedError, isCodedError } from './errors.js';
 import { isValidId } from './ids.js';
 import { cidrOverlaps, type Ipv4Cidr, parseIpv4Cidr } from './ipv4.js';
 import { findNetworkPolicyProblems, networkPolicySchema, type PoolNetworkPolicy } from './network-policy.js';

@@ -1,6 +1,6 @@
+import { CodedError, ERROR_CODES, type ErrorCode, isCodedError, toCodedError } from '@mvm/errors';
 import { describe, expect, it } from 'vitest';
 import { errorFromResponse, errorToResponse } from './error-response.js';
-import { CodedError, ERROR_CODES, type ErrorCode, isCodedError, toCodedError } from './errors.js';
 import { v1ResponseCodec } from './v1/codec.js';
 import { serverFrameCodec } from './v2/frames.js';
 

@@ -1,4 +1,4 @@
-import { CodedError, ERROR_CODES, type ErrorCode, type ErrorDetails, toCodedError } from './errors.js';
+import { CodedError, ERROR_CODES, type ErrorCode, type ErrorDetails, toCodedError } from '@mvm/errors';
 import type { V2Response } from './v2/responses.js';
 
 /** The Error response of version 2; one of version 1 is one without the optional fields. */

@@ -1,4 +1,4 @@
-import { CodedError } from './errors.js';
+import { CodedError } from '@mvm/errors';
 import { quoteForMessage } from './quote.js';
 
 const ID_PATTERN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;

@@ -1,3 +1,13 @@
+export {
+  CodedError,
+  type CodedErrorInit,
+  ERROR_CODES,
+  type ErrorCode,
+  type ErrorDetails,
+  isCodedError,
+  type RetryClass,
+  toCodedError,
+} from '@mvm/errors';
 export type { Codec } from './codec.js';
 export {
   AGENTD_SOCKET_PATH,
@@ -22,16 +32,6 @@ export {
   parseDesiredState,
 } from './desired-state.js';
 export { type ErrorResponse, errorFromResponse, errorToResponse } from './error-response.js';
-export {
-  CodedError,
-  type CodedErrorInit,
-  ERROR_CODES,
-  type ErrorCode,
-  type ErrorDetails,
-  isCodedError,
-  type RetryClass,
-  toCodedError,
-} from './errors.js';
 export {
   type GuestAgentRequest,
   type GuestAgentResponse,

@@ -1,6 +1,6 @@
+import { isCodedError } from '@mvm/errors';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isCodedError } from './errors.js';
 import { formatIpv4, formatIpv4Cidr, parseIpv4, parseIpv4Cidr } from './ipv4.js';
 
 /** The value, or undefined when it is refused with a CodedError. */

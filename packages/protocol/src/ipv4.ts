@@ -1,4 +1,4 @@
-import { CodedError } from './errors.js';
+import { CodedError } from '@mvm/errors';
 import { quoteForMessage } from './quote.js';
 
 /** An IPv4 network in canonical form: no host bits. Addresses are unsigned 32-bit numbers. */

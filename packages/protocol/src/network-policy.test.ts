@@ -1,5 +1,5 @@
+import { isCodedError } from '@mvm/errors';
 import { describe, expect, it } from 'vitest';
-import { isCodedError } from './errors.js';
 import { clientFrameCodec } from './index.js';
 import { checkNetworkPolicy, type PoolNetworkPolicy } from './network-policy.js';
 

@@ -1,4 +1,4 @@
-import { CodedError, type ErrorDetails } from './errors.js';
+import { CodedError, type ErrorDetails } from '@mvm/errors';
 
 /** The reasons with which codecs refuse bytes or values; all are `invalid_argument`. */
 export type ProtocolReason =

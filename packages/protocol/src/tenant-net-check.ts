@@ -1,3 +1,4 @@
+import { CodedError, type ErrorDetails } from '@mvm/errors';
 import {
   FIRST_INSTANCE_IP_OFFSET,
   GATEWAY_IP_OFFSET,
@@ -5,7 +6,6 @@ import {
   MAX_TENANT_NET_ID,
   RESERVED_IP_OFFSET,
 } from './constants.js';
-import { CodedError, type ErrorDetails } from './errors.js';
 import { cidrContains, formatIpv4, formatIpv4Cidr, type Ipv4Cidr, parseIpv4Cidr } from './ipv4.js';
 import { bridgeName } from './names.js';
 import { quoteForMessage } from './quote.js';

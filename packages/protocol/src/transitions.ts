@@ -1,4 +1,4 @@
-import { CodedError } from './errors.js';
+import { CodedError } from '@mvm/errors';
 import type { InstanceStatus } from './objects.js';
 
 /** What may be done to an instance; `prepare` is hostd's own step once the pool has an image. */

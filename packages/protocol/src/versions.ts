@@ -1,4 +1,4 @@
-import { CodedError } from './errors.js';
+import { CodedError } from '@mvm/errors';
 
 /** Every version of the contract, oldest first, with the date (UTC) on which it was fixed. */
 export const PROTOCOL_HISTORY = [

@@ -1,14 +1,14 @@
 import { constants } from 'node:fs';
-import { type FileHandle, mkdir, open, rename, rm, stat } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { type FileHandle, mkdir, open, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { errnoOf } from '@mvm/errors';
+import { writeFileAtomic } from '@mvm/node-host';
 import { CodedError, isCodedError, parseTenantId } from '@mvm/protocol';
 import { parseSecrets, renderSecrets } from './document.js';
 import { checkSizes, MAX_SECRETS, MAX_TOTAL_BYTES, type Secrets } from './names.js';
 
 /** A file may be larger than its values: escapes take up to six bytes for one. */
 const MAX_FILE_BYTES = 6 * MAX_TOTAL_BYTES + 1024 * MAX_SECRETS;
-
-let sequence = 0;
 
 /** Where a tenant's secrets are below a state directory. Throws `id.invalid`. */
 export function secretsPath(stateDir: string, tenantId: string): string {
@@ -51,22 +51,10 @@ export async function readSecrets(path: string): Promise<Map<string, string>> {
  */
 export async function writeSecrets(path: string, secrets: Secrets): Promise<void> {
   checkSizes(secrets);
-  sequence += 1;
-  const temporary = join(dirname(path), `.${basename(path)}.tmp-${process.pid}-${sequence}`);
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    const file = await open(temporary, 'wx', 0o600);
-    try {
-      await file.writeFile(renderSecrets(secrets), 'utf8');
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-    const directory = await open(dirname(path), 'r');
-    await directory.sync().finally(() => directory.close());
+    await writeFileAtomic(path, renderSecrets(secrets));
   } catch (error) {
-    await rm(temporary, { force: true }).catch(() => {});
     throw ioError(error, `cannot write ${path}`);
   }
 }
@@ -86,10 +74,6 @@ function exposed(path: string, why: string): CodedError {
     message: `${path} is not used: ${why}`,
     hint: 'chown root:root and chmod 0600 it; if others could read it, replace the secrets in it.',
   });
-}
-
-function errnoOf(error: unknown): string | undefined {
-  return error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
 }
 
 function ioError(error: unknown, doing: string): CodedError {

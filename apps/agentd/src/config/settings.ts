@@ -1,23 +1,12 @@
+import { MAX_SOCKET_PATH_BYTES } from '@mvm/framing';
 import { AGENTD_SOCKET_PATH, HOSTD_SOCKET_PATH, isValidId } from '@mvm/protocol';
+import type { SettingsTable, SettingValues } from '@mvm/settings';
 import { z } from 'zod';
-
-/** How a setting's text (flag, environment) becomes a value. `duration`: `500ms`, `10s`, `2m`, or seconds. */
-export type SettingKind = 'text' | 'integer' | 'duration' | 'text-list' | 'switch';
-
-/** One row. The flag is `--<name>`, the variable `MVM_AGENTD_<NAME>`, the TOML key `<name>` with underscores. */
-export interface Setting {
-  readonly name: string;
-  readonly kind: SettingKind;
-  readonly placeholder: string;
-  readonly schema: z.ZodType;
-  readonly defaultValue: string | number | boolean | readonly string[] | null;
-  readonly meaning: string;
-}
 
 const absolutePath = z.string().regex(/^\/[^\0]*$/, 'must be an absolute path');
 const socketPath = absolutePath.refine(
-  (path) => Buffer.byteLength(path) <= 107,
-  'must be at most 107 bytes, the limit for a Unix socket',
+  (path) => Buffer.byteLength(path) <= MAX_SOCKET_PATH_BYTES,
+  `must be at most ${MAX_SOCKET_PATH_BYTES} bytes, the limit for a Unix socket`,
 );
 const scopeList = z.array(
   z.string().refine((scope) => {
@@ -160,20 +149,12 @@ export const settings = {
     defaultValue: 'info',
     meaning: '`trace`, `debug`, `info`, `warn`, `error`, `fatal` or `silent`. Logs are JSON lines on stdout.',
   },
-} as const satisfies Record<string, Setting>;
+} as const satisfies SettingsTable;
 
 export type SettingKey = keyof typeof settings;
-export const settingKeys = Object.keys(settings) as SettingKey[];
 
 /** The loaded configuration; durations in milliseconds. */
-export type AgentdConfig = { readonly [K in SettingKey]: z.output<(typeof settings)[K]['schema']> };
+export type AgentdConfig = SettingValues<typeof settings>;
 
-/** `MVM_AGENTD_STATE_DIR` for `state-dir`. */
-export function environmentName(setting: Setting): string {
-  return `MVM_AGENTD_${setting.name.replaceAll('-', '_').toUpperCase()}`;
-}
-
-/** `state_dir` for `state-dir`. */
-export function tomlKey(setting: Setting): string {
-  return setting.name.replaceAll('-', '_');
-}
+/** Variables are `MVM_AGENTD_<NAME>`. */
+export const ENVIRONMENT_PREFIX = 'MVM_AGENTD';

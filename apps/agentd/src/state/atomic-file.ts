@@ -1,8 +1,5 @@
-import { open, readFile, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import * as files from '@mvm/node-host';
 import { CodedError } from '@mvm/protocol';
-
-let sequence = 0;
 
 function stateError(action: string, path: string, cause: unknown): CodedError {
   const errno = cause instanceof Error ? ((cause as NodeJS.ErrnoException).code ?? null) : null;
@@ -16,40 +13,16 @@ function stateError(action: string, path: string, cause: unknown): CodedError {
   });
 }
 
-/**
- * Replace a file so that after a crash at any time the old text or the new one is there: temporary file beside it,
- * written, fsynced, renamed, directory fsynced. Mode 0600. On error nothing has changed. Source: fsync(2), rename(2).
- */
+/** Replace a file of the state; see `writeFileAtomic` of node-host. Throws `state.io_failed`. */
 export async function writeFileAtomic(path: string, text: string): Promise<void> {
-  sequence += 1;
-  const temporary = join(dirname(path), `.${basename(path)}.tmp-${process.pid}-${sequence}`);
-  try {
-    const file = await open(temporary, 'wx', 0o600);
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, path);
-    const directory = await open(dirname(path), 'r');
-    try {
-      await directory.sync();
-    } finally {
-      await directory.close();
-    }
-  } catch (error) {
-    await rm(temporary, { force: true }).catch(() => {});
+  await files.writeFileAtomic(path, text).catch((error: unknown) => {
     throw stateError('write', path, error);
-  }
+  });
 }
 
-/** The text of a file, or null when there is none. */
+/** The text of a file, or null when there is none. Throws `state.io_failed`. */
 export async function readIfThere(path: string): Promise<string | null> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    if (error instanceof Error && (error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+  return files.readFileIfThere(path).catch((error: unknown) => {
     throw stateError('read', path, error);
-  }
+  });
 }

@@ -1,15 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { CodedError } from '@mvm/protocol';
+import { environmentName, type Setting, settingKeys, tomlKey } from '@mvm/settings';
 import { Command, Option } from 'commander';
 import { type LoadedConfig, loadConfig } from '../config/load-config.js';
-import {
-  environmentName,
-  type Setting,
-  type SettingKey,
-  settingKeys,
-  settings,
-  tomlKey,
-} from '../config/settings.js';
+import { ENVIRONMENT_PREFIX, type SettingKey, settings } from '../config/settings.js';
 import { FAILPOINT_NAMES } from '../execute/failpoint.js';
 import { errnoOf } from '../state/fs-error.js';
 import { HOSTD_VERSION } from '../version.js';
@@ -29,7 +23,7 @@ function addSettings(command: Command): Command {
     '--config <file>',
     `TOML file with the same settings (default: ${DEFAULT_CONFIG_PATH} if there)`,
   );
-  for (const key of settingKeys) {
+  for (const key of settingKeys(settings)) {
     const setting: Setting = settings[key];
     const isList = setting.kind.endsWith('-list');
     const fallback = isList ? '' : ` (default: ${String(setting.defaultValue)})`;
@@ -63,7 +57,7 @@ function load(values: FlagValues): LoadedConfig {
 }
 
 function renderEffective(loaded: LoadedConfig): string {
-  return settingKeys
+  return settingKeys(settings)
     .map(
       (key) => `${tomlKey(settings[key])} = ${JSON.stringify(loaded.config[key])}  # ${loaded.sources[key]}`,
     )
@@ -73,7 +67,7 @@ function renderEffective(loaded: LoadedConfig): string {
 const HELP = `
 The privileged half of mvm: it runs microVMs for mvm-agentd, and does nothing that it is not asked for over its socket.
 
-Settings come from flags, then MVM_HOSTD_* variables (${environmentName(settings.stateDir)} for --state-dir), then the
+Settings come from flags, then MVM_HOSTD_* variables (${environmentName(ENVIRONMENT_PREFIX, settings.stateDir)} for --state-dir), then the
 TOML file, then defaults. All of them: docs/hostd-config.md.
 
 Try it:

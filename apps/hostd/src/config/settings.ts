@@ -1,18 +1,7 @@
+import { MAX_SOCKET_PATH_BYTES } from '@mvm/framing';
 import { DEFAULT_CLUSTER_CIDR, HOSTD_SOCKET_PATH, parseIpv4Cidr, STATE_DIR } from '@mvm/protocol';
+import type { SettingsTable, SettingValues } from '@mvm/settings';
 import { z } from 'zod';
-
-/** How a setting's text (flag, environment) becomes a value: whole numbers and comma-separated lists are split first. */
-export type SettingKind = 'text' | 'integer' | 'text-list' | 'integer-list';
-
-/** One row of the table. The flag is `--<name>`, the variable `MVM_HOSTD_<NAME>`, the TOML key `<name>` with underscores. */
-export interface Setting {
-  readonly name: string;
-  readonly kind: SettingKind;
-  readonly placeholder: string;
-  readonly schema: z.ZodType;
-  readonly defaultValue: string | number | readonly string[] | readonly number[];
-  readonly meaning: string;
-}
 
 const absolutePath = z.string().regex(/^\/[^\0]*$/, 'must be an absolute path');
 const cidr = z.string().refine((text) => {
@@ -34,7 +23,10 @@ export const settings = {
     name: 'socket',
     kind: 'text',
     placeholder: 'path',
-    schema: absolutePath.max(107, 'must be at most 107 bytes, the limit for a Unix socket'),
+    schema: absolutePath.max(
+      MAX_SOCKET_PATH_BYTES,
+      `must be at most ${MAX_SOCKET_PATH_BYTES} bytes, the limit for a Unix socket`,
+    ),
     defaultValue: HOSTD_SOCKET_PATH,
     meaning: 'Where hostd listens, mode 0660, group as in `group`. Ignored when systemd hands a socket over.',
   },
@@ -197,22 +189,12 @@ export const settings = {
     defaultValue: 1024,
     meaning: 'How much of a guest’s console, and of its VMM’s log, is kept; the oldest goes first.',
   },
-} as const satisfies Record<string, Setting>;
+} as const satisfies SettingsTable;
 
 export type SettingKey = keyof typeof settings;
 
 /** All settings, validated; see `settings` for meaning and units. */
-export type HostdConfig = { readonly [K in SettingKey]: Readonly<z.output<(typeof settings)[K]['schema']>> };
+export type HostdConfig = SettingValues<typeof settings>;
 
-/** The setting keys in table order. */
-export const settingKeys = Object.keys(settings) as SettingKey[];
-
-/** The environment variable of a setting, e.g. `MVM_HOSTD_STATE_DIR`. */
-export function environmentName(setting: Setting): string {
-  return `MVM_HOSTD_${setting.name.replaceAll('-', '_').toUpperCase()}`;
-}
-
-/** The TOML key of a setting, e.g. `state_dir`. */
-export function tomlKey(setting: Setting): string {
-  return setting.name.replaceAll('-', '_');
-}
+/** Variables are `MVM_HOSTD_<NAME>`. */
+export const ENVIRONMENT_PREFIX = 'MVM_HOSTD';

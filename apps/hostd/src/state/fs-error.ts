@@ -1,10 +1,7 @@
+import { errnoOf } from '@mvm/errors';
 import { CodedError, isCodedError } from '@mvm/protocol';
 
-/** The errno name of a Node.js error, or null. */
-export function errnoOf(error: unknown): string | null {
-  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
-  return typeof code === 'string' && /^E[A-Z0-9]+$/.test(code) ? code : null;
-}
+export { errnoOf } from '@mvm/errors';
 
 /**
  * A failed file operation as CodedError: `resource_exhausted` `state.no_space` (ENOSPC, EDQUOT),

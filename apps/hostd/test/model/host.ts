@@ -9,7 +9,7 @@ import { createNetworkExecutor } from '@mvm/net-executor/execute';
 import { testUidBase } from '@mvm/testkit';
 import { execa } from 'execa';
 import { type Cgroups, createCgroups } from '../../src/cgroup/cgroups.js';
-import { type HostdConfig, settingKeys, settings } from '../../src/config/settings.js';
+import { type HostdConfig, settings } from '../../src/config/settings.js';
 import { buildConfigDrive } from '../../src/disk/config-drive.js';
 import type { FailpointSetting } from '../../src/execute/failpoint.js';
 import { createLayout, type Layout } from '../../src/state/layout.js';
@@ -77,7 +77,9 @@ export async function createModelHost(): Promise<ModelHost> {
   // In memory: hostd is killed here, the power never fails, and thousands of fsyncs would measure the disk.
   const dir = await mkdtemp('/dev/shm/mvmm-');
   await chmod(dir, 0o755);
-  const defaults = Object.fromEntries(settingKeys.map((key) => [key, settings[key].defaultValue]));
+  const defaults = Object.fromEntries(
+    Object.entries(settings).map(([key, { defaultValue }]) => [key, defaultValue]),
+  );
   const config: HostdConfig = {
     ...(defaults as unknown as HostdConfig),
     stateDir: join(dir, 's'),

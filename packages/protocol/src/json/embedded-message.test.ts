@@ -1,5 +1,5 @@
+import { isCodedError } from '@mvm/errors';
 import { expect, it } from 'vitest';
-import { isCodedError } from '../errors.js';
 import { clientFrameCodec } from '../v2/frames.js';
 
 const decode = (request: string) =>

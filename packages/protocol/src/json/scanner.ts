@@ -1,4 +1,4 @@
-import type { CodedError } from '../errors.js';
+import type { CodedError } from '@mvm/errors';
 import { type ProtocolReason, protocolError } from '../protocol-error.js';
 import {
   BACKSLASH,

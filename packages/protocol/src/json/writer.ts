@@ -1,4 +1,4 @@
-import type { CodedError } from '../errors.js';
+import type { CodedError } from '@mvm/errors';
 import { protocolError } from '../protocol-error.js';
 import { MAX_JSON_DEPTH } from './scanner.js';
 import type { ObjectShape, Shape } from './shape.js';

@@ -1,4 +1,4 @@
-import { type CodedError, isCodedError } from '../errors.js';
+import { type CodedError, isCodedError } from '@mvm/errors';
 import { readValue } from '../json/reader.js';
 import type { JsonScanner } from '../json/scanner.js';
 import { compileShape } from '../json/shape.js';

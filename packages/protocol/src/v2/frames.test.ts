@@ -1,5 +1,5 @@
+import { isCodedError } from '@mvm/errors';
 import { describe, expect, it } from 'vitest';
-import { isCodedError } from '../errors.js';
 import { clientFrameCodec, decodeFirstFrame, serverFrameCodec } from './frames.js';
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);

@@ -1,5 +1,5 @@
+import type { CodedError } from '@mvm/errors';
 import { type Codec, decodeBody, encodeBody } from '../codec.js';
-import type { CodedError } from '../errors.js';
 import { type JsonValue, readValue } from '../json/reader.js';
 import type { JsonScanner } from '../json/scanner.js';
 import { compileTagged } from '../json/tagged-shape.js';

@@ -1,13 +1,13 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { ERROR_CODES } from '../../src/index.js';
+import { ERROR_CODES, toCodedError } from '../../src/index.js';
 import { PROTOCOL_REASONS } from '../../src/protocol-error.js';
 import { packagePath } from './golden-files.js';
 import { tableRows } from './markdown.js';
 
-/** Every reason that the sources of this package name. */
+/** Every reason that the sources of this package name, and that of an error which is no coded one. */
 function reasonsInSources(): string[] {
-  const reasons = new Set(PROTOCOL_REASONS);
+  const reasons = new Set([...PROTOCOL_REASONS, toCodedError('').reason]);
   for (const name of readdirSync(packagePath('src'), { recursive: true, encoding: 'utf8' })) {
     if (!name.endsWith('.ts') || name.endsWith('.test.ts')) continue;
     const text = readFileSync(packagePath(`src/${name}`), 'utf8');

@@ -36,13 +36,12 @@ export interface CodedErrorInit {
   readonly cause?: unknown;
 }
 
-// Identified by brand, so that two copies of this package in one process recognise each other's errors;
-// @mvm/framing, which does not know this package, brands its errors the same way.
+// Identified by brand, so that two copies of this package in one process recognise each other's errors.
 const BRAND = Symbol.for('mvm.CodedError');
 
-/** The one error class that crosses component boundaries; anything else thrown is a bug. */
+/** The one error class that crosses component boundaries, with its subclasses; anything else thrown is a bug. */
 export class CodedError extends Error {
-  override readonly name = 'CodedError';
+  override readonly name: string = 'CodedError';
   readonly code: ErrorCode;
   readonly reason: string;
   readonly retry: RetryClass;
@@ -83,4 +82,11 @@ export function toCodedError(value: unknown): CodedError {
     message: describeThrown(value),
     cause: value,
   });
+}
+
+/** The errno name of a Node.js system error (`ENOENT`, `ECONNREFUSED`, …), or null for anything else. */
+export function errnoOf(value: unknown): string | null {
+  if (!(value instanceof Error)) return null;
+  const { code } = value as { code?: unknown };
+  return typeof code === 'string' && /^E[A-Z0-9]+$/.test(code) ? code : null;
 }

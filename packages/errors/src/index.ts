@@ -1,0 +1,11 @@
+export {
+  CodedError,
+  type CodedErrorInit,
+  ERROR_CODES,
+  type ErrorCode,
+  type ErrorDetails,
+  errnoOf,
+  isCodedError,
+  type RetryClass,
+  toCodedError,
+} from './coded-error.js';

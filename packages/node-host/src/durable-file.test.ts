@@ -1,0 +1,45 @@
+import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { isTemporaryName, readFileIfThere, writeFileAtomic, writeNewFile } from './durable-file.js';
+
+let dir = '';
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'mvm-durable-'));
+});
+afterEach(() => rm(dir, { recursive: true }));
+
+describe('writeFileAtomic', () => {
+  it('replaces the content, mode 0600, and leaves no other file', async () => {
+    const path = join(dir, 'a.json');
+    await writeFileAtomic(path, 'one');
+    await writeFileAtomic(path, new TextEncoder().encode('two'));
+    expect(await readFile(path, 'utf8')).toBe('two');
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+    expect(await readdir(dir)).toEqual(['a.json']);
+  });
+
+  it('keeps the old content and leaves no temporary file when it fails', async () => {
+    await expect(writeFileAtomic(join(dir, 'missing', 'a'), 'x')).rejects.toMatchObject({ code: 'ENOENT' });
+    const path = join(dir, 'b');
+    await writeNewFile(join(dir, 'other'), 'x', 0o644);
+    // A directory cannot be replaced by a file.
+    await expect(writeFileAtomic(dir, 'x')).rejects.toThrow();
+    expect(await readFileIfThere(path)).toBeNull();
+    expect((await readdir(dir)).filter(isTemporaryName)).toEqual([]);
+  });
+});
+
+it('writeNewFile gives exactly the mode that it is asked for, and never overwrites', async () => {
+  const path = join(dir, 'image');
+  await writeNewFile(path, 'x', 0o644);
+  expect((await stat(path)).mode & 0o777).toBe(0o644);
+  await expect(writeNewFile(path, 'y', 0o644)).rejects.toMatchObject({ code: 'EEXIST' });
+  expect(await readFile(path, 'utf8')).toBe('x');
+});
+
+it('knows the names of the temporary files of writeFileAtomic', () => {
+  expect(isTemporaryName('.a.json.tmp-12-3')).toBe(true);
+  expect(isTemporaryName('a.json')).toBe(false);
+});

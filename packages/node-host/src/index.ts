@@ -1,0 +1,8 @@
+export {
+  isTemporaryName,
+  readFileIfThere,
+  renameDurably,
+  syncDirectory,
+  writeFileAtomic,
+  writeNewFile,
+} from './durable-file.js';
