@@ -1,3 +1,8 @@
+import {
+  BRIDGE_LINK_SETTINGS,
+  BRIDGE_SETTINGS,
+  FRESH_PORT_SETTINGS,
+} from './link-settings.js';
 import { makeProfile, type ObservedProfile, type ProfileSpec, toObservedProfile } from './profile.js';
 import { elementId, elementKey } from './sets.js';
 import type { NetStep, ObservedLink, ObservedNetwork } from './types.js';
@@ -12,6 +17,14 @@ function changeLink(observed: ObservedNetwork, name: string, change: LinkChange)
   return { ...observed, links: observed.links.map((link) => (link.name === name ? change(link) : link)) };
 }
 
+function toNoPort(link: ObservedLink): ObservedLink {
+  return { ...link, master: null, portSettings: {}, forwarding: [] };
+}
+
+function without({ forwarding }: ObservedLink, mac: string): ObservedLink['forwarding'] {
+  return forwarding.filter((entry) => entry.mac !== mac);
+}
+
 function removeLink(observed: ObservedNetwork, name: string): ObservedNetwork {
   const links = observed.links.filter((link) => link.name !== name);
   const ofLink = (key: string) => key.split('/')[3] === name;
@@ -20,7 +33,7 @@ function removeLink(observed: ObservedNetwork, name: string): ObservedNetwork {
     ...observed,
     sysctls,
     // The ports of a bridge that goes become nobody's.
-    links: links.map((link) => (link.master === name ? { ...link, master: null } : link)),
+    links: links.map((link) => (link.master === name ? toNoPort(link) : link)),
   };
 }
 
@@ -69,6 +82,9 @@ export function applyStep(observed: ObservedNetwork, step: NetStep): ObservedNet
         master: null,
         addresses: [],
         ownerUid: null,
+        settings: { ...BRIDGE_LINK_SETTINGS, ...BRIDGE_SETTINGS },
+        portSettings: {},
+        forwarding: [],
       });
     case 'tap.create':
       return addLink(observed, {
@@ -79,6 +95,9 @@ export function applyStep(observed: ObservedNetwork, step: NetStep): ObservedNet
         master: null,
         addresses: [],
         ownerUid: step.ownerUid,
+        settings: { mtu: '1500', arp: 'on' },
+        portSettings: {},
+        forwarding: [],
       });
     case 'bridge.delete':
     case 'tap.delete':
@@ -96,9 +115,33 @@ export function applyStep(observed: ObservedNetwork, step: NetStep): ObservedNet
         addresses: link.addresses.filter((address) => address !== step.address),
       }));
     case 'port.join':
-      return changeLink(observed, step.name, (link) => ({ ...link, master: step.bridge }));
+      return changeLink(observed, step.name, (link) => ({
+        ...link,
+        master: step.bridge,
+        portSettings: FRESH_PORT_SETTINGS,
+        forwarding: [],
+      }));
     case 'port.leave':
-      return changeLink(observed, step.name, (link) => ({ ...link, master: null }));
+      return changeLink(observed, step.name, toNoPort);
+    case 'link.set':
+      return changeLink(observed, step.name, (link) => ({
+        ...link,
+        settings: { ...link.settings, ...step.settings },
+      }));
+    case 'port.set':
+      return changeLink(observed, step.name, (link) => ({
+        ...link,
+        portSettings: { ...link.portSettings, ...step.settings },
+      }));
+    case 'forwarding.add':
+      return changeLink(observed, step.port, (link) => ({
+        ...link,
+        forwarding: [...without(link, step.mac), { mac: step.mac, kind: 'static' }],
+      }));
+    case 'forwarding.delete':
+      return changeLink(observed, step.port, (link) => ({ ...link, forwarding: without(link, step.mac) }));
+    case 'flows.forget':
+      return observed;
     case 'link.up':
       return changeLink(observed, step.name, (link) => ({ ...link, up: true }));
     case 'link.down':

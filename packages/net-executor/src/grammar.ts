@@ -41,6 +41,12 @@ export function macText(text: string): string {
   throw refuse('a MAC address', text);
 }
 
+/** The name or the value of a link's setting: 1…32 of `a-z 0-9 _`. Else `invalid_argument`, reason `net.unsafe_text`. */
+export function settingText(text: string): string {
+  if (typeof text === 'string' && /^[a-z0-9_]{1,32}$/.test(text)) return text;
+  throw refuse('a setting of a link', text);
+}
+
 /** An IPv4 address in dotted decimal. Else `invalid_argument`. */
 export function ipv4Text(text: string): string {
   parseIpv4(text);

@@ -32,7 +32,20 @@ export function invertStep(step: NetStep): NetStep[] {
         ...(step.up ? [{ kind: 'link.up', name: step.name } as const] : []),
       ];
     case 'mac.set':
+      // The kernel had made one up.
+      if (step.was === '') return [];
       return [{ kind: 'mac.set', link: step.link, mac: step.was, was: step.mac }];
+    case 'link.set':
+    case 'port.set':
+      return step.was === null
+        ? []
+        : [{ kind: step.kind, name: step.name, settings: step.was, was: step.settings }];
+    case 'forwarding.add':
+      return [{ kind: 'forwarding.delete', port: step.port, mac: step.mac }];
+    // What was learned is learned again; a connection that has ended stays so.
+    case 'forwarding.delete':
+    case 'flows.forget':
+      return [];
     case 'address.add':
       return [{ kind: 'address.delete', link: step.link, address: step.address }];
     case 'address.delete':

@@ -1,9 +1,24 @@
 import { CodedError } from '@mvm/protocol';
 import { checkDesiredNetwork } from './check-network.js';
+import {
+  BRIDGE_LINK_SETTINGS,
+  BRIDGE_SETTINGS,
+  differing,
+  type LinkSettings,
+  PORT_SETTINGS,
+  TAP_LINK_SETTINGS,
+} from './link-settings.js';
 import { profileSignature, toObservedProfile } from './profile.js';
 import { elementId, type NetElement } from './sets.js';
 import type { DesiredHostNetwork, NetStep, NetworkContext, ObservedLink, ObservedNetwork } from './types.js';
-import { FORWARD_ALL_KEY, forwardingKey, spellOut, switchedUplinks, type WantedNetwork } from './wanted.js';
+import {
+  FORWARD_ALL_KEY,
+  forwardingKey,
+  spellOut,
+  switchedUplinks,
+  type WantedNetwork,
+  type WantedTap,
+} from './wanted.js';
 
 function nameTaken(link: ObservedLink): CodedError {
   return new CodedError({
@@ -88,13 +103,34 @@ function planTables(wanted: WantedNetwork, observed: ObservedNetwork, context: N
   ];
 }
 
-function planBridges(wanted: WantedNetwork, kept: ReadonlyMap<string, ObservedLink>): NetStep[] {
+type KeptLinks = ReadonlyMap<string, ObservedLink>;
+
+/** What has to be set on a link that is there, or has just been made and has `found`. */
+function planSettings(
+  kind: 'link.set' | 'port.set',
+  name: string,
+  wanted: LinkSettings,
+  found: LinkSettings | undefined,
+): NetStep[] {
+  const settings = found === undefined ? wanted : differing(wanted, found);
+  if (settings === null) return [];
+  const was = found && Object.fromEntries(Object.keys(settings).map((key) => [key, found[key] ?? '']));
+  // What this kernel does not have cannot be given back.
+  const known = was !== undefined && Object.values(was).every((value) => value !== '');
+  return [{ kind, name, settings, was: known ? was : null }];
+}
+
+function planBridges(wanted: WantedNetwork, kept: KeptLinks): NetStep[] {
   return wanted.bridges.flatMap((bridge): NetStep[] => {
     const link = kept.get(bridge.name);
     const { name, mac, address } = bridge;
     const steps: NetStep[] = [];
     if (link === undefined) steps.push({ kind: 'bridge.create', name, mac });
-    else if (link.mac !== mac) steps.push({ kind: 'mac.set', link: name, mac, was: link.mac });
+    else {
+      if (link.mac !== mac) steps.push({ kind: 'mac.set', link: name, mac, was: link.mac });
+      const settings = { ...BRIDGE_LINK_SETTINGS, ...BRIDGE_SETTINGS };
+      steps.push(...planSettings('link.set', name, settings, link.settings));
+    }
     for (const other of link?.addresses ?? []) {
       if (other !== address) steps.push({ kind: 'address.delete', link: name, address: other });
     }
@@ -103,17 +139,46 @@ function planBridges(wanted: WantedNetwork, kept: ReadonlyMap<string, ObservedLi
   });
 }
 
-function planTaps(wanted: WantedNetwork, kept: ReadonlyMap<string, ObservedLink>): NetStep[] {
-  return wanted.taps.flatMap(({ name, bridge, ownerUid }): NetStep[] => {
+/** The bridge that a TAP is a port of; a port of a bridge that is deleted becomes nobody's. */
+function masterOf({ name }: WantedTap, kept: KeptLinks): string | null {
+  const master = kept.get(name)?.master ?? null;
+  return master !== null && kept.has(master) ? master : null;
+}
+
+function planTaps(wanted: WantedNetwork, kept: KeptLinks): NetStep[] {
+  return wanted.taps.flatMap((tap): NetStep[] => {
+    const { name, bridge, ownerUid, mac } = tap;
     const link = kept.get(name);
+    const master = masterOf(tap, kept);
     const steps: NetStep[] = [];
-    // A port of a bridge that is deleted becomes nobody's.
-    const master = link?.master != null && kept.has(link.master) ? link.master : null;
     if (link === undefined) steps.push({ kind: 'tap.create', name, ownerUid });
+    if (link?.mac !== mac) steps.push({ kind: 'mac.set', link: name, mac, was: link?.mac ?? '' });
+    steps.push(...planSettings('link.set', name, TAP_LINK_SETTINGS, link?.settings));
     if (master !== bridge) steps.push({ kind: 'port.join', name, bridge, was: master });
+    const found = master === bridge ? link?.portSettings : undefined;
+    steps.push(...planSettings('port.set', name, PORT_SETTINGS, found));
     if (!link?.up) steps.push({ kind: 'link.up', name });
     return steps;
   });
+}
+
+/**
+ * One static entry per port, its guest's MAC, and no other. `joined`: of ports that are on their bridge already, which get
+ * theirs before learning stops; or of those that join now.
+ */
+function planForwarding(wanted: WantedNetwork, kept: KeptLinks, joined: boolean): NetStep[] {
+  return wanted.taps
+    .filter((tap) => (masterOf(tap, kept) === tap.bridge) === joined)
+    .flatMap(({ name, guestMac }): NetStep[] => {
+      const found = joined ? (kept.get(name)?.forwarding ?? []) : [];
+      const own = found.some(({ mac, kind }) => mac === guestMac && kind === 'static');
+      return [
+        ...found
+          .filter(({ mac }) => mac !== guestMac)
+          .map(({ mac }) => ({ kind: 'forwarding.delete', port: name, mac }) as const),
+        ...(own ? [] : [{ kind: 'forwarding.add', port: name, mac: guestMac } as const]),
+      ];
+    });
 }
 
 function planSysctls(
@@ -181,9 +246,11 @@ export function planNetwork(
     ...wanted.rules
       .filter((rule) => !observedRules.has(ruleId(rule)))
       .map((rule) => ({ kind: 'rule.add', rule }) as const),
+    ...planForwarding(wanted, kept, true),
     ...planBridges(wanted, kept),
     ...planTaps(wanted, kept),
     ...bridgesUp.map(({ name }) => ({ kind: 'link.up', name }) as const),
+    ...planForwarding(wanted, kept, false),
     ...planSysctls(wanted, observed, kept),
   ];
 }

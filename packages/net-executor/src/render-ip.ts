@@ -1,4 +1,5 @@
-import { addressWithPrefix, cidrText, interfaceName, macText, uidText } from './grammar.js';
+import { addressWithPrefix, cidrText, interfaceName, macText, settingText, uidText } from './grammar.js';
+import { BRIDGE_LINK_SETTINGS, BRIDGE_SETTINGS, type LinkSettings } from './link-settings.js';
 import type { NetStep, PolicyRule } from './types.js';
 
 /** Preferences of our policy-routing rules; before `main` (32766), after `local` (0). */
@@ -15,6 +16,20 @@ function renderRule(verb: 'add' | 'delete', rule: PolicyRule): string {
     : `rule ${verb} pref ${pref} ${match} blackhole protocol ${RULE_PROTOCOL}`;
 }
 
+function renderSettings(settings: LinkSettings, which: (name: string) => boolean): string {
+  return Object.entries(settings)
+    .filter(([name]) => which(name))
+    .map(([name, value]) => ` ${settingText(name)} ${settingText(value)}`)
+    .join('');
+}
+
+/** Settings of a link come before its type, those of its kind after it. */
+function renderLinkSettings(settings: LinkSettings): string {
+  const ofBridge = renderSettings(settings, (name) => Object.hasOwn(BRIDGE_SETTINGS, name));
+  const ofLink = renderSettings(settings, (name) => !Object.hasOwn(BRIDGE_SETTINGS, name));
+  return ofBridge === '' ? ofLink : `${ofLink} type bridge${ofBridge}`;
+}
+
 /**
  * The one line of an `ip -batch` script that makes a step; null for steps that `ip` does not make. Throws
  * `invalid_argument` for a field outside the grammar. Source: ip-link(8), ip-address(8), ip-tuntap(8), ip-rule(8).
@@ -23,11 +38,15 @@ export function renderIpLine(step: NetStep): string | null {
   switch (step.kind) {
     case 'bridge.create':
       // A fixed MAC: without one a bridge takes the lowest of its ports', and guests would lose their gateway.
-      return `link add name ${interfaceName(step.name)} address ${macText(step.mac)} type bridge forward_delay 0 stp_state 0 mcast_snooping 0`;
+      return `link add name ${interfaceName(step.name)} address ${macText(step.mac)}${renderLinkSettings({ mtu: BRIDGE_LINK_SETTINGS.mtu, ...BRIDGE_SETTINGS })}`;
     case 'bridge.delete':
       return `link delete dev ${interfaceName(step.name)} type bridge`;
     case 'mac.set':
       return `link set dev ${interfaceName(step.link)} address ${macText(step.mac)}`;
+    case 'link.set':
+      return `link set dev ${interfaceName(step.name)}${renderLinkSettings(step.settings)}`;
+    case 'port.set':
+      return `link set dev ${interfaceName(step.name)} type bridge_slave${renderSettings(step.settings, () => true)}`;
     case 'address.add':
       return `address add ${addressWithPrefix(step.address)} dev ${interfaceName(step.link)}`;
     case 'address.delete':
@@ -55,6 +74,9 @@ export function renderIpLine(step: NetStep): string | null {
     case 'profile.create':
     case 'profile.delete':
     case 'sysctl.write':
+    case 'forwarding.add':
+    case 'forwarding.delete':
+    case 'flows.forget':
       return null;
   }
 }

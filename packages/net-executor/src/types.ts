@@ -1,4 +1,5 @@
 import type { NetworkPolicy, PoolNetworkPolicy, TenantNet } from '@mvm/protocol';
+import type { LinkSettings } from './link-settings.js';
 import type { ObservedProfile, ProfileSpec } from './profile.js';
 import type { NetElement } from './sets.js';
 
@@ -73,6 +74,19 @@ export interface ObservedLink {
   readonly addresses: readonly string[];
   /** Owner of a TAP; null when anybody with CAP_NET_ADMIN only, and for bridges. */
   readonly ownerUid: number | null;
+  /** Those of the link and of its kind that we set. */
+  readonly settings: LinkSettings;
+  /** Those of a bridge's port that we set; empty for what is no port. */
+  readonly portSettings: LinkSettings;
+  /** What the bridge's forwarding table has behind this port, the port's own MAC aside. */
+  readonly forwarding: readonly ForwardingEntry[];
+}
+
+/** A MAC that a bridge sends to one of its ports. */
+export interface ForwardingEntry {
+  readonly mac: string;
+  /** `static`: written by somebody with CAP_NET_ADMIN; `learned`: from a frame. */
+  readonly kind: 'static' | 'learned';
 }
 
 /** A policy-routing rule of ours; `cidr` is both source and destination. */
@@ -145,6 +159,16 @@ export type NetStep =
       readonly up: boolean;
     }
   | { readonly kind: 'mac.set'; readonly link: string; readonly mac: string; readonly was: string }
+  | {
+      readonly kind: 'link.set' | 'port.set';
+      readonly name: string;
+      readonly settings: LinkSettings;
+      /** The values before; null when they came with a link made, or a bridge joined, in the same request. */
+      readonly was: LinkSettings | null;
+    }
+  /** Ends the connections that the kernel tracks of an address. */
+  | { readonly kind: 'flows.forget'; readonly address: string }
+  | { readonly kind: 'forwarding.add' | 'forwarding.delete'; readonly port: string; readonly mac: string }
   | { readonly kind: 'address.add'; readonly link: string; readonly address: string }
   | { readonly kind: 'address.delete'; readonly link: string; readonly address: string }
   | { readonly kind: 'tap.create'; readonly name: string; readonly ownerUid: number }

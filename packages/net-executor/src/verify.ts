@@ -21,6 +21,10 @@ function elementName(element: NetElement): string {
   return `${element.set} ${element.key.join(' . ')}`;
 }
 
+function linkObject(name: string): 'tap' | 'bridge' {
+  return name.startsWith('tn') ? 'tap' : 'bridge';
+}
+
 function describe(step: NetStep, observed: ObservedNetwork): NetworkDrift[] {
   const drift = (
     object: NetworkDrift['object'],
@@ -58,7 +62,32 @@ function describe(step: NetStep, observed: ObservedNetwork): NetworkDrift[] {
     case 'bridge.delete':
       return drift('bridge', step.name, 'unwanted', 'no recorded tenant has this bridge');
     case 'mac.set':
-      return drift('bridge', step.link, 'different', `MAC is ${step.was}, should be ${step.mac}`);
+      if (step.was === '') return [];
+      return drift(
+        linkObject(step.link),
+        step.link,
+        'different',
+        `MAC is ${step.was}, should be ${step.mac}`,
+      );
+    case 'link.set':
+    case 'port.set':
+      // What belongs to a link that is missing is not missed by itself.
+      if (observed.links.find(({ name }) => name === step.name)?.kind !== linkObject(step.name)) return [];
+      return Object.entries(step.settings).flatMap(([setting, value]) =>
+        drift(
+          linkObject(step.name),
+          step.name,
+          'different',
+          `${setting} is ${step.was?.[setting] ?? 'not set'}, should be ${value}`,
+        ),
+      );
+    case 'forwarding.add':
+      if (!observed.links.some(({ name }) => name === step.port)) return [];
+      return drift('tap', step.port, 'different', `the bridge has no static entry for its MAC ${step.mac}`);
+    case 'forwarding.delete':
+      return drift('tap', step.port, 'different', `the bridge has learned ${step.mac} behind it`);
+    case 'flows.forget':
+      return [];
     case 'address.add':
       return drift(
         'address',
@@ -87,9 +116,9 @@ function describe(step: NetStep, observed: ObservedNetwork): NetworkDrift[] {
     case 'port.leave':
       return drift('tap', step.name, 'different', `should not be a port of ${step.was}`);
     case 'link.up':
-      return drift(step.name.startsWith('tn') ? 'tap' : 'bridge', step.name, 'different', 'is down');
+      return drift(linkObject(step.name), step.name, 'different', 'is down');
     case 'link.down':
-      return drift(step.name.startsWith('tn') ? 'tap' : 'bridge', step.name, 'different', 'is up');
+      return drift(linkObject(step.name), step.name, 'different', 'is up');
     case 'rule.add':
       return drift('rule', `${step.rule.kind} ${step.rule.cidr}`, 'missing', 'routing rule is missing');
     case 'rule.delete':

@@ -1,5 +1,6 @@
 import { macAddress, parseIpv4, parseIpv4Cidr } from '@mvm/protocol';
 import { PRIVATE_RANGES } from './base-tables.js';
+import { tapMac } from './link-settings.js';
 import { type CompletePolicy, completePolicy } from './policy.js';
 import { type Profile, profileFor } from './profile.js';
 import { elementId, type NetElement } from './sets.js';
@@ -24,6 +25,10 @@ export interface WantedTap {
   readonly name: string;
   readonly bridge: string;
   readonly ownerUid: number;
+  /** Of the TAP itself. */
+  readonly mac: string;
+  /** The only one behind it. */
+  readonly guestMac: string;
 }
 
 /** What the kernel must have, object by object; the wish spelled out. */
@@ -233,7 +238,13 @@ export function spellOut(
       address: `${net.gateway_ip}/${parseIpv4Cidr(net.ipv4_subnet).prefixLength}`,
     })),
     taps: desired.tenants.flatMap(({ net, ports }) =>
-      ports.map((port) => ({ name: port.tapName, bridge: net.bridge_name, ownerUid: port.ownerUid })),
+      ports.map(({ tapName, ownerUid, mac }) => ({
+        name: tapName,
+        bridge: net.bridge_name,
+        ownerUid,
+        mac: tapMac(tapName),
+        guestMac: mac,
+      })),
     ),
     rules: [
       { kind: 'local', cidr: context.clusterCidr },

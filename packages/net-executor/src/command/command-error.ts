@@ -1,7 +1,12 @@
 import { CodedError, type ErrorCode } from '@mvm/protocol';
 import type { CommandResult, Program } from './command-runner.js';
 
-const PACKAGES: Readonly<Record<Program, string>> = { ip: 'iproute2', nft: 'nftables' };
+const PACKAGES: Readonly<Record<Program, string>> = {
+  ip: 'iproute2',
+  bridge: 'iproute2',
+  nft: 'nftables',
+  conntrack: 'conntrack',
+};
 const MAX_MESSAGE_LENGTH = 400;
 
 interface Diagnosis {

@@ -2,7 +2,7 @@ import { type ChildProcess, type ChildProcessWithoutNullStreams, spawn } from 'n
 import type { Socket } from 'node:net';
 
 /** The programs that are ever run. */
-export type Program = 'ip' | 'nft';
+export type Program = 'ip' | 'nft' | 'bridge' | 'conntrack';
 
 /** How a program ended. */
 export interface CommandResult {

@@ -1,5 +1,6 @@
 import type { TenantNet } from '@mvm/protocol';
 import type { CommandRunner } from '../command/command-runner.js';
+import { PORT_SETTINGS, TAP_LINK_SETTINGS, tapMac } from '../link-settings.js';
 import { linkExists, observeLinks, readSettings } from '../observe/observe-network.js';
 import { planNetwork } from '../plan.js';
 import { type Profile, toObservedProfile } from '../profile.js';
@@ -28,8 +29,25 @@ export interface QuickChange {
 
 /** A port that the request does not concern, as it stands when all is well. */
 function calmLink(port: InstancePort, bridge: string): ObservedLink {
-  const { tapName: name, ownerUid } = port;
-  return { name, kind: 'tap', mac: '', up: true, master: bridge, addresses: [], ownerUid };
+  const { tapName: name, ownerUid, mac } = port;
+  return {
+    name,
+    kind: 'tap',
+    mac: tapMac(name),
+    up: true,
+    master: bridge,
+    addresses: [],
+    ownerUid,
+    settings: TAP_LINK_SETTINGS,
+    portSettings: PORT_SETTINGS,
+    forwarding: [{ mac, kind: 'static' }],
+  };
+}
+
+/** What the bridge forwards to a port is not looked at: as it stands when all is well. */
+function withCalmForwarding(link: ObservedLink, before: DesiredTenantNetwork | null): ObservedLink {
+  const port = before?.ports.find(({ tapName }) => tapName === link.name);
+  return port === undefined ? link : { ...link, forwarding: [{ mac: port.mac, kind: 'static' }] };
 }
 
 /** What the kernel has of profiles when all is well, in the scope of this tenant. */
@@ -62,7 +80,7 @@ function assume(
     context,
   ).sysctls;
   return {
-    links: [...links, ...calm.map((port) => calmLink(port, net.bridge_name))],
+    links: [...links.map((link) => withCalmForwarding(link, before)), ...calm.map((port) => calmLink(port, net.bridge_name))],
     tables: 'intact',
     tableFaults: [],
     elements: [...host.elements, ...(before === null ? [] : elementsOf(before))],

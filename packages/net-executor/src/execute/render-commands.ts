@@ -1,11 +1,14 @@
+import type { Program } from '../command/command-runner.js';
+import { renderBridgeBatch } from '../render-bridge.js';
+import { renderConntrackScript } from '../render-conntrack.js';
 import { renderIpBatch } from '../render-ip.js';
 import { renderNftScript } from '../render-nft.js';
 import type { NetStep } from '../types.js';
-import { groupSteps } from './run-steps.js';
+import { groupSteps, SCRIPT_ARGUMENTS } from './run-steps.js';
 
 /** One call of a program and the text on its stdin; `sysctl`: `key=value` lines, which are written to /proc/sys. */
 export interface NetworkCommand {
-  readonly program: 'ip' | 'nft' | 'sysctl';
+  readonly program: Program | 'sysctl';
   readonly args: readonly string[];
   readonly script: string;
 }
@@ -20,8 +23,10 @@ const RENDER: {
     readonly script: (steps: readonly NetStep[]) => string;
   };
 } = {
-  ip: { args: ['-batch', '-'], script: renderIpBatch },
-  nft: { args: ['-f', '-'], script: renderNftScript },
+  ip: { args: SCRIPT_ARGUMENTS.ip, script: renderIpBatch },
+  bridge: { args: SCRIPT_ARGUMENTS.bridge, script: renderBridgeBatch },
+  conntrack: { args: SCRIPT_ARGUMENTS.conntrack, script: renderConntrackScript },
+  nft: { args: SCRIPT_ARGUMENTS.nft, script: renderNftScript },
   sysctl: { args: [], script: renderSysctls },
 };
 

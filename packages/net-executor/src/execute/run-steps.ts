@@ -1,13 +1,15 @@
 import { type CodedError, toCodedError } from '@mvm/protocol';
 import { commandError } from '../command/command-error.js';
-import type { CommandResult, CommandRunner, PreparedCommand } from '../command/command-runner.js';
+import type { CommandResult, CommandRunner, PreparedCommand, Program } from '../command/command-runner.js';
 import { invertSteps } from '../invert.js';
+import { renderBridgeBatch } from '../render-bridge.js';
+import { renderConntrackScript } from '../render-conntrack.js';
 import { renderIpBatch, renderIpLine } from '../render-ip.js';
 import { renderNftScript } from '../render-nft.js';
 import type { NetStep } from '../types.js';
 import { writeSysctl } from './write-sysctl.js';
 
-type Tool = 'ip' | 'nft' | 'sysctl';
+type Tool = Program | 'sysctl';
 
 /** What a group of steps came to: those that were made, and the error that stopped the rest. */
 interface GroupOutcome {
@@ -16,7 +18,15 @@ interface GroupOutcome {
 }
 
 function toolOf(step: NetStep): Tool {
-  if (step.kind === 'sysctl.write') return 'sysctl';
+  switch (step.kind) {
+    case 'sysctl.write':
+      return 'sysctl';
+    case 'forwarding.add':
+    case 'forwarding.delete':
+      return 'bridge';
+    case 'flows.forget':
+      return 'conntrack';
+  }
   return renderIpLine(step) === null ? 'nft' : 'ip';
 }
 
@@ -42,17 +52,30 @@ export function groupSteps(steps: readonly NetStep[]): { tool: Tool; steps: NetS
 /** Runs a script by a program of its own, or by one that waits for it. */
 type RunScript = (script: string) => Promise<CommandResult>;
 
-async function runIp(steps: readonly NetStep[], run: RunScript): Promise<GroupOutcome> {
-  // PRIVILEGE: links, addresses, TAPs and routing rules need CAP_NET_ADMIN.
+/** `ip` or `bridge`, which stop at the first line that fails. */
+async function runBatch(
+  program: 'ip' | 'bridge',
+  steps: readonly NetStep[],
+  run: RunScript,
+): Promise<GroupOutcome> {
+  // PRIVILEGE: links, addresses, TAPs, forwarding entries and routing rules need CAP_NET_ADMIN.
   // SAFETY: every word of the script went through grammar.ts while it was rendered.
-  const result = await run(renderIpBatch(steps));
+  const result = await run(program === 'ip' ? renderIpBatch(steps) : renderBridgeBatch(steps));
   if (result.exitCode === 0) return { made: steps, error: null };
-  // Without -force, ip stops at the line that it names; those before it are made.
+  // Without -force, the program stops at the line that it names; those before it are made.
   const failedLine = Number(/Command failed -:(\d+)/.exec(result.stderr)?.[1] ?? 1);
   return {
     made: steps.slice(0, failedLine - 1),
-    error: commandError('ip', 'changing the interfaces', result),
+    error: commandError(program, 'changing the interfaces', result),
   };
+}
+
+async function runConntrack(steps: readonly NetStep[], run: RunScript): Promise<GroupOutcome> {
+  // PRIVILEGE: connections of others are deleted with CAP_NET_ADMIN.
+  // SAFETY: every address went through grammar.ts while the script was rendered.
+  const result = await run(renderConntrackScript(steps));
+  if (result.exitCode === 0) return { made: steps, error: null };
+  return { made: [], error: commandError('conntrack', 'ending connections', result) };
 }
 
 async function runNft(steps: readonly NetStep[], run: RunScript): Promise<GroupOutcome> {
@@ -77,7 +100,13 @@ function runSysctls(steps: readonly NetStep[]): GroupOutcome {
   return { made, error: null };
 }
 
-const ARGUMENTS = { ip: ['-batch', '-'], nft: ['-f', '-'] } as const;
+/** How a program is told to read its script from stdin. */
+export const SCRIPT_ARGUMENTS = {
+  ip: ['-batch', '-'],
+  bridge: ['-batch', '-'],
+  nft: ['-f', '-'],
+  conntrack: ['-R', '-'],
+} as const satisfies Record<Program, readonly string[]>;
 
 /**
  * While a program works the next one is started, which gets its script when all before it have succeeded: until then it
@@ -92,10 +121,10 @@ async function runGroups(steps: readonly NetStep[], runner: CommandRunner): Prom
     const ready = waiting;
     const outcome = runGroup(group, (script) => {
       if (tool === 'sysctl') throw new Error('settings have no script');
-      return ready === undefined ? runner.run(tool, ARGUMENTS[tool], script) : ready.run(script);
+      return ready === undefined ? runner.run(tool, SCRIPT_ARGUMENTS[tool], script) : ready.run(script);
     });
     const next = groups[i + 1]?.tool;
-    waiting = next === undefined || next === 'sysctl' ? undefined : runner.prepare?.(next, ARGUMENTS[next]);
+    waiting = next === undefined || next === 'sysctl' ? undefined : runner.prepare?.(next, SCRIPT_ARGUMENTS[next]);
     const { made: ofGroup, error } = await outcome;
     made.push(...ofGroup);
     if (error !== null) {
@@ -110,8 +139,17 @@ async function runGroup(
   { tool, steps }: ReturnType<typeof groupSteps>[number],
   run: RunScript,
 ): Promise<GroupOutcome> {
-  if (tool === 'sysctl') return runSysctls(steps);
-  return tool === 'ip' ? await runIp(steps, run) : await runNft(steps, run);
+  switch (tool) {
+    case 'sysctl':
+      return runSysctls(steps);
+    case 'nft':
+      return await runNft(steps, run);
+    case 'conntrack':
+      return await runConntrack(steps, run);
+    case 'ip':
+    case 'bridge':
+      return await runBatch(tool, steps, run);
+  }
 }
 
 /**
@@ -122,6 +160,8 @@ async function runGroup(
 export async function runSteps(steps: readonly NetStep[], runner: CommandRunner): Promise<void> {
   for (const group of groupSteps(steps)) {
     renderIpBatch(group.steps);
+    renderBridgeBatch(group.steps);
+    renderConntrackScript(group.steps);
     renderNftScript(group.steps);
   }
   const outcome = await runGroups(steps, runner);

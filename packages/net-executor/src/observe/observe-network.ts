@@ -3,10 +3,16 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parseBridgeName, parseTapName } from '@mvm/protocol';
 import { TABLE_NAME } from '../base-tables.js';
 import { commandError } from '../command/command-error.js';
-import { type CommandResult, type CommandRunner, createCommandRunner } from '../command/command-runner.js';
+import {
+  type CommandResult,
+  type CommandRunner,
+  createCommandRunner,
+  type Program,
+} from '../command/command-runner.js';
 import { interfaceName } from '../grammar.js';
 import type { ObservedLink, ObservedNetwork } from '../types.js';
 import { BRIDGE_IPV4_SYSCTLS, disableIpv6Key, FORWARD_ALL_KEY, forwardingKey } from '../wanted.js';
+import { parseForwarding } from './parse-forwarding.js';
 import { parseLinks } from './parse-links.js';
 import { parseRules } from './parse-rules.js';
 import { parseTables } from './parse-tables.js';
@@ -21,7 +27,7 @@ export interface ObserveOptions {
   readonly runner?: CommandRunner | undefined;
 }
 
-function succeeded(program: 'ip' | 'nft', what: string, result: CommandResult): string {
+function succeeded(program: Program, what: string, result: CommandResult): string {
   if (result.exitCode !== 0) throw commandError(program, what, result);
   return result.stdout;
 }
@@ -97,10 +103,15 @@ export async function observeNetwork(options: ObserveOptions): Promise<ObservedN
     runner.run('ip', ['-j', '-4', 'rule', 'show'], ''),
     listTable('bridge'),
     listTable('inet'),
+    runner.run('bridge', ['-j', 'fdb', 'show'], ''),
   ]);
   const known = await readSettingsMeanwhile();
-  const [addresses, rules, bridge, inet] = await listings;
-  const links = parseLinks(succeeded('ip', 'listing the interfaces', addresses));
+  const [addresses, rules, bridge, inet, fdb] = await listings;
+  const forwarding = parseForwarding(succeeded('bridge', 'listing the forwarding tables', fdb));
+  const links = parseLinks(succeeded('ip', 'listing the interfaces', addresses)).map((link) => ({
+    ...link,
+    forwarding: forwarding.get(link.name) ?? [],
+  }));
   const tables = parseTables({ bridge: tableListing(bridge), inet: tableListing(inet) });
   const switched = tables.elements.filter(({ set }) => set === 'switched').flatMap(({ key }) => key);
   return {
@@ -116,7 +127,7 @@ export function linkExists(name: string): boolean {
   return existsSync(`${INTERFACES}/${interfaceName(name)}`);
 }
 
-/** The links among `names` that exist, in detail, with one `ip -batch`. Throws as `observeNetwork`. */
+/** The links among `names` that exist, in detail but for what the bridge forwards to them, with one `ip -batch`. Throws as `observeNetwork`. */
 export async function observeLinks(names: readonly string[], runner: CommandRunner): Promise<ObservedLink[]> {
   const existing = names.filter(linkExists);
   if (existing.length === 0) return [];

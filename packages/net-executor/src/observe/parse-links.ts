@@ -1,4 +1,5 @@
 import { parseBridgeName, parseTapName } from '@mvm/protocol';
+import { BRIDGE_SETTINGS, type LinkSettings, PORT_SETTINGS } from '../link-settings.js';
 import type { ObservedLink } from '../types.js';
 import { asArray, asRecord, asText, type JsonRecord } from './json.js';
 
@@ -6,6 +7,16 @@ function kindOf(name: string, linkinfo: JsonRecord): ObservedLink['kind'] {
   const kind = linkinfo.info_kind;
   if (parseBridgeName(name) !== null) return kind === 'bridge' ? 'bridge' : 'other';
   return kind === 'tun' && asRecord(linkinfo.info_data).type === 'tap' ? 'tap' : 'other';
+}
+
+function settingsOf(found: JsonRecord, names: object): LinkSettings {
+  const entries = Object.keys(names)
+    .filter((name) => found[name] !== undefined)
+    .map((name) => {
+      const value = found[name];
+      return [name, typeof value === 'boolean' ? (value ? 'on' : 'off') : String(value)];
+    });
+  return Object.fromEntries(entries);
 }
 
 function parseLink(value: unknown): ObservedLink[] {
@@ -27,6 +38,17 @@ function parseLink(value: unknown): ObservedLink[] {
       master: typeof link.master === 'string' ? link.master : null,
       addresses,
       ownerUid: typeof owner === 'number' ? owner : null,
+      settings: {
+        mtu: String(link.mtu),
+        arp: asArray(link.flags).includes('NOARP') ? 'off' : 'on',
+        ...settingsOf(asRecord(linkinfo.info_data), BRIDGE_SETTINGS),
+      },
+      portSettings:
+        linkinfo.info_slave_kind === 'bridge'
+          ? settingsOf(asRecord(linkinfo.info_slave_data), PORT_SETTINGS)
+          : {},
+      // In another listing: `parseForwarding`.
+      forwarding: [],
     },
   ];
 }
