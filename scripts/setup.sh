@@ -23,6 +23,7 @@ fi
 tools='
 qemu-system-x86_64:qemu-system-x86:qemu-system-x86-core:qemu-system-x86
 nft:nftables:nftables:nftables
+conntrack:conntrack:conntrack-tools:conntrack-tools
 ip:iproute2:iproute:iproute2
 mkfs.ext4:e2fsprogs:e2fsprogs:e2fsprogs
 busybox:busybox-static:busybox:busybox

@@ -30,6 +30,7 @@ import { recover } from './operations/recover-host.js';
 import { createReservations } from './operations/reservations.js';
 import { createTenantOperations } from './operations/tenant-operations.js';
 import { createTenantPlanner } from './operations/tenant-planner.js';
+import { vmUidRange } from './plan/plan-start.js';
 import { createDispatch } from './requests/dispatch.js';
 import { createAccessPolicy } from './server/access-policy.js';
 import { type SessionOptions, serveSession } from './server/session.js';
@@ -118,6 +119,7 @@ async function buildEffects(
     network: createNetworkExecutor({
       clusterCidr: config.clusterCidr,
       uplinks: config.uplink.length === 0 ? 'auto' : config.uplink,
+      vmmUids: vmUidRange(config.vmUidBase),
       logger,
     }),
     cgroups: await createCgroups({ parent: config.cgroupParent }),

@@ -1,8 +1,4 @@
-import {
-  BRIDGE_LINK_SETTINGS,
-  BRIDGE_SETTINGS,
-  FRESH_PORT_SETTINGS,
-} from './link-settings.js';
+import { BRIDGE_LINK_SETTINGS, BRIDGE_SETTINGS, FRESH_PORT_SETTINGS } from './link-settings.js';
 import { makeProfile, type ObservedProfile, type ProfileSpec, toObservedProfile } from './profile.js';
 import { elementId, elementKey } from './sets.js';
 import type { NetStep, ObservedLink, ObservedNetwork } from './types.js';

@@ -28,6 +28,8 @@ export interface BaseTable {
   readonly counters: readonly string[];
   /** Name → definition of the sets that packets fill. */
   readonly dynamicSets: Readonly<Record<string, string>>;
+  /** Name → definition of how long tracked connections are remembered. */
+  readonly timeouts: Readonly<Record<string, string>>;
   readonly chains: readonly BaseChain[];
 }
 
@@ -45,6 +47,28 @@ export const DEFAULT_LIMITS = {
   pingsPerSecond: 50,
   pingBurst: 50,
 } as const;
+
+/**
+ * Per tenant, by its bridge: all its guests together, and what comes in by its published ports. One guest's own limits
+ * (`limits` of its policy) go beyond where they are larger.
+ */
+export const TENANT_LIMITS = {
+  newPerSecond: 500,
+  newBurst: 2000,
+  /** Tracked connections at a time. */
+  connections: 8192,
+  /** How long a closed TCP connection is remembered; the kernel's own default is 120. */
+  closedSeconds: 10,
+} as const;
+
+/**
+ * Entries of the kernel's connection tracking that a tenant can hold with these limits: those that are open, those that
+ * closed in the time that they are remembered, and pings of its own gateway aside.
+ */
+export const MAX_TRACKED_PER_TENANT =
+  TENANT_LIMITS.connections +
+  TENANT_LIMITS.newBurst +
+  TENANT_LIMITS.newPerSecond * TENANT_LIMITS.closedSeconds;
 
 /** Addresses that guests with `internet` egress do not reach: private, link-local, shared, multicast, reserved. */
 export const PRIVATE_RANGES = [
@@ -74,8 +98,9 @@ export const ANSWERS = rule(
 
 const BRIDGE_TABLE: BaseTable = {
   family: 'bridge',
-  counters: ['c_mac', 'c_arp', 'c_ip', 'c_l2', 'c_dhcpsrv', 'c_isolated'],
+  counters: ['c_mac', 'c_arp', 'c_ip', 'c_l2', 'c_dhcpsrv', 'c_isolated', 'c_linklocal', 'c_foreign'],
   dynamicSets: {},
+  timeouts: {},
   chains: [
     {
       name: 'pre',
@@ -85,7 +110,11 @@ const BRIDGE_TABLE: BaseTable = {
     {
       name: 'guard',
       rules: [
-        // First, because nearly everything is: its MAC and address are one look.
+        rule(
+          'ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 counter name c_linklocal drop',
+          'to the group of bridges: STP, LACP, 802.1X, LLDP',
+        ),
+        // Early, because nearly everything is: its MAC and address are one look.
         rule('ether type ip goto guard_ip', 'IPv4'),
         rule('iifname . ether saddr != @port_mac counter name c_mac drop', 'foreign MAC'),
         rule('ether type arp goto guard_arp', 'ARP'),
@@ -109,7 +138,7 @@ const BRIDGE_TABLE: BaseTable = {
     {
       name: 'guard_ip',
       rules: [
-        rule('udp sport 67 counter name c_dhcpsrv drop', 'rogue DHCP server'),
+        rule('udp dport 68 counter name c_dhcpsrv drop', 'to a DHCP client: rogue DHCP server'),
         rule('iifname . ether saddr . ip saddr @port_src accept', 'own MAC and address'),
         rule('iifname . ether saddr != @port_mac counter name c_mac drop', 'foreign MAC'),
         rule(
@@ -136,6 +165,19 @@ const BRIDGE_TABLE: BaseTable = {
         ),
       ],
     },
+    {
+      name: 'post',
+      hook: { type: 'filter', hook: 'postrouting', priority: 300 },
+      rules: [rule('oifname @taps goto deliver', 'only what our TAPs get is judged')],
+    },
+    {
+      name: 'deliver',
+      rules: [
+        rule('oifname . ether daddr @port_mac accept', 'for the MAC of this port'),
+        rule('ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 accept', 'for all, or for a group'),
+        rule('counter name c_foreign drop', 'for a MAC that is not behind this port'),
+      ],
+    },
   ],
 };
 
@@ -159,21 +201,38 @@ const INET_TABLE: BaseTable = {
     'c_denied',
     'c_bandwidth',
     'c_packets',
+    'c_port',
+    'c_related',
+    'c_tenant',
+    'c_vmm',
   ],
   dynamicSets: {
     vm_new: 'type ipv4_addr; size 65535; flags dynamic,timeout; timeout 1m;',
     vm_conns: 'type ipv4_addr; size 65535; flags dynamic;',
     vm_icmp: 'type ipv4_addr; size 65535; flags dynamic,timeout; timeout 1m;',
+    tenant_new: 'type ifname; size 65535; flags dynamic,timeout; timeout 1m;',
+    tenant_conns: 'type ifname; size 65535; flags dynamic;',
+  },
+  timeouts: {
+    guest_tcp: `protocol tcp; l3proto ip; policy = { time_wait : ${TENANT_LIMITS.closedSeconds}, close : ${TENANT_LIMITS.closedSeconds} };`,
   },
   chains: [
     {
       name: 'raw_pre',
       hook: { type: 'filter', hook: 'prerouting', priority: -300 },
-      rules: [rule('iifname @bridges goto guest_raw', 'only what guests send is judged')],
+      rules: [
+        rule('iifname @bridges goto guest_raw', 'only what guests send is judged'),
+        rule('iifname @ports counter name c_port drop', 'handed up by a port itself, past its bridge'),
+      ],
     },
     {
       name: 'guest_raw',
       rules: [
+        // Comes by only with br_netfilter, and would fill the table of all: every bridge of ours has such a MAC.
+        rule(
+          'ether daddr & ff:ff:00:00:ff:ff != 02:fc:00:00:00:01 notrack',
+          'not for the gateway: stays within the tenant, and is not tracked',
+        ),
         rule('meta nfproto ipv6 counter name c_v6 drop', 'IPv6 is not supported yet'),
         rule(
           'ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept',
@@ -208,6 +267,10 @@ const INET_TABLE: BaseTable = {
       name: 'to_uplink',
       rules: [
         rule('ct state invalid counter name c_invalid drop', 'no connection that makes sense'),
+        rule(
+          'ct state related ip saddr . ct original ip saddr != @self ip saddr . ct reply ip saddr != @self counter name c_related drop',
+          'error about a connection of somebody else',
+        ),
         rule('ip saddr @own_policy goto own_policy', "not the tenant's egress alone"),
         rule('iifname vmap @egress', "the tenant's egress"),
         rule('goto egress_none', 'no egress'),
@@ -264,7 +327,43 @@ const INET_TABLE: BaseTable = {
           'too many connections at a time',
           'limits.connections',
         ),
+        rule('goto tenant_limits', "within the guest's limits"),
+      ],
+    },
+    {
+      name: 'tenant_limits',
+      rules: [
+        rule(
+          `add @tenant_new { iifname limit rate over ${TENANT_LIMITS.newPerSecond}/second burst ${TENANT_LIMITS.newBurst} packets } counter name c_tenant drop`,
+          'too many new connections of the tenant per second',
+        ),
+        rule(
+          `add @tenant_conns { iifname ct count over ${TENANT_LIMITS.connections} } counter name c_tenant drop`,
+          'too many connections of the tenant at a time',
+        ),
+        rule('goto tracked', "within the tenant's limits"),
+      ],
+    },
+    {
+      name: 'tracked',
+      rules: [
+        rule('meta l4proto tcp ct timeout set "guest_tcp"', 'forgotten soon after it is closed'),
         rule('accept', 'within the limits'),
+      ],
+    },
+    {
+      name: 'to_published',
+      rules: [
+        rule('ct status & confirmed == confirmed accept', 'known connection'),
+        rule(
+          `add @tenant_new { oifname limit rate over ${TENANT_LIMITS.newPerSecond}/second burst ${TENANT_LIMITS.newBurst} packets } counter name c_tenant drop`,
+          'too many new connections to the tenant per second',
+        ),
+        rule(
+          `add @tenant_conns { oifname ct count over ${TENANT_LIMITS.connections} } counter name c_tenant drop`,
+          'too many connections to the tenant at a time',
+        ),
+        rule('goto tracked', "within the tenant's limits"),
       ],
     },
     {
@@ -274,7 +373,7 @@ const INET_TABLE: BaseTable = {
         rule('ip daddr vmap @guest_in', 'how much this guest may get'),
         rule('ct direction reply ct state established,related accept', 'answer to a guest'),
         rule(
-          'iifname @uplinks ct status dnat meta l4proto . ip daddr . th dport @published accept',
+          'iifname @uplinks ct status dnat meta l4proto . ip daddr . th dport @published goto to_published',
           'published port',
           'publish',
           'receiver',
@@ -294,15 +393,28 @@ const INET_TABLE: BaseTable = {
     {
       name: 'guest_input',
       rules: [
-        rule('ct direction reply ct state established,related accept', 'answer to the host'),
-        rule('udp sport 68 udp dport 67 accept', 'DHCP client'),
+        rule('ct direction reply ct state established accept', 'answer to the host'),
+        rule(
+          'ct direction reply ct state related ip saddr . ct reply ip saddr @self accept',
+          "error about a connection of the host's to this guest",
+        ),
+        rule('ct state related counter name c_related drop', 'error about a connection of somebody else'),
+        rule('ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept', 'DHCP client without an address'),
         rule('iifname . ip daddr != @gw counter name c_hostin drop', "not the guest's own gateway address"),
+        rule('udp sport 68 udp dport 67 accept', 'DHCP client'),
         rule(
           `icmp type echo-request add @vm_icmp { ip saddr limit rate over ${DEFAULT_LIMITS.pingsPerSecond}/second burst ${DEFAULT_LIMITS.pingBurst} packets } counter name c_ping drop`,
           'too many pings',
         ),
         rule('icmp type echo-request accept', 'ping to the gateway'),
         rule('counter name c_hostin drop', 'no service of the host is open to guests'),
+      ],
+    },
+    {
+      name: 'output',
+      hook: { type: 'filter', hook: 'output', priority: 0 },
+      rules: [
+        rule('meta skuid @vmm_uids counter name c_vmm reject', 'sent by a VMM itself, not by its guest'),
       ],
     },
     {

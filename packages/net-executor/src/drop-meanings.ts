@@ -28,6 +28,30 @@ export const DROP_MEANINGS: Readonly<Record<string, DropMeaning>> = {
     meaning: 'was neither ARP nor IPv4: IPv6, a VLAN tag, LLDP',
     advice: 'harmless when it is IPv6 of an idle guest; nothing but IPv4 and ARP passes',
   },
+  c_linklocal: {
+    meaning: 'was for the group of bridges (01:80:c2:00:00:0X): STP, LACP, 802.1X, LLDP',
+    advice: 'a guest has no part in these protocols; an LLDP daemon or a bridge inside it is harmless',
+  },
+  c_foreign: {
+    meaning: 'was for a MAC that is not behind the port that it was flooded to',
+    advice: 'mvm net verify: the bridge should flood nothing; is an entry of its forwarding table missing?',
+  },
+  c_port: {
+    meaning: 'was handed to the host by a TAP itself, past its bridge',
+    advice: 'mvm net verify: is the TAP a port of its bridge, with the settings that are recorded?',
+  },
+  c_related: {
+    meaning: 'was an error message about a connection of somebody else',
+    advice: 'a guest may report errors about its own connections only; this one tries to disturb others',
+  },
+  c_tenant: {
+    meaning: 'opened one connection too many for its tenant, or to it by a published port',
+    advice: 'all guests of a tenant together hold, or open, more than the limit of a tenant',
+  },
+  c_vmm: {
+    meaning: 'was sent by the process of a VMM itself, not by its guest',
+    advice: 'no VMM has reason to: look at the instance whose uid it is (ps), and take it for hostile',
+  },
   c_v6: { meaning: 'was IPv6', advice: 'IPv6 is not supported yet; use IPv4' },
   c_rpf: {
     meaning: 'came from an address that is not behind its bridge',

@@ -6,7 +6,8 @@ import { CodedError, parseIpv4, parseIpv4Cidr } from '@mvm/protocol';
 const INTERFACE_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$/;
 const MAC = /^[0-9a-f]{2}(?::[0-9a-f]{2}){5}$/;
 const CHAIN_NAME = /^(?:egress_[a-z0-9_]{1,20}|p_[0-9a-f]{16}_(?:out|in|new))$/;
-const SET_NAME = /^p_[0-9a-f]{16}_(?:rate|conns|out_bytes|out_packets|in_bytes|in_packets)$/;
+const SET_NAME =
+  /^p_[0-9a-f]{16}_(?:rate|conns|tenant_rate|tenant_conns|out_bytes|out_packets|in_bytes|in_packets)$/;
 const MAX_UID = 4_294_967_294;
 
 function refuse(what: string, text: unknown): CodedError {
@@ -91,6 +92,14 @@ export function chainName(text: string): string {
 export function uidText(uid: number): string {
   if (Number.isInteger(uid) && uid >= 0 && uid <= MAX_UID) return String(uid);
   throw refuse('a user id', uid);
+}
+
+/** A range of uids without root's, as `1900000000-1901048575`. Else `invalid_argument`, reason `net.unsafe_text`. */
+export function uidRangeText(text: string): string {
+  const [first = Number.NaN, last = Number.NaN, ...rest] = String(text).split('-').map(Number);
+  const whole = rest.length === 0 && first >= 1 && first < last;
+  if (whole && `${uidText(first)}-${uidText(last)}` === text) return text;
+  throw refuse('a range of user ids', text);
 }
 
 /** A transport protocol with ports. Else `invalid_argument`, reason `net.unsafe_text`. */

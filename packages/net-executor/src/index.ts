@@ -27,6 +27,7 @@ export type {
   TablesState,
   TenantGuests,
   TenantPolicies,
+  UidRange,
 } from './types.js';
 export { type CheckedObjects, countChecked, type NetworkDrift, verifyNetwork } from './verify.js';
 export { spellOut, type WantedBridge, type WantedNetwork, type WantedTap } from './wanted.js';

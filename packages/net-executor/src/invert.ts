@@ -1,3 +1,5 @@
+import { macAddress, parseTapName } from '@mvm/protocol';
+import { PORT_SETTINGS, TAP_LINK_SETTINGS, tapMac } from './link-settings.js';
 import { makeProfile, toObservedProfile } from './profile.js';
 import type { NetStep } from './types.js';
 
@@ -57,9 +59,9 @@ export function invertStep(step: NetStep): NetStep[] {
     case 'port.join':
       return step.was === null
         ? [{ kind: 'port.leave', name: step.name, was: step.bridge }]
-        : [{ kind: 'port.join', name: step.name, bridge: step.was, was: step.bridge }];
+        : joinAgain(step.name, step.was, step.bridge);
     case 'port.leave':
-      return [{ kind: 'port.join', name: step.name, bridge: step.was, was: null }];
+      return joinAgain(step.name, step.was, null);
     case 'link.up':
       return [{ kind: 'link.down', name: step.name }];
     case 'link.down':
@@ -80,10 +82,30 @@ export function invertSteps(steps: readonly NetStep[]): NetStep[] {
   return steps.toReversed().flatMap(invertStep);
 }
 
+/** A port gets its settings from us whenever it joins a bridge. */
+function joinAgain(name: string, bridge: string, was: string | null): NetStep[] {
+  const parsed = parseTapName(name);
+  return [
+    { kind: 'port.join', name, bridge, was },
+    { kind: 'port.set', name, settings: PORT_SETTINGS, was: null },
+    ...(parsed === null
+      ? []
+      : [
+          {
+            kind: 'forwarding.add',
+            port: name,
+            mac: macAddress(parsed.netId, parsed.ipOffset),
+          } as const,
+        ]),
+  ];
+}
+
 function remakeTap(name: string, ownerUid: number, bridge: string | null, up: boolean): NetStep[] {
   return [
     { kind: 'tap.create', name, ownerUid },
-    ...(bridge === null ? [] : [{ kind: 'port.join', name, bridge, was: null } as const]),
+    { kind: 'mac.set', link: name, mac: tapMac(name), was: '' },
+    { kind: 'link.set', name, settings: TAP_LINK_SETTINGS, was: null },
+    ...(bridge === null ? [] : joinAgain(name, bridge, null)),
     ...(up ? [{ kind: 'link.up', name } as const] : []),
   ];
 }

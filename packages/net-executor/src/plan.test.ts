@@ -2,6 +2,7 @@ import { deriveTenantNet, instanceIp, macAddress, tapName } from '@mvm/protocol'
 import { describe, expect, it } from 'vitest';
 import { applySteps } from './apply-steps.js';
 import { planNetwork } from './plan.js';
+import { renderBridgeBatch } from './render-bridge.js';
 import { renderIpBatch } from './render-ip.js';
 import { renderNftScript } from './render-nft.js';
 import type { DesiredHostNetwork, NetworkContext, ObservedNetwork } from './types.js';
@@ -38,6 +39,8 @@ describe('planNetwork', () => {
         'add element bridge mvm taps { "tn3i5" }',
         'add element bridge mvm port_mac { "tn3i5" . 02:fc:00:03:00:05 }',
         'add element bridge mvm port_src { "tn3i5" . 02:fc:00:03:00:05 . 10.240.3.5 }',
+        'add element inet mvm ports { "tn3i5" }',
+        'add element inet mvm self { 10.240.3.5 . 10.240.3.5 }',
         'add element inet mvm bridges { "br-tenant-3" }',
         'add element inet mvm intra { "br-tenant-3" . "br-tenant-3" }',
         'add element inet mvm gw { "br-tenant-3" . 10.240.3.1 }',
@@ -47,23 +50,27 @@ describe('planNetwork', () => {
     );
     expect(renderIpBatch(steps)).toBe(
       [
-        'link add name br-tenant-3 address 02:fc:00:03:00:01 type bridge forward_delay 0 stp_state 0 mcast_snooping 0',
+        'link add name br-tenant-3 address 02:fc:00:03:00:01 mtu 1500 type bridge forward_delay 0 stp_state 0 mcast_snooping 0 no_linklocal_learn 1 group_fwd_mask 0',
         'address add 10.240.3.1/24 dev br-tenant-3',
         'tuntap add dev tn3i5 mode tap user 1900000773',
+        'link set dev tn3i5 address fe:fc:00:03:00:05',
+        'link set dev tn3i5 mtu 1500 arp off',
         'link set dev tn3i5 master br-tenant-3',
+        'link set dev tn3i5 type bridge_slave learning off flood off mcast_flood on bcast_flood on hairpin off isolated off group_fwd_mask 0xfffd',
         'link set dev tn3i5 up',
         'link set dev br-tenant-3 up',
         '',
       ].join('\n'),
     );
+    expect(renderBridgeBatch(steps)).toBe('fdb replace 02:fc:00:03:00:05 dev tn3i5 master static\n');
     const lastElement = steps.findLastIndex(({ kind }) => kind === 'element.add');
     expect(lastElement).toBeLessThan(steps.findIndex(({ kind }) => kind === 'bridge.create'));
   });
 
   it('takes them down in reverse: links first, filter last', () => {
     const kinds = planNetwork(nothing, busy, context).map(({ kind }) => kind);
-    expect(kinds.slice(0, 2)).toEqual(['tap.delete', 'bridge.delete']);
-    expect(new Set(kinds.slice(2))).toEqual(new Set(['element.delete']));
+    expect(kinds.slice(0, 3)).toEqual(['tap.delete', 'bridge.delete', 'flows.forget']);
+    expect(new Set(kinds.slice(3))).toEqual(new Set(['element.delete']));
   });
 
   it('says nothing when nothing is to do', () => {
@@ -101,6 +108,9 @@ describe('planNetwork', () => {
       master: null,
       addresses: [],
       ownerUid: null,
+      settings: {},
+      portSettings: {},
+      forwarding: [],
     };
     const observed: ObservedNetwork = { ...ready, links: [{ ...foreign, kind: 'other' }] };
     expect(() => planNetwork(wish, observed, context)).toThrow('exists already');

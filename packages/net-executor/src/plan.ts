@@ -51,6 +51,22 @@ function planRemovals(links: readonly ObservedLink[]): NetStep[] {
   );
 }
 
+/** Ends the connections of guests' addresses: those of TAPs that go, and once more before a TAP comes. */
+function planForgetting(addresses: readonly string[], { keptFlows = [] }: NetworkContext): NetStep[] {
+  return [...new Set(addresses)]
+    .filter((address) => !keptFlows.includes(address))
+    .map((address) => ({ kind: 'flows.forget', address }));
+}
+
+/** The addresses of the guests behind these links, as far as the guard names them. */
+function addressesBehind(links: readonly ObservedLink[], { elements }: ObservedNetwork): string[] {
+  if (links.length === 0) return [];
+  const names = new Set(links.map(({ name }) => name));
+  return elements.flatMap(({ set, key: [tap = '', , address = ''] }) =>
+    set === 'port_src' && names.has(tap) ? [address] : [],
+  );
+}
+
 /** Ids of wanted profiles that the kernel has with other chains, rules or sets. */
 export function damagedProfiles(
   { profiles }: Pick<WantedNetwork, 'profiles'>,
@@ -239,6 +255,13 @@ export function planNetwork(
   return [
     ...planForwardingBack(wanted, observed, context),
     ...planRemovals(removed),
+    ...planForgetting(
+      [
+        ...addressesBehind(removed, observed),
+        ...wanted.taps.filter(({ name }) => !kept.has(name)).map(({ ipv4 }) => ipv4),
+      ],
+      context,
+    ),
     ...observed.rules
       .filter((rule) => !wantedRules.has(ruleId(rule)))
       .map((rule) => ({ kind: 'rule.delete', rule }) as const),

@@ -1,6 +1,13 @@
 import { createHash } from 'node:crypto';
 import type { NetworkException } from '@mvm/protocol';
-import { ANSWERS, type BaseChain, type BaseRule, DEFAULT_LIMITS, type PolicyPart } from './base-tables.js';
+import {
+  ANSWERS,
+  type BaseChain,
+  type BaseRule,
+  DEFAULT_LIMITS,
+  type PolicyPart,
+  TENANT_LIMITS,
+} from './base-tables.js';
 import { cidrText, numberText, portText } from './grammar.js';
 import type { CompletePolicy } from './policy.js';
 import { ruleComment } from './rule-comment.js';
@@ -35,7 +42,8 @@ export interface ObservedProfile {
   readonly spec: ProfileSpec | null;
 }
 
-const NAME = /^p_([0-9a-f]{16})_(?:out|in|new|rate|conns|out_bytes|out_packets|in_bytes|in_packets)$/;
+const NAME =
+  /^p_([0-9a-f]{16})_(?:out|in|new|rate|conns|tenant_rate|tenant_conns|out_bytes|out_packets|in_bytes|in_packets)$/;
 
 /** The profile that a chain or set of ours belongs to by its name; null for any other name. */
 export function profileIdOf(name: string): string | null {
@@ -85,12 +93,41 @@ function exceptionMatch({ cidr, protocol, first_port, last_port = first_port }: 
   return `${destination} ${transport} dport ${first === last ? first : `${first}-${last}`}`;
 }
 
-function newPart(prefix: string, { limits }: ProfileSpec): Part | null {
+/** The tenant's limits, and as much more as one guest's own limits go beyond them. */
+function tenantPart(prefix: string, { limits }: ProfileSpec): Part {
+  const { new_connections_per_second: rate, new_connections_burst: burst, connections } = limits;
+  const { newPerSecond, newBurst, connections: usual } = TENANT_LIMITS;
+  if (rate <= newPerSecond && burst <= newBurst && connections <= usual) {
+    return { rules: [{ text: 'goto tenant_limits', why: "within the guest's limits" }], sets: {} };
+  }
+  const perSecond = `${numberText(Math.max(rate, newPerSecond))}/second burst ${numberText(Math.max(burst, newBurst))} packets`;
+  return {
+    sets: {
+      [`${prefix}_tenant_rate`]: 'type ifname; size 65535; flags dynamic,timeout; timeout 1m;',
+      [`${prefix}_tenant_conns`]: 'type ifname; size 65535; flags dynamic;',
+    },
+    rules: [
+      {
+        text: `update @${prefix}_tenant_rate { iifname limit rate over ${perSecond} } counter name c_tenant drop`,
+        why: 'too many new connections of the tenant per second',
+      },
+      {
+        text: `add @${prefix}_tenant_conns { iifname ct count over ${numberText(Math.max(connections, usual))} } counter name c_tenant drop`,
+        why: 'too many connections of the tenant at a time',
+      },
+      { text: 'goto tracked', why: "within the tenant's limits" },
+    ],
+  };
+}
+
+function newPart(prefix: string, spec: ProfileSpec): Part | null {
+  const tenant = tenantPart(prefix, spec);
+  const { limits } = spec;
   const { new_connections_per_second: rate, new_connections_burst: burst, connections } = limits;
   const { newPerSecond, newBurst, connections: usual } = DEFAULT_LIMITS;
   if (rate === newPerSecond && burst === newBurst && connections === usual) return null;
   return {
-    sets: { [`${prefix}_rate`]: LIMIT_SET, [`${prefix}_conns`]: COUNT_SET },
+    sets: { [`${prefix}_rate`]: LIMIT_SET, [`${prefix}_conns`]: COUNT_SET, ...tenant.sets },
     rules: [
       { text: 'ct status & confirmed == confirmed accept', why: 'known connection' },
       {
@@ -103,7 +140,7 @@ function newPart(prefix: string, { limits }: ProfileSpec): Part | null {
         why: `more than ${connections} connections at a time`,
         follows: { field: 'limits.connections', of: 'sender' },
       },
-      { text: 'accept', why: 'within the limits' },
+      ...tenant.rules,
     ],
   };
 }

@@ -2,13 +2,15 @@ import { ipv4Text } from './grammar.js';
 import type { NetStep } from './types.js';
 
 /**
- * The script for `conntrack -R -` that ends tracked connections: of each address those that it opened and those that
- * answer from it, whatever was translated on the way; empty when there are none. Throws `invalid_argument` for what is no
- * address. Source: conntrack(8), `--load-file`.
+ * The calls of `conntrack` that make a step, by their arguments: an address loses the connections that it opened, and
+ * those that answer from it, whatever was translated on the way. None for steps that `conntrack` does not make. Throws
+ * `invalid_argument` for what is no address. Source: conntrack(8).
  */
-export function renderConntrackScript(steps: readonly NetStep[]): string {
-  return steps
-    .flatMap((step) => (step.kind === 'flows.forget' ? [ipv4Text(step.address)] : []))
-    .map((address) => `-D -s ${address}\n-D -r ${address}\n`)
-    .join('');
+export function conntrackCalls(step: NetStep): string[][] {
+  if (step.kind !== 'flows.forget') return [];
+  const address = ipv4Text(step.address);
+  return [
+    ['-D', '--orig-src', address],
+    ['-D', '--reply-src', address],
+  ];
 }

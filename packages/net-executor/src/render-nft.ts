@@ -9,6 +9,7 @@ import {
   portText,
   protocolText,
   setName,
+  uidRangeText,
 } from './grammar.js';
 import { makeProfile, type ProfileSpec } from './profile.js';
 import { renderBaseTables } from './render-tables.js';
@@ -26,6 +27,7 @@ const RENDER_FIELD: { readonly [T in FieldType]: (text: string) => string } = {
   ipv4_cidr: cidrText,
   inet_proto: protocolText,
   inet_service: portText,
+  uid_range: uidRangeText,
 };
 
 function renderElement(element: NetElement): string {

@@ -1,6 +1,6 @@
 import { BASE_TABLES, type BaseChain, type BaseTable, TABLE_NAME } from './base-tables.js';
 import { ruleComment } from './rule-comment.js';
-import { MAP_TYPES, SET_NAMES, setShape } from './sets.js';
+import { MAP_TYPES, nftType, SET_NAMES, setShape } from './sets.js';
 
 /** Names of the sets and maps that must be in a table: ours to fill, and those that packets fill. */
 export function setNamesOf(table: BaseTable): string[] {
@@ -11,7 +11,7 @@ export function setNamesOf(table: BaseTable): string[] {
 function renderSets(table: BaseTable): string[] {
   const filled = SET_NAMES.filter((name) => setShape(name).family === table.family).map((name) => {
     const shape = setShape(name);
-    const key = shape.key.map((field) => (field === 'ipv4_cidr' ? 'ipv4_addr' : field)).join(' . ');
+    const key = shape.key.map(nftType).join(' . ');
     const type = shape.map === undefined ? key : `${key} : ${MAP_TYPES[shape.map]}`;
     const flags = shape.interval ? ' flags interval;' : '';
     return `${shape.map ? 'map' : 'set'} ${name} { type ${type};${flags} }`;
@@ -39,6 +39,7 @@ export function renderBaseTables(): string {
     const name = `${table.family} ${TABLE_NAME}`;
     const body = [
       ...table.counters.map((counter) => `counter ${counter} { }`),
+      ...Object.entries(table.timeouts).map(([timeout, text]) => `ct timeout ${timeout} { ${text} }`),
       ...renderSets(table),
       ...table.chains.flatMap((chain) => renderChain(table, chain)),
     ];

@@ -1,5 +1,19 @@
 /** How one field of a set's key is written and checked; see `grammar.ts`. */
-export type FieldType = 'ifname' | 'ether_addr' | 'ipv4_addr' | 'ipv4_cidr' | 'inet_proto' | 'inet_service';
+export type FieldType =
+  | 'ifname'
+  | 'ether_addr'
+  | 'ipv4_addr'
+  | 'ipv4_cidr'
+  | 'inet_proto'
+  | 'inet_service'
+  /** `<first>-<last>` */
+  | 'uid_range';
+
+/** How nft calls the type of a field. */
+export function nftType(field: FieldType): string {
+  if (field === 'ipv4_cidr') return 'ipv4_addr';
+  return field === 'uid_range' ? 'uid' : field;
+}
 
 interface SetShape {
   readonly family: 'bridge' | 'inet';
@@ -20,6 +34,10 @@ export const SETS = {
   port_src: { family: 'bridge', key: ['ifname', 'ether_addr', 'ipv4_addr'] },
   /** TAPs of instances that are kept from the others of their tenant. */
   isolated: { family: 'bridge', key: ['ifname'] },
+  /** The same TAPs, for what a port hands up itself. */
+  ports: { family: 'inet', key: ['ifname'] },
+  /** Each guest's address with itself: whether two addresses of a packet are one guest's. */
+  self: { family: 'inet', key: ['ipv4_addr', 'ipv4_addr'] },
   /** Tenants' bridges. */
   bridges: { family: 'inet', key: ['ifname'] },
   /** From which bridge to which bridge guests may be routed: each to itself. */
@@ -48,6 +66,8 @@ export const SETS = {
   pool4: { family: 'inet', key: ['ipv4_cidr'], interval: true },
   /** Addresses that `internet` egress does not reach. */
   private4: { family: 'inet', key: ['ipv4_cidr'], interval: true },
+  /** The uids that VMMs have: none of them speaks from the host's own network. */
+  vmm_uids: { family: 'inet', key: ['uid_range'], interval: true },
 } as const satisfies Record<string, SetShape>;
 
 export type SetName = keyof typeof SETS;

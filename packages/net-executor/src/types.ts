@@ -49,6 +49,12 @@ export interface DesiredHostNetwork {
   readonly tenants: readonly DesiredTenantNetwork[];
 }
 
+/** Both are in it; 1…4294967294, `first` the smaller. */
+export interface UidRange {
+  readonly first: number;
+  readonly last: number;
+}
+
 /** What the planner must know of the host besides the wish. */
 export interface NetworkContext {
   /** The range that every tenant's subnet comes from, canonical CIDR. */
@@ -57,6 +63,10 @@ export interface NetworkContext {
   readonly uplinks: readonly string[];
   /** Uplinks that we are known to have switched to forwarding, beside those that the kernel's set `switched` names. */
   readonly switched?: readonly string[] | undefined;
+  /** The uids that VMMs run as: what they send from the host's own network is refused. None: nothing is refused. */
+  readonly vmmUids?: UidRange | undefined;
+  /** Guests' addresses whose connections outlast their port: the same instance will have them again. */
+  readonly keptFlows?: readonly string[] | undefined;
   /** `absent`: nothing of ours is to stay, not even the base tables; the desired network must then be empty. */
   readonly base: 'present' | 'absent';
 }

@@ -70,17 +70,21 @@ function describe(step: NetStep, observed: ObservedNetwork): NetworkDrift[] {
         `MAC is ${step.was}, should be ${step.mac}`,
       );
     case 'link.set':
-    case 'port.set':
-      // What belongs to a link that is missing is not missed by itself.
-      if (observed.links.find(({ name }) => name === step.name)?.kind !== linkObject(step.name)) return [];
+    case 'port.set': {
+      const link = observed.links.find(({ name }) => name === step.name);
+      const found = step.kind === 'link.set' ? link?.settings : link?.portSettings;
+      // Of a link that is missing, or no port, nothing is missed beside.
+      if (link?.kind !== linkObject(step.name) || (step.kind === 'port.set' && link.master === null))
+        return [];
       return Object.entries(step.settings).flatMap(([setting, value]) =>
         drift(
           linkObject(step.name),
           step.name,
           'different',
-          `${setting} is ${step.was?.[setting] ?? 'not set'}, should be ${value}`,
+          `${setting} is ${found?.[setting] ?? 'not set'}, should be ${value}`,
         ),
       );
+    }
     case 'forwarding.add':
       if (!observed.links.some(({ name }) => name === step.port)) return [];
       return drift('tap', step.port, 'different', `the bridge has no static entry for its MAC ${step.mac}`);
@@ -135,7 +139,8 @@ function describe(step: NetStep, observed: ObservedNetwork): NetworkDrift[] {
 
 /**
  * Every difference between kernel and wish, object by object; empty when there is none. It is the plan, put in words: what
- * verify names is what reconcile would change, one drift per step except for damaged tables (one per fault or profile). Errors as
+ * verify names is what reconcile would change: one drift per step, except for damaged tables (one per fault or profile), settings
+ * of links (one each) and what comes with a link that is missing (none). Errors as
  * `planNetwork`.
  */
 export function verifyNetwork(

@@ -29,6 +29,8 @@ export interface WantedTap {
   readonly mac: string;
   /** The only one behind it. */
   readonly guestMac: string;
+  /** Its guest's address. */
+  readonly ipv4: string;
 }
 
 /** What the kernel must have, object by object; the wish spelled out. */
@@ -158,6 +160,8 @@ export function portElements(tenant: TenantGuests, port: GuestPort): NetElement[
     { set: 'taps', key: [port.tapName] },
     { set: 'port_mac', key: [port.tapName, port.mac] },
     { set: 'port_src', key: [port.tapName, port.mac, port.ipv4] },
+    { set: 'ports', key: [port.tapName] },
+    { set: 'self', key: [port.ipv4, port.ipv4] },
     ...policyElements(tenant, port),
   ];
 }
@@ -174,15 +178,18 @@ export function switchedUplinks(observed: ObservedNetwork, context: NetworkConte
 }
 
 /** The elements that are there whatever the tenants are: where guests leave, and which ranges are whose. */
-export function hostElements({ uplinks, clusterCidr }: HostRanges): NetElement[] {
+export function hostElements({ uplinks, clusterCidr, vmmUids }: HostRanges): NetElement[] {
   return [
     ...uplinks.map((uplink) => ({ set: 'uplinks', key: [uplink] }) as const),
     { set: 'pool4', key: [clusterCidr] },
     ...PRIVATE_RANGES.map((range) => ({ set: 'private4', key: [range] }) as const),
+    ...(vmmUids === undefined
+      ? []
+      : [{ set: 'vmm_uids', key: [`${vmmUids.first}-${vmmUids.last}`] } as const]),
   ];
 }
 
-type HostRanges = Pick<NetworkContext, 'uplinks' | 'clusterCidr'>;
+type HostRanges = Pick<NetworkContext, 'uplinks' | 'clusterCidr' | 'vmmUids'>;
 
 function baseElements(observed: ObservedNetwork, context: NetworkContext): NetElement[] {
   const known = new Set(switchedUplinks(observed, context));
@@ -238,12 +245,13 @@ export function spellOut(
       address: `${net.gateway_ip}/${parseIpv4Cidr(net.ipv4_subnet).prefixLength}`,
     })),
     taps: desired.tenants.flatMap(({ net, ports }) =>
-      ports.map(({ tapName, ownerUid, mac }) => ({
+      ports.map(({ tapName, ownerUid, mac, ipv4 }) => ({
         name: tapName,
         bridge: net.bridge_name,
         ownerUid,
         mac: tapMac(tapName),
         guestMac: mac,
+        ipv4,
       })),
     ),
     rules: [

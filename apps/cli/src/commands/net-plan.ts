@@ -41,8 +41,9 @@ export const netPlan: CommandModule = {
   },
 };
 
-const CALLS: Readonly<Record<NetworkCommand['program'], string>> = {
+const CALLS: Readonly<Record<Exclude<NetworkCommand['program'], 'conntrack'>, string>> = {
   ip: 'ip -batch -',
+  bridge: 'bridge -batch -',
   nft: 'nft -f -',
   sysctl: 'sysctl -q -p -',
 };
@@ -50,6 +51,11 @@ const CALLS: Readonly<Record<NetworkCommand['program'], string>> = {
 /** The commands as a shell script with here-documents. */
 export function renderScript({ commands }: NetworkPlan): string {
   return commands
-    .map(({ program, script }) => `${CALLS[program]} <<'END'\n${stripControlCharacters(script)}END\n`)
+    .map(({ program, args, script }) =>
+      program === 'conntrack'
+        ? // Fails when there is nothing to end.
+          `conntrack ${args.map(stripControlCharacters).join(' ')} || :\n`
+        : `${CALLS[program]} <<'END'\n${stripControlCharacters(script)}END\n`,
+    )
     .join('');
 }

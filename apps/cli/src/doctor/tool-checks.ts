@@ -6,6 +6,8 @@ import type { HostProbe } from './host-probe.js';
 const TOOLS = [
   { name: 'nft', args: ['--version'], debian: 'nftables' },
   { name: 'ip', args: ['-V'], debian: 'iproute2' },
+  { name: 'bridge', args: ['-V'], debian: 'iproute2' },
+  { name: 'conntrack', args: ['--version'], debian: 'conntrack' },
   { name: 'mkfs.ext4', args: ['-V'], debian: 'e2fsprogs' },
   { name: 'flock', args: ['--version'], debian: 'util-linux' },
 ] as const;

@@ -44,8 +44,8 @@ export interface HostNetwork extends Pick<NetworkExecutor, 'inspect' | 'preview'
   /** Policies apply at once, to ports that are there too. */
   ensureTenant(net: TenantNet, policies: TenantPolicies): Promise<unknown>;
   removeTenant(net: TenantNet): Promise<unknown>;
-  attachPort(net: TenantNet, port: PortArgs): Promise<unknown>;
-  detachPort(net: TenantNet, port: PortArgs): Promise<unknown>;
+  attachPort(net: TenantNet, port: PortArgs, options?: { readonly keepFlows?: boolean }): Promise<unknown>;
+  detachPort(net: TenantNet, port: PortArgs, options?: { readonly keepFlows?: boolean }): Promise<unknown>;
   /** Put back, within a second, what somebody else removes from our tables, until `close`. */
   watch(onEvent: (event: { readonly kind: string; readonly error?: Error }) => void): unknown;
   close(): Promise<void>;

@@ -91,8 +91,9 @@ export interface StepArgs {
   'data_disk.ensure': { readonly address: InstanceAddress; readonly sizeMib: number };
   'cgroup.create': { readonly name: string; readonly limits: CgroupLimits };
   'cgroup.remove': { readonly name: string };
-  'port.attach': { readonly net: TenantNet; readonly port: PortArgs };
-  'port.detach': { readonly net: TenantNet; readonly port: PortArgs };
+  /** `keepFlows`: connections of its address stand; the instance that sleeps, or wakes, keeps it. */
+  'port.attach': { readonly net: TenantNet; readonly port: PortArgs; readonly keepFlows?: boolean };
+  'port.detach': { readonly net: TenantNet; readonly port: PortArgs; readonly keepFlows?: boolean };
   'vm.launch': LaunchArgs;
   /** Record how to find the VM again, before a guest instruction runs. */
   'vm.record': { readonly address: InstanceAddress; readonly vmId: string };

@@ -14,14 +14,20 @@ export function addressOf({ tenant_id, pool_id, instance_id }: InstanceRecord): 
   return { tenant_id, pool_id, instance_id };
 }
 
-/** What a VM leaves on the host once it is dead: its port, its cgroup, its sockets. Nothing when it never had a port. */
-export function cleaningSteps({ tenant, instance, vmUidBase }: EndInput): Step[] {
+/**
+ * What a VM leaves on the host once it is dead: its port, its cgroup, its sockets. Nothing when it never had a port.
+ * `keepFlows`: it will have its address again, and the connections that it has.
+ */
+export function cleaningSteps(
+  { tenant, instance, vmUidBase }: EndInput,
+  { keepFlows = false }: { readonly keepFlows?: boolean } = {},
+): Step[] {
   if (instance.net == null) return [];
   const port = instancePort(instance, vmUidBase);
   const { tenant_net_id, ipv4_subnet, gateway_ip, bridge_name } = tenant.net;
   const net = { tenant_net_id, ipv4_subnet, gateway_ip, bridge_name };
   return [
-    { kind: 'port.detach', net, port },
+    { kind: 'port.detach', net, port, ...(keepFlows ? { keepFlows } : {}) },
     { kind: 'cgroup.remove', name: port.tapName },
     { kind: 'runtime.remove', vmId: port.tapName },
   ];

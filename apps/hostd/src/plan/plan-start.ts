@@ -2,6 +2,7 @@ import {
   assertTransition,
   CodedError,
   type InstanceResources,
+  MAX_TENANT_NET_ID,
   parseIpv4Cidr,
   parseTapName,
 } from '@mvm/protocol';
@@ -39,6 +40,11 @@ const GUEST_MTU = 1500;
 /** The uid (and gid) that an instance's VMM runs as: never shared by two instances of a host. */
 export function vmUid(base: number, netId: number, ipOffset: number): number {
   return base + 256 * netId + ipOffset;
+}
+
+/** All ids that VMs can have: those of every net id and every offset. */
+export function vmUidRange(base: number): { readonly first: number; readonly last: number } {
+  return { first: vmUid(base, 0, 0), last: vmUid(base, MAX_TENANT_NET_ID, 255) };
 }
 
 /** The instance's port. Throws `failed_precondition`, reason `instance.no_address`, when none was ever assigned. */

@@ -62,7 +62,7 @@ export function planSleep(
       { kind: 'snapshot.commit', address, at },
       { kind: 'vm.kill', address, vmId },
       { kind: 'instance.commit_sleeping', address, at },
-      ...cleaningSteps(input),
+      ...cleaningSteps(input, { keepFlows: true }),
     ],
   };
 }
@@ -104,7 +104,7 @@ export function planWake(input: WakeInput, context: { readonly now: string }): P
         ? [{ kind: 'secrets_drive.build', address, vmId, scopes: [...input.secretScopes] } as const]
         : []),
       { kind: 'cgroup.create', name: vmId, limits: cgroupLimits(resources, launch.accelerator) },
-      { kind: 'port.attach', net, port },
+      { kind: 'port.attach', net, port, keepFlows: true },
       // Its reading is done ahead, beside the steps before it; no VMM is launched before it has its turn.
       { kind: 'snapshot.verify', address },
       { kind: 'vm.restore', ...launch },

@@ -18,7 +18,7 @@ import type {
 import { countChecked, verifyNetwork } from '../verify.js';
 import { spellOut, switchedUplinks, tenantProfiles } from '../wanted.js';
 import { createLock } from './lock.js';
-import type { NetworkExecutor, NetworkExecutorOptions } from './network-executor.js';
+import type { NetworkExecutor, NetworkExecutorOptions, PortOptions } from './network-executor.js';
 import { planQuickly, type QuickChange } from './quick-plan.js';
 import { runSteps } from './run-steps.js';
 import { netIdOf, scopeToTenant } from './scope.js';
@@ -74,7 +74,13 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
   let lastSeen: ObservedNetwork | null = null;
 
   function context(base: NetworkContext['base'] = 'present'): NetworkContext {
-    return { clusterCidr, uplinks: fixedUplinks ?? readDefaultRouteLinks(), switched, base };
+    return {
+      clusterCidr,
+      uplinks: fixedUplinks ?? readDefaultRouteLinks(),
+      switched,
+      base,
+      vmmUids: options.vmmUids,
+    };
   }
 
   /** Known from what is wanted until now, so that its removal can be undone. */
@@ -149,12 +155,19 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
   }
 
   /** The steps of one tenant, looking at everything; damaged tables are loaded with everybody's elements. */
-  async function planThoroughly(next: Wanted, net: TenantNet): Promise<NetStep[]> {
+  async function planThoroughly(
+    next: Wanted,
+    net: TenantNet,
+    keptFlows: readonly string[],
+  ): Promise<NetStep[]> {
     const netId = net.tenant_net_id;
     const observed = await observe();
     const tenant = next.get(netId);
     const desired = { tenants: tenant === undefined ? [] : [tenant] };
-    const steps = planNetwork(desired, scope(observed, netId, net.ipv4_subnet, tenant), context());
+    const steps = planNetwork(desired, scope(observed, netId, net.ipv4_subnet, tenant), {
+      ...context(),
+      keptFlows,
+    });
     const { elements, profiles } = spellOut(toDesired(next), observed, context());
     const specs = profiles.map(({ spec }) => spec);
     const whole = steps.map((step) =>
@@ -167,7 +180,9 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
   /** Bring one tenant from what was wanted of it to `after`; the others stay, and are not even looked at. */
   async function change(
     request: Pick<QuickChange, 'kind' | 'net' | 'after' | 'port'>,
+    { keepFlows = false }: PortOptions = {},
   ): Promise<NetworkChange> {
+    const keptFlows = keepFlows && request.port !== null ? [request.port.ipv4] : [];
     const { net, after } = request;
     const netId = net.tenant_net_id;
     if (after !== null) {
@@ -187,7 +202,7 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
         'Call reconcile first; restart hostd.',
       );
     }
-    const steps = await planQuickly(quick, seen, context(), runner);
+    const steps = await planQuickly(quick, seen, { ...context(), keptFlows }, runner);
     if (steps !== null) {
       try {
         const done = await run(steps);
@@ -198,7 +213,7 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
         options.logger?.warn({ err: error }, 'network change failed, looking at the whole network');
       }
     }
-    const done = await run(await planThoroughly(next, net));
+    const done = await run(await planThoroughly(next, net, keptFlows));
     wanted = next;
     return done;
   }
@@ -258,21 +273,21 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
         }
         return await change({ kind: 'remove', net, after: null, port: null });
       }),
-    attachPort: (net, port) =>
+    attachPort: (net, port, options) =>
       lock.run(async () => {
         const before = knownTenant(net);
         const others = before.ports.filter(({ tapName }) => tapName !== port.tapName);
         const after = { ...before, net, ports: [...others, port] };
-        return await change({ kind: 'attach', net, after, port });
+        return await change({ kind: 'attach', net, after, port }, options);
       }),
-    detachPort: (net, port) =>
+    detachPort: (net, port, options) =>
       lock.run(async () => {
         checkTenant({ net, ports: [port] }, clusterCidr);
         const before = knownTenant(net);
         const ports = before.ports.filter(({ tapName }) => tapName !== port.tapName);
         // Nothing is made for a tenant that nobody wants.
         const after = wanted.has(net.tenant_net_id) ? { ...before, ports } : null;
-        return await change({ kind: 'detach', net, after, port });
+        return await change({ kind: 'detach', net, after, port }, options);
       }),
     verify: async (netId) => (await inspect(netId)).drifts,
     inspect,

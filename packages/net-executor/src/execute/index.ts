@@ -1,5 +1,10 @@
 export type { DropCount } from '../observe/drop-counts.js';
 export { createNetworkExecutor } from './executor.js';
-export type { NetworkExecutor, NetworkExecutorOptions, NetworkLogger } from './network-executor.js';
+export type {
+  NetworkExecutor,
+  NetworkExecutorOptions,
+  NetworkLogger,
+  PortOptions,
+} from './network-executor.js';
 export { type NetworkCommand, renderCommands } from './render-commands.js';
 export type { NetworkWatch, NetworkWatchEvent } from './watch.js';

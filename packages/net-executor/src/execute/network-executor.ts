@@ -8,6 +8,7 @@ import type {
   NetStep,
   NetworkChange,
   TenantPolicies,
+  UidRange,
 } from '../types.js';
 import type { CheckedObjects, NetworkDrift } from '../verify.js';
 import type { NetworkWatch, NetworkWatchEvent } from './watch.js';
@@ -17,6 +18,8 @@ export interface NetworkExecutorOptions {
   readonly clusterCidr: string;
   /** `auto`: the interfaces of the default routes, looked up again in every reconcile; none is fine (no egress). */
   readonly uplinks: 'auto' | readonly string[];
+  /** The uids that VMMs run as: what their processes send from this network namespace is refused. */
+  readonly vmmUids?: UidRange | undefined;
   readonly logger?: NetworkLogger | undefined;
   /** For tests; the host's `ip` and `nft` by default. */
   readonly runner?: CommandRunner | undefined;
@@ -26,6 +29,14 @@ export interface NetworkExecutorOptions {
 export interface NetworkLogger {
   debug(fields: object, message: string): void;
   warn(fields: object, message: string): void;
+}
+
+export interface PortOptions {
+  /**
+   * Tracked connections of the port's address are left: the instance that had the address will have it again, or has it
+   * again. Otherwise they end.
+   */
+  readonly keepFlows?: boolean | undefined;
 }
 
 /** Brings the host's network to what is wanted. Every method may be repeated; repeating changes nothing. */
@@ -40,9 +51,9 @@ export interface NetworkExecutor {
   /** The reverse. Refused, `failed_precondition` reason `net.tenant_has_ports`, while it has ports. */
   removeTenant(net: TenantNet): Promise<NetworkChange>;
   /** An instance's TAP, owned by `port.ownerUid`, on its tenant's bridge, guarded before it is raised. */
-  attachPort(net: TenantNet, port: InstancePort): Promise<NetworkChange>;
+  attachPort(net: TenantNet, port: InstancePort, options?: PortOptions): Promise<NetworkChange>;
   /** The reverse; link first, guard last. */
-  detachPort(net: TenantNet, port: InstancePort): Promise<NetworkChange>;
+  detachPort(net: TenantNet, port: InstancePort, options?: PortOptions): Promise<NetworkChange>;
   /** Differences between kernel and wish, of one tenant (by net id) or of all; empty when there are none. */
   verify(netId?: number): Promise<NetworkDrift[]>;
   /** As `verify`, with how much was compared. */

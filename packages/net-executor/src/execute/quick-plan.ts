@@ -80,7 +80,10 @@ function assume(
     context,
   ).sysctls;
   return {
-    links: [...links.map((link) => withCalmForwarding(link, before)), ...calm.map((port) => calmLink(port, net.bridge_name))],
+    links: [
+      ...links.map((link) => withCalmForwarding(link, before)),
+      ...calm.map((port) => calmLink(port, net.bridge_name)),
+    ],
     tables: 'intact',
     tableFaults: [],
     elements: [...host.elements, ...(before === null ? [] : elementsOf(before))],

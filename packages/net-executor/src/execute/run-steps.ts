@@ -3,13 +3,19 @@ import { commandError } from '../command/command-error.js';
 import type { CommandResult, CommandRunner, PreparedCommand, Program } from '../command/command-runner.js';
 import { invertSteps } from '../invert.js';
 import { renderBridgeBatch } from '../render-bridge.js';
-import { renderConntrackScript } from '../render-conntrack.js';
+import { conntrackCalls } from '../render-conntrack.js';
 import { renderIpBatch, renderIpLine } from '../render-ip.js';
 import { renderNftScript } from '../render-nft.js';
 import type { NetStep } from '../types.js';
 import { writeSysctl } from './write-sysctl.js';
 
 type Tool = Program | 'sysctl';
+/** Programs that read a script from stdin. */
+type ScriptTool = Exclude<Program, 'conntrack'>;
+
+function readsScript(tool: Tool | undefined): tool is ScriptTool {
+  return tool !== undefined && tool !== 'sysctl' && tool !== 'conntrack';
+}
 
 /** What a group of steps came to: those that were made, and the error that stopped the rest. */
 interface GroupOutcome {
@@ -70,20 +76,37 @@ async function runBatch(
   };
 }
 
-async function runConntrack(steps: readonly NetStep[], run: RunScript): Promise<GroupOutcome> {
-  // PRIVILEGE: connections of others are deleted with CAP_NET_ADMIN.
-  // SAFETY: every address went through grammar.ts while the script was rendered.
-  const result = await run(renderConntrackScript(steps));
-  if (result.exitCode === 0) return { made: steps, error: null };
-  return { made: [], error: commandError('conntrack', 'ending connections', result) };
-}
-
 async function runNft(steps: readonly NetStep[], run: RunScript): Promise<GroupOutcome> {
   // PRIVILEGE: nftables needs CAP_NET_ADMIN.
   // SAFETY: the base tables are constant text; every element went through grammar.ts while it was rendered.
   const result = await run(renderNftScript(steps));
   if (result.exitCode === 0) return { made: steps, error: null };
   return { made: [], error: commandError('nft', 'changing the filter', result) };
+}
+
+/** How many calls of `conntrack` run at a time. */
+const MAX_CONNTRACK = 4;
+
+/** Nothing to end is no failure. Source: conntrack-tools 1.4.7; its page says only that errors give 1. */
+function hasEnded({ exitCode, stderr }: CommandResult): boolean {
+  return exitCode === 0 || (exitCode === 1 && / 0 flow entries have been deleted/.test(stderr));
+}
+
+/** Each call goes through the kernel's whole table, in some 0.1 s when that is full. */
+async function runConntrack(steps: readonly NetStep[], runner: CommandRunner): Promise<GroupOutcome> {
+  const calls = steps.flatMap(conntrackCalls);
+  let failed: CommandResult | undefined;
+  async function work(): Promise<void> {
+    for (let args = calls.pop(); args !== undefined && failed === undefined; args = calls.pop()) {
+      // PRIVILEGE: connections of others are deleted with CAP_NET_ADMIN.
+      // SAFETY: the address went through grammar.ts while the arguments were rendered.
+      const result = await runner.run('conntrack', args, '');
+      if (!hasEnded(result)) failed = result;
+    }
+  }
+  await Promise.all(Array.from({ length: MAX_CONNTRACK }, work));
+  if (failed === undefined) return { made: steps, error: null };
+  return { made: [], error: commandError('conntrack', 'ending tracked connections', failed) };
 }
 
 function runSysctls(steps: readonly NetStep[]): GroupOutcome {
@@ -105,8 +128,7 @@ export const SCRIPT_ARGUMENTS = {
   ip: ['-batch', '-'],
   bridge: ['-batch', '-'],
   nft: ['-f', '-'],
-  conntrack: ['-R', '-'],
-} as const satisfies Record<Program, readonly string[]>;
+} as const satisfies Record<ScriptTool, readonly string[]>;
 
 /**
  * While a program works the next one is started, which gets its script when all before it have succeeded: until then it
@@ -120,11 +142,11 @@ async function runGroups(steps: readonly NetStep[], runner: CommandRunner): Prom
     const { tool } = group;
     const ready = waiting;
     const outcome = runGroup(group, (script) => {
-      if (tool === 'sysctl') throw new Error('settings have no script');
+      if (!readsScript(tool)) throw new Error(`${tool} reads no script`);
       return ready === undefined ? runner.run(tool, SCRIPT_ARGUMENTS[tool], script) : ready.run(script);
     });
     const next = groups[i + 1]?.tool;
-    waiting = next === undefined || next === 'sysctl' ? undefined : runner.prepare?.(next, SCRIPT_ARGUMENTS[next]);
+    waiting = readsScript(next) ? runner.prepare?.(next, SCRIPT_ARGUMENTS[next]) : undefined;
     const { made: ofGroup, error } = await outcome;
     made.push(...ofGroup);
     if (error !== null) {
@@ -144,12 +166,22 @@ async function runGroup(
       return runSysctls(steps);
     case 'nft':
       return await runNft(steps, run);
-    case 'conntrack':
-      return await runConntrack(steps, run);
     case 'ip':
     case 'bridge':
       return await runBatch(tool, steps, run);
+    case 'conntrack':
+      throw new Error('connections end beside the other steps');
   }
+}
+
+/** Connections end while the rest is made: no VMM has a port yet, or any more, before all of it is done. */
+async function runAll(steps: readonly NetStep[], runner: CommandRunner): Promise<GroupOutcome> {
+  const flows = steps.filter(({ kind }) => kind === 'flows.forget');
+  const ending = flows.length === 0 ? null : runConntrack(flows, runner);
+  const rest = ending === null ? steps : steps.filter(({ kind }) => kind !== 'flows.forget');
+  const outcome = await runGroups(rest, runner);
+  const ended = await ending;
+  return { made: outcome.made, error: outcome.error ?? ended?.error ?? null };
 }
 
 /**
@@ -161,10 +193,10 @@ export async function runSteps(steps: readonly NetStep[], runner: CommandRunner)
   for (const group of groupSteps(steps)) {
     renderIpBatch(group.steps);
     renderBridgeBatch(group.steps);
-    renderConntrackScript(group.steps);
+    for (const step of group.steps) conntrackCalls(step);
     renderNftScript(group.steps);
   }
-  const outcome = await runGroups(steps, runner);
+  const outcome = await runAll(steps, runner);
   if (outcome.error === null) return;
   const undo = await runGroups(invertSteps(outcome.made), runner);
   const { error } = outcome;

@@ -19,7 +19,11 @@ export function netIdOf(name: string): number | null {
 function guestAddress({ set, key, value }: NetElement): string | null {
   if (set === 'publish') return value?.split(' . ')[0] ?? null;
   if (set === 'published') return key[1] ?? null;
-  return set === 'own_policy' || set === 'guest_out' || set === 'guest_in' || set === 'isolated4'
+  return set === 'own_policy' ||
+    set === 'guest_out' ||
+    set === 'guest_in' ||
+    set === 'isolated4' ||
+    set === 'self'
     ? (key[0] ?? null)
     : null;
 }

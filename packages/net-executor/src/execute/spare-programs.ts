@@ -5,7 +5,6 @@ const KEPT: readonly { readonly program: Program; readonly args: readonly string
   { program: 'nft', args: ['-f', '-'] },
   { program: 'ip', args: ['-batch', '-'] },
   { program: 'bridge', args: ['-batch', '-'] },
-  { program: 'conntrack', args: ['-R', '-'] },
   { program: 'ip', args: ['-j', '-d', '-force', '-batch', '-'] },
 ];
 /** After so long without a request spares are started, one at a time: starting one holds this process up for 2 ms. */

@@ -7,6 +7,7 @@ import {
   macText,
   portText,
   protocolText,
+  uidRangeText,
 } from '../grammar.js';
 import { type FieldType, type NetElement, type SetName, setShape } from '../sets.js';
 import { asArray, asRecord } from './json.js';
@@ -18,12 +19,14 @@ const CHECK: { readonly [T in FieldType]: (text: string) => string } = {
   ipv4_cidr: cidrText,
   inet_proto: protocolText,
   inet_service: portText,
+  uid_range: uidRangeText,
 };
 
 function fieldText(type: FieldType, value: unknown): string {
   const prefix = asRecord(asRecord(value).prefix);
   if (type === 'ipv4_cidr')
     return typeof value === 'string' ? `${value}/32` : `${String(prefix.addr)}/${String(prefix.len)}`;
+  if (type === 'uid_range') return asArray(asRecord(value).range).map(String).join('-');
   return String(value);
 }
 

@@ -2,7 +2,7 @@ import { BASE_TABLES, type BaseTable } from '../base-tables.js';
 import { type ObservedProfile, profileIdOf } from '../profile.js';
 import { setNamesOf } from '../render-tables.js';
 import { ruleComment } from '../rule-comment.js';
-import { MAP_TYPES, type NetElement, SET_NAMES, type SetName, setShape } from '../sets.js';
+import { MAP_TYPES, type NetElement, nftType, SET_NAMES, type SetName, setShape } from '../sets.js';
 import type { TablesState } from '../types.js';
 import { asArray, asRecord, asText, type JsonRecord } from './json.js';
 import { parseElement } from './parse-elements.js';
@@ -42,7 +42,7 @@ function setFaults(objects: readonly JsonRecord[], table: BaseTable): string[] {
     const found = sets.find((set) => set.name === name);
     if (found === undefined) return [];
     const shape = setShape(name);
-    const wanted = shape.key.map((field) => (field === 'ipv4_cidr' ? 'ipv4_addr' : field)).join(' . ');
+    const wanted = shape.key.map(nftType).join(' . ');
     const type = Array.isArray(found.type) ? found.type.join(' . ') : asText(found.type);
     return type === wanted && found.map === (shape.map && MAP_TYPES[shape.map])
       ? []
@@ -91,6 +91,7 @@ function parseElements(objects: readonly JsonRecord[], faults: string[]): NetEle
 function tableFaults(objects: readonly JsonRecord[], table: BaseTable): string[] {
   return [
     ...compareNames('counter', table.counters, namesOf(objects, ['counter'])),
+    ...compareNames('timeout', Object.keys(table.timeouts), namesOf(objects, ['ct timeout'])),
     ...compareNames('set', setNamesOf(table), namesOf(objects, ['set', 'map'])),
     ...compareNames(
       'chain',

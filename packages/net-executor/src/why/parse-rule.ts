@@ -13,6 +13,8 @@ export type Statement =
   | { readonly kind: 'limit'; readonly set: string }
   | { readonly kind: 'counter'; readonly name: string }
   | { readonly kind: 'accept' | 'drop' | 'masquerade' }
+  /** Changes how a packet is tracked, and decides nothing. */
+  | { readonly kind: 'tracking' }
   | { readonly kind: 'goto'; readonly chain: string }
   | { readonly kind: 'vmap' | 'dnat'; readonly fields: readonly string[]; readonly map: string };
 
@@ -28,8 +30,11 @@ const FIELDS = [
   'arp hlen',
   'arp plen',
   'ct direction',
+  'ct original ip saddr',
+  'ct reply ip saddr',
   'ct state',
   'ct status',
+  'ether daddr',
   'ether saddr',
   'ether type',
   'icmp type',
@@ -38,6 +43,7 @@ const FIELDS = [
   'ip saddr',
   'meta l4proto',
   'meta nfproto',
+  'meta skuid',
   'oifname',
   'tcp dport',
   'th dport',
@@ -67,8 +73,9 @@ const SIMPLE: readonly [RegExp, (found: RegExpExecArray) => Statement][] = [
   [/^counter name (\w+)/, ([, name = '']) => ({ kind: 'counter', name })],
   [/^(?:add|update) @(\w+) \{[^}]*\}/, ([, set = '']) => ({ kind: 'limit', set })],
   [/^goto (\w+)/, ([, chain = '']) => ({ kind: 'goto', chain })],
+  [/^(?:notrack|ct timeout set "\w+")/, () => ({ kind: 'tracking' })],
   [/^masquerade fully-random/, () => ({ kind: 'masquerade' })],
-  [/^(accept|drop)/, ([, verdict]) => ({ kind: verdict === 'drop' ? 'drop' : 'accept' })],
+  [/^(accept|drop|reject)/, ([, verdict]) => ({ kind: verdict === 'accept' ? 'accept' : 'drop' })],
 ];
 
 function takeStatement(text: string): { statement: Statement; rest: string } {
@@ -82,6 +89,17 @@ function takeStatement(text: string): { statement: Statement; rest: string } {
   if (map !== null) {
     const statement = { kind: target === '' ? 'vmap' : 'dnat', fields, map: map[2] ?? '' } as const;
     return { statement, rest: rest.slice(map[0].length) };
+  }
+  const masked = /^& ([0-9a-f:]{17}) (==|!=) ([0-9a-f:]{17})/.exec(rest);
+  if (masked !== null) {
+    const [whole, mask = '', operator, value = ''] = masked;
+    const statement: RuleMatch = {
+      kind: 'match',
+      fields,
+      negated: operator === '!=',
+      in: { values: [`${value}/${mask}`] },
+    };
+    return { statement, rest: rest.slice(whole.length) };
   }
   const asked = /^(!= )?(?:& (\w+) == \2|@(\w+)|([\w./,-]+))/.exec(rest);
   if (asked === null) throw new Error(`a rule asks in a way that is not known here: ${text}`);

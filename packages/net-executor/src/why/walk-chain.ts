@@ -102,6 +102,8 @@ function applyRule(rules: Rules, chain: string, rule: BaseRule, packet: PacketFi
       case 'counter':
         counter = statement.name;
         break;
+      case 'tracking':
+        break;
       case 'vmap': {
         const found = lookUp(rules, statement.map, statement.fields, packet);
         if (found?.value === undefined) return 'next';

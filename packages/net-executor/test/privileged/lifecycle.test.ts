@@ -62,11 +62,11 @@ afterEach(async () => {
 });
 
 describe('a tenant and an instance', () => {
-  it('come with one ip batch and one nft transaction each, filter first', async () => {
+  it('come with one nft transaction, one ip batch and one forwarding entry, filter first', async () => {
     await executor.ensureTenant(acme);
     expect(runner.changes.map(({ program }) => program)).toEqual(['nft', 'ip']);
     await executor.attachPort(acme, acmePort);
-    expect(runner.changes.slice(2).map(({ program }) => program)).toEqual(['nft', 'ip']);
+    expect(runner.changes.slice(2).map(({ program }) => program)).toEqual(['nft', 'ip', 'bridge']);
     expect(await executor.verify()).toEqual([]);
   });
 
@@ -433,6 +433,8 @@ describe('reconcile', () => {
       'table mvm different',
       `rule isolate ${CLUSTER_CIDR} missing`,
       'address br-tenant-3 192.0.2.1/32 unwanted',
+      'tap tn3i5 different',
+      // Its entry in the forwarding table went with it.
       'tap tn3i5 different',
       'sysctl net/ipv4/conf/br-tenant-3/rp_filter different',
     ]);

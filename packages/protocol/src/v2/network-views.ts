@@ -51,9 +51,9 @@ export const networkReportSchema = z.object({
 });
 export type NetworkReport = z.infer<typeof networkReportSchema>;
 
-/** One call of a program and the text on its stdin; `sysctl`: lines of `key=value` that hostd writes itself. */
+/** One call of a program and the text on its stdin (`conntrack` reads none); `sysctl`: lines of `key=value` that hostd writes itself. */
 export const networkCommandSchema = z.object({
-  program: z.enum(['ip', 'nft', 'sysctl']),
+  program: z.enum(['ip', 'nft', 'bridge', 'conntrack', 'sysctl']),
   args: z.array(z.string()),
   script: z.string(),
 });

@@ -21,17 +21,17 @@ export const cgroupRemove: StepExecutor<'cgroup.remove'> = {
 };
 
 export const portAttach: StepExecutor<'port.attach'> = {
-  execute: async ({ net, port }, { network }) => {
-    await network.attachPort(net, port);
+  execute: async ({ net, port, keepFlows = false }, { network }) => {
+    await network.attachPort(net, port, { keepFlows });
   },
-  undo: async ({ net, port }, { network }) => {
-    await network.detachPort(net, port);
+  undo: async ({ net, port, keepFlows = false }, { network }) => {
+    await network.detachPort(net, port, { keepFlows });
   },
 };
 
 export const portDetach: StepExecutor<'port.detach'> = {
-  execute: async ({ net, port }, { network }) => {
-    await network.detachPort(net, port);
+  execute: async ({ net, port, keepFlows = false }, { network }) => {
+    await network.detachPort(net, port, { keepFlows });
   },
   undo: nothing,
 };
