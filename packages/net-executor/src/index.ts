@@ -1,5 +1,12 @@
 export { applyStep, applySteps } from './apply-steps.js';
-export { DEFAULT_LIMITS, type PolicyPart, PRIVATE_RANGES, TABLE_NAME } from './base-tables.js';
+export {
+  DEFAULT_LIMITS,
+  MAX_TRACKED_PER_TENANT,
+  type PolicyPart,
+  PRIVATE_RANGES,
+  TABLE_NAME,
+  TENANT_LIMITS,
+} from './base-tables.js';
 export { checkBeside, checkDesiredNetwork, checkPort, checkTenant } from './check-network.js';
 export { DROP_MEANINGS, type DropMeaning } from './drop-meanings.js';
 export { invertStep, invertSteps } from './invert.js';

@@ -160,3 +160,17 @@ export function parse(frame: Buffer): Parsed {
     },
   };
 }
+
+/** An ICMP message that quotes a packet: its header and the first 8 bytes after it. `mtu`: of "fragmentation needed". */
+export function icmpError(
+  src: string,
+  dst: string,
+  type: number,
+  code: number,
+  about: Buffer,
+  mtu = 0,
+): Buffer {
+  const body = Buffer.concat([u16((type << 8) | code, 0, 0, mtu), about.subarray(0, 28)]);
+  body.writeUInt16BE(checksum(body), 2);
+  return ipv4(src, dst, 1, body);
+}
