@@ -11,6 +11,7 @@ import { completeWith, teach } from '../help.js';
 import type { Invocation } from '../invocation.js';
 import { chooseImage } from '../selftest/choose-image.js';
 import { findHostd } from '../selftest/find-hostd.js';
+import { loadSelftest } from '../selftest/load-selftest.js';
 import { addStateDirOption, storeRoot } from './image-options.js';
 
 const DEFAULT_MEM_MIB = 160;
@@ -68,7 +69,7 @@ export const selftest: CommandModule = {
       );
     }
     // Known before anything is looked for: what is missing is of no use to whoever may not run it.
-    const { launchSelftest, requireRoot } = await import('@mvm/selftest');
+    const { launchSelftest, requireRoot } = await loadSelftest();
     requireRoot();
     const image = await chooseImage(storeRoot(context, invocation), invocation.text('image'));
     const hostd = findHostd({
@@ -155,7 +156,7 @@ async function print(context: CliContext, invocation: Invocation, report: Report
     context.stdout.write(await renderDocument('Selftest', value, invocation.format));
     return;
   }
-  const { MOMENTS, pivotResults } = await import('@mvm/selftest');
+  const { MOMENTS, pivotResults } = await loadSelftest();
   const rows = pivotResults(results, report.rows);
   if (rows.length === 0) {
     context.stdout.write(
