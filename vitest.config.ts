@@ -64,7 +64,10 @@ export default defineConfig({
         testTimeout: timeoutMs,
         hookTimeout: timeoutMs,
         pool: 'forks',
-        setupFiles: SEEDED.includes(name) ? [local('./vitest.seed.ts')] : [],
+        setupFiles: [
+          local('./vitest.setup.ts'),
+          ...(SEEDED.includes(name) ? [local('./vitest.seed.ts')] : []),
+        ],
         ...test,
       },
     })),
