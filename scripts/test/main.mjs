@@ -39,7 +39,7 @@ const missingForVms = () => TIERS.find(({ name }) => name === 'vm')?.missing() ?
 /** @type {Record<string, () => Promise<Outcome>>} */
 const stages = {
   'format, lint': check('biome check --error-on-warnings --colors=off .'),
-  boundaries: check('turbo boundaries', `${process.execPath} scripts/check-boundaries.mjs`),
+  boundaries: check('turbo boundaries'),
   build: check(`${turbo} build --concurrency=2`),
   types: check(`${turbo} types`),
   scripts: () =>

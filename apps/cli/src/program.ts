@@ -22,6 +22,8 @@ export type Execute = (
 export interface ProgramOptions {
   readonly version: string;
   readonly execute: Execute;
+  /** Besides those of the registry. */
+  readonly extraCommands?: readonly CommandEntry[];
   readonly writeOut: (text: string) => void;
   readonly writeErr: (text: string) => void;
   /** Columns that help is wrapped to. */
@@ -69,7 +71,8 @@ export function buildProgram(options: ProgramOptions): Command {
       outputError: (text, write) => write(withAdvice(text)),
     })
     .exitOverride();
-  for (const entry of COMMANDS) addStub(program, entry, options.execute);
+  for (const entry of [...COMMANDS, ...(options.extraCommands ?? [])])
+    addStub(program, entry, options.execute);
   for (const command of [program, ...program.commands]) {
     command.showHelpAfterError(`hint: "${pathOf(command)} --help" explains it`);
     command.hook('preSubcommand', async (_parent, called) => {

@@ -240,18 +240,4 @@ export const COMMANDS: readonly CommandEntry[] = [
     mutates: false,
     load: async () => (await import('./commands/instance-list.js')).instanceList,
   },
-  {
-    path: ['__complete'],
-    summary: 'Print completions for the words given',
-    hidden: true,
-    mutates: false,
-    load: async () => (await import('./commands/complete.js')).complete,
-  },
-  {
-    path: ['__reference'],
-    summary: 'Print the command reference as Markdown',
-    hidden: true,
-    mutates: false,
-    load: async () => (await import('./commands/reference.js')).reference,
-  },
 ];

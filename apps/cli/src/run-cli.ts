@@ -5,6 +5,7 @@ import { createColours } from './format/colours.js';
 import type { Invocation } from './invocation.js';
 import { readOwnVersion } from './own-version.js';
 import { buildProgram, commanderExitCode, type GlobalOptions } from './program.js';
+import { TOOL_COMMANDS } from './tool-commands.js';
 
 export interface RunOptions {
   /** Words after `mvm`. */
@@ -16,6 +17,7 @@ export interface RunOptions {
 /** Runs one call against this process's streams and returns its exit code; prints every error itself, throws none. */
 export async function runCli({ argv, signal }: RunOptions): Promise<number> {
   const program = buildProgram({
+    extraCommands: TOOL_COMMANDS,
     version: readOwnVersion(),
     execute: (module, invocation, globals) => execute(module, invocation, globals, signal),
     writeOut: (text) => process.stdout.write(text),

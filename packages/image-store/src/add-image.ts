@@ -9,13 +9,13 @@ import { chmod, mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { renameDurably, syncDirectory, writeNewFile } from '@mvm/node-host';
 import { CodedError } from '@mvm/protocol';
+import { hashParts } from './hash-parts.js';
 import { blobDir, type ImagePart, nameFile, parseImageName } from './layout.js';
 import { encodeManifest, manifestDigest, type NameRecord, parseKernelArgs } from './manifest.js';
 import { readBlob, readNameRecord, sizeOf } from './read-store.js';
 import { readParts } from './stage-parts.js';
 import { errnoOf, toStoreError } from './store-error.js';
 import { ensureStore, withTransferDir } from './transfer-dir.js';
-import { hashParts } from './verify-image.js';
 
 /** What to register. Paths are the caller's own files, opened without following a symbolic link. */
 export interface AddImageRequest {

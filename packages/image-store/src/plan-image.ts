@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type AddedImage, type AddImageOptions, type AddImageRequest, outcomeOf } from './add-image.js';
+import { hashParts } from './hash-parts.js';
 import { imageNotFound } from './image-errors.js';
 import { blobsDir, isBlobName, namesDir, parseImageName, tmpDir } from './layout.js';
 import { encodeManifest, manifestDigest, parseKernelArgs } from './manifest.js';
@@ -9,7 +10,6 @@ import { readBlob, readdirIfThere, readNameRecord, readNames, sizeOf } from './r
 import type { RemovedImage } from './remove-image.js';
 import { readParts } from './stage-parts.js';
 import { errnoOf, toStoreError } from './store-error.js';
-import { hashParts } from './verify-image.js';
 
 /** Throws EACCES or EROFS unless this process may write there, or below what there is of it. */
 async function checkWritable(path: string): Promise<void> {

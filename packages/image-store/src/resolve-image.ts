@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { CodedError } from '@mvm/protocol';
+import { hashPart } from './hash-parts.js';
 import { damaged, imageNotFound } from './image-errors.js';
 import { BLOB_FILES, parseImageReference } from './layout.js';
 import type { Manifest } from './manifest.js';
 import { glanceAtPart, partsOf, readBlob, readNameRecord } from './read-store.js';
-import { hashPart } from './verify-image.js';
 
 /** An image whose files are there; paths are absolute when the store's root is. */
 export interface ResolvedImage {
