@@ -30,6 +30,7 @@ import { recover } from './operations/recover-host.js';
 import { createReservations } from './operations/reservations.js';
 import { createTenantOperations } from './operations/tenant-operations.js';
 import { createTenantPlanner } from './operations/tenant-planner.js';
+import { parsePortRange } from './plan/plan-pool.js';
 import { vmUidRange } from './plan/plan-start.js';
 import { createDispatch } from './requests/dispatch.js';
 import { createAccessPolicy } from './server/access-policy.js';
@@ -43,6 +44,7 @@ import { openStateStore } from './state/store.js';
 import { requireTrustedDirectory } from './state/trusted-directory.js';
 import { createGroupLookup } from './system/account-files.js';
 import { forbidCoreDumps } from './system/core-dumps.js';
+import { hostFacts } from './system/host-facts.js';
 import { createKeyedMutex, type KeyedMutex } from './system/keyed-mutex.js';
 import {
   checkPeerCredentials,
@@ -281,7 +283,8 @@ async function prepare(
   const { vmUidBase, clusterCidr } = config;
   const common = { ports, store, reservations, mutex, clock: systemClock };
   const ofInstances = { ...common, journal, audit, vmUidBase, accelerator };
-  const ofTenants = { ...common, randomBytes, clusterCidr };
+  const publishPorts = config.publishPorts.map(parsePortRange);
+  const ofTenants = { ...common, randomBytes, clusterCidr, hostFacts, publishPorts };
   const instances = createInstanceOperations({ ...ofInstances, maxParallel: config.maxParallelOperations });
   const tenants = createTenantOperations(ofTenants);
   const planners = {

@@ -1,4 +1,5 @@
 import { BASE_TABLES } from './base-tables.js';
+import { type HostNetwork, overlapping } from './observe/host-networks.js';
 import { damagedProfiles, planNetwork } from './plan.js';
 import { makeProfile } from './profile.js';
 import type { NetElement } from './sets.js';
@@ -149,6 +150,22 @@ export function verifyNetwork(
   context: NetworkContext,
 ): NetworkDrift[] {
   return planNetwork(desired, observed, context).flatMap((step) => describe(step, observed));
+}
+
+/** Tenants' subnets that the host has meanwhile a part of otherwise: hostd cannot repair that. Pure. */
+export function overlapDrifts(
+  { tenants }: DesiredHostNetwork,
+  clusterCidr: string,
+  networks: readonly HostNetwork[],
+): NetworkDrift[] {
+  return tenants.flatMap(({ net }) =>
+    overlapping(net.ipv4_subnet, clusterCidr, networks).map(({ cidr, what }) => ({
+      object: 'address' as const,
+      name: `${net.bridge_name} ${net.ipv4_subnet}`,
+      state: 'different' as const,
+      detail: `the host has ${cidr} as well (${what}): packets for the tenant's guests, or for that, go astray`,
+    })),
+  );
 }
 
 /** How many objects of each kind are wanted, and so were compared with the kernel's. */

@@ -12,6 +12,10 @@ const cidr = z.string().refine((text) => {
   }
 }, 'must be an IPv4 range of at most /24 without host bits, e.g. 10.240.0.0/12');
 const interfaceName = z.string().regex(/^[A-Za-z0-9_.-]{1,15}$/, 'must be an interface name');
+function isPortRange(text: string): boolean {
+  const [first = 0, last = first] = /^\d{1,5}(-\d{1,5})?$/.test(text) ? text.split('-').map(Number) : [];
+  return first >= 1 && first <= last && last <= 65_535;
+}
 const milliseconds = z.int().min(10).max(86_400_000);
 
 /**
@@ -96,6 +100,17 @@ export const settings = {
     schema: z.array(interfaceName).max(16),
     defaultValue: [] as readonly string[],
     meaning: 'Interfaces through which guests reach the outside. Empty: those with a default route.',
+  },
+  publishPorts: {
+    name: 'publish-ports',
+    kind: 'text-list',
+    placeholder: 'first-last,…',
+    schema: z
+      .array(z.string().refine(isPortRange, 'must be a port, or a range of ports like 8000-8999'))
+      .max(64),
+    defaultValue: ['1024-65535'] as readonly string[],
+    meaning:
+      'Ports of this host that pools may publish. A port on which the host itself listens is refused all the same.',
   },
   cgroupParent: {
     name: 'cgroup-parent',

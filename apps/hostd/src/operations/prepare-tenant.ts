@@ -1,11 +1,12 @@
 import { CodedError, generateInstanceId, type PoolSpec, type TenantNet } from '@mvm/protocol';
 import type { ImageName, StepPlan } from '../execute/step.js';
 import { planCreate } from '../plan/plan-create.js';
-import { planPool, planPrepare, planRemovePool } from '../plan/plan-pool.js';
+import { type PortRange, planPool, planPrepare, planRemovePool } from '../plan/plan-pool.js';
 import { planTeardown, planTenantNetwork, type TenantWish } from '../plan/plan-tenant.js';
 import type { PoolAddress } from '../state/layout.js';
 import type { InstanceRecord } from '../state/records.js';
 import { requirePool, requireTenant, type StateStore } from '../state/store.js';
+import type { HostFacts } from '../system/host-facts.js';
 import type { Clock } from './operation-context.js';
 import type { Reservations } from './reservations.js';
 
@@ -16,6 +17,10 @@ export interface PrepareTenantDeps {
   readonly clock: Clock;
   readonly randomBytes: (count: number) => Uint8Array;
   readonly clusterCidr: string;
+  /** Of this moment. */
+  readonly hostFacts: HostFacts;
+  /** Host ports that pools may publish. */
+  readonly publishPorts: readonly PortRange[];
 }
 
 /** A tenant's record and network. `wish` null: as recorded, or the defaults. Throws what `planTenantNetwork` throws. */
@@ -23,7 +28,7 @@ export function prepareTenantNetwork(
   tenantId: string,
   net: TenantNet,
   wish: TenantWish | null,
-  { store, reservations, clock, clusterCidr }: PrepareTenantDeps,
+  { store, reservations, clock, clusterCidr, hostFacts }: PrepareTenantDeps,
 ): StepPlan {
   return planTenantNetwork(
     {
@@ -35,6 +40,7 @@ export function prepareTenantNetwork(
       others: reservations.otherNets(tenantId),
       instanceCount: store.instancesOfTenant(tenantId).length,
       clusterCidr,
+      hostNetworks: hostFacts.networks(),
     },
     { now: clock.now() },
   );
@@ -72,12 +78,14 @@ export function preparePool(
   pool: PoolAddress,
   spec: PoolSpec,
   image: ImageName | null,
-  { store, reservations }: PrepareTenantDeps,
+  { store, reservations, hostFacts, publishPorts }: PrepareTenantDeps,
 ): StepPlan {
   const tenant = requireTenant(store, pool.tenant_id);
   const pools = store.poolsOf(pool.tenant_id);
   const published = reservations.otherPublished(pool);
-  return planPool({ tenant, pool, spec, known: store.pool(pool), pools, published, image });
+  const known = store.pool(pool);
+  const host = { publishPorts, listening: hostFacts.listening() };
+  return planPool({ tenant, pool, spec, known, pools, published, image, host });
 }
 
 /** What is left to do for each instance of a pool once that has an image. Each plan needs that instance's lock. */

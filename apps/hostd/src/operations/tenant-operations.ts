@@ -28,6 +28,8 @@ export interface TenantOperationDeps {
   readonly clock: Clock;
   readonly randomBytes: (count: number) => Uint8Array;
   readonly clusterCidr: string;
+  readonly hostFacts: PrepareTenantDeps['hostFacts'];
+  readonly publishPorts: PrepareTenantDeps['publishPorts'];
 }
 
 /**

@@ -11,6 +11,7 @@ const input = (over: Partial<PoolInput> = {}): PoolInput => ({
   known: undefined,
   pools: [],
   published: new Map(),
+  host: { publishPorts: [{ first: 1024, last: 65_535 }], listening: new Set() },
   image,
   ...over,
 });
@@ -97,6 +98,35 @@ test('a policy that is not given any more is as by default', () => {
     { kind: 'network.ensure', policies: {}, before: { pools: { workers: { publish } } } },
   ]);
   expect(JSON.stringify(steps[0]?.kind === 'pool.save' && steps[0].record)).not.toContain('network_policy');
+});
+
+test.each([
+  ['sshd', 22, [], 'permission_denied', 'net.port_not_allowed'],
+  ['below the range', 1023, [], 'permission_denied', 'net.port_not_allowed'],
+  ['a service of the host', 8443, ['tcp 8443'], 'already_exists', 'net.port_in_use'],
+])('finding 14: %s is not published', (_what, host_port, listening, code, reason) => {
+  const taken = {
+    ...spec,
+    network_policy: { publish: [{ protocol: 'tcp' as const, host_port, guest_port: 80 }] },
+  };
+  const host = { publishPorts: [{ first: 1024, last: 65_535 }], listening: new Set(listening) };
+  expect(() => planPool(input({ spec: taken, host }))).toThrow(expect.objectContaining({ code, reason }));
+  // One that stands already is not refused later.
+  const known = poolRecord({ network_policy: taken.network_policy });
+  expect(planPool(input({ spec: taken, host, known, pools: [known] })).steps).not.toEqual([]);
+  // The other protocol, and a port that root allows.
+  const udp = {
+    ...spec,
+    network_policy: { publish: [{ protocol: 'udp' as const, host_port, guest_port: 80 }] },
+  };
+  const open = {
+    publishPorts: [
+      { first: 22, last: 22 },
+      { first: 1000, last: 9000 },
+    ],
+    listening: host.listening,
+  };
+  expect(planPool(input({ spec: udp, host: open })).steps).not.toEqual([]);
 });
 
 test('a policy that cannot be enforced, or a port that another pool publishes, is refused', () => {

@@ -7,6 +7,24 @@ import { addressOf } from './plan-end.js';
 import { plainNet } from './plan-tenant.js';
 import { samePolicies } from './same-policies.js';
 
+/** Ports, both included. */
+export interface PortRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+export interface PublishHost {
+  readonly publishPorts: readonly PortRange[];
+  /** Ports on which the host itself listens for others, as `tcp 22`. */
+  readonly listening: ReadonlySet<string>;
+}
+
+/** A range as the configuration writes it: `8080` or `8000-8999`. */
+export function parsePortRange(text: string): PortRange {
+  const [first = Number.NaN, last = first] = text.split('-').map(Number);
+  return { first, last };
+}
+
 export interface PoolInput {
   readonly tenant: TenantRecord;
   readonly pool: PoolAddress;
@@ -16,6 +34,8 @@ export interface PoolInput {
   readonly pools: readonly PoolRecord[];
   /** Host ports that other pools of this host publish, as `tcp 8443`, and which pool that is. */
   readonly published: ReadonlyMap<string, string>;
+  /** What this host allows, and has. */
+  readonly host: PublishHost;
   /** What the spec's reference means on this host; null: nothing yet. */
   readonly image: ImageName | null;
 }
@@ -39,6 +59,38 @@ function checkPublished(pool: PoolAddress, spec: PoolSpec, published: ReadonlyMa
   }
 }
 
+/** What the pool publishes already stands, whatever the host listens on since, or allows since. */
+function checkPublishable({ pool, spec, known, host }: PoolInput): void {
+  const before = new Set(known === undefined ? [] : publishedPorts(known));
+  for (const { protocol, host_port } of spec.network_policy?.publish ?? []) {
+    const port = `${protocol} ${host_port}`;
+    if (before.has(port)) continue;
+    if (!host.publishPorts.some(({ first, last }) => first <= host_port && host_port <= last)) {
+      throw new CodedError({
+        code: 'permission_denied',
+        reason: 'net.port_not_allowed',
+        message: `pool ${pool.tenant_id}/${pool.pool_id} cannot publish ${port}: this host allows ${rangesText(host.publishPorts)}`,
+        hint: 'Choose a host_port that is allowed, or let root allow it (publish_ports in hostd.toml), and restart hostd.',
+        details: { port, allowed: rangesText(host.publishPorts) },
+      });
+    }
+    if (host.listening.has(port)) {
+      throw new CodedError({
+        code: 'already_exists',
+        reason: 'net.port_in_use',
+        message: `pool ${pool.tenant_id}/${pool.pool_id} cannot publish ${port}: the host itself listens there`,
+        hint: `Choose another host_port, or stop that service; "ss -lntup" names it.`,
+        details: { port },
+      });
+    }
+  }
+}
+
+function rangesText(ranges: readonly PortRange[]): string {
+  const texts = ranges.map(({ first, last }) => (first === last ? String(first) : `${first}-${last}`));
+  return texts.length === 0 ? 'none' : texts.join(', ');
+}
+
 /** As the store has them. */
 function inOrder(pools: readonly PoolRecord[]): PoolRecord[] {
   return pools.toSorted((a, b) => (a.pool_id < b.pool_id ? -1 : 1));
@@ -52,12 +104,14 @@ function policyChange(tenant: TenantRecord, before: TenantPolicies, policies: Te
 
 /**
  * Steps that record a pool, make its image ready to be booted, and apply its network policy. Pure. Repeating changes
- * nothing. Throws `quota.exceeded` for one pool too many, `net.invalid_policy`, and `net.port_taken` for a host port that
- * another pool publishes.
+ * nothing. Throws `quota.exceeded` for one pool too many, `net.invalid_policy`, `net.port_taken` for a host port that
+ * another pool publishes, `net.port_not_allowed` and `net.port_in_use` for one that is not to be had.
  */
-export function planPool({ tenant, pool, spec, known, pools, published, image }: PoolInput): StepPlan {
+export function planPool(input: PoolInput): StepPlan {
+  const { tenant, pool, spec, known, pools, published, image } = input;
   if (spec.network_policy !== undefined) checkNetworkPolicy(spec.network_policy);
   checkPublished(pool, spec, published);
+  checkPublishable(input);
   if (known === undefined && pools.length >= tenant.quotas.max_pools) {
     throw new CodedError({
       code: 'resource_exhausted',

@@ -22,6 +22,7 @@ function plan(over: Partial<TenantNetworkInput> = {}): ReturnType<typeof planTen
       others: new Map(),
       instanceCount: 0,
       clusterCidr: '10.240.0.0/12',
+      hostNetworks: [],
       ...over,
     },
     { now: NOW },

@@ -1,4 +1,5 @@
 import { policiesOf } from '@mvm/net-executor';
+import { checkSubnetFree, type HostNetwork } from '@mvm/net-executor/observe';
 import {
   CodedError,
   checkNetworkPolicy,
@@ -47,6 +48,8 @@ export interface TenantNetworkInput {
   readonly others: ReadonlyMap<string, TenantNet>;
   readonly instanceCount: number;
   readonly clusterCidr: string;
+  /** What this host has of networks beside its tenants'. */
+  readonly hostNetworks: readonly HostNetwork[];
 }
 
 /** A network without what a record may hold besides. */
@@ -96,7 +99,7 @@ function newTenant(input: TenantNetworkInput, now: string): TenantRecord {
 
 /**
  * Steps that record a tenant and bring its network up. Pure. Repeating changes nothing but what has drifted in the
- * kernel. Throws the `net.*` reasons of `checkTenantNet` and `checkNetworkPolicy`, `tenant.net_clash`, and `tenant.net_in_use` when the network
+ * kernel. Throws the `net.*` reasons of `checkTenantNet` and `checkNetworkPolicy`, `tenant.net_clash`, `net.subnet_in_use`, and `tenant.net_in_use` when the network
  * of a tenant with instances would change.
  */
 export function planTenantNetwork(input: TenantNetworkInput, context: { readonly now: string }): StepPlan {
@@ -104,6 +107,10 @@ export function planTenantNetwork(input: TenantNetworkInput, context: { readonly
   if (input.wish?.policy !== undefined) checkNetworkPolicy(input.wish.policy);
   checkClash(input);
   const net = plainNet(input.net);
+  // One that stands is not refused for what came to the host later: verify names that.
+  const stands =
+    input.known !== undefined && input.known.network_up !== false && sameNet(input.known.net, net);
+  if (!stands) checkSubnetFree(net.ipv4_subnet, input.clusterCidr, input.hostNetworks);
   const operation = input.wish === null ? 'setup_network' : 'ensure_tenant';
   const { known, pools, wish } = input;
   if (known === undefined) {

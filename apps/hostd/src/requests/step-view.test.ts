@@ -39,6 +39,7 @@ const steps: Step[] = [
     known: undefined,
     pools: [],
     published: new Map(),
+    host: { publishPorts: [{ first: 1, last: 65_535 }], listening: new Set() },
     image: pool.image ?? null,
   }).steps,
   ...planPool({
@@ -48,6 +49,7 @@ const steps: Step[] = [
     known: pool,
     pools: [pool],
     published: new Map(),
+    host: { publishPorts: [{ first: 1, last: 65_535 }], listening: new Set() },
     image: null,
   }).steps,
   ...planPrepare(instanceRecord({ status: 'created' })).steps,

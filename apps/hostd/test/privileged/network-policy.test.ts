@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import type { HostdClient } from '@mvm/hostd-client';
 import type { NetworkPolicy, PoolNetworkPolicy, PoolSpec } from '@mvm/protocol';
 import { execa } from 'execa';
@@ -118,15 +120,65 @@ test('a policy applies to a running instance at once, without a restart, and is 
   expect(await pidOf()).toBe(pid);
 });
 
+test('finding 14: a port of the host that is below the range, or that the host listens on, is not published', async () => {
+  const publish = (host_port: number): PoolNetworkPolicy => ({
+    publish: [{ protocol: 'tcp', host_port, guest_port: 22 }],
+  });
+  await expect(ensurePool(publish(22))).rejects.toMatchObject({
+    code: 'permission_denied',
+    reason: 'net.port_not_allowed',
+  });
+  const server = createServer().listen(8444, '0.0.0.0');
+  await once(server, 'listening');
+  try {
+    await expect(ensurePool(publish(8444))).rejects.toMatchObject({
+      code: 'already_exists',
+      reason: 'net.port_in_use',
+    });
+  } finally {
+    server.close();
+  }
+  expect(await map('publish')).toEqual({});
+  await ensurePool(publish(8444));
+  await ensurePool({});
+});
+
+test('a subnet of which the host has an address or a route is refused, and seen when it comes later', async () => {
+  await execa('ip', ['link', 'add', 'vpn0', 'type', 'bridge']);
+  await execa('ip', ['address', 'add', '10.240.77.9/32', 'dev', 'vpn0']);
+  await execa('ip', ['link', 'set', 'vpn0', 'up']);
+  await execa('ip', ['route', 'add', '10.240.78.0/24', 'dev', 'vpn0', 'table', '52']);
+  try {
+    for (const netId of [77, 78]) {
+      await expect(ensureTenant(undefined, 'globex', netId)).rejects.toMatchObject({
+        code: 'already_exists',
+        reason: 'net.subnet_in_use',
+        message: expect.stringContaining(`10.240.${netId}.`),
+      });
+    }
+    await ensureTenant(undefined, 'globex', 79);
+    expect(await drifts()).toEqual([]);
+    await execa('ip', ['route', 'add', '10.240.79.128/25', 'dev', 'vpn0']);
+    expect(await drifts()).toEqual([
+      expect.objectContaining({ detail: expect.stringContaining('10.240.79.128/25') }),
+    ]);
+    // What stands is not refused for it.
+    await ensureTenant(undefined, 'globex', 79);
+  } finally {
+    await execa('ip', ['link', 'delete', 'vpn0']);
+  }
+  expect(await drifts()).toEqual([]);
+});
+
 test('an instance has its policy from its start, through sleep and wake, and takes it away with it', async () => {
   await ensurePool({
     egress: 'none',
-    publish: [{ protocol: 'udp', host_port: 53, guest_port: 53, instance_id: 'one' }],
+    publish: [{ protocol: 'udp', host_port: 5353, guest_port: 53, instance_id: 'one' }],
   });
   expect(await map('publish')).toEqual({});
   await start();
   const applied = async () => [await map('guest_out'), await map('publish'), await drifts()];
-  const there = [{ [GUEST]: 'jump egress_none' }, { 'udp . 53': `${GUEST} . 53` }, []];
+  const there = [{ [GUEST]: 'jump egress_none' }, { 'udp . 5353': `${GUEST} . 53` }, []];
   expect(await applied()).toEqual(there);
   await client.request({ type: 'SleepInstance', ...instance, force: true });
   expect(await applied()).toEqual([{}, {}, []]);
@@ -152,7 +204,7 @@ test('a restarted hostd finds the policy in its records, and applies it, whateve
 });
 
 test('a host port that another pool publishes is refused, and names that pool', async () => {
-  const publish: PoolNetworkPolicy = { publish: [{ protocol: 'tcp', host_port: 443, guest_port: 443 }] };
+  const publish: PoolNetworkPolicy = { publish: [{ protocol: 'tcp', host_port: 4443, guest_port: 443 }] };
   await ensurePool(publish);
   await ensureTenant(undefined, 'globex', 4);
   await ensurePool(undefined, 'globex');

@@ -3,6 +3,7 @@ import { checkBeside, checkDesiredNetwork, checkTenant } from '../check-network.
 import { createCommandRunner } from '../command/command-runner.js';
 import { cidrText, interfaceName } from '../grammar.js';
 import { readDropCounts } from '../observe/drop-counts.js';
+import { readHostNetworks } from '../observe/host-networks.js';
 import { observeNetwork } from '../observe/observe-network.js';
 import { readDefaultRouteLinks } from '../observe/uplinks.js';
 import { planNetwork } from '../plan.js';
@@ -15,7 +16,7 @@ import type {
   NetworkContext,
   ObservedNetwork,
 } from '../types.js';
-import { countChecked, verifyNetwork } from '../verify.js';
+import { countChecked, overlapDrifts, verifyNetwork } from '../verify.js';
 import { spellOut, switchedUplinks, tenantProfiles } from '../wanted.js';
 import { createLock } from './lock.js';
 import type { NetworkExecutor, NetworkExecutorOptions, PortOptions } from './network-executor.js';
@@ -247,7 +248,10 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
     lock.run(async () => {
       const { desired, observed } = await lookAt(netId);
       return {
-        drifts: verifyNetwork(desired, observed, context()),
+        drifts: [
+          ...verifyNetwork(desired, observed, context()),
+          ...overlapDrifts(desired, clusterCidr, readHostNetworks()),
+        ],
         checked: countChecked(desired, observed, context()),
       };
     });

@@ -177,11 +177,14 @@ async function runGroup(
 /** Connections end while the rest is made: no VMM has a port yet, or any more, before all of it is done. */
 async function runAll(steps: readonly NetStep[], runner: CommandRunner): Promise<GroupOutcome> {
   const flows = steps.filter(({ kind }) => kind === 'flows.forget');
-  const ending = flows.length === 0 ? null : runConntrack(flows, runner);
-  const rest = ending === null ? steps : steps.filter(({ kind }) => kind !== 'flows.forget');
-  const outcome = await runGroups(rest, runner);
-  const ended = await ending;
-  return { made: outcome.made, error: outcome.error ?? ended?.error ?? null };
+  if (flows.length === 0) return await runGroups(steps, runner);
+  // The first program has its script before the time is spent that it takes to start another.
+  const rest = runGroups(
+    steps.filter(({ kind }) => kind !== 'flows.forget'),
+    runner,
+  );
+  const [outcome, ended] = await Promise.all([rest, runConntrack(flows, runner)]);
+  return { made: outcome.made, error: outcome.error ?? ended.error };
 }
 
 /**
