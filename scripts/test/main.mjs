@@ -38,7 +38,7 @@ const missingForVms = () => TIERS.find(({ name }) => name === 'vm')?.missing() ?
 
 /** @type {Record<string, () => Promise<Outcome>>} */
 const stages = {
-  'format, lint': check('biome check --error-on-warnings --colors=off .'),
+  'format, lint': check('biome check --error-on-warnings --colors=off .', 'knip --no-progress'),
   boundaries: check('turbo boundaries'),
   build: check(`${turbo} build --concurrency=2`),
   types: check(`${turbo} types`),

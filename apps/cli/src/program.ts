@@ -142,7 +142,7 @@ function groupOf(program: Command, name: string): Command {
 }
 
 /** The options of the whole tool that mean something to a command. */
-export function globalOptionsOf(program: Command, command: Command): Option[] {
+function globalOptionsOf(program: Command, command: Command): Option[] {
   if (command.commands.length > 0) return [];
   const formats = moduleOf(command)?.formats;
   return program.options.filter(

@@ -9,7 +9,7 @@ export interface Stage {
   readonly atMs: number;
 }
 
-export const WHOLE = 'whole request';
+const WHOLE = 'whole request';
 
 /** Steps that wait for the VMM or the guest; the rest of a request is our own. */
 const WAITING: ReadonlySet<string> = new Set([

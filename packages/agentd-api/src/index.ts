@@ -1,13 +1,10 @@
 export {
   type AgentdClient,
-  type AgentdClientOptions,
   type CallOptions,
   createAgentdClient,
-  type RouteInput,
 } from './client.js';
 export {
   type ApiError,
-  apiErrorSchema,
   errorBodySchema,
   fromApiError,
   HTTP_STATUS,
@@ -17,47 +14,27 @@ export {
   type Hold,
   holdSchema,
   type InstanceInfo,
-  instanceInfoSchema,
   type OperationResult,
-  operationResultSchema,
   type PoolSummary,
-  poolSummarySchema,
   type StatusCounts,
-  statusCountsSchema,
   type TenantSummary,
-  tenantSummarySchema,
 } from './objects.js';
-export {
-  type ApplyResult,
-  applyResultSchema,
-  type PingResult,
-  pingResultSchema,
-  type VersionInfo,
-  versionInfoSchema,
+export type {
+  ApplyResult,
+  VersionInfo,
 } from './results.js';
 export { operationRoutes } from './routes/instances.js';
 export type { OperationRoute } from './routes/operation.js';
 export type { RouteDefinition } from './routes/route.js';
 export { type RouteName, type RouteResponse, routes } from './routes/routes.js';
-export {
-  type ActionKind,
-  type ActionView,
-  actionKindSchema,
-  actionViewSchema,
-  type Decision,
-  type DesiredStatus,
-  decisionSchema,
-  desiredStatusSchema,
-  type HostdStatus,
-  hostdStatusSchema,
-  type NetworkStatus,
-  networkStatusSchema,
-  type Pass,
-  type PoolStatus,
-  type Problem,
-  passSchema,
-  poolStatusSchema,
-  problemSchema,
-  type Status,
-  statusSchema,
+export type {
+  ActionView,
+  Decision,
+  DesiredStatus,
+  HostdStatus,
+  NetworkStatus,
+  Pass,
+  PoolStatus,
+  Problem,
+  Status,
 } from './status.js';

@@ -45,4 +45,3 @@ export const pingResultSchema = z.object({
   hostd_round_trip_ms: z.number(),
   protocol_version: z.int(),
 });
-export type PingResult = z.infer<typeof pingResultSchema>;

@@ -6,7 +6,7 @@ import { holdSchema, statusCountsSchema } from './objects.js';
 const timestamp = z.string();
 
 /** The kinds of action of agentd's planner. */
-export const actionKindSchema = z.enum([
+const actionKindSchema = z.enum([
   'ensure_tenant',
   'ensure_pool',
   'create',
@@ -20,7 +20,6 @@ export const actionKindSchema = z.enum([
   'remove_pool',
   'remove_tenant',
 ]);
-export type ActionKind = z.infer<typeof actionKindSchema>;
 
 /** One thing that agentd is going to do, or would do, and why. */
 export const actionViewSchema = z.object({

@@ -51,7 +51,7 @@ export interface AuditVerification {
 }
 
 /** Problems that a verification tells apart; more are only counted. */
-export const MAX_AUDIT_PROBLEMS = 20;
+const MAX_AUDIT_PROBLEMS = 20;
 
 export interface VerifyOptions {
   /** Whose log it must be; null: whoever its first entry names. */

@@ -1,3 +1,3 @@
-export { type BuildOptions, buildGuestImage, type GuestImage } from './build-guest-image.js';
-export { GuestImageError } from './errors.js';
+export { buildGuestImage, type GuestImage } from './build-guest-image.js';
+
 export type { GuestVariant } from './guest-files.js';

@@ -11,7 +11,7 @@ const partSchema = z.strictObject({
 export type ManifestPart = z.infer<typeof partSchema>;
 
 /** Longest kernel command line that an image may ask for; hostd appends its own arguments. */
-export const MAX_KERNEL_ARGS_LENGTH = 1024;
+const MAX_KERNEL_ARGS_LENGTH = 1024;
 
 const kernelArgsSchema = z
   .string()

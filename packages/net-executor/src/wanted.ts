@@ -118,7 +118,7 @@ function unique(elements: readonly NetElement[]): NetElement[] {
 }
 
 /** The elements that make a tenant's bridge one of ours, without its ports'. */
-export function tenantElements(tenant: TenantGuests): NetElement[] {
+function tenantElements(tenant: TenantGuests): NetElement[] {
   const { net } = tenant;
   const bridge = net.bridge_name;
   const guest = guestPolicy(tenant, undefined);
@@ -155,7 +155,7 @@ function policyElements(tenant: TenantGuests, { tapName, ipv4, poolId }: GuestPo
 }
 
 /** The elements that guard an instance's TAP, and apply its policy. */
-export function portElements(tenant: TenantGuests, port: GuestPort): NetElement[] {
+function portElements(tenant: TenantGuests, port: GuestPort): NetElement[] {
   return [
     { set: 'taps', key: [port.tapName] },
     { set: 'port_mac', key: [port.tapName, port.mac] },

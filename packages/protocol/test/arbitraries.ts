@@ -36,7 +36,7 @@ function clampRange(min: number, max: number): { min: number; max: number } {
  * Values that a schema accepts, as it gives them back (defaults filled in, absent Options left out or null). Throws for
  * a schema that it does not know, so that a new construct cannot go untested.
  */
-export function arbitraryOf(schema: z.ZodType): fc.Arbitrary<unknown> {
+function arbitraryOf(schema: z.ZodType): fc.Arbitrary<unknown> {
   if (schema instanceof z.ZodObject) return arbitraryFields(schema);
   if (schema instanceof z.ZodNullable)
     return fc.option(arbitraryOf(schema.unwrap() as z.ZodType), { nil: null });

@@ -1,7 +1,7 @@
 import { CodedError } from '@mvm/protocol';
 
 /** Longest name of a secret. */
-export const MAX_NAME_LENGTH = 128;
+const MAX_NAME_LENGTH = 128;
 /** Largest value in bytes. */
 export const MAX_VALUE_BYTES = 65_536;
 /** Values of one tenant together, in bytes. */

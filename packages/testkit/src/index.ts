@@ -1,9 +1,8 @@
-export { type DaemonOptions, type RunningDaemon, startDaemon } from './daemon.js';
+export { type RunningDaemon, startDaemon } from './daemon.js';
 export {
   diffHost,
   type HostDifference,
   type HostSnapshot,
-  type SnapshotOptions,
   snapshotHost,
 } from './host-snapshot.js';
 export { testUidBase } from './uid-base.js';

@@ -26,7 +26,7 @@ export interface DemoState {
 }
 
 /** Where the record lies: in the checkout, because a root process must not trust a fixed name in /tmp. */
-export function stateFile(repo: string): string {
+function stateFile(repo: string): string {
   return join(repo, '.cache/demo/state.json');
 }
 

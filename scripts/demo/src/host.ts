@@ -127,7 +127,7 @@ export async function createDemoHost(repo: string): Promise<DemoHost> {
 }
 
 /** What the systemd unit allows hostd: one list, so that the demo shows whether it is enough. */
-export function hostdCapabilities(repo: string): string[] {
+function hostdCapabilities(repo: string): string[] {
   const unit = readFileSync(join(repo, 'deploy/systemd/mvm-hostd.service'), 'utf8');
   const line = /^CapabilityBoundingSet=(.+)$/m.exec(unit)?.[1];
   if (line === undefined) throw new Error('deploy/systemd/mvm-hostd.service has no CapabilityBoundingSet');

@@ -66,7 +66,7 @@ export function locate(
 }
 
 /** `tenants[0].pools[1].pool_id`. */
-export function renderPath(path: readonly PropertyKey[]): string {
+function renderPath(path: readonly PropertyKey[]): string {
   return path
     .map((step) => (typeof step === 'number' ? `[${step}]` : `.${String(step)}`))
     .join('')

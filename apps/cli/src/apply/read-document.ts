@@ -9,7 +9,7 @@ import { type Finding, findingsError, locate } from './findings.js';
 export type WrittenDesiredState = z.input<typeof desiredStateSchema>;
 
 /** Largest desired state that is read, in bytes. */
-export const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024;
+const MAX_DOCUMENT_BYTES = 16 * 1024 * 1024;
 
 /**
  * A desired state from a file, or from stdin for `-`: YAML 1.2 or JSON, exactly one document, valid by the schema.

@@ -1,7 +1,7 @@
 import type { OutputFormat } from '../output-format.js';
 
 /** Version of what `-o json` and `-o yaml` print: fields are added to it, never renamed or removed. */
-export const API_VERSION = 'mvm/v1';
+const API_VERSION = 'mvm/v1';
 
 /** A value as `-o json` or `-o yaml` prints it, with `apiVersion` and `kind` first; ends with a line feed. */
 export async function renderDocument(

@@ -26,7 +26,7 @@ export async function createProgress(
 }
 
 /** Progress as lines: each new text once, so that a log stays short. */
-export function createLineProgress(target: Pick<ProgressTarget, 'write'>, text: string): Progress {
+function createLineProgress(target: Pick<ProgressTarget, 'write'>, text: string): Progress {
   let last = '';
   const print = (line: string | undefined) => {
     if (line === undefined || line === last) return;

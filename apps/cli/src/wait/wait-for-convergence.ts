@@ -14,7 +14,7 @@ export type WaitVerdict =
   | { readonly kind: 'superseded'; readonly by: string | null };
 
 /** Judges a status for someone who waits for `revision`; `waiting` carries a line that says how far it is. */
-export function judgeStatus(status: Status, revision: string): WaitVerdict {
+function judgeStatus(status: Status, revision: string): WaitVerdict {
   if (status.desired.revision !== revision) return { kind: 'superseded', by: status.desired.revision };
   if (status.converged) return { kind: 'converged' };
   if (status.settled) return { kind: 'stuck' };
@@ -62,7 +62,7 @@ export async function waitForConvergence(
 }
 
 /** One problem as a line. */
-export function describeProblem(problem: Problem): string {
+function describeProblem(problem: Problem): string {
   return `${formatAddress(problem)}: ${problem.message}`;
 }
 

@@ -9,7 +9,7 @@ import { errnoOf } from '../state/fs-error.js';
 import { HOSTD_VERSION } from '../version.js';
 
 /** Read when it is there; one that is named by flag or environment must be. */
-export const DEFAULT_CONFIG_PATH = '/etc/mvm/hostd.toml';
+const DEFAULT_CONFIG_PATH = '/etc/mvm/hostd.toml';
 
 export interface ProgramActions {
   serve(loaded: LoadedConfig): Promise<void>;

@@ -12,7 +12,7 @@ import { basename, dirname, join } from 'node:path';
 import { errnoOf } from '../state/fs-error.js';
 
 /** Largest size of the live file in bytes before it is turned; on disk there is up to twice as much. */
-export const DEFAULT_LOG_LIMIT_BYTES = 1_048_576;
+const DEFAULT_LOG_LIMIT_BYTES = 1_048_576;
 const CHECK_MS = 500;
 
 export interface LogRead {

@@ -3,7 +3,7 @@ import { execa } from 'execa';
 import { noProcesses } from '../system/spawn-error.js';
 
 /** A fixed point in time, so that equal content makes equal images: 2020-01-01T00:00:00Z, in seconds. */
-export const IMAGE_TIME = '1577836800';
+const IMAGE_TIME = '1577836800';
 
 /**
  * Runs mkfs.ext4 with these arguments. Throws `resource_exhausted` `disk.full`, `failed_precondition`

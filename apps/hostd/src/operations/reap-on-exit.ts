@@ -8,7 +8,7 @@ import type { InstanceOperations } from './instance-operations.js';
 import type { Clock, OperationContext } from './operation-context.js';
 
 /** Before each further time that cleaning up is tried; the last one again and again. */
-export const AGAIN_AFTER_MS = [1_000, 2_000, 5_000, 10_000] as const;
+const AGAIN_AFTER_MS = [1_000, 2_000, 5_000, 10_000] as const;
 
 /** Waits before trial number `count` (the second is 1). False when `signal` ends the waiting. */
 export async function pauseBefore(count: number, signal: AbortSignal): Promise<boolean> {

@@ -35,10 +35,7 @@ function allInstances({ store }: HostPorts): InstanceRecord[] {
 }
 
 /** The network that the records ask for: every tenant whose network is up, with the ports of what runs. */
-export function recordedNetwork(
-  ports: HostPorts,
-  vmUidBase: number,
-): Parameters<HostNetwork['reconcile']>[0] {
+function recordedNetwork(ports: HostPorts, vmUidBase: number): Parameters<HostNetwork['reconcile']>[0] {
   return {
     tenants: ports.store
       .tenants()
@@ -88,7 +85,7 @@ export interface Swept {
  * left alone. What cannot be removed is logged and left. With a damaged record nothing is swept, because what seems to
  * belong to no instance may be that one's.
  */
-export async function sweepOrphans(
+async function sweepOrphans(
   ports: HostPorts,
   keep: ReadonlySet<string>,
   context: OperationContext,

@@ -12,7 +12,7 @@ import {
 } from './plan-start.js';
 
 /** How a running instance's VM was launched, out of its record. Throws `failed_precondition`, `instance.not_recorded`. */
-export function recordedLaunch(instance: InstanceRecord): LaunchArgs {
+function recordedLaunch(instance: InstanceRecord): LaunchArgs {
   const { vm, running_with: running } = instance;
   if (vm == null || running == null) {
     throw new CodedError({

@@ -58,7 +58,7 @@ export function plainNet({ tenant_net_id, ipv4_subnet, gateway_ip, bridge_name }
 }
 
 /** Whether two networks are the same one. */
-export function sameNet(a: TenantNet, b: TenantNet): boolean {
+function sameNet(a: TenantNet, b: TenantNet): boolean {
   return JSON.stringify(plainNet(a)) === JSON.stringify(plainNet(b));
 }
 

@@ -22,7 +22,7 @@ const TAG_BYTES = 16;
 /** Bytes of plaintext per chunk. */
 export const SEAL_CHUNK_BYTES = 262_144;
 /** Length of a tenant's key in bytes. */
-export const SEAL_KEY_BYTES = 32;
+const SEAL_KEY_BYTES = 32;
 
 /** The sealed form of `source`, under a 32-byte key. Any chunking in, header and whole chunks out. */
 export async function* seal(key: Buffer, source: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {

@@ -86,7 +86,7 @@ function rushOf(rush: Rush, state: State): Ask[] {
 }
 
 /** The requests of a batch in a state, in no order. */
-export function asksOf({ wishes, onOne, rush }: Batch, state: State): Ask[] {
+function asksOf({ wishes, onOne, rush }: Batch, state: State): Ask[] {
   if (rush !== null) return rushOf(rush, state);
   const one = onOne === null ? null : nthInstance(state, onOne);
   return wishes.flatMap((made) => {

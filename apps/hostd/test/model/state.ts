@@ -91,7 +91,7 @@ export interface Outcome {
 }
 
 /** Quotas of a tenant that came by SetupNetwork. Source: docs/state.md. */
-export const DEFAULT_MODEL_QUOTAS: ModelQuotas = {
+const DEFAULT_MODEL_QUOTAS: ModelQuotas = {
   vcpus: 64,
   memMib: 131_072,
   running: 64,

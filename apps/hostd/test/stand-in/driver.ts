@@ -38,7 +38,7 @@ export interface StandInOptions {
 
 /** The program's name in /proc, so that hostd knows it for a VMM. */
 export const STAND_IN_NAME = 'qemu-system-standin';
-export const STAND_IN_VERSION = '1.0.0';
+const STAND_IN_VERSION = '1.0.0';
 
 /** What `compileStandIn` makes; as far from here as from this file's own translation. */
 const PROGRAM = fileURLToPath(new URL('../../.test-results/stand-in/vmm.js', import.meta.url));

@@ -36,7 +36,7 @@ function belongs(element: NetElement, netId: number, subnet: Ipv4Cidr | null): b
 }
 
 /** The profile that an element leads to; null when it leads to none. */
-export function profileLedTo({ value }: NetElement): string | null {
+function profileLedTo({ value }: NetElement): string | null {
   return value === undefined ? null : profileIdOf(value);
 }
 

@@ -16,7 +16,7 @@ function count(value: unknown): number {
 }
 
 /** The counters in what `nft -j list counters` says. Source: libnftables-json(5), "COUNTER". */
-export function parseDropCounts(family: BaseTable['family'], stdout: string): DropCount[] {
+function parseDropCounts(family: BaseTable['family'], stdout: string): DropCount[] {
   return asArray(asRecord(JSON.parse(stdout)).nftables)
     .map((object) => asRecord(asRecord(object).counter))
     .filter((counter) => counter.family === family && counter.table === TABLE_NAME)

@@ -4,7 +4,7 @@ import type { Route } from '../why/path.js';
 import { asArray, asRecord, asText } from './json.js';
 
 /** The route in what `ip -j route get` says; null when it says none. Source: ip-route(8). */
-export function parseRoute(stdout: string): Route | null {
+function parseRoute(stdout: string): Route | null {
   const route = asRecord(asArray(JSON.parse(stdout))[0]);
   if (route.type === 'local') return { kind: 'local' };
   const link = asText(route.dev);

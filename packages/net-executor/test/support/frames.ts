@@ -2,7 +2,7 @@
 
 export const BROADCAST = 'ff:ff:ff:ff:ff:ff';
 
-export function macBytes(mac: string): Buffer {
+function macBytes(mac: string): Buffer {
   return Buffer.from(mac.replaceAll(':', ''), 'hex');
 }
 
@@ -58,7 +58,7 @@ export function arp(fields: ArpFields): Buffer {
   return ethernet(fields.dst ?? BROADCAST, fields.src ?? fields.senderMac, 0x0806, body);
 }
 
-export function ipv4(src: string, dst: string, protocol: number, payload: Buffer): Buffer {
+function ipv4(src: string, dst: string, protocol: number, payload: Buffer): Buffer {
   const header = Buffer.concat([
     u16(0x4500, 20 + payload.length, 0x1234, 0x4000, 0x4000 + protocol, 0),
     ipBytes(src),

@@ -30,9 +30,9 @@ export const CONTAINER_ADDRESS = '172.17.0.2';
 export const PUBLIC_ADDRESS = '203.0.113.5';
 export const TENANT_A = tenantNet(1);
 export const TENANT_B = tenantNet(2);
-export const TENANT_C = tenantNet(3);
+const TENANT_C = tenantNet(3);
 /** Port 8443 of the host is port 80 of tenant B's guest. */
-export const PUBLISHED: PoolNetworkPolicy['publish'] = [{ protocol: 'tcp', host_port: 8443, guest_port: 80 }];
+const PUBLISHED: PoolNetworkPolicy['publish'] = [{ protocol: 'tcp', host_port: 8443, guest_port: 80 }];
 
 /** The uplink and the container network, before any tenant. `switchAll`: the host forwards everywhere, as with docker. */
 export function buildOutside(switchAll: boolean): Pick<Topology, 'internet' | 'container'> {

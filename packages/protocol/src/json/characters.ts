@@ -9,7 +9,7 @@ export const COMMA = 0x2c;
 export const COLON = 0x3a;
 export const MINUS = 0x2d;
 export const DIGIT_0 = 0x30;
-export const DIGIT_9 = 0x39;
+const DIGIT_9 = 0x39;
 
 /** What each two-character escape of RFC 8259 stands for, by its second character. */
 export const SIMPLE_ESCAPES: Readonly<Record<string, string>> = {

@@ -17,7 +17,7 @@ export type JsonValue =
 type Plain = Record<string, unknown>;
 
 /** Sets a property as data even when its name is `__proto__`. */
-export function setOwn(target: Plain, name: string, value: unknown): void {
+function setOwn(target: Plain, name: string, value: unknown): void {
   if (name === '__proto__') {
     Object.defineProperty(target, name, { value, writable: true, enumerable: true, configurable: true });
   } else target[name] = value;

@@ -8,7 +8,7 @@ function refuse(where: string, expected: string): CodedError {
 }
 
 /** A string as serde_json writes it: only `"`, `\` and control characters escaped. Lone surrogates are refused. */
-export function writeString(text: string, where: string): string {
+function writeString(text: string, where: string): string {
   const json = JSON.stringify(text);
   // JSON.stringify escapes lone surrogates, and nothing else, as \ud8xx…\udfxx.
   if (json.includes('\\ud') && /\p{Surrogate}/u.test(text)) throw refuse(where, 'well-formed Unicode');

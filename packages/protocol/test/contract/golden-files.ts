@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 
 /** Set to 1 by `pnpm contract:update`: goldens, schemas and the surface are written instead of compared. */
-export const updating = process.env.MVM_UPDATE_CONTRACT === '1';
+const updating = process.env.MVM_UPDATE_CONTRACT === '1';
 
 /** Absolute path of a file of this package. */
 export function packagePath(path: string): string {

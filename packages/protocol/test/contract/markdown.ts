@@ -11,7 +11,7 @@ export interface Example {
 }
 
 /** The document's text. `path` is relative to the repository. */
-export function readDocument(path: string): string {
+function readDocument(path: string): string {
   return readFileSync(repositoryPath(path), 'utf8');
 }
 

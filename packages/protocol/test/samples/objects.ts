@@ -77,7 +77,7 @@ export const poolSpec: PoolSpec = {
   secret_scopes: ['registry'],
 };
 
-export const image: ImageRef = { name: 'demo', digest: `sha256:${'4a'.repeat(32)}` };
+const image: ImageRef = { name: 'demo', digest: `sha256:${'4a'.repeat(32)}` };
 
 export const tenantView: TenantView = {
   tenant_id: 'acme',

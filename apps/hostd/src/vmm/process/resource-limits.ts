@@ -12,9 +12,9 @@ const RLIMIT_MEMLOCK = 8;
 const RLIMIT_MSGQUEUE = 12;
 
 /** A VMM opens its drives, sockets and a few event descriptors for each device. */
-export const VMM_OPEN_FILES = 256;
+const VMM_OPEN_FILES = 256;
 /** The least size that a file of a VMM may have: its logs, which hostd shortens, share the limit with its volumes. */
-export const LEAST_FILE_BYTES = 64 * 1_048_576;
+const LEAST_FILE_BYTES = 64 * 1_048_576;
 
 /**
  * The largest file that a VMM may make or grow: its largest writable volume as it is now, or its logs at twice what hostd

@@ -1,7 +1,7 @@
 import { CodedError } from '@mvm/protocol';
 
 /** Longest path of a Unix socket in bytes, without the final zero. Source: unix(7). */
-export const MAX_SOCKET_PATH_BYTES = 107;
+const MAX_SOCKET_PATH_BYTES = 107;
 
 /**
  * Returns the path when a Unix socket can have it: Node.js cuts longer ones off silently. Throws `failed_precondition`,

@@ -10,7 +10,7 @@ export interface QemuHost {
 }
 
 /** Name of the guest agent's port inside the guest: /dev/virtio-ports/<name>. */
-export const AGENT_PORT_NAME = 'org.mvm.agent.0';
+const AGENT_PORT_NAME = 'org.mvm.agent.0';
 
 /** QEMU's control socket. Throws `vmm.socket_path_too_long`. */
 export function qmpSocketPath(spec: Pick<VmSpec, 'socketDir'>): string {
@@ -119,10 +119,10 @@ function kernelCommandLine(spec: VmSpec, host: QemuHost): string {
 }
 
 /** Descriptor from which QEMU reads the passphrase of encrypted drives, once, as it starts. */
-export const PASSPHRASE_FD = 4;
+const PASSPHRASE_FD = 4;
 
 /** Descriptor of the VM's TAP: QEMU is in a network namespace of its own, and could not open it. */
-export const TAP_FD = 5;
+const TAP_FD = 5;
 
 function drive({ id, path, readOnly, cipher }: VmDrive): string[] {
   // A writable disk bypasses the host's page cache: its guest has one, and memory limits count the host's too.
