@@ -13,6 +13,7 @@ import type { VmExit } from '../vmm/vmm.js';
 import { adoptOrReap, type FoundVm } from './adopt-or-reap.js';
 import { consoleTail } from './console-tail.js';
 import { drainGuest, sleepOvertaken } from './drain-guest.js';
+import { endVmm, endVmmUnlessReached } from './hung-vm.js';
 import type { Clock, OperationContext } from './operation-context.js';
 import {
   type ClaimingPlan,
@@ -94,6 +95,8 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
   /** Stops that wait for their guest to shut down. */
   const shutdowns = new Map<string, AbortController>();
   const limit = pLimit(deps.maxParallel);
+  /** Of operations that end VMs: those need no VMM to answer, and wait for none that does not. */
+  const endLimit = pLimit(deps.maxParallel);
 
   /** Give up a sleep that is still draining its guest. Whether there was one. */
   function overtakeSleep(address: InstanceAddress): boolean {
@@ -117,6 +120,52 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
     const settled = await settleJournal(address, context, journaled);
     if (settled) void tellWake(address, context);
     return settled;
+  }
+
+  /**
+   * The same before an operation that ends the VM: what cannot be settled with a VMM that does not answer is settled
+   * without it. `force`: its answer is not waited for at all.
+   */
+  async function settleToEnd(
+    address: InstanceAddress,
+    force: boolean,
+    context: OperationContext,
+  ): Promise<void> {
+    if ((await deps.journal.read(address)) === null) return;
+    if (!force) {
+      try {
+        await settle(address, context);
+        return;
+      } catch (error) {
+        context.logger.warn({ err: error }, 'an earlier operation is settled without its VMM');
+      }
+    }
+    const vmId = store.instance(address)?.net?.tap_dev;
+    if (vmId !== undefined) await endVmm(vmId, ports);
+    await settle(address, context);
+  }
+
+  /** Run an operation that ends the VM, whatever is under way on the instance. `work` hears whether that was cut short. */
+  function ending<T>(
+    address: InstanceAddress,
+    how: { readonly name: OperationName; readonly force: boolean; readonly abortWait?: AbortController },
+    context: OperationContext,
+    work: (cutShort: boolean) => Promise<T>,
+  ): Promise<T> {
+    const key = addressText(address);
+    const hung = how.force ? endVmmUnlessReached(address, context, ports) : null;
+    return mutex.run(key, async () => {
+      const cutShort = hung?.reached() ?? false;
+      active.set(key, how.name);
+      if (how.abortWait !== undefined) shutdowns.set(key, how.abortWait);
+      try {
+        await endLimit(() => settleToEnd(address, how.force, context));
+        return await work(cutShort);
+      } finally {
+        shutdowns.delete(key);
+        active.delete(key);
+      }
+    });
   }
 
   /** Watch a VM that could not be adopted when hostd started; before what needs the VM itself. The caller holds the lock. */
@@ -226,7 +275,7 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
       const instance = requireInstance(store, address);
       context.notes.set('shutdown', await shutDownGuest(instance, { timeoutSecs, signal }, context, ports));
     }
-    await limit(() => runJournaled(prepareStop(address, journaled), context, journaled));
+    await endLimit(() => runJournaled(prepareStop(address, journaled), context, journaled));
   }
 
   return {
@@ -277,27 +326,22 @@ export function createInstanceOperations(deps: InstanceOperationDeps): InstanceO
     stop: async (address, options, context) => {
       overtakeSleep(address);
       const overtook = options.force && hurryStop(address);
-      const key = addressText(address);
       const controller = new AbortController();
-      await mutex.run(key, async () => {
-        active.set(key, 'stop');
-        if (!options.force) shutdowns.set(key, controller);
-        try {
-          await limit(() => settle(address, context));
-          // The stop that this one has hurried did what was asked for.
-          if (overtook && requireInstance(store, address).status === 'stopped') return;
-          await stop(address, options, context, controller.signal);
-        } finally {
-          shutdowns.delete(key);
-          active.delete(key);
-        }
+      const how = { name: 'stop', force: options.force } as const;
+      const waiting = options.force ? {} : { abortWait: controller };
+      await ending(address, { ...how, ...waiting }, context, async (cutShort) => {
+        // The stop that this one has hurried, or the end of the VMM under another operation, did what was asked for.
+        const { status } = requireInstance(store, address);
+        if (overtook && status === 'stopped') return;
+        if (cutShort && !['running', 'warm', 'sleeping'].includes(status)) return;
+        await stop(address, options, context, controller.signal);
       });
     },
     destroy: (address, wipeVolumes, context) => {
       overtakeSleep(address);
       hurryStop(address);
-      return exclusively(address, 'destroy', context, () =>
-        runJournaled(prepareDestroy(address, wipeVolumes, journaled), context, journaled),
+      return ending(address, { name: 'destroy', force: true }, context, () =>
+        endLimit(() => runJournaled(prepareDestroy(address, wipeVolumes, journaled), context, journaled)),
       );
     },
     reapExited: (vm, exit, context) =>

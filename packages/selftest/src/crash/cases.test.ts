@@ -58,6 +58,7 @@ test('every step has every moment that it can have, and ids are unique', () => {
     'during',
     'after',
     'vmm',
+    'hung',
     'both',
     'power-before',
     'power-after',

@@ -5,7 +5,8 @@ import type { Scenario } from './scenarios.js';
 /**
  * What happens at a point.
  * `before`, `after`: hostd kills itself there. `during`: hostd is killed from outside after the step began. `vmm`: the VMM
- * is killed before the step, and hostd goes on. `power-before`, `power-after`: hostd dies there and the host comes back up
+ * is killed before the step, and hostd goes on. `hung`: the VMM is stopped before the step (SIGSTOP), as one that answers
+ * nothing any more, and the instance is then stopped by force, or destroyed. `power-before`, `power-after`: hostd dies there and the host comes back up
  * with what had reached the disk. `both`: hostd dies after the step and the VMM with it, and the recovery dies once more
  * where it begins to clean up. `again`: hostd dies a second time, when its recovery has come to this step.
  */
@@ -14,6 +15,7 @@ export type Moment =
   | 'during'
   | 'after'
   | 'vmm'
+  | 'hung'
   | 'both'
   | 'power-before'
   | 'power-after'
@@ -61,7 +63,7 @@ function momentsAt(point: string, observed: ObservedScenario, hasPower: boolean)
     'before',
     'during',
     'after',
-    ...(touchesVm ? (['vmm', 'both'] as const) : []),
+    ...(touchesVm ? (['vmm', 'hung', 'both'] as const) : []),
     ...power,
     ...(journaled && scenario.recovery !== 'none' ? (['again'] as const) : []),
   ];
@@ -89,7 +91,8 @@ const RARER = 6;
 
 /** Where a case stands in the draw, 0…1: the lowest is drawn first. */
 function rank({ id, moment, scenario }: CrashCase, seed: number): number {
-  const costly = moment.startsWith('power') || (scenario.subject === 'keeper' && /vmm|both/.test(moment));
+  const costly =
+    moment.startsWith('power') || (scenario.subject === 'keeper' && /vmm|hung|both/.test(moment));
   const uniform = (chance(id, seed) + 1) / 2 ** 32;
   return costly ? 1 - (1 - uniform) ** RARER : uniform;
 }
@@ -144,7 +147,7 @@ export function orderCases(cases: readonly CrashCase[]): CrashCase[] {
       const fits = last !== undefined && last.scenario.subject === next.scenario.subject;
       return (
         (next.moment.startsWith('power') ? 8 : 0) +
-        (/vmm|both/.test(next.moment) && next.scenario.subject === 'keeper' ? 4 : 0) +
+        (/vmm|hung|both/.test(next.moment) && next.scenario.subject === 'keeper' ? 4 : 0) +
         (fits && last.scenario.to === next.scenario.from ? 0 : fits ? 1 : 2)
       );
     };

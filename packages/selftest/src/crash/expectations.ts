@@ -50,6 +50,8 @@ export function reasonsAfter(
 ): readonly string[] | null {
   const isInstance = ['keeper', 'spare', 'fresh'].includes(scenario.subject);
   if (state !== 'idle' || !isInstance || ['create', 'ensure_pool'].includes(scenario.operation)) return null;
+  // A forced stop came while the VMM hung.
+  if (moment === 'hung') return ['requested', 'start_failed', 'lost', 'exited'];
   if (scenario.operation === 'start') {
     const neverBegan = step === 'journal' && moment.endsWith('before');
     if (vmLost) return neverBegan ? null : ['start_failed', 'lost', 'exited'];

@@ -11,6 +11,8 @@ import type { InstanceSubject, State } from './subjects.js';
 
 const DEATH_TIMEOUT_MS = 120_000;
 const REQUEST_TIMEOUT_MS = 120_000;
+/** A forced stop waits 10 s for what is under way, and then as long as that takes to clean up. */
+const HUNG_BOUND_MS = 45_000;
 
 /** How a crash went: what must hold now. */
 export interface Crash {
@@ -153,6 +155,51 @@ async function crashVmm(bench: Bench, each: CrashCase, observed: ObservedScenari
   return { allowed, vmLost: true, problems: [] };
 }
 
+/** Resolves to null when it is answered with success, else to the error. */
+async function stopByForce({ world }: Bench, { address }: InstanceSubject): Promise<unknown> {
+  return await world.client
+    .request({ type: 'StopInstance', ...address, force: true }, { timeoutMs: REQUEST_TIMEOUT_MS })
+    .then(() => null)
+    .catch((error: unknown) => error);
+}
+
+/**
+ * hostd stops before the step, the VMM stops answering, and hostd goes on. A stop by force (for a destroy: that itself) must
+ * do without the VMM, in bounded time.
+ */
+async function crashHung(bench: Bench, each: CrashCase): Promise<Crash> {
+  const { world } = bench;
+  const { scenario, step } = each;
+  const subject = bench.subject(scenario.subject) as InstanceSubject;
+  const hostd = world.hostd();
+  await world.setFailpoint(`${scenario.operation}/${step}/before/stop`);
+  const answered = act(bench, scenario);
+  await untilStopped(hostd.pid);
+  await world.setFailpoint(null);
+  const pid = await world.vmmPid(subject.tap() ?? '');
+  if (pid !== null) process.kill(pid, 'SIGSTOP');
+  hostd.signal('SIGCONT');
+  if (pid === null) {
+    const error = await answered;
+    const problems = error === null ? [] : [`it failed though nothing hung: ${describe(error)}`];
+    return { allowed: [scenario.to], vmLost: false, problems };
+  }
+  const began = performance.now();
+  const problems: string[] = [];
+  if (scenario.operation !== 'destroy') {
+    const stopped = await stopByForce(bench, subject);
+    // What was under way may have come to its end first.
+    if (stopped !== null && !describe(stopped).startsWith('instance.invalid_transition')) {
+      problems.push(`a forced stop failed: ${describe(stopped)}`);
+    }
+  }
+  await answered;
+  const ms = performance.now() - began;
+  if (ms > HUNG_BOUND_MS) problems.push(`it took ${Math.round(ms)} ms to end a VMM that hangs`);
+  if ((await world.vmmPid(subject.tap() ?? '')) !== null) problems.push('the VMM that hangs still lives');
+  return { allowed: [scenario.operation === 'destroy' ? 'absent' : 'idle'], vmLost: true, problems };
+}
+
 async function untilStopped(pid: number): Promise<void> {
   const deadline = performance.now() + DEATH_TIMEOUT_MS;
   for (;;) {
@@ -229,6 +276,8 @@ export async function crash(bench: Bench, each: CrashCase, observed: ObservedSce
       return await crashDuring(bench, each, observed);
     case 'vmm':
       return await crashVmm(bench, each, observed);
+    case 'hung':
+      return await crashHung(bench, each);
     case 'both':
       return await crashBoth(bench, each, observed);
     case 'power-before':

@@ -7,6 +7,7 @@ export const MOMENTS = [
   'after',
   'again',
   'vmm',
+  'hung',
   'both',
   'power-before',
   'power-after',

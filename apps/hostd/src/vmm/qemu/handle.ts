@@ -20,6 +20,7 @@ import { MEMORY_PART, saveQemu } from './save.js';
 
 const GONE_WITHIN_MS = 10_000;
 const LOOK_AGAIN_MS = 5;
+const DIES_WITHIN_MS = 500;
 const RECONNECT_PAUSE_MS = 200;
 /** Run states in which no vCPU runs: loaded, saved, not begun. */
 const STANDS_STILL: readonly (string | null)[] = ['paused', 'postmigrate', 'prelaunch'];
@@ -170,6 +171,10 @@ class QemuHandle implements VmHandle {
     try {
       return await (await this.#connected()).execute(command);
     } catch (error) {
+      // The socket of a process that is dying closes a moment before it is gone.
+      const isLost = isCodedError(error) && error.reason === 'vmm.connection_lost';
+      const deadline = performance.now() + (isLost ? DIES_WITHIN_MS : 0);
+      while ((await isAlive(this.record)) && performance.now() < deadline) await sleep(LOOK_AGAIN_MS);
       if (await isAlive(this.record)) throw error;
       throw new CodedError({
         code: 'failed_precondition',
