@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { createFrameServer, type FrameServer } from '@mvm/framing';
 import { createNetworkExecutor } from '@mvm/net-executor/execute';
 import { readDefaultRouteLinks } from '@mvm/net-executor/observe';
+import { createSpaceReserve } from '@mvm/node-host';
 import { CodedError } from '@mvm/protocol';
 import type { Logger } from 'pino';
 import { createCgroups } from './cgroup/cgroups.js';
@@ -35,7 +36,7 @@ import { vmUidRange } from './plan/plan-start.js';
 import { createDispatch } from './requests/dispatch.js';
 import { createAccessPolicy } from './server/access-policy.js';
 import { type SessionOptions, serveSession } from './server/session.js';
-import { makePrivateDir } from './state/atomic-file.js';
+import { makePrivateDir, withSpaceReserve } from './state/atomic-file.js';
 import { createAuditLog } from './state/audit-log.js';
 import { exists } from './state/exists.js';
 import { createLayout } from './state/layout.js';
@@ -263,6 +264,7 @@ async function prepare(
   const { accelerator, reason } = await detectAccelerator();
   logger.info({ accelerator, reason }, 'accelerator chosen');
   const { store, layout } = ports;
+  const reserve = createSpaceReserve(layout.reserveDir);
   const reservations = createReservations(store);
   const audit = ports.failpoint.audit(
     createAuditLog(layout, {
@@ -271,6 +273,7 @@ async function prepare(
         logger.error({ tenant, err: error }, 'an audit log could not be put right or shortened'),
     }),
   );
+  await reserve.fill();
   await audit.mend(systemClock.now());
   const newOpId = (): string => randomBytes(8).toString('hex');
   const own = (): OperationContext => {
@@ -291,9 +294,9 @@ async function prepare(
     instances: createInstancePlanner({ ...ofInstances, operations: instances }),
     tenants: createTenantPlanner(ofTenants),
   };
-  reapOnExit({ ports, instances, audit, clock: systemClock, own, signal });
+  reapOnExit({ reserve, ports, instances, audit, clock: systemClock, own, signal });
   const began = performance.now();
-  const report = await recover(ports, instances, vmUidBase, own(), signal);
+  const report = await withSpaceReserve(reserve, () => recover(ports, instances, vmUidBase, own(), signal));
   ports.network.watch((event) => {
     logger.warn({ network: event.kind, err: event.error }, 'the tenants’ network was disturbed from outside');
   });
@@ -309,7 +312,7 @@ async function prepare(
   };
   const probes = createNetworkProbes({ ports, mutex, vmUidBase: config.vmUidBase });
   const services = { ports, instances, tenants, planners, audit, probes, facts };
-  const dispatch = createDispatch({ services, audit, clock: systemClock, newOpId, logger });
+  const dispatch = createDispatch({ services, audit, clock: systemClock, newOpId, logger, reserve });
   const server = buildServer(config, logger, { dispatch });
   if (inherited !== null) return { server, listenTarget: inherited };
   await mkdir(dirname(config.socket), { recursive: true, mode: 0o755 });

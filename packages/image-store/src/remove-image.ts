@@ -27,13 +27,16 @@ export async function removeImage(root: string, imageName: string): Promise<Remo
   const name = parseImageName(imageName);
   try {
     if (!(await readNames(root)).includes(name)) throw imageNotFound(name);
-    return await withTransferDir(root, async (dir) => {
-      await unlink(nameFile(root, name)).catch((error: unknown) => {
-        throw errnoOf(error) === 'ENOENT' ? imageNotFound(name) : error;
-      });
-      await syncDirectory(namesDir(root));
-      return { name, deleted: await deleteUnreferenced(root, dir) };
+    // First: on a full disk this makes room for the directory that the content is moved to. What a crash leaves, the next
+    // removal deletes.
+    await unlink(nameFile(root, name)).catch((error: unknown) => {
+      throw errnoOf(error) === 'ENOENT' ? imageNotFound(name) : error;
     });
+    await syncDirectory(namesDir(root));
+    return await withTransferDir(root, async (dir) => ({
+      name,
+      deleted: await deleteUnreferenced(root, dir),
+    }));
   } catch (error) {
     throw toStoreError(error, { doing: `remove image ${name}`, path: root });
   }

@@ -1,3 +1,4 @@
+import { dirname, join } from 'node:path';
 import * as files from '@mvm/node-host';
 import { CodedError } from '@mvm/protocol';
 
@@ -13,11 +14,34 @@ function stateError(action: string, path: string, cause: unknown): CodedError {
   });
 }
 
-/** Replace a file of the state; see `writeFileAtomic` of node-host. Throws `state.io_failed`. */
+/** A desired state is some kilobytes; one with hundreds of pools some hundred. */
+const RESERVE = [
+  { bytes: 4_096, count: 8 },
+  { bytes: 65_536, count: 4 },
+  { bytes: 524_288, count: 1 },
+];
+const reserves = new Map<string, files.SpaceReserve>();
+
+/** The reserve of a directory, so that less can be wanted also when the disk is full. */
+function reserveOf(dir: string): files.SpaceReserve {
+  const known = reserves.get(dir);
+  if (known !== undefined) return known;
+  const made = files.createSpaceReserve(join(dir, 'reserve'), RESERVE);
+  reserves.set(dir, made);
+  void made.fill();
+  return made;
+}
+
+/**
+ * Replace a file of the state; see `SpaceReserve` of node-host: a full disk does not keep agentd from it. Throws
+ * `state.io_failed`.
+ */
 export async function writeFileAtomic(path: string, text: string): Promise<void> {
-  await files.writeFileAtomic(path, text).catch((error: unknown) => {
-    throw stateError('write', path, error);
-  });
+  await reserveOf(dirname(path))
+    .writeFileAtomic(path, text)
+    .catch((error: unknown) => {
+      throw stateError('write', path, error);
+    });
 }
 
 /** The text of a file, or null when there is none. Throws `state.io_failed`. */

@@ -18,11 +18,11 @@ export const instanceLogs: CommandModule = {
           .default('console'),
       )
       .addOption(new Option('-n, --tail <lines>', 'only the last lines').argParser(parseLines))
-      .option('--raw', 'print to a terminal unchanged, control sequences and all');
+      .option('--raw', 'print every byte unchanged, control sequences and all');
     completeWith(command, 'instance');
     teach(
       command,
-      'A guest writes what it likes: on a terminal, control sequences are taken out unless --raw is given.\nInto a file or a pipe every byte goes unchanged.',
+      'A guest writes what it likes: control sequences are taken out unless --raw is given, also into a pipe,\nwhich may end in a terminal. --raw prints every byte unchanged.',
       [
         ['mvm instance logs acme/web/i-0a1b2c3d', 'The whole console'],
         ['mvm instance logs -f -n 20 acme/web/i-0a1b2c3d', 'The last 20 lines and what follows'],

@@ -8,11 +8,11 @@ export interface LogPrinter {
 }
 
 /**
- * Prints a guest's bytes: unchanged where nobody's terminal is at stake (a pipe, a file) or when `raw`; on a terminal
- * as UTF-8 text without control sequences. Pieces may be cut anywhere, inside a character too.
+ * Prints a guest's bytes: unchanged when `raw`, else as UTF-8 text without control sequences. A pipe too may end in a
+ * terminal (`| tail`), so it makes no difference. Pieces may be cut anywhere, inside a character too.
  */
-export function createLogPrinter(stdout: TextOutput, raw: boolean): LogPrinter {
-  if (raw || !stdout.isTty) return { print: (bytes) => stdout.write(bytes), end: () => {} };
+export function createLogPrinter(stdout: Pick<TextOutput, 'write'>, raw: boolean): LogPrinter {
+  if (raw) return { print: (bytes) => stdout.write(bytes), end: () => {} };
   const decoder = new TextDecoder();
   const filter = new ControlCharacterFilter();
   const show = (text: string) => {

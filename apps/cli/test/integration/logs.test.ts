@@ -35,9 +35,10 @@ describe('mvm instance logs', () => {
     expect(agentd.calls.at(-1)?.query.stream).toBe('vmm');
   });
 
-  it('leaves control sequences in a pipe, and takes them out on a terminal', async () => {
+  it('takes control sequences out, in a pipe and on a terminal, unless every byte is asked for', async () => {
     agentd.log = Buffer.from('\u001b[31mred\u001b[0m\r\n\u001b]0;title\u0007end\n');
-    expect((await mvm('instance', 'logs', ADDRESS)).stdout).toBe(agentd.log.toString());
+    expect((await mvm('instance', 'logs', ADDRESS)).stdout).toBe('red\nend\n');
+    expect((await mvm('instance', 'logs', '--raw', ADDRESS)).stdout).toBe(agentd.log.toString());
     expect(await shownOnTerminal('instance', 'logs', ADDRESS)).toBe('red\nend\n');
     expect(await shownOnTerminal('instance', 'logs', '--raw', ADDRESS)).toBe(
       agentd.log.toString().replaceAll('\r\n', '\n'),

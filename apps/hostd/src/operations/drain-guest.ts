@@ -7,6 +7,9 @@ import type { OperationContext } from './operation-context.js';
 /** Longest wait for a guest; setTimeout knows no longer one. */
 export const MAX_TIMER_MS = 2_147_483_647;
 
+/** How much of a guest's own words goes into the log, in characters. */
+const MAX_DETAIL = 200;
+
 /** What a sleep fails with when another request wants the instance while the guest drains. */
 export function sleepOvertaken(instance: InstanceRecord): CodedError {
   return new CodedError({
@@ -47,7 +50,11 @@ export async function drainGuest(
       context.logger.info('the guest is drained');
       return 'drained';
     }
-    context.logger.warn({ detail }, 'the guest says that it is not drained; it is put to sleep all the same');
+    const said = detail?.slice(0, MAX_DETAIL) ?? null;
+    context.logger.warn(
+      { detail: said },
+      'the guest says that it is not drained; it is put to sleep all the same',
+    );
     return 'refused';
   } catch (error) {
     if (signal.aborted) throw sleepOvertaken(instance);

@@ -1,6 +1,8 @@
 import { setTimeout } from 'node:timers/promises';
+import type { SpaceReserve } from '@mvm/node-host';
 import type { HostPorts } from '../execute/ports.js';
 import type { LiveVm } from '../execute/vm-registry.js';
+import { withSpaceReserve } from '../state/atomic-file.js';
 import type { AuditSink } from '../state/audit-log.js';
 import type { VmExit } from '../vmm/vmm.js';
 import { exitEntry } from './audit-exit.js';
@@ -17,6 +19,7 @@ export async function pauseBefore(count: number, signal: AbortSignal): Promise<b
 }
 
 export interface ReapOnExitDeps {
+  readonly reserve: SpaceReserve;
   readonly ports: Pick<HostPorts, 'vms'>;
   readonly instances: Pick<InstanceOperations, 'reapExited'>;
   readonly audit: AuditSink;
@@ -32,7 +35,9 @@ export interface ReapOnExitDeps {
  * processes, is tried again until it is done: nobody else would notice that the VM is gone.
  */
 export function reapOnExit(deps: ReapOnExitDeps): void {
-  deps.ports.vms.onExit((vm, exit) => void reapUntilDone(vm, exit, deps));
+  deps.ports.vms.onExit(
+    (vm, exit) => void withSpaceReserve(deps.reserve, () => reapUntilDone(vm, exit, deps)),
+  );
 }
 
 async function reapUntilDone(

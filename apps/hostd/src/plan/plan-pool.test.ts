@@ -58,6 +58,13 @@ test('one pool too many is refused, an old one is not', () => {
   expect(planPool(input({ ...full, known: poolRecord() })).steps).not.toEqual([]);
 });
 
+test('finding 13: a seccomp policy that nothing enforces is refused, not stored', () => {
+  const strict = { ...spec, seccomp_policy: 'strict' } as const;
+  expect(() => planPool(input({ spec: strict }))).toThrow(
+    expect.objectContaining({ code: 'unimplemented', reason: 'pool.seccomp_not_enforced' }),
+  );
+});
+
 test('a pool with instances is kept', () => {
   const beside = { tenant: tenantRecord(), pools: [poolRecord()] };
   expect(() => planRemovePool({ tenant_id, pool_id }, 2, beside)).toThrow(

@@ -91,6 +91,18 @@ function rangesText(ranges: readonly PortRange[]): string {
   return texts.length === 0 ? 'none' : texts.join(', ');
 }
 
+/** What is not enforced is not accepted: every VMM has QEMU's own filter, which is `baseline`. */
+function checkSeccompPolicy(pool: PoolAddress, { seccomp_policy }: PoolSpec): void {
+  if (seccomp_policy === 'baseline') return;
+  throw new CodedError({
+    code: 'unimplemented',
+    reason: 'pool.seccomp_not_enforced',
+    message: `pool ${pool.tenant_id}/${pool.pool_id} asks for seccomp_policy ${seccomp_policy}, which this hostd does not enforce`,
+    hint: 'Set seccomp_policy to baseline, or leave it out: what every VMM is confined to is in docs/security-model.md.',
+    details: { seccomp_policy },
+  });
+}
+
 /** As the store has them. */
 function inOrder(pools: readonly PoolRecord[]): PoolRecord[] {
   return pools.toSorted((a, b) => (a.pool_id < b.pool_id ? -1 : 1));
@@ -104,12 +116,14 @@ function policyChange(tenant: TenantRecord, before: TenantPolicies, policies: Te
 
 /**
  * Steps that record a pool, make its image ready to be booted, and apply its network policy. Pure. Repeating changes
- * nothing. Throws `quota.exceeded` for one pool too many, `net.invalid_policy`, `net.port_taken` for a host port that
+ * nothing. Throws `quota.exceeded` for one pool too many, `pool.seccomp_not_enforced`,
+ * `net.invalid_policy`, `net.port_taken` for a host port that
  * another pool publishes, `net.port_not_allowed` and `net.port_in_use` for one that is not to be had.
  */
 export function planPool(input: PoolInput): StepPlan {
   const { tenant, pool, spec, known, pools, published, image } = input;
   if (spec.network_policy !== undefined) checkNetworkPolicy(spec.network_policy);
+  checkSeccompPolicy(pool, spec);
   checkPublished(pool, spec, published);
   checkPublishable(input);
   if (known === undefined && pools.length >= tenant.quotas.max_pools) {

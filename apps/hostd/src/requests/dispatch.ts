@@ -1,3 +1,5 @@
+import type { AuditEntry } from '@mvm/audit-log';
+import type { SpaceReserve } from '@mvm/node-host';
 import {
   type CodedError,
   isValidId,
@@ -8,6 +10,7 @@ import {
 } from '@mvm/protocol';
 import type { Logger } from 'pino';
 import type { Clock, OperationContext } from '../operations/operation-context.js';
+import { withSpaceReserve } from '../state/atomic-file.js';
 import type { AuditSink } from '../state/audit-log.js';
 import type { PeerCredentials } from '../system/peer-credentials.js';
 import { withFailurePrefix } from './failure-prefix.js';
@@ -21,7 +24,15 @@ export interface DispatchDeps {
   readonly clock: Clock;
   readonly newOpId: () => string;
   readonly logger: Logger;
+  readonly reserve: SpaceReserve;
 }
+
+/** What frees space or ends VMs: it works on a full disk too. */
+const FREEING: ReadonlySet<string> = new Set<RequestType>([
+  'StopInstance',
+  'DestroyInstance',
+  'TeardownNetwork',
+]);
 
 /** Answers a request, or throws a CodedError that is ready to be sent. */
 export type Dispatch = (request: V2Request, peer: PeerCredentials) => Promise<V2Response>;
@@ -72,7 +83,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     else logger.warn({ ms, err: failure }, 'operation failed');
     if (ids.tenant !== null) {
       const instance = response?.type === 'Instance' ? response.instance_id : ids.instance;
-      await audit.append({
+      const line: AuditEntry = {
         at: clock.now(),
         op_id: opId,
         operation: entry.operation,
@@ -86,7 +97,14 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
         message: failure?.message.slice(0, 500) ?? null,
         duration_ms: Math.round(ms),
         ...(notes.size === 0 ? {} : { details: Object.fromEntries(notes) }),
-      });
+      };
+      try {
+        await audit.append(line);
+      } catch (error) {
+        // Why the operation failed is what its caller has to know.
+        if (failure === null) throw error;
+        logger.error({ err: error }, 'a failed operation could not be written to the audit log');
+      }
     }
     if (failure !== null) throw failure;
     if (response === null) throw new Error('a handler answered nothing');
@@ -107,8 +125,10 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     }
   }
 
-  return (request, peer) =>
-    request.type !== 'PlanRequest' && requestTable[request.type].mutates
-      ? mutate(request, peer)
-      : look(request, peer);
+  return (request, peer) => {
+    if (request.type === 'PlanRequest' || !requestTable[request.type].mutates) return look(request, peer);
+    return FREEING.has(request.type)
+      ? withSpaceReserve(deps.reserve, () => mutate(request, peer))
+      : mutate(request, peer);
+  };
 }

@@ -1,12 +1,24 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { mkdir } from 'node:fs/promises';
 import * as files from '@mvm/node-host';
 import { fromFileError } from './fs-error.js';
 
 export { isTemporaryName, syncDirectory } from '@mvm/node-host';
 
+const reserves = new AsyncLocalStorage<files.SpaceReserve>();
+
+/**
+ * Do work that frees space or ends VMs: what it writes to the state tree, it can write on a full disk too, out of the
+ * reserve. Nothing else may, or the reserve would be used up when it is needed.
+ */
+export function withSpaceReserve<T>(reserve: files.SpaceReserve, work: () => Promise<T>): Promise<T> {
+  return reserves.run(reserve, work);
+}
+
 /** Replace a file of the state tree; see `writeFileAtomic` of node-host. Throws what `fromFileError` makes of a failure. */
 export async function writeFileAtomic(path: string, text: string): Promise<void> {
-  await files.writeFileAtomic(path, text).catch((error: unknown) => {
+  const write = reserves.getStore()?.writeFileAtomic ?? files.writeFileAtomic;
+  await write(path, text).catch((error: unknown) => {
     throw fromFileError(error, `cannot write ${path}`);
   });
 }

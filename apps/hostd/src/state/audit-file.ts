@@ -13,6 +13,7 @@ import {
   renderLine,
   sha256Of,
 } from '@mvm/audit-log';
+import { fallocate, lastErrorName } from '../system/libc.js';
 import { readFileIfThere, writeFileAtomic } from './atomic-file.js';
 
 /** The two files of a tenant's log. */
@@ -35,6 +36,8 @@ export interface AuditEnd {
   /** The head that the last line has, when the file does not say so yet. */
   readonly headDue: AuditHead | null;
   readonly repairs: readonly AuditRepair[];
+  /** Up to where blocks are allocated for it; absent: not known yet. */
+  readonly allocatedTo?: number;
 }
 
 const LINE_FEED = 0x0a;
@@ -123,6 +126,8 @@ export async function appendLine(
   const { line, sha256 } = renderLine(end.next, entry);
   const bytes = Buffer.concat([line, Buffer.of(LINE_FEED)]);
   const size = end.size + bytes.length;
+  const { allocatedTo, full } = allocateAhead(file, end, size);
+  if (full && (entry.result === 'error' || size > allocatedTo)) throw noSpace();
   try {
     // A torn line is overwritten from its start: until the new one has its line feed, the end is still torn.
     for (let done = 0; done < bytes.length; ) {
@@ -132,12 +137,41 @@ export async function appendLine(
     if ((await file.stat()).size > size) await file.truncate(size);
     await file.sync();
   } catch (error) {
-    await file.truncate(end.size).catch(() => {});
+    // Cut only when there is something to cut: what is allocated behind the end would go with it.
+    if (((await file.stat().catch(() => null))?.size ?? 0) > end.size) {
+      await file.truncate(end.size).catch(() => {});
+    }
     throw error;
   }
   const head: AuditHead = { seq: end.next.seq, sha256 };
   await writeHead(headPath, head);
-  return { next: { seq: head.seq + 1, prev: sha256 }, size, headDue: null, repairs: [] };
+  return { next: { seq: head.seq + 1, prev: sha256 }, size, headDue: null, repairs: [], allocatedTo };
+}
+
+const FALLOC_FL_KEEP_SIZE = 1;
+/** What is allocated behind the end of a log, and how little of it may be left before there is more. */
+const AHEAD_BYTES = 65_536;
+const LEAST_AHEAD_BYTES = 32_768;
+
+/**
+ * Room behind the end of a log, for entries of what frees space when the disk is full. `full`: there could be no more of it
+ * for lack of space; then what failed is not written, so that room is left for what succeeds. Source: fallocate(2).
+ */
+function allocateAhead(
+  file: FileHandle,
+  { size, allocatedTo = size }: AuditEnd,
+  needed: number,
+): { allocatedTo: number; full: boolean } {
+  if (needed + LEAST_AHEAD_BYTES <= allocatedTo) return { allocatedTo, full: false };
+  if (fallocate(file.fd, FALLOC_FL_KEEP_SIZE, size, AHEAD_BYTES) === 0)
+    return { allocatedTo: size + AHEAD_BYTES, full: false };
+  const errno = lastErrorName();
+  // A file system that cannot allocate ahead writes as ever.
+  return { allocatedTo, full: errno === 'ENOSPC' || errno === 'EDQUOT' };
+}
+
+function noSpace(): Error {
+  return Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
 }
 
 function mended(cause: string, details: AuditRepair['details']): AuditRepair {

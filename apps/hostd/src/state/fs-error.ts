@@ -16,7 +16,7 @@ export function fromFileError(error: unknown, doing: string): CodedError {
       code: 'resource_exhausted',
       reason: 'state.no_space',
       message: `${doing}: no space left on the state disk`,
-      hint: 'Free space on the file system that holds the state directory, then repeat the request.',
+      hint: 'Free space on the file system that holds the state directory (df -h and df -i tell which is short), then repeat the request. mvm instance stop, mvm instance destroy and mvm image remove work on a full disk too.',
       details: { errno },
       cause: error,
     });

@@ -16,6 +16,8 @@ export interface Layout {
   readonly stateDir: string;
   readonly runDir: string;
   readonly imagesDir: string;
+  /** Room for what frees room. */
+  readonly reserveDir: string;
   readonly tenantsDir: string;
   /** Empty and root-owned: what a VMM is confined to. */
   /** Holds one directory of sockets per live VM. */
@@ -100,6 +102,7 @@ export function createLayout(stateDir: string, runDir: string): Layout {
     stateDir,
     runDir,
     imagesDir: join(stateDir, 'images'),
+    reserveDir: join(stateDir, 'reserve'),
     tenantsDir,
     vmSocketsDir,
     tenantDir,

@@ -141,3 +141,11 @@ const prlimit64 = libc.func('int prlimit64(int, int, void *, void *)') as unknow
 export function prlimit(pid: number, resource: number, limit: bigint): number {
   return prlimit64(pid, resource, new BigUint64Array([limit, limit]), null);
 }
+
+/** `int fallocate(fd, mode, offset, length)`: 0, or -1 with errno. Source: fallocate(2). */
+export const fallocate = libc.func('int fallocate(int, int, int64_t, int64_t)') as unknown as (
+  fd: number,
+  mode: number,
+  offset: number,
+  length: number,
+) => number;

@@ -34,8 +34,12 @@ export function lockStateDir(stateDir: string): HostLock {
       details: { pid: /^\d+$/.test(holder) ? Number(holder) : null },
     });
   }
-  ftruncateSync(fd, 0);
-  writeSync(fd, `${process.pid}\n`);
+  try {
+    ftruncateSync(fd, 0);
+    writeSync(fd, `${process.pid}\n`);
+  } catch {
+    // On a full disk the lock holds without the pid, which is for people.
+  }
   return {
     release: () => {
       closeSync(fd);
