@@ -46,6 +46,51 @@ function host({ uid = 0, files = {}, dirs = {}, policy = null }: Host): HostProb
   };
 }
 
+/** The kernel's answers to `ip -j route get`. */
+interface Routes {
+  readonly out: string;
+  readonly back: string;
+}
+
+const TENANT = '\nbr-tenant-3\t0003F00A\t00000000\t0001\t0\t0\t0\t00FFFFFF\n';
+
+async function routesOf({ out, back }: Routes) {
+  const base = host({ files: { '/proc/net/route': ROUTES.trimEnd() + TENANT } });
+  const read: HostProbe['read'] = async (program, args) => {
+    if (program !== 'ip') return await base.read(program, args);
+    const dev = args.includes('br-tenant-3') ? out : back;
+    return { exitCode: 0, stdout: JSON.stringify([{ dst: args[3], dev }]), stderr: '' };
+  };
+  const results = await runChecks(
+    networkChecks().filter(({ name }) => name === 'guest-routes'),
+    { ...base, read },
+  );
+  return results[0];
+}
+
+it.each([
+  [{ out: 'eth0', back: 'br-tenant-3' }, 'ok', 'answers find back'],
+  [{ out: 'tun0', back: 'br-tenant-3' }, 'warn', 'tun0, which is no uplink of mvm'],
+  [{ out: 'eth0', back: 'tun0' }, 'warn', 'is routed to tun0, not to br-tenant-3'],
+])('policy routing that cuts guests off is seen: %o', async (routes, verdict, detail) => {
+  expect(await routesOf(routes)).toMatchObject({ verdict, detail: expect.stringContaining(detail) });
+});
+
+it.each([
+  ['262144', 1, 'ok'],
+  ['65536', 1, 'warn'],
+  ['262144', 100, 'warn'],
+])('finding 7: a table of %s connections for %i tenants is %s', async (max, tenants, verdict) => {
+  const files = { '/proc/sys/net/netfilter/nf_conntrack_max': `${max}\n` };
+  const links = Array.from({ length: tenants }, (_, i) => `br-tenant-${i}`);
+  const [found] = await runChecks(
+    networkChecks().filter(({ name }) => name === 'conntrack-size'),
+    host({ files, dirs: { '/sys/class/net': links } }),
+  );
+  expect(found?.verdict).toBe(verdict);
+  if (verdict === 'warn') expect(found?.fix).toContain('net.netfilter.nf_conntrack_max=');
+});
+
 async function diagnose(of: Host) {
   const results = await runChecks(networkChecks(), host(of));
   return Object.fromEntries(
@@ -54,7 +99,10 @@ async function diagnose(of: Host) {
 }
 
 it('a host of its own is in order', async () => {
-  for (const { verdict } of Object.values(await diagnose({}))) expect(verdict).toBe('ok');
+  const files = { '/proc/sys/net/netfilter/nf_conntrack_max': '262144\n' };
+  const { 'guest-routes': routes, ...others } = await diagnose({ files });
+  for (const { verdict } of Object.values(others)) expect(verdict).toBe('ok');
+  expect(routes?.verdict).toBe('skip');
   expect((await diagnose({ policy: 'accept' }))['other-firewalls']?.detail).toContain('none stops guests');
 });
 

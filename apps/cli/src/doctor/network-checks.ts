@@ -1,11 +1,14 @@
+import { MAX_TRACKED_PER_TENANT } from '@mvm/net-executor';
 import {
   type ForeignBlock,
   type ForeignEffect,
   type ForeignFindings,
   type ForeignSite,
   findForeignBlocks,
+  findRoute,
+  findWayBack,
 } from '@mvm/net-executor/observe';
-import { DEFAULT_CLUSTER_CIDR } from '@mvm/protocol';
+import { DEFAULT_CLUSTER_CIDR, formatIpv4 } from '@mvm/protocol';
 import { type Check, type Finding, fail, ok, skip, warn } from './check.js';
 import type { HostProbe } from './host-probe.js';
 
@@ -32,6 +35,8 @@ export function networkChecks(ranges: TenantRanges = {}): readonly Check<HostPro
   return [
     { name: 'other-firewalls', area: 'network', run: (host) => checkFirewalls(host, ranges) },
     { name: 'bridge-netfilter', area: 'network', run: checkBridgeNetfilter },
+    { name: 'conntrack-size', area: 'network', run: checkConntrackSize },
+    { name: 'guest-routes', area: 'network', run: (host) => checkGuestRoutes(host, ranges) },
     { name: 'forwarding-kept', area: 'network', run: (host) => checkForwardingKept(host, ranges) },
   ];
 }
@@ -118,6 +123,67 @@ async function checkBridgeNetfilter(host: HostProbe): Promise<Finding> {
     : skip(
         'br_netfilter is on: rules of other software apply between guests of one tenant too. "sudo mvm doctor" looks whether one stops them',
       );
+}
+
+const CONNTRACK_MAX = '/proc/sys/net/netfilter/nf_conntrack_max';
+/** Entries that are left to the host itself, whatever its tenants do. */
+const CONNTRACK_OF_HOST = 65_536;
+
+/** The kernel's table of connections is one for all: when it is full, nobody opens another. */
+async function checkConntrackSize(host: HostProbe): Promise<Finding> {
+  const text = (await host.readText(CONNTRACK_MAX))?.trim();
+  if (text === undefined) return skip('the kernel tracks no connections in this network');
+  const max = Number(text);
+  const tenants = (await host.list('/sys/class/net')).filter((name) => /^br-tenant-\d+$/.test(name)).length;
+  const needed = tenants * MAX_TRACKED_PER_TENANT + CONNTRACK_OF_HOST;
+  const says = `${max} tracked connections are possible; ${tenants} tenants may hold ${MAX_TRACKED_PER_TENANT} each`;
+  if (max >= needed) return ok(says);
+  return warn(
+    `${says}, and with ${CONNTRACK_OF_HOST} for the host that is ${needed}: when all is used up, nobody opens another`,
+    `sysctl -w net.netfilter.nf_conntrack_max=${needed}\nand in /etc/sysctl.d/90-mvm.conf: net.netfilter.nf_conntrack_max = ${needed}`,
+  );
+}
+
+/** An address that stands for the internet. Source: RFC 5737. */
+const OUTSIDE = '203.0.113.9';
+
+/** The first tenant's bridge that is up, and the address that a guest of it could have. */
+async function sampleGuest(host: HostProbe): Promise<{ bridge: string; address: string } | null> {
+  const table = (await host.readText('/proc/net/route')) ?? '';
+  for (const line of table.split('\n').slice(1)) {
+    const [link = '', destination = ''] = line.split('\t');
+    if (!/^br-tenant-\d+$/.test(link) || destination.length !== 8) continue;
+    const network = Buffer.from(destination, 'hex').readUInt32LE(0);
+    return { bridge: link, address: formatIpv4(network + 3) };
+  }
+  return null;
+}
+
+/** Whether the kernel would route a guest's packet to an uplink, and the answer back, policy routing included. */
+async function checkGuestRoutes(host: HostProbe, ranges: TenantRanges): Promise<Finding> {
+  const guest = await sampleGuest(host);
+  if (guest === null) return skip('no tenant has a network here');
+  const uplinks = await uplinksOf(host, ranges);
+  const read: HostProbe['read'] = (program, args) => host.read(program, args);
+  const route = await findRoute(read, { to: OUTSIDE, from: guest.address, bridge: guest.bridge });
+  const rules = 'ip rule; ip route show table all';
+  if (route.kind !== 'link')
+    return warn('the host routes no packet of a guest to the internet: there is no route for it', rules);
+  if (!uplinks.includes(route.link)) {
+    return warn(
+      `the host routes guests' packets to ${route.link}, which is no uplink of mvm (${uplinks.join(', ') || 'it has none'}): they are dropped`,
+      `name it to hostd (uplink = ["${route.link}"] in /etc/mvm/hostd.toml) and restart hostd, or look at the policy routing: ${rules}`,
+    );
+  }
+  const back = await findWayBack(read, {
+    guest: guest.address,
+    from: OUTSIDE,
+    link: route.link,
+    bridge: guest.bridge,
+  });
+  return back === null
+    ? ok(`guests' packets leave by ${route.link}, and answers find back`)
+    : warn(`guests' packets leave by ${route.link}, but ${back}`, rules);
 }
 
 /** In the order in which systemd-sysctl reads them; a later one wins. Source: sysctl.d(5). */

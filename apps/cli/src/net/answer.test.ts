@@ -44,9 +44,10 @@ function factsOf(over: Partial<WhyFacts> = {}, tenant?: NetworkPolicy, pool?: Po
     to: { address: '203.0.113.5', protocol: 'tcp', port: 443 },
     uplinks: ['eth0'],
     route: { kind: 'link', link: 'eth0' },
+    wayBack: null,
     report: networkReport('acme', false),
     drops: networkDrops(3),
-    foreign: { blocks: [], looked: 0 },
+    foreign: { blocks: [], looked: 0, unread: [] },
     checks: [],
     ...over,
   };
@@ -151,6 +152,7 @@ it('other software matters where the packet goes: not to a neighbour, unless bri
   const blocks = (effect: 'egress' | 'same_tenant') => ({
     blocks: [{ ...block, effects: [effect] }],
     looked: 1,
+    unread: [],
   });
   const running = { ...factsOf().instance, instance_id: 'i-00000002' };
   const neighbour = { target: running, to: { address: '10.240.3.4', protocol: 'icmp' } } as const;
@@ -161,6 +163,24 @@ it('other software matters where the packet goes: not to a neighbour, unless bri
   });
   expect(answerWhy(factsOf({ ...neighbour, foreign: blocks('egress') }), null).reachable).toBe(true);
   expect(answerWhy(factsOf({ ...neighbour, foreign: blocks('same_tenant') }), null).reachable).toBe(false);
+});
+
+it('an answer that does not find back to the guest is an obstacle, whatever the rules say', () => {
+  const wayBack = 'an answer that comes in by eth0 for 10.240.3.3 is routed to tun0, not to br-tenant-3';
+  const answer = answerWhy(factsOf({ wayBack }), null);
+  expect(answer).toMatchObject({
+    permitted: true,
+    reachable: false,
+    reason: expect.stringContaining('routed to tun0'),
+    obstacles: [{ kind: 'way_back' }],
+  });
+});
+
+it('chains that nothing here reads are named', () => {
+  const foreign = { blocks: [], looked: 0, unread: ['netdev filter ingress'] };
+  expect(answerWhy(factsOf({ foreign }), null).not_seen).toEqual([
+    expect.stringContaining('netdev filter ingress'),
+  ]);
 });
 
 it.each(['10.240.3.77', '10.240.9.3'])(

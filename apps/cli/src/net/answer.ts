@@ -12,7 +12,7 @@ import {
 import { CodedError } from '@mvm/protocol';
 import { formatAddress } from '../address/address.js';
 import { adviseOn } from './advice.js';
-import { findObstacles, type Obstacle } from './obstacles.js';
+import { findObstacles, type Obstacle, type Way } from './obstacles.js';
 import type { WhyFacts } from './why-facts.js';
 
 /** A part of a network policy with its origin, e.g. `deny[0]` of `pool acme/web`. */
@@ -110,7 +110,7 @@ function reasonOf(judged: PathAnswer, obstacles: readonly Obstacle[]): string {
 
 /** The whole answer. Pure. */
 export function answerWhy(facts: WhyFacts, inbound: InboundAsked | null): NetworkAnswer {
-  const { instance, target, to, drops, foreign } = facts;
+  const { instance, target, to, drops } = facts;
   const judged = judge(facts, inbound);
   const origin = (part: PolicyPart | null) => originOf(part, facts, inbound !== null);
   const toStep = ({ at, chain, rule, why, follows }: PathStep): AnswerStep => ({
@@ -148,15 +148,20 @@ export function answerWhy(facts: WhyFacts, inbound: InboundAsked | null): Networ
     counter,
     host_ports: judged.hostPorts,
     obstacles,
-    not_seen:
-      foreign.blocks === null && way !== 'host'
-        ? [`rules of other software: ${foreign.problem} (sudo mvm net why …)`]
-        : [],
+    not_seen: notSeen(facts, way),
     next_steps: [
       ...(judged.passes ? [] : adviseOn({ facts, judged, follows, inbound })),
       ...obstacles.flatMap(({ next }) => next),
     ],
   };
+}
+
+function notSeen({ foreign }: WhyFacts, way: Way): string[] {
+  if (foreign.blocks === null)
+    return way === 'host' ? [] : [`rules of other software: ${foreign.problem} (sudo mvm net why …)`];
+  return foreign.unread.length === 0
+    ? []
+    : [`chains of other software that a packet may meet: ${foreign.unread.join(', ')} (nft list ruleset)`];
 }
 
 function isNeighbour({ target, tenant }: WhyFacts): boolean {

@@ -4,7 +4,14 @@ import { isUp, type WhyFacts } from './why-facts.js';
 
 /** Something of the real host that stands in a packet's way, whatever the rules say. */
 export interface Obstacle {
-  readonly kind: 'instance' | 'target' | 'network_down' | 'drift' | 'forwarding' | 'other_software';
+  readonly kind:
+    | 'instance'
+    | 'target'
+    | 'network_down'
+    | 'drift'
+    | 'forwarding'
+    | 'way_back'
+    | 'other_software';
   /** In words; continues "but …". */
   readonly detail: string;
   /** What to do about it. */
@@ -71,7 +78,7 @@ function ofKernel({ report, tenant }: WhyFacts): Obstacle[] {
   return [{ kind: 'drift', detail, next: [next] }];
 }
 
-function ofOthers({ foreign, checks }: WhyFacts, way: Way): Obstacle[] {
+function ofOthers({ foreign, checks, wayBack }: WhyFacts, way: Way): Obstacle[] {
   const stopped = (foreign.blocks ?? []).filter(({ effects }) =>
     way === 'bridged'
       ? effects.includes('same_tenant')
@@ -86,7 +93,19 @@ function ofOthers({ foreign, checks }: WhyFacts, way: Way): Obstacle[] {
     .map(
       ({ detail, fix }): Obstacle => ({ kind: 'forwarding', detail, next: fix === undefined ? [] : [fix] }),
     );
-  return [...blocks, ...forwarding];
+  const back: Obstacle[] =
+    wayBack === null
+      ? []
+      : [
+          {
+            kind: 'way_back',
+            detail: wayBack,
+            next: [
+              'look at the policy routing of this host, a VPN’s perhaps: ip rule; ip route show table all',
+            ],
+          },
+        ];
+  return [...blocks, ...forwarding, ...back];
 }
 
 /** Everything that stands in the way, what is nearest to the guest first. Pure. */

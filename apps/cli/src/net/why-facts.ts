@@ -1,6 +1,6 @@
 import type { AgentdClient, InstanceInfo, TenantSummary } from '@mvm/agentd-api';
 import { type Destination, policiesOf, type Route, type TenantGuests } from '@mvm/net-executor';
-import { type ForeignFindings, findRoute } from '@mvm/net-executor/observe';
+import { type ForeignFindings, findRoute, findWayBack } from '@mvm/net-executor/observe';
 import type { HostInfo, InstanceView, NetworkDrops, NetworkReport } from '@mvm/protocol';
 import { formatAddress, type InstanceAddress } from '../address/address.js';
 import { type CheckResult, runChecks } from '../doctor/check.js';
@@ -21,6 +21,8 @@ export interface WhyFacts {
   readonly to: Destination;
   readonly uplinks: readonly string[];
   readonly route: Route;
+  /** Why an answer does not find back to the guest; null: it does, or none is routed. */
+  readonly wayBack: string | null;
   readonly report: NetworkReport;
   /** Null when hostd could not read them. */
   readonly drops: NetworkDrops | null;
@@ -28,6 +30,9 @@ export interface WhyFacts {
   /** The checks of mvm doctor about forwarding. */
   readonly checks: readonly CheckResult[];
 }
+
+/** An address that stands for the internet. Source: RFC 5737. */
+const ANYBODY = '203.0.113.9';
 
 /** States in which an instance has its port on the bridge. */
 export function isUp({ status }: Pick<InstanceView, 'status'>): boolean {
@@ -101,6 +106,18 @@ export async function gatherFacts(
   const { site, found } = await lookForBlocks(host, info);
   const way = { to: to.address, from: instance.net.guest_ip, bridge: tenant.net.bridge_name };
   const read: HostProbe['read'] = (program, args) => host.read(program, args);
+  const isV6 = to.address.includes(':');
+  const route: Route = isV6 ? { kind: 'none' } : await findRoute(read, way);
+  const bridge = tenant.net.bridge_name;
+  const guest = instance.net.guest_ip;
+  const [uplink] = site.uplinks;
+  // Outbound: from where it went to; inbound, from anybody beyond the uplink.
+  const link = asked === null ? uplink : route.kind === 'link' ? route.link : undefined;
+  const from = asked === null ? ANYBODY : to.address;
+  const wayBack =
+    link === undefined || link === bridge || (asked !== null && target !== null) || isV6
+      ? null
+      : await findWayBack(read, { guest, from, link, bridge });
   return {
     instance,
     tenant,
@@ -109,7 +126,8 @@ export async function gatherFacts(
     guests: guestsOf(tenant, instances, also),
     to,
     uplinks: site.uplinks,
-    route: to.address.includes(':') ? { kind: 'none' } : await findRoute(read, way),
+    route,
+    wayBack,
     report,
     drops,
     foreign: found,

@@ -21,7 +21,7 @@ function sighting(
     ['c_none', 5],
   ]);
   const after = new Map([...before].map(([name, count]) => [name, count + (rises[name] ?? 0)]));
-  return { answered: false, delivered: false, hasUplink: true, before, after, ...over };
+  return { answered: false, delivered: false, hasUplink: true, intact: false, before, after, ...over };
 }
 
 describe('a probe that must be blocked', () => {
@@ -31,6 +31,14 @@ describe('a probe that must be blocked', () => {
     ['counted in part', {}, { c_private: 2 }, 'not_as_wanted', 'c_private'],
     ['counted by two, in part by each', {}, { c_private: 2, c_none: 1 }, 'not_as_wanted', 'c_private'],
     ['not counted', {}, {}, 'not_as_wanted', 'c_private'],
+    ['not counted, while every rule of ours stands: by others', { intact: true }, {}, 'skipped', 'c_private'],
+    [
+      'answered, while every rule of ours stands',
+      { intact: true, answered: true },
+      {},
+      'not_as_wanted',
+      'c_private',
+    ],
     ['counted, yet answered', { answered: true }, { c_private: 3 }, 'not_as_wanted', 'c_private'],
     ['counted, yet received', { delivered: true }, { c_private: 3 }, 'not_as_wanted', 'c_private'],
     ['not counted on a host without an uplink', { hasUplink: false }, {}, 'skipped', 'c_private'],

@@ -14,6 +14,8 @@ export interface Sighting {
   readonly after: Counts;
   /** Whether the host has a way out by an uplink. */
   readonly hasUplink: boolean;
+  /** Whether verify finds no difference; asked only when it decides. */
+  readonly intact: boolean;
 }
 
 function rise(name: string, { before, after }: Sighting): number {
@@ -45,6 +47,13 @@ export function judge(probe: BlockedProbe, sighting: Sighting): NetworkProbe {
   if (counted !== undefined) return result('as_wanted', 'dropped and counted', counted);
   if (leaves && !sighting.hasUplink) {
     return result('skipped', 'this host has no uplink, so the kernel has no way for them', usual);
+  }
+  if (sighting.intact) {
+    return result(
+      'skipped',
+      `no answer, and ${counters.join(', ')} did not count them though every rule stands: other software, or the kernel, dropped them before mvm’s rules ("sudo mvm doctor" looks at other software)`,
+      usual,
+    );
   }
   return result(
     'not_as_wanted',

@@ -148,14 +148,18 @@ async function runProbes(
     for (let i = 0; i < FRAMES_PER_PROBE; i += 1) guest.sendFrame(probe.frame);
     await sleep(SETTLE_MS);
     const after = await countsOf(network);
+    const sighting = {
+      answered: hasAnswer(guest, probe),
+      delivered: other !== null && hasArrived(other, guest),
+      before,
+      after,
+      hasUplink,
+    };
+    const judged = judge(probe, { ...sighting, intact: false });
     results.push(
-      judge(probe, {
-        answered: hasAnswer(guest, probe),
-        delivered: other !== null && hasArrived(other, guest),
-        before,
-        after,
-        hasUplink,
-      }),
+      judged.outcome === 'not_as_wanted'
+        ? judge(probe, { ...sighting, intact: (await network.inspect()).drifts.length === 0 })
+        : judged,
     );
     before = after;
   }

@@ -194,3 +194,43 @@ describe('nftables', () => {
     expect(blocks('filter', base('accept'), ...loop)).toEqual([]);
   });
 });
+
+describe('other hooks than forward', () => {
+  const chain = (hook: string, expr: readonly object[]) => {
+    const object = {
+      family: 'inet',
+      table: 'other',
+      name: 'c',
+      type: 'filter',
+      hook,
+      prio: 0,
+      policy: 'accept',
+    };
+    const rule = { family: 'inet', table: 'other', chain: 'c', expr };
+    return parseNftTable('inet', 'other', JSON.stringify({ nftables: [{ chain: object }, { rule }] }));
+  };
+  const by = (key: string, right: string) => ({ match: { op: '==', left: { meta: { key } }, right } });
+
+  it.each([
+    ['prerouting', by('iifname', 'br-tenant-3'), ['egress']],
+    ['prerouting', by('iifname', 'eth0'), ['answers']],
+    ['postrouting', by('oifname', 'eth0'), ['egress']],
+    ['postrouting', by('oifname', 'br-tenant-3'), ['answers']],
+  ])('a drop in %s by %o is found', (hook, match, effects) => {
+    const [block] = findBlocks(chain(hook, [match, { drop: null }]), site);
+    expect(block).toMatchObject({ where: 'chain c of inet other (nft), by a rule', effects });
+  });
+
+  it('nothing is said of a way out before a packet is routed, nor of a hook that it does not meet', () => {
+    expect(findBlocks(chain('prerouting', [by('oifname', 'eth0'), { drop: null }]), site)).toEqual([]);
+    expect(findBlocks(chain('output', [{ drop: null }]), site)).toEqual([]);
+  });
+
+  it('iptables’ raw and mangle tables are read too', () => {
+    const text = '*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -s 10.240.0.0/12 -j DROP\nCOMMIT\n';
+    const table = parseIptablesSave(text, 'iptables', 'raw');
+    expect(table && findBlocks(table, site)).toMatchObject([
+      { where: 'chain PREROUTING of ip raw (iptables), by a rule', effects: ['egress'] },
+    ]);
+  });
+});

@@ -1,6 +1,6 @@
 import { parseIpv4, parseIpv4Cidr } from '@mvm/protocol';
 import { TABLE_NAME } from '../base-tables.js';
-import { asArray, asRecord, asText } from '../observe/json.js';
+import { asArray, asRecord, asText, type JsonRecord } from '../observe/json.js';
 import { evaluateChain } from './evaluate.js';
 import { parseIptablesSave } from './parse-iptables-save.js';
 import { parseNftTable } from './parse-nft-table.js';
@@ -42,7 +42,12 @@ export interface ForeignBlock {
 
 /** `blocks` null: nothing could be seen; `problem` says why. */
 export type ForeignFindings =
-  | { readonly blocks: readonly ForeignBlock[]; readonly looked: number }
+  | {
+      readonly blocks: readonly ForeignBlock[];
+      readonly looked: number;
+      /** Base chains that guests' packets may meet and that are not read here, e.g. `netdev filter ingress`. */
+      readonly unread: readonly string[];
+    }
   | { readonly blocks: null; readonly problem: string };
 
 /** An address that stands for the internet. Source: RFC 5737. */
@@ -94,18 +99,32 @@ function fixOf(table: ForeignTable, base: ForeignChain, clusterCidr: string): st
         return [`${insert} -i br-tenant-+ -j ACCEPT`, `${insert} -o br-tenant-+ -j ACCEPT`];
       }
       const insert = `nft insert rule ${table.family} ${table.name} ${base.name}`;
+      if (base.hook === 'prerouting')
+        return [
+          `${insert} iifname '"br-tenant-*"' accept`,
+          `nft list chain ${table.family} ${table.name} ${base.name}`,
+        ];
       return [`${insert} iifname '"br-tenant-*"' accept`, `${insert} oifname '"br-tenant-*"' accept`];
     }
   }
 }
 
+/** What a packet that is routed meets, in this order; between guests of one tenant the same with br_netfilter. */
+const ROUTED_HOOKS = new Set(['prerouting', 'forward', 'postrouting']);
+
+/** Before it is routed it has no way out yet, and an answer bears the host's own address, which is not known here. */
+function atHook({ hook }: ForeignChain, effect: ForeignEffect, packet: ForeignPacket): ForeignPacket {
+  if (hook !== 'prerouting') return packet;
+  return { ...packet, oif: '', dst: effect === 'answers' ? 0 : packet.dst };
+}
+
 /** The blocks in one table: each base chain that stops some packet, with all that it stops. Pure. */
 export function findBlocks(table: ForeignTable, site: ForeignSite): ForeignBlock[] {
   return table.chains
-    .filter(({ hook }) => hook === 'forward')
+    .filter(({ hook }) => hook !== null && ROUTED_HOOKS.has(hook))
     .flatMap((base): ForeignBlock[] => {
       const stopped = packets(site)
-        .map(([effect, packet]) => ({ effect, ...evaluateChain(table, base, packet) }))
+        .map(([effect, packet]) => ({ effect, ...evaluateChain(table, base, atHook(base, effect, packet)) }))
         .filter(({ verdict }) => verdict === 'drop');
       const [first] = stopped;
       if (first === undefined) return [];
@@ -121,23 +140,41 @@ export function findBlocks(table: ForeignTable, site: ForeignSite): ForeignBlock
     });
 }
 
-/** Tables of others with a chain that forwarded IPv4 passes. */
-function foreignTables(stdout: string): { family: string; name: string }[] {
-  const found = asArray(asRecord(JSON.parse(stdout)).nftables)
+/** Base chains of others. */
+function foreignChains(stdout: string): JsonRecord[] {
+  return asArray(asRecord(JSON.parse(stdout)).nftables)
     .map((object) => asRecord(asRecord(object).chain))
-    .filter(
-      ({ hook, family, table }) =>
-        hook === 'forward' && (family === 'ip' || family === 'inet') && table !== TABLE_NAME,
-    )
+    .filter(({ hook, table }) => typeof hook === 'string' && table !== TABLE_NAME);
+}
+
+function isRead({ hook, family, type }: JsonRecord): boolean {
+  return ROUTED_HOOKS.has(asText(hook)) && (family === 'ip' || family === 'inet') && type !== 'nat';
+}
+
+/** Chains that a guest's IPv4 packet may meet, and that nothing here reads. */
+function unreadChains(stdout: string): string[] {
+  const met = (chain: JsonRecord) =>
+    chain.family === 'netdev' || chain.family === 'bridge' || chain.hook === 'ingress';
+  return foreignChains(stdout)
+    .filter(met)
+    .map(({ family, table, name }) => `${asText(family)} ${asText(table)} ${asText(name)}`);
+}
+
+/** Tables of others with a chain that forwarded IPv4 passes. Those that translate addresses drop nothing. */
+function foreignTables(stdout: string): { family: string; name: string }[] {
+  const found = foreignChains(stdout)
+    .filter(isRead)
     .map(({ family, table }) => ({ family: asText(family), name: asText(table) }));
   return [...new Map(found.map((table) => [`${table.family} ${table.name}`, table])).values()];
 }
 
+const IPTABLES_TABLES = new Set(['raw', 'mangle', 'filter', 'security']);
+
 /** A table, by iptables-save where iptables made it, because nft does not show what its extensions ask. */
 async function readTable(family: string, name: string, read: ReadProgram): Promise<ForeignTable | null> {
-  if (family === 'ip' && name === 'filter') {
-    const saved = await read('iptables-nft-save', ['-t', 'filter']);
-    const table = saved?.exitCode === 0 ? parseIptablesSave(saved.stdout, 'iptables') : null;
+  if (family === 'ip' && IPTABLES_TABLES.has(name)) {
+    const saved = await read('iptables-nft-save', ['-t', name]);
+    const table = saved?.exitCode === 0 ? parseIptablesSave(saved.stdout, 'iptables', name) : null;
     if (table !== null) return table;
   }
   const listed = await read('nft', ['-j', 'list', 'table', family, name]);
@@ -165,10 +202,14 @@ export async function findForeignBlocks(read: ReadProgram, site: ForeignSite): P
     if (table !== null) tables.push(table);
   }
   // Asking iptables-legacy for a table would make it: only one that is there is asked for.
-  if (site.legacyTables?.split('\n').includes('filter')) {
-    const saved = await read('iptables-legacy-save', ['-t', 'filter']);
-    const table = saved?.exitCode === 0 ? parseIptablesSave(saved.stdout, 'iptables-legacy') : null;
+  for (const name of site.legacyTables?.split('\n').filter((each) => IPTABLES_TABLES.has(each)) ?? []) {
+    const saved = await read('iptables-legacy-save', ['-t', name]);
+    const table = saved?.exitCode === 0 ? parseIptablesSave(saved.stdout, 'iptables-legacy', name) : null;
     if (table !== null) tables.push(table);
   }
-  return { blocks: tables.flatMap((table) => findBlocks(table, site)), looked: tables.length };
+  return {
+    blocks: tables.flatMap((table) => findBlocks(table, site)),
+    looked: tables.length,
+    unread: unreadChains(chains.stdout),
+  };
 }

@@ -76,26 +76,36 @@ function wordsOf(line: string): string[] {
   return [...line.matchAll(/"((?:[^"\\]|\\.)*)"|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? '');
 }
 
-const HOOKS: Readonly<Record<string, string>> = { INPUT: 'input', FORWARD: 'forward', OUTPUT: 'output' };
+const HOOKS: Readonly<Record<string, string>> = {
+  PREROUTING: 'prerouting',
+  INPUT: 'input',
+  FORWARD: 'forward',
+  OUTPUT: 'output',
+  POSTROUTING: 'postrouting',
+};
 
 /**
- * The filter table in what `iptables-save -t filter` says; null when it says none. What is not understood of a rule
+ * A table in what `iptables-save -t <name>` says; null when it says none. What is not understood of a rule
  * becomes a condition that never holds. Source: iptables(8), iptables-extensions(8).
  */
-export function parseIptablesSave(text: string, tool: 'iptables' | 'iptables-legacy'): ForeignTable | null {
+export function parseIptablesSave(
+  text: string,
+  tool: 'iptables' | 'iptables-legacy',
+  name = 'filter',
+): ForeignTable | null {
   const lines = text.split('\n').map((line) => line.trim());
-  if (!lines.includes('*filter')) return null;
+  if (!lines.includes(`*${name}`)) return null;
   const rules = new Map<string, ForeignRule[]>();
   const chains: ForeignChain[] = [];
   for (const line of lines) {
     const declared = /^:(\S+) (ACCEPT|DROP|-)/.exec(line);
     if (declared !== null) {
-      const [, name = '', policy] = declared;
+      const [, chainName = '', policy] = declared;
       const own: ForeignRule[] = [];
-      rules.set(name, own);
+      rules.set(chainName, own);
       chains.push({
-        name,
-        hook: policy === '-' ? null : (HOOKS[name] ?? null),
+        name: chainName,
+        hook: policy === '-' ? null : (HOOKS[chainName] ?? null),
         policy: policy === '-' ? null : policy === 'DROP' ? 'drop' : 'accept',
         rules: own,
       });
@@ -104,5 +114,5 @@ export function parseIptablesSave(text: string, tool: 'iptables' | 'iptables-leg
       rules.get(chain)?.push(parseRule(words));
     }
   }
-  return { tool, family: 'ip', name: 'filter', chains };
+  return { tool, family: 'ip', name, chains };
 }

@@ -13,7 +13,7 @@ export {
   type Program,
 } from '../command/command-runner.js';
 export { type NetworkDrift, verifyNetwork } from '../verify.js';
-export { findRoute } from './find-route.js';
+export { findRoute, findWayBack } from './find-route.js';
 export { checkSubnetFree, type HostNetwork, overlapping, readHostNetworks } from './host-networks.js';
 export { type ObserveOptions, observeNetwork } from './observe-network.js';
 export { readDefaultRouteLinks } from './uplinks.js';
