@@ -95,6 +95,9 @@ test('a network in order passes every probe, each blocked one counted, and nothi
     'arp-claim': 'c_arp',
     'dhcp-server': 'c_dhcpsrv',
     ipv6: 'c_l2',
+    'link-local-ip': 'c_linklocal',
+    'link-local-arp': 'c_linklocal',
+    'link-local-mac': 'c_linklocal',
     'vlan-tag': 'c_l2',
     'host-tcp': 'c_hostin',
     'host-udp': 'c_hostin',
@@ -115,6 +118,38 @@ test('a network in order passes every probe, each blocked one counted, and nothi
   expect(leftovers()).toEqual([]);
   expect(await audit()).toBe(audited);
   expect((await client.request({ type: 'VerifyNetwork' })).drift_count).toBe(0);
+});
+
+test('what other software drops before mvm’s rules see it is no hole', async () => {
+  const bridge = 'br-tenant-3';
+  run('nft', ['add', 'table', 'inet', 'other']);
+  run('nft', ['add', 'chain', 'inet', 'other', 'pre', '{ type filter hook prerouting priority -310; }']);
+  run('nft', ['add', 'rule', 'inet', 'other', 'pre', 'iifname', bridge, 'meta', 'l4proto', 'tcp', 'drop']);
+  try {
+    const probes = await probe('acme');
+    expect(bad(probes)).toEqual([]);
+    for (const name of ['host-tcp', 'host-address-1-tcp']) {
+      expect(named(probes, name)).toMatchObject({
+        outcome: 'skipped',
+        detail: expect.stringContaining('other software'),
+      });
+    }
+    expect(named(probes, 'host-udp')).toMatchObject({ outcome: 'as_wanted', counter: 'c_hostin' });
+  } finally {
+    run('nft', ['delete', 'table', 'inet', 'other']);
+  }
+});
+
+test('finding 1: a port that hands link-local frames to the host itself is found', async () => {
+  // The stand-in's TAP is made as every TAP is, so the guard's own rule is what can be missing.
+  const listing = run('nft', ['-a', 'list', 'chain', 'bridge', 'mvm', 'guard']);
+  const handle = /01:80:c2:00:00:00.*# handle (\d+)/.exec(listing)?.[1] ?? '';
+  run('nft', ['delete', 'rule', 'bridge', 'mvm', 'guard', 'handle', handle]);
+  const probes = await probe('acme');
+  const found = probes.filter(({ outcome }) => outcome === 'not_as_wanted').map(({ name }) => name);
+  // hostd may have been quicker, and has repaired it.
+  const repaired = run('nft', ['list', 'chain', 'bridge', 'mvm', 'guard']).includes('01:80:c2:00:00:00');
+  expect(found.includes('link-local-ip') || repaired).toBe(true);
 });
 
 // hostd looks every ten seconds and repairs: what is repaired before it is probed is broken once more.
