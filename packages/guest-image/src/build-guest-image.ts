@@ -2,6 +2,15 @@ import { createHash } from 'node:crypto';
 import { constants, copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import {
+  exists,
+  fetchKernel,
+  findKernelPackage,
+  type KernelPackage,
+  orderModules,
+  readModules,
+  replaceDirectory,
+} from '@mvm/guest-boot';
+import {
   GUEST_DIRECTORIES,
   GUEST_MODULES,
   type GuestFiles,
@@ -9,14 +18,6 @@ import {
   readGuestFiles,
 } from './guest-files.js';
 import { renderInitrd } from './initrd.js';
-import {
-  exists,
-  fetchKernel,
-  findKernelPackage,
-  type KernelPackage,
-  replaceDirectory,
-} from './kernel-package.js';
-import { orderModules, readModules } from './modules.js';
 import { buildRootfs } from './rootfs.js';
 
 /** Raised when the same inputs would give another image: sizes, formats, layout of the file systems. */

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { exists } from '@mvm/guest-boot';
 import { GuestImageError } from './errors.js';
-import { exists } from './kernel-package.js';
 import { renderReseedProgram } from './reseed-program.js';
 
 /** What the guest consists of beside the kernel. */

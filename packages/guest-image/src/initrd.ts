@@ -1,6 +1,6 @@
-import { renderCpio } from './cpio.js';
+import type { KernelModule } from '@mvm/guest-boot';
+import { renderCpio } from '@mvm/guest-boot';
 import type { GuestFiles } from './guest-files.js';
-import type { KernelModule } from './modules.js';
 
 const DIRECTORY = 0o040755;
 const PROGRAM = 0o100755;

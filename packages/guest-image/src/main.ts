@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { isCodedError } from '@mvm/protocol';
 import { buildGuestImage } from './build-guest-image.js';
 import { GuestImageError } from './errors.js';
 
@@ -23,7 +24,7 @@ async function main(): Promise<number> {
 try {
   process.exitCode = await main();
 } catch (error) {
-  if (!(error instanceof GuestImageError)) throw error;
-  process.stderr.write(`guest image: ${error.message}\n${error.hint}\n`);
+  if (!(error instanceof GuestImageError) && !isCodedError(error)) throw error;
+  process.stderr.write(`guest image: ${error.message}\n${error.hint ?? ''}\n`);
   process.exitCode = 1;
 }

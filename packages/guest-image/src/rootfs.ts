@@ -1,8 +1,8 @@
 import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { runTool } from '@mvm/guest-boot';
 import { execa } from 'execa';
 import { GUEST_DIRECTORIES, type GuestFiles } from './guest-files.js';
-import { runTool } from './tool.js';
 
 /** Every build has the same identifiers and times, so that equal contents give equal images. */
 const FILE_SYSTEM_UUID = '6d766d00-0000-4000-8000-000000000001';

@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { GuestImageError } from './errors.js';
+import { kernelUnusable } from './errors.js';
 
 /** A kernel module with what must be loaded before it. */
 export interface KernelModule {
@@ -14,7 +14,7 @@ export interface KernelModule {
 
 /**
  * The wanted modules and everything they depend on, in loading order: whatever a module depends on stands before it.
- * Pure. Throws `GuestImageError` when one is missing.
+ * Pure. Throws `kernel.unusable` when one is missing.
  */
 export function orderModules(
   available: ReadonlyMap<string, KernelModule>,
@@ -25,7 +25,7 @@ export function orderModules(
     if (ordered.has(name)) return;
     const module = available.get(name);
     if (module === undefined || path.includes(name)) {
-      throw new GuestImageError(
+      throw kernelUnusable(
         `the kernel package lacks the module ${name}${path.length > 0 ? `, which ${path.join(' → ')} needs` : ''}`,
         'Use a Debian 12 cloud kernel.',
       );

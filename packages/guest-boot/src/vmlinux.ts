@@ -1,4 +1,5 @@
-import { GuestImageError } from './errors.js';
+import type { CodedError } from '@mvm/protocol';
+import { kernelUnusable } from './errors.js';
 import { decodeLz4Legacy } from './lz4.js';
 
 /** Largest kernel that we unpack, in bytes: bounds what a wrong length makes us allocate. */
@@ -11,7 +12,7 @@ const PAYLOAD_LENGTH = 0x24c;
 /**
  * The ELF kernel inside a bzImage. Booting it directly spares the guest its own decompression, which is a quarter of a
  * boot under emulation, and it is the only form that Firecracker takes. Understands LZ4, as Debian's cloud kernels use.
- * Throws `GuestImageError`. Source: Documentation/arch/x86/boot.rst (payload_offset, payload_length; the payload's last
+ * Throws `kernel.unusable`. Source: Documentation/arch/x86/boot.rst (payload_offset, payload_length; the payload's last
  * four bytes are the unpacked length, u32 little-endian).
  */
 export function extractVmlinux(bzImage: Buffer): Buffer {
@@ -30,8 +31,8 @@ export function extractVmlinux(bzImage: Buffer): Buffer {
   return vmlinux;
 }
 
-function unusable(why: string): GuestImageError {
-  return new GuestImageError(
+function unusable(why: string): CodedError {
+  return kernelUnusable(
     `cannot use the kernel: ${why}`,
     'The build expects a Debian cloud kernel for amd64.',
   );

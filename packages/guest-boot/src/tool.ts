@@ -1,5 +1,5 @@
 import { execa } from 'execa';
-import { GuestImageError } from './errors.js';
+import { kernelUnusable } from './errors.js';
 
 /** Debian package of each program that the build runs. */
 const PACKAGES: Record<string, string> = {
@@ -21,7 +21,7 @@ export interface ToolOptions {
 }
 
 /**
- * Run a program without a shell, in the C locale, and return its standard output. Throws `GuestImageError` with the
+ * Run a program without a shell, in the C locale, and return its standard output. Throws `kernel.unusable` with the
  * program's own words, and with the Debian package to install when it is missing.
  */
 export async function runTool(
@@ -39,10 +39,10 @@ export async function runTool(
   if (!result.failed) return result.stdout;
   if (result.code === 'ENOENT') {
     const name = PACKAGES[command] ?? command;
-    throw new GuestImageError(`${command} is missing`, `Install it: apt-get install ${name}`, result);
+    throw kernelUnusable(`${command} is missing`, `Install it: apt-get install ${name}`, result);
   }
   const words = result.stderr.trim().split('\n').slice(-3).join('; ');
-  throw new GuestImageError(
+  throw kernelUnusable(
     `${command} failed: ${words === '' ? result.shortMessage : words}`,
     'Repeat it; if it fails again, run the named program by hand to see more.',
     result,

@@ -1,10 +1,11 @@
-import { GuestImageError } from './errors.js';
+import type { CodedError } from '@mvm/protocol';
+import { kernelUnusable } from './errors.js';
 
 const LEGACY_MAGIC = 0x184c2102;
 
 /**
  * Decode an LZ4 legacy frame (magic 0x184c2102, then blocks of u32 length and data) into exactly `outputBytes` bytes.
- * Bytes after the last block that fills the output are ignored. Throws `GuestImageError` on malformed input.
+ * Bytes after the last block that fills the output are ignored. Throws `kernel.unusable` on malformed input.
  * Source: https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md and lz4_Block_format.md.
  */
 export function decodeLz4Legacy(input: Buffer, outputBytes: number): Buffer {
@@ -68,8 +69,8 @@ function decodeBlock(block: Buffer, output: Buffer, start: number): number {
   return at;
 }
 
-function malformed(what: string): GuestImageError {
-  return new GuestImageError(
+function malformed(what: string): CodedError {
+  return kernelUnusable(
     `the kernel's compressed part is malformed: ${what}`,
     'Remove the image cache and build again; if it persists, report the kernel package.',
   );

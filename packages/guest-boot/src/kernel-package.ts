@@ -1,6 +1,6 @@
 import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { GuestImageError } from './errors.js';
+import { kernelUnusable } from './errors.js';
 import { runTool } from './tool.js';
 import { extractVmlinux } from './vmlinux.js';
 
@@ -23,18 +23,18 @@ export interface UnpackedKernel {
 
 /**
  * The kernel package that the distribution's cloud kernel stands for at present, out of the local package lists.
- * Throws `GuestImageError` when the lists do not know it.
+ * Throws `kernel.unusable` when the lists do not know it.
  */
 export async function findKernelPackage(): Promise<KernelPackage> {
   const architecture = (await runTool('dpkg', ['--print-architecture'])).trim();
   if (architecture !== 'amd64') {
-    throw new GuestImageError(`no guest image for ${architecture} yet`, 'Build it on an amd64 machine.');
+    throw kernelUnusable(`no guest image for ${architecture} yet`, 'Build it on an amd64 machine.');
   }
   const meta = await show(META_PACKAGE);
   const name = /^Depends:.*?\b(linux-image-[0-9][a-z0-9.+-]*-cloud-amd64)\b/m.exec(meta)?.[1];
   const version = name === undefined ? undefined : /^Version: (\S+)$/m.exec(await show(name))?.[1];
   if (name === undefined || version === undefined) {
-    throw new GuestImageError(
+    throw kernelUnusable(
       `the package lists do not say which kernel ${META_PACKAGE} stands for`,
       'Run apt-get update, then build again.',
     );
@@ -46,7 +46,7 @@ async function show(name: string): Promise<string> {
   try {
     return await runTool('apt-cache', ['show', '--no-all-versions', name]);
   } catch (error) {
-    throw new GuestImageError(
+    throw kernelUnusable(
       `the package lists do not know ${name}`,
       'Run apt-get update, then build again. The build needs Debian 12.',
       error,
@@ -83,7 +83,7 @@ export async function fetchKernel(
       },
     );
     const deb = (await readdir(staging)).find((file) => file.endsWith('.deb'));
-    if (deb === undefined) throw new GuestImageError('apt-get downloaded nothing', 'Run apt-get update.');
+    if (deb === undefined) throw kernelUnusable('apt-get downloaded nothing', 'Run apt-get update.');
     onProgress('unpacking the kernel');
     const tree = join(staging, 'tree');
     await runTool('dpkg-deb', ['-x', join(staging, deb), tree]);
@@ -107,10 +107,7 @@ async function modulesDirOf(tree: string, release: string): Promise<string> {
     const directory = join(tree, prefix, 'modules', release);
     if (await exists(directory)) return directory;
   }
-  throw new GuestImageError(
-    `the kernel package holds no modules for ${release}`,
-    'Use a Debian 12 cloud kernel.',
-  );
+  throw kernelUnusable(`the kernel package holds no modules for ${release}`, 'Use a Debian 12 cloud kernel.');
 }
 
 /** Put a finished directory under its name; whoever else finished the same one first wins. */

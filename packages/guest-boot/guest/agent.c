@@ -1,0 +1,181 @@
+/*
+ * Answers the host over the virtio port org.mvm.agent.0. A frame is 4 bytes of length, big-endian, and as many bytes of
+ * JSON; each request is answered in turn. The host writes its JSON in one form only, so that a few comparisons read it.
+ */
+#define _GNU_SOURCE
+#include "init.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PORT_NAME "org.mvm.agent.0"
+#define MAX_FRAME (256 * 1024)
+#define SLEEP_PREP "/etc/mvm/sleep-prep"
+/* random(4): _IO('R', 0x07). What is written to /dev/urandom alone is not drawn on for up to a minute. */
+#define RNDRESEEDCRNG 0x5207
+
+static int port = -1;
+static unsigned char in[4 + MAX_FRAME + 1];
+static size_t in_used;
+static unsigned char out[65536];
+static size_t out_used;
+static pid_t sleep_prep;
+
+int agent_open(void) {
+  char path[512], name[64];
+  DIR *dir = opendir("/sys/class/virtio-ports");
+  if (!dir) return -1;
+  for (struct dirent *entry; port < 0 && (entry = readdir(dir));) {
+    snprintf(path, sizeof path, "/sys/class/virtio-ports/%s/name", entry->d_name);
+    if (read_file(path, name, sizeof name) < 0 || strcmp(name, PORT_NAME)) continue;
+    snprintf(path, sizeof path, "/dev/%s", entry->d_name);
+    // The kernel lets a port be opened once: so once, and for both directions.
+    port = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  }
+  closedir(dir);
+  return port;
+}
+
+static void flush_answers(void) {
+  while (out_used > 0) {
+    ssize_t n = write(port, out, out_used);
+    if (n <= 0) return;
+    memmove(out, out + n, out_used - n);
+    out_used -= n;
+  }
+}
+
+static void answer(const char *json) {
+  size_t length = strlen(json);
+  // A host that does not read its answers loses the next ones.
+  if (out_used + 4 + length > sizeof out) return;
+  unsigned char *at = out + out_used;
+  at[0] = length >> 24, at[1] = length >> 16, at[2] = length >> 8, at[3] = length;
+  memcpy(at + 4, json, length);
+  out_used += 4 + length;
+  flush_answers();
+}
+
+static int base64_digit(char c) {
+  static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  const char *found = c ? strchr(digits, c) : NULL;
+  return found ? found - digits : -1;
+}
+
+static size_t decode_base64(const char *text, unsigned char *bytes, size_t size) {
+  size_t used = 0;
+  uint32_t bits = 0;
+  for (int count = 0, digit; (digit = base64_digit(*text)) >= 0 && used < size; text++) {
+    bits = bits << 6 | digit;
+    count += 6;
+    if (count >= 8) bytes[used++] = bits >> (count -= 8);
+  }
+  return used;
+}
+
+/* The host's time and fresh entropy, after a sleep. */
+static int resync(const char *body) {
+  const char *time = strstr(body, "\"unix_time_ms\":"), *entropy = strstr(body, "\"entropy_base64\":\"");
+  if (!time || !entropy) return -1;
+  long long ms = strtoll(time + 15, NULL, 10);
+  struct timespec now = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+  if (clock_settime(CLOCK_REALTIME, &now)) return -1;
+  unsigned char bytes[512];
+  size_t length = decode_base64(entropy + 18, bytes, sizeof bytes);
+  int fd = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
+  int failed = fd < 0 || write(fd, bytes, length) != (ssize_t)length || ioctl(fd, RNDRESEEDCRNG);
+  if (fd >= 0) close(fd);
+  memset(bytes, 0, sizeof bytes);
+  return failed ? -1 : 0;
+}
+
+static void wake(void) {
+  int failed = read_config_drive() | read_secrets_drive();
+  say("awake time=%lld", (long long)time(NULL));
+  answer(failed ? "{\"WakeAck\":{\"success\":false}}" : "{\"WakeAck\":{\"success\":true}}");
+}
+
+/* An image may bring a program of its own that finishes or parks its work. */
+static void prepare_sleep(void) {
+  if (access(SLEEP_PREP, X_OK) == 0 && (sleep_prep = fork()) >= 0) {
+    if (sleep_prep > 0) return;
+    execl(SLEEP_PREP, SLEEP_PREP, (char *)NULL);
+    _exit(127);
+  }
+  sleep_prep = 0;
+  sync();
+  answer("{\"SleepPrepAck\":{\"success\":true,\"detail\":null}}");
+}
+
+int agent_child_ended(pid_t pid, int status) {
+  if (pid != sleep_prep || pid == 0) return 0;
+  sleep_prep = 0;
+  sync();
+  answer(status == 0 ? "{\"SleepPrepAck\":{\"success\":true,\"detail\":null}}"
+                     : "{\"SleepPrepAck\":{\"success\":false,\"detail\":\"sleep-prep failed\"}}");
+  return 1;
+}
+
+static void sync_token(const char *body) {
+  char token[128], reply[256];
+  if (sscanf(body, "{\"Sync\":{\"token\":\"%127[A-Za-z0-9_-]\"", token) != 1) return;
+  snprintf(reply, sizeof reply, "{\"SyncAck\":{\"token\":\"%s\"}}", token);
+  answer(reply);
+}
+
+static int begins(const char *body, const char *with) { return !strncmp(body, with, strlen(with)); }
+
+static void handle(const char *body) {
+  if (begins(body, "{\"Sync\":")) sync_token(body);
+  else if (!strcmp(body, "\"Ping\"")) answer("\"Pong\"");
+  else if (!strcmp(body, "\"WorkerStatus\"")) answer("{\"WorkerStatus\":{\"status\":\"idle\",\"last_busy_at\":null}}");
+  else if (!strcmp(body, "\"Wake\"")) wake();
+  else if (begins(body, "{\"SleepPrep\":")) prepare_sleep();
+  else if (begins(body, "{\"Resync\":"))
+    answer(resync(body) ? "{\"ResyncAck\":{\"success\":false}}" : "{\"ResyncAck\":{\"success\":true}}");
+  else answer("{\"Error\":{\"message\":\"unknown request\"}}");
+}
+
+/* Handles whole frames that are there, unless an answer is still being worked on. */
+static void handle_frames(void) {
+  while (sleep_prep == 0 && in_used >= 4) {
+    size_t length = (size_t)in[0] << 24 | in[1] << 16 | in[2] << 8 | in[3];
+    if (length > MAX_FRAME) {
+      // No request of the host's: we have lost our place in the stream, and begin anew.
+      in_used = 0;
+      return;
+    }
+    if (in_used < 4 + length) return;
+    unsigned char next = in[4 + length];
+    in[4 + length] = 0;
+    handle((char *)in + 4);
+    in[4 + length] = next;
+    in_used -= 4 + length;
+    memmove(in, in + 4 + length, in_used);
+  }
+}
+
+void agent_serve(void) {
+  if (port < 0) return;
+  flush_answers();
+  for (;;) {
+    handle_frames();
+    if (in_used >= sizeof in - 1) return;
+    ssize_t n = read(port, in + in_used, sizeof in - 1 - in_used);
+    if (n == 0) {
+      // The host has hung up: what it began is void.
+      in_used = out_used = 0;
+      return;
+    }
+    if (n < 0) return;
+    in_used += n;
+  }
+}
