@@ -1,0 +1,27 @@
+import type { Extent, Node } from '../tree/node.js';
+import { BLOCK_BYTES, moveBlocksDown } from './block-file.js';
+import { FIRST_CONTENT_BLOCK } from './content.js';
+
+/**
+ * Moves what the tree still needs over what it does not: content of files that a later layer removed or replaced. Extents
+ * are told their new places. Returns the first block behind all content.
+ */
+export function compact(fd: number, nodes: Iterable<Node>): number {
+  const extents: Extent[] = [];
+  for (const node of nodes) if (node.kind === 'file') extents.push(...node.extents);
+  extents.sort((a, b) => a.imageBlock - b.imageBlock);
+  let next = FIRST_CONTENT_BLOCK;
+  for (const extent of extents) {
+    if (extent.imageBlock > next) {
+      moveBlocksDown(fd, extent.imageBlock, next, extent.blocks);
+      extent.imageBlock = next;
+    }
+    next += extent.blocks;
+  }
+  return next;
+}
+
+/** Bytes of content that a tree's files take. */
+export function contentBytes(endBlock: number): number {
+  return (endBlock - FIRST_CONTENT_BLOCK) * BLOCK_BYTES;
+}
