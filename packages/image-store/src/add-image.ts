@@ -11,7 +11,13 @@ import { renameDurably, syncDirectory, writeNewFile } from '@mvm/node-host';
 import { CodedError } from '@mvm/protocol';
 import { hashParts } from './hash-parts.js';
 import { blobDir, type ImagePart, nameFile, parseImageName } from './layout.js';
-import { encodeManifest, manifestDigest, type NameRecord, parseKernelArgs } from './manifest.js';
+import {
+  encodeManifest,
+  type ImageOrigin,
+  manifestDigest,
+  type NameRecord,
+  parseKernelArgs,
+} from './manifest.js';
 import { readBlob, readNameRecord, sizeOf } from './read-store.js';
 import { readParts } from './stage-parts.js';
 import { errnoOf, toStoreError } from './store-error.js';
@@ -22,10 +28,14 @@ export interface AddImageRequest {
   readonly name: string;
   readonly kernel: string;
   readonly initrd?: string | undefined;
-  /** An ext4 image. */
+  /** An ext4 or EROFS image. */
   readonly rootfs: string;
   /** At most 1024 printable ASCII characters. */
   readonly kernelArgs: string;
+  /** Of an imported image. */
+  readonly origin?: ImageOrigin | undefined;
+  /** The files are mvm's own and never change again: link them into the store instead of copying them, where possible. */
+  readonly link?: boolean | undefined;
 }
 
 /** Bytes of all files together; `copiedBytes` reaches `totalBytes` at the end. */
@@ -102,7 +112,7 @@ async function stage(dir: string, request: AddImageRequest, kernelArgs: string, 
   return readParts(staged, request, kernelArgs, options);
 }
 
-interface Publication {
+export interface Publication {
   readonly name: string;
   readonly digest: string;
   /** The name's record before this add. */
@@ -151,7 +161,12 @@ async function placeBlob(root: string, dir: string, digest: string): Promise<boo
   }
 }
 
-async function writeName(root: string, dir: string, { name, digest, before }: Publication): Promise<void> {
+/** Points a name at a digest. */
+export async function writeName(
+  root: string,
+  dir: string,
+  { name, digest, before }: Publication,
+): Promise<void> {
   const previous =
     before === undefined ? [] : [before.digest, ...before.previous].filter((old) => old !== digest);
   const record: NameRecord = { name, digest, created_at: new Date().toISOString(), previous };

@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { type FileHandle, link, open } from 'node:fs/promises';
 import { CodedError } from '@mvm/protocol';
 import { checkMagic, MAGIC_BYTES } from './file-magic.js';
 import type { ImagePart } from './layout.js';
@@ -21,6 +21,8 @@ export interface CopyOptions {
   readonly source: string;
   /** Null: the file is only read, checked and hashed. */
   readonly target: string | null;
+  /** Link the source to the target, unless that is impossible there. */
+  readonly link?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Called after each chunk with the number of bytes done of this file. */
   readonly onBytes?: ((copiedBytes: number) => void) | undefined;
@@ -59,10 +61,12 @@ export async function copyPart(options: CopyOptions): Promise<ManifestPart> {
     const head = Buffer.alloc(MAGIC_BYTES);
     const { bytesRead } = await from.read(head, 0, head.length, 0);
     checkMagic(part, head.subarray(0, bytesRead), before.size, source);
-    if (target !== null) to = await open(target, 'wx', 0o600);
+    const isLinked = options.link === true && target !== null && (await linked(source, target));
+    if (target !== null && !isLinked) to = await open(target, 'wx', 0o600);
     const hash = createHash('sha256');
     const size = await pump(from, to, hash, options);
     const after = await from.stat();
+    if (isLinked) to = await open(target, 'r');
     if (size !== before.size || after.size !== before.size || after.mtimeMs !== before.mtimeMs) {
       throw new CodedError({
         code: 'aborted',
@@ -72,7 +76,7 @@ export async function copyPart(options: CopyOptions): Promise<ManifestPart> {
         hint: 'wait until whatever writes it is done, then add the image again',
       });
     }
-    await to?.truncate(size);
+    if (!isLinked) await to?.truncate(size);
     await to?.chmod(0o444);
     await to?.utimes(BLOB_MTIME_MS / 1000, BLOB_MTIME_MS / 1000);
     await to?.sync();
@@ -94,6 +98,17 @@ export async function hashFile(file: FileHandle): Promise<string> {
     if (bytesRead === 0) return hash.digest('hex');
     hash.update(chunk.subarray(0, bytesRead));
     offset += bytesRead;
+  }
+}
+
+/** False where a link is impossible: on another file system, or when there are too many. */
+async function linked(source: string, target: string): Promise<boolean> {
+  try {
+    await link(source, target);
+    return true;
+  } catch (error) {
+    if (['EXDEV', 'EMLINK', 'EPERM', 'ENOTSUP'].includes(errnoOf(error) ?? '')) return false;
+    throw error;
   }
 }
 

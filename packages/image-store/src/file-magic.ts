@@ -7,6 +7,9 @@ export const MAGIC_BYTES = 2048;
 /** Offset of ext4's superblock and of the fields in it. Source: Linux, Documentation/filesystems/ext4/super.rst. */
 const EXT4 = { superblock: 1024, blocksLow: 0x04, logBlockSize: 0x18, magic: 0x38, magicValue: 0xef53 };
 
+/** The same of EROFS, whose superblock is at the same place. Source: Linux, fs/erofs/erofs_fs.h. */
+const EROFS = { blockBits: 12, blocks: 36, magic: 0, magicValue: 0xe0f5e1e2 };
+
 const INITRD_MAGICS: readonly (readonly number[])[] = [
   [0x30, 0x37, 0x30, 0x37, 0x30], // cpio "07070"
   [0x1f, 0x8b], // gzip
@@ -20,8 +23,8 @@ const INITRD_MAGICS: readonly (readonly number[])[] = [
 
 /**
  * Checks that a file is what it is passed as, by its first {@link MAGIC_BYTES} bytes and its size: a kernel is a
- * bzImage, an ELF file or an arm64 Image; an initrd a cpio archive, packed or not; a root file system ext4 that is
- * not cut short. Throws `invalid_argument`, reason `image.wrong_format`.
+ * bzImage, an ELF file or an arm64 Image; an initrd a cpio archive, packed or not; a root file system ext4 or
+ * EROFS that is not cut short. Throws `invalid_argument`, reason `image.wrong_format`.
  */
 export function checkMagic(part: ImagePart, head: Buffer, sizeBytes: number, path: string): void {
   const problem = problemOf(part, head, sizeBytes);
@@ -53,7 +56,7 @@ function problemOf(part: ImagePart, head: Buffer, sizeBytes: number) {
             hint: 'make one with cpio -o -H newc',
           };
     case 'rootfs':
-      return ext4Problem(head, sizeBytes);
+      return isErofs(head) ? erofsProblem(head, sizeBytes) : ext4Problem(head, sizeBytes);
   }
 }
 
@@ -71,7 +74,7 @@ function ext4Problem(head: Buffer, sizeBytes: number) {
   const at = EXT4.superblock;
   if (head.length < at + 64 || head.readUInt16LE(at + EXT4.magic) !== EXT4.magicValue) {
     return {
-      message: 'is not an ext4 file system',
+      message: 'is neither an ext4 nor an EROFS file system',
       hint: 'make one from a directory with: mkfs.ext4 -d <directory> <file> <size>',
     };
   }
@@ -84,6 +87,21 @@ function ext4Problem(head: Buffer, sizeBytes: number) {
     };
   }
   return undefined;
+}
+
+function isErofs(head: Buffer): boolean {
+  const at = EXT4.superblock;
+  return head.length >= at + 128 && head.readUInt32LE(at + EROFS.magic) === EROFS.magicValue;
+}
+
+function erofsProblem(head: Buffer, sizeBytes: number) {
+  const at = EXT4.superblock;
+  const wantedBytes = head.readUInt32LE(at + EROFS.blocks) * 2 ** head.readUInt8(at + EROFS.blockBits);
+  if (wantedBytes <= sizeBytes) return undefined;
+  return {
+    message: `is cut short: its EROFS file system has ${wantedBytes} bytes, the file ${sizeBytes}`,
+    hint: 'build or download it again',
+  };
 }
 
 function startsWith(head: Buffer, magic: readonly number[]): boolean {

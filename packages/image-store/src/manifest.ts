@@ -18,13 +18,42 @@ const kernelArgsSchema = z
   .max(MAX_KERNEL_ARGS_LENGTH)
   .regex(/^[\x20-\x7e]*$/);
 
-const manifestSchema = z.strictObject({
-  schema_version: z.literal(1),
+const texts = z.array(z.string());
+
+/** Which OCI image an imported image is, and how it runs. Digests as `sha256:<hex>`. */
+const originSchema = z.strictObject({
+  manifest_digest: z.string(),
+  config_digest: z.string(),
+  /** Stands for everything that decides the files: the same key gives the same ones. */
+  build_key: z.string(),
+  kernel: z.strictObject({ name: z.string(), version: z.string(), digest: z.string() }),
+  created: z.string().nullable(),
+  layers: z.int().min(0),
+  /** Files, directories and so on of the root file system. */
+  inodes: z.int().min(0),
+  args: texts,
+  env: texts,
+  cwd: z.string(),
+  uid: z.int().min(0),
+  gid: z.int().min(0),
+  groups: z.array(z.int().min(0)),
+  stop_signal: z.int().min(1),
+  volumes: texts,
+  exposed_ports: texts,
+  is_init: z.boolean(),
+});
+export type ImageOrigin = z.infer<typeof originSchema>;
+
+const parts = {
   kernel: partSchema,
   initrd: partSchema.nullable(),
   rootfs: partSchema,
   kernel_args: kernelArgsSchema,
-});
+};
+const manifestSchema = z.discriminatedUnion('schema_version', [
+  z.strictObject({ schema_version: z.literal(1), ...parts }),
+  z.strictObject({ schema_version: z.literal(2), ...parts, origin: originSchema }),
+]);
 
 /** What an image consists of. Its canonical encoding is what the digest is taken over. */
 export type Manifest = z.infer<typeof manifestSchema>;
@@ -49,6 +78,8 @@ export function encodeManifest(manifest: Manifest): Buffer {
     initrd: manifest.initrd === null ? null : part(manifest.initrd),
     rootfs: part(manifest.rootfs),
     kernel_args: manifest.kernel_args,
+    // The schema's order of keys.
+    ...(manifest.schema_version === 2 ? { origin: originSchema.parse(manifest.origin) } : {}),
   };
   return Buffer.from(`${JSON.stringify(ordered)}\n`);
 }

@@ -27,18 +27,21 @@ export async function readParts(
       source,
       target: staged === null ? null : join(staged, BLOB_FILES[part]),
       signal: options.signal,
+      link: request.link === true,
       onBytes: (bytes) => options.onProgress?.({ part, copiedBytes: doneBytes + bytes, totalBytes }),
     });
     doneBytes += result.size;
     return result;
   };
-  return {
-    schema_version: 1,
+  const parts = {
     kernel: await read('kernel', request.kernel),
     initrd: request.initrd === undefined ? null : await read('initrd', request.initrd),
     rootfs: await read('rootfs', request.rootfs),
     kernel_args: kernelArgs,
   };
+  return request.origin === undefined
+    ? { schema_version: 1, ...parts }
+    : { schema_version: 2, ...parts, origin: request.origin };
 }
 
 async function totalSize(paths: readonly string[]): Promise<number> {
