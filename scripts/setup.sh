@@ -37,6 +37,11 @@ dpkg-deb:dpkg:dpkg:dpkg
 iptables-nft:iptables:iptables-nft:iptables-nft
 faketime:faketime:libfaketime:libfaketime
 ping:iputils-ping:iputils:iputils
+prlimit:util-linux:util-linux-core:util-linux
+skopeo:skopeo:skopeo:skopeo
+gcc:gcc:gcc:gcc
+musl-gcc:musl-tools:musl-gcc:musl
+fsck.erofs:erofs-utils:erofs-utils:erofs-utils
 '
 # Tools of root are looked up in root's directories too, so that the check is the same without root.
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"

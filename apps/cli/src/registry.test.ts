@@ -8,6 +8,10 @@ import { COMMANDS } from './registry.js';
 const EXEMPT: Readonly<Record<string, string>> = {
   selftest:
     'runs hostds, networks and VMs of its own, and takes them away again; nothing of the host is changed',
+  'image import':
+    'what it makes is known only once all layers are read and built; repeating it changes nothing',
+  'kernel add': 'adds files that nothing boots before an import names them',
+  'kernel remove': 'images keep what they were imported with, and adding it again brings it back',
   'net verify': 'reads; with --deep it attaches a port of its own for a moment, and shows what that met',
 };
 

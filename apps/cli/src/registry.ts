@@ -21,6 +21,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   audit: "Read tenants' audit logs, and find out whether they were changed",
   secret: "Manage tenants' secrets on this host (as root)",
   image: "Manage this host's guest images",
+  kernel: 'Manage the kernels that imported images boot',
   net: "Look at tenants' networks: what the kernel has, who reaches what, what would run, what is dropped",
 };
 
@@ -166,6 +167,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/image-add.js')).imageAdd,
   },
   {
+    path: ['image', 'import'],
+    summary: 'Make a guest image out of an OCI image (as root)',
+    mutates: true,
+    load: async () => (await import('./commands/image-import.js')).imageImport,
+  },
+  {
     path: ['image', 'list'],
     aliases: ['ls'],
     summary: 'List registered images',
@@ -178,6 +185,26 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'Remove a guest image (as root)',
     mutates: true,
     load: async () => (await import('./commands/image-remove.js')).imageRemove,
+  },
+  {
+    path: ['kernel', 'add'],
+    summary: 'Add a kernel that imported images boot (as root)',
+    mutates: true,
+    load: async () => (await import('./commands/kernel-add.js')).kernelAdd,
+  },
+  {
+    path: ['kernel', 'list'],
+    aliases: ['ls'],
+    summary: 'List kernels (as root)',
+    mutates: false,
+    load: async () => (await import('./commands/kernel-list.js')).kernelList,
+  },
+  {
+    path: ['kernel', 'remove'],
+    aliases: ['rm'],
+    summary: 'Remove a kernel (as root)',
+    mutates: true,
+    load: async () => (await import('./commands/kernel-remove.js')).kernelRemove,
   },
   {
     path: ['net', 'verify'],

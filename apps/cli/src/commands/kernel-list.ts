@@ -1,0 +1,42 @@
+import { kernelsDir, listKernels, type StoredKernel } from '@mvm/guest-boot';
+import { STATE_DIR } from '@mvm/protocol';
+import type { CommandModule } from '../command.js';
+import { formatAgeOf } from '../format/age.js';
+import { printList } from '../format/print.js';
+import { completeWith, teach } from '../help.js';
+import { addStateDirOption, chosenStateDir } from './image-options.js';
+
+/** A kernel as documents show it. */
+export function kernelView({ name, version, digest, addedAt, isDefault }: StoredKernel) {
+  return { name, version, digest, added_at: addedAt, default: isDefault };
+}
+
+/** `mvm kernel list`. */
+export const kernelList: CommandModule = {
+  formats: ['table', 'wide', 'json', 'yaml', 'name'],
+  configure(command) {
+    addStateDirOption(command);
+    completeWith(command);
+    teach(command, 'Reads the state directory, as root.', [
+      ['sudo mvm kernel list', 'Kernels that images can be imported with; * marks the default'],
+    ]);
+  },
+  async run(context, invocation) {
+    const kernels = await listKernels(kernelsDir(chosenStateDir(context, invocation) ?? STATE_DIR));
+    const now = context.nowMs();
+    const wide = invocation.format === 'wide';
+    await printList(context, invocation, {
+      kind: 'Kernel',
+      items: kernels.map(kernelView),
+      columns: [
+        { header: 'NAME', cell: (kernel) => kernel.name },
+        { header: 'VERSION', cell: (kernel) => kernel.version },
+        { header: 'DIGEST', cell: ({ digest }) => (wide ? digest : digest.slice(0, 19)) },
+        { header: 'AGE', cell: (kernel) => formatAgeOf(kernel.added_at, now) },
+        { header: 'DEFAULT', cell: (kernel) => (kernel.default ? '*' : '') },
+      ],
+      name: (kernel) => kernel.name,
+      empty: 'no kernels; add one: sudo mvm kernel add',
+    });
+  },
+};
