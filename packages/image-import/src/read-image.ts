@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { stat } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import type { Compression, LayerFile } from '@mvm/rootfs-builder';
 import { type BlobStore, readDescribed, readDocument } from './blobs.js';
 import {
@@ -30,6 +30,8 @@ const LAYER_TYPES: Readonly<Record<string, Compression>> = {
   'application/vnd.docker.image.rootfs.diff.tar.gzip': 'gzip',
   'application/vnd.docker.image.rootfs.diff.tar.zstd': 'zstd',
 };
+
+const MAGIC = { gzip: Buffer.from([0x1f, 0x8b]), zstd: Buffer.from([0x28, 0xb5, 0x2f, 0xfd]) };
 
 /** An image, read and found consistent; its layers are not read yet. */
 export interface OciImage {
@@ -117,5 +119,24 @@ async function layerFile(store: BlobStore, layer: Descriptor, diffId: string): P
   const path = store.path(layer.digest);
   const found = await stat(path).catch(() => undefined);
   if (found?.isFile() !== true) throw badLayout(`the layer ${layer.digest} is missing`);
-  return { path, compression, digest: layer.digest, sizeBytes: layer.size, diffId };
+  // skopeo 1.9 calls the plain layers of a docker archive gzip.
+  const isPacked = compression === 'none' || (await beginsWith(path, MAGIC[compression]));
+  return {
+    path,
+    compression: isPacked ? compression : 'none',
+    digest: layer.digest,
+    sizeBytes: layer.size,
+    diffId,
+  };
+}
+
+async function beginsWith(path: string, magic: Buffer): Promise<boolean> {
+  const file = await open(path, 'r');
+  try {
+    const head = Buffer.alloc(magic.length);
+    await file.read(head, 0, head.length, 0);
+    return head.equals(magic);
+  } finally {
+    await file.close();
+  }
 }

@@ -2,7 +2,7 @@ export {
   type AddedImage,
   addImage,
 } from './add-image.js';
-export { imagesDir } from './layout.js';
+export { imagesDir, parseImageName } from './layout.js';
 export { type ImageListing, listImages } from './list-images.js';
 export type { ImageOrigin } from './manifest.js';
 export { nameBuilt } from './name-built.js';

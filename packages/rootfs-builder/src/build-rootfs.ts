@@ -67,7 +67,7 @@ export async function buildRootfs(options: BuildRootfsOptions): Promise<BuiltRoo
 }
 
 /** User and group of the worker: below those of VMs, and of nobody else. */
-export const WORKER_UID = 1_899_999_999;
+const WORKER_UID = 1_899_999_999;
 
 interface RunOptions {
   readonly fds: readonly number[];

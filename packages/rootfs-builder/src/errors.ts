@@ -22,17 +22,6 @@ export function limitExceeded(what: string, limit: number): CodedError {
   });
 }
 
-/** `invalid_argument`, reason `image.bad_layout`: index, manifest or configuration are not what they should be. */
-export function badLayout(what: string, details: Record<string, string | number> = {}): CodedError {
-  return new CodedError({
-    code: 'invalid_argument',
-    reason: 'image.bad_layout',
-    message: `the image cannot be read: ${what}`,
-    details,
-    hint: 'check the source with: skopeo inspect <source>',
-  });
-}
-
 /** `invalid_argument`, reason `image.bad_digest`: content is not what its digest says. */
 export function badDigest(what: string, wanted: string, found: string): CodedError {
   return new CodedError({

@@ -29,7 +29,7 @@ export async function layerFiles(
   );
 }
 
-export function pack(archive: Buffer, compression: Compression): Buffer {
+function pack(archive: Buffer, compression: Compression): Buffer {
   if (compression === 'none') return archive;
   if (compression === 'gzip') return gzipSync(archive);
   return spawnSync('zstd', ['-q', '-c'], { input: archive, maxBuffer: 2 ** 30 }).stdout;

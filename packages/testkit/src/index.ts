@@ -5,9 +5,9 @@ export {
   type HostSnapshot,
   snapshotHost,
 } from './host-snapshot.js';
-export { corpusLayers, type ExpectedEntry, LAYER_CASES, type LayerCase } from './layer-corpus.js';
+export { corpusLayers, LAYER_CASES } from './layer-corpus.js';
 export { differences, type ListedEntry, listTreeProgram, parseListing } from './list-tree.js';
-export { type OciImageSpec, sha256, type WrittenImage, writeOciLayout } from './oci-layout.js';
-export { type SparseData, type TarSpec, writeTar } from './tar-writer.js';
+export { sha256, writeOciLayout } from './oci-layout.js';
+export { type TarSpec, writeTar } from './tar-writer.js';
 export { testUidBase } from './uid-base.js';
 export { callVersionOne } from './version-one-client.js';

@@ -1,5 +1,5 @@
 import type { Extent, Node } from '../tree/node.js';
-import { BLOCK_BYTES, moveBlocksDown } from './block-file.js';
+import { moveBlocksDown } from './block-file.js';
 import { FIRST_CONTENT_BLOCK } from './content.js';
 
 /**
@@ -19,9 +19,4 @@ export function compact(fd: number, nodes: Iterable<Node>): number {
     next += extent.blocks;
   }
   return next;
-}
-
-/** Bytes of content that a tree's files take. */
-export function contentBytes(endBlock: number): number {
-  return (endBlock - FIRST_CONTENT_BLOCK) * BLOCK_BYTES;
 }

@@ -20,7 +20,7 @@ export interface Attributes {
 }
 
 /** A directory that no layer describes: root's, 0755, of the epoch. */
-export const IMPLICIT: Attributes = {
+const IMPLICIT: Attributes = {
   mode: 0o755,
   uid: 0,
   gid: 0,
