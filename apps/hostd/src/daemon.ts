@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { createFrameServer, type FrameServer } from '@mvm/framing';
-import { createNetworkExecutor } from '@mvm/net-executor/execute';
+import { createNetworkExecutor, type NetworkExecutor } from '@mvm/net-executor/execute';
 import { readDefaultRouteLinks } from '@mvm/net-executor/observe';
 import { createSpaceReserve } from '@mvm/node-host';
 import { CodedError } from '@mvm/protocol';
@@ -35,6 +35,7 @@ import { parsePortRange } from './plan/plan-pool.js';
 import { vmUidRange } from './plan/plan-start.js';
 import { createDispatch } from './requests/dispatch.js';
 import { createAccessPolicy } from './server/access-policy.js';
+import { createCallerBudget } from './server/caller-budget.js';
 import { type SessionOptions, serveSession } from './server/session.js';
 import { makePrivateDir, withSpaceReserve } from './state/atomic-file.js';
 import { createAuditLog } from './state/audit-log.js';
@@ -52,6 +53,7 @@ import {
   type PeerCredentials,
   readPeerCredentials,
 } from './system/peer-credentials.js';
+import { shareRuns } from './system/share-runs.js';
 import { type HostLock, lockCgroups, lockNetwork, lockStateDir, lockVmUids } from './system/state-lock.js';
 import { createTenantKeys, type KeySources, takeKeySources } from './system/tenant-keys.js';
 import { HOSTD_VERSION } from './version.js';
@@ -119,12 +121,14 @@ async function buildEffects(
     layout,
     store,
     images: createPoolImages({ store, revisions: createPoolRevisions(layout), mutex }),
-    network: createNetworkExecutor({
-      clusterCidr: config.clusterCidr,
-      uplinks: config.uplink.length === 0 ? 'auto' : config.uplink,
-      vmmUids: vmUidRange(config.vmUidBase),
-      logger,
-    }),
+    network: sharingReads(
+      createNetworkExecutor({
+        clusterCidr: config.clusterCidr,
+        uplinks: config.uplink.length === 0 ? 'auto' : config.uplink,
+        vmmUids: vmUidRange(config.vmUidBase),
+        logger,
+      }),
+    ),
     cgroups: await createCgroups({ parent: config.cgroupParent }),
     vmm,
     vms: createVmRegistry(),
@@ -145,10 +149,25 @@ async function buildEffects(
   };
 }
 
+/** However many callers want to know, one child process looks at a time. */
+function sharingReads(network: NetworkExecutor): NetworkExecutor {
+  return {
+    ...network,
+    drops: shareRuns(() => network.drops()),
+    inspect: shareRuns(
+      (netId?: number) => network.inspect(netId),
+      (netId) => netId,
+    ),
+  };
+}
+
 function buildServer(
   config: HostdConfig,
   logger: Logger,
-  session: Omit<Parameters<typeof serveSession>[1], 'identify' | 'onProblem' | 'maxInFlight' | 'server'>,
+  session: Omit<
+    Parameters<typeof serveSession>[1],
+    'identify' | 'onProblem' | 'maxInFlight' | 'server' | 'budget'
+  >,
 ): FrameServer {
   const policy = createAccessPolicy({
     allowUids: config.allowUid,
@@ -164,6 +183,11 @@ function buildServer(
     ...session,
     identify,
     maxInFlight: config.maxInFlight,
+    budget: createCallerBudget({
+      maxConnections: config.maxConnectionsPerUser,
+      maxInFlight: config.maxInFlightPerUser,
+      maxAnswerBytes: config.maxAnswerMibPerUser * 1_048_576,
+    }),
     server: `mvm-hostd ${HOSTD_VERSION}`,
     onProblem: (problem, peer) => logger.debug({ err: problem, peer }, 'a connection was ended early'),
   };

@@ -172,6 +172,31 @@ export const settings = {
     defaultValue: 64,
     meaning: 'Requests under way per connection; further frames are not read until one is answered.',
   },
+  maxConnectionsPerUser: {
+    name: 'max-connections-per-user',
+    kind: 'integer',
+    placeholder: 'count',
+    schema: z.int().min(1).max(65_536),
+    defaultValue: 512,
+    meaning: 'Open connections of one user; one more is answered with an error and closed.',
+  },
+  maxInFlightPerUser: {
+    name: 'max-in-flight-per-user',
+    kind: 'integer',
+    placeholder: 'count',
+    schema: z.int().min(1).max(65_536),
+    defaultValue: 1024,
+    meaning: 'Requests under way over all connections of one user; others wait.',
+  },
+  maxAnswerMibPerUser: {
+    name: 'max-answer-mib-per-user',
+    kind: 'integer',
+    placeholder: 'MiB',
+    schema: z.int().min(2).max(4096),
+    defaultValue: 16,
+    meaning:
+      'Answers that one user has not taken yet, over all its connections; requests wait until there is room. One that is being carried out counts as 1 MiB, an operation as 4 KiB.',
+  },
   maxParallelOperations: {
     name: 'max-parallel-operations',
     kind: 'integer',

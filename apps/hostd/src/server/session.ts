@@ -5,15 +5,18 @@ import {
   clientFrameCodec,
   decodeFirstFrame,
   errorToResponse,
+  METHODS,
   negotiateVersion,
   serverFrameCodec,
   toCodedError,
   type V1Response,
+  type V2Request,
   type V2Response,
   v1ResponseCodec,
 } from '@mvm/protocol';
 import type { Dispatch } from '../requests/dispatch.js';
 import type { PeerCredentials } from '../system/peer-credentials.js';
+import { type Admission, ANSWER_BYTES, type CallerBudget, SHORT_ANSWER_BYTES } from './caller-budget.js';
 
 export interface SessionOptions {
   readonly dispatch: Dispatch;
@@ -22,6 +25,8 @@ export interface SessionOptions {
   /** Told why a connection was ended early, and by whom when that is known. */
   readonly onProblem: (problem: CodedError, peer: PeerCredentials | null) => void;
   readonly maxInFlight: number;
+  /** What all connections of a user share. */
+  readonly budget: CallerBudget;
   /** Who we are in Welcome, e.g. `mvm-hostd 0.1.0`. */
   readonly server: string;
 }
@@ -74,6 +79,21 @@ function unexpectedHello(): CodedError {
   });
 }
 
+/** What a request may answer, in bytes: an operation answers little. */
+function answerBytes(request: V2Request): number {
+  return request.type === 'Ping' || METHODS[request.type].mutates ? SHORT_ANSWER_BYTES : ANSWER_BYTES;
+}
+
+function tooManyConnections(uid: number): CodedError {
+  return new CodedError({
+    code: 'resource_exhausted',
+    reason: 'connection.too_many_of_user',
+    message: `user ${uid} has as many connections to hostd as one user may have`,
+    hint: 'Close some, send many requests over one, or raise max_connections_per_user of hostd.',
+    details: { uid },
+  });
+}
+
 function duplicateId(id: number): CodedError {
   return new CodedError({
     code: 'invalid_argument',
@@ -95,14 +115,17 @@ async function serveVersion2(
 ): Promise<void> {
   const inFlight = new Map<number, Promise<void>>();
   let onSettled: () => void = () => {};
-  const answer = async (id: number, work: Promise<V2Response>): Promise<void> => {
+  const answer = async (id: number, work: Promise<V2Response>, admission: Admission): Promise<void> => {
     const release = connection.hold();
     try {
-      await connection.write(encodeAnswer(id, await answerOf(work)));
+      const encoded = encodeAnswer(id, await answerOf(work));
+      admission.answered(encoded.byteLength);
+      await connection.write(encoded);
     } catch {
       // The client is gone; what it asked for was done all the same.
       connection.destroy();
     } finally {
+      admission.release();
       release();
       inFlight.delete(id);
       onSettled();
@@ -120,9 +143,11 @@ async function serveVersion2(
       const frame = clientFrameCodec.decode(body);
       if (frame.type === 'Hello') throw unexpectedHello();
       if (inFlight.has(frame.id)) throw duplicateId(frame.id);
+      const bytes = frame.type === 'request' ? answerBytes(frame.request) : SHORT_ANSWER_BYTES;
+      const admission = await options.budget.admit(peer.uid, bytes);
       const work =
         frame.type === 'request' ? options.dispatch(frame.request, peer) : Promise.reject(frame.error);
-      inFlight.set(frame.id, answer(frame.id, work));
+      inFlight.set(frame.id, answer(frame.id, work, admission));
     }
   } finally {
     await Promise.all(inFlight.values());
@@ -136,8 +161,11 @@ async function serveVersion2(
  */
 export async function serveSession(connection: FrameConnection, options: SessionOptions): Promise<void> {
   let peer: PeerCredentials | null = null;
+  let disconnected: (() => void) | null = null;
   try {
     peer = options.identify(connection.socket);
+    disconnected = options.budget.connect(peer.uid);
+    if (disconnected === null) throw tooManyConnections(peer.uid);
     const body = await connection.read();
     if (body === null) return;
     const first = decodeFirstFrame(body);
@@ -155,14 +183,18 @@ export async function serveSession(connection: FrameConnection, options: Session
       return;
     }
     const release = connection.hold();
+    const admission = await options.budget.admit(peer.uid, SHORT_ANSWER_BYTES);
     try {
       await answerOnce(connection, await answerOf(options.dispatch(first.request, peer)));
     } finally {
+      admission.release();
       release();
     }
   } catch (error) {
     options.onProblem(toCodedError(error), peer);
     // A connection that is gone takes no answer, and has had its reason logged.
     await connection.write(serverFrameCodec.encode(errorToResponse(error))).catch(() => {});
+  } finally {
+    disconnected?.();
   }
 }
