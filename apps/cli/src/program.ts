@@ -38,6 +38,7 @@ write it to a file, "mvm apply" it, and watch "mvm status" and "mvm instance lis
 const EXIT_CODES = `Exit codes:
   0 done   1 internal error   2 usage or invalid argument   3 not found   4 conflict with the present state
   5 permission denied   6 daemon unreachable   7 out of some resource   8 versions do not match
+  9 as desired but for what is held by hand (apply --wait, status)   10 converging (status)
   124 timed out   130 interrupted`;
 
 const ENVIRONMENT = `Environment:

@@ -23,6 +23,7 @@ import type { HostPorts, VmLogs } from './execute/ports.js';
 import { stepExecutors } from './execute/steps/table.js';
 import { createVmRegistry } from './execute/vm-registry.js';
 import { createNetworkProbes } from './network-probe/network-probes.js';
+import { createChangeFeed } from './operations/change-feed.js';
 import { createInstanceOperations } from './operations/instance-operations.js';
 import { createInstancePlanner } from './operations/instance-planner.js';
 import { type OperationContext, systemClock } from './operations/operation-context.js';
@@ -318,7 +319,8 @@ async function prepare(
     instances: createInstancePlanner({ ...ofInstances, operations: instances }),
     tenants: createTenantPlanner(ofTenants),
   };
-  reapOnExit({ reserve, ports, instances, audit, clock: systemClock, own, signal });
+  const changes = createChangeFeed(signal);
+  reapOnExit({ reserve, ports, instances, audit, clock: systemClock, own, signal, changes });
   const began = performance.now();
   const report = await withSpaceReserve(reserve, () => recover(ports, instances, vmUidBase, own(), signal));
   ports.network.watch((event) => {
@@ -335,7 +337,7 @@ async function prepare(
     vmmVersion: () => ports.vmm.version().catch(() => null),
   };
   const probes = createNetworkProbes({ ports, mutex, vmUidBase: config.vmUidBase });
-  const services = { ports, instances, tenants, planners, audit, probes, facts };
+  const services = { ports, instances, tenants, planners, audit, probes, facts, changes };
   const dispatch = createDispatch({ services, audit, clock: systemClock, newOpId, logger, reserve });
   const server = buildServer(config, logger, { dispatch });
   if (inherited !== null) return { server, listenTarget: inherited };

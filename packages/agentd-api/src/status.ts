@@ -80,7 +80,7 @@ export const poolStatusSchema = z.object({
 });
 export type PoolStatus = z.infer<typeof poolStatusSchema>;
 
-/** The connection to hostd. `version` is the negotiated protocol version; version 1 cannot list or create. */
+/** The connection to hostd, asked when the status is. `version` is the negotiated protocol version; version 1 cannot list or create. */
 export const hostdStatusSchema = z.object({
   state: z.enum(['connected', 'unreachable', 'protocol_mismatch', 'unknown']),
   socket: z.string(),
@@ -108,7 +108,8 @@ export const passSchema = z.object({
   number: z.int(),
   /** The revision that it planned for. */
   revision: z.string().nullable(),
-  trigger: z.enum(['start', 'interval', 'desired', 'request', 'follow_up', 'retry']),
+  /** `event`: hostd said that something may have changed. */
+  trigger: z.enum(['start', 'interval', 'desired', 'request', 'follow_up', 'retry', 'event']),
   started_at: timestamp,
   duration_ms: z.number(),
   actions: z.int(),
@@ -141,6 +142,16 @@ export const statusSchema = z.object({
   desired: desiredStatusSchema,
   /** The last pass that ended, whatever its outcome. */
   last_pass: passSchema.nullable(),
+  /**
+   * When `pools`, `pending` and `problems` were seen on the host; null before the first look. Older than a few seconds
+   * beyond agentd's interval, or with a `hostd.state` other than `connected`, they are history.
+   */
+  observed_at: timestamp.nullable().default(null),
+  /**
+   * How many instances keep their pool from its counts because an operator holds them; with `converged` true and this
+   * above 0 the host is as desired except for them.
+   */
+  held: z.int().default(0),
   /** True when the last pass looked at the host for the present revision, found nothing to do and no problem but holds. */
   converged: z.boolean(),
   /**

@@ -22,6 +22,7 @@ export {
   RESERVED_IP_OFFSET,
   STATE_DIR,
 } from './constants.js';
+export { type DesiredProblem, findUnreachableCounts } from './desired-limits.js';
 export {
   type DesiredPool,
   type DesiredState,

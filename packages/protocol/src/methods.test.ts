@@ -40,6 +40,7 @@ describe('METHODS', () => {
       'PlanRequest',
       'VerifyAudit',
       'VerifyNetwork',
+      'WaitForChange',
     ]);
     expect(names(({ mutates, idempotent }) => !mutates && !idempotent)).toEqual([]);
   });

@@ -243,6 +243,22 @@ const plannableMethods = {
     operation: 'verify_audit',
     ...reads,
   },
+  /**
+   * Answers once something may have changed on the host since `seen`, or after `timeout_secs` (0…60; absent: 30). It says
+   * that there is something to look at, never what: whoever asks lists afterwards. The `cursor` of the answer is the next
+   * `seen`; one of an earlier hostd, an unknown one, or none, is answered at once.
+   */
+  WaitForChange: {
+    since: 2,
+    request: z.object({
+      seen: z.string().max(64).nullish(),
+      timeout_secs: z.int().min(0).max(60).nullish(),
+    }),
+    response: 'Changes',
+    object: 'host',
+    operation: 'wait_for_change',
+    ...reads,
+  },
   HostInfo: {
     since: 2,
     request: null,

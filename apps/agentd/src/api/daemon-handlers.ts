@@ -1,8 +1,8 @@
 import { type HostdStatus, type Status, toApiError, type VersionInfo } from '@mvm/agentd-api';
 import { type CodedError, PROTOCOL_VERSION, SUPPORTED_VERSIONS, toCodedError } from '@mvm/protocol';
+import { refuseUnreachable, refuseWhatHostdRefuses } from '../desired/check-reachable.js';
 import { revisionOf } from '../desired/revision.js';
 import { toActionView } from '../reconcile/actions.js';
-import type { ReconcileReport } from '../reconcile/loop.js';
 import type { Plan } from '../reconcile/types.js';
 import type { ApiContext, Handlers } from './handler-types.js';
 
@@ -16,28 +16,33 @@ type DaemonRoute =
   | 'reconcile'
   | 'getMetrics';
 
-const UNREACHABLE: ReadonlySet<string> = new Set(['hostd.unreachable', 'hostd.disconnected', 'hostd.denied']);
 const MISMATCHED: ReadonlySet<string> = new Set(['hostd.version_too_old', 'hostd.bad_answer']);
+/** How long hostd may take to answer a status's question: it answers a ping at once, whatever else it does. */
+const PING_TIMEOUT_MS = 2000;
 
-function hostdStatus({ client, hostdSocket }: ApiContext, { last_pass }: ReconcileReport): HostdStatus {
-  const error = last_pass?.error ?? null;
-  // hostd may have gone since the last pass; whether it is back, the next one finds out.
-  const lost = client.version() === 2 && client.server === null;
-  let state: HostdStatus['state'] = last_pass === null || lost ? 'unknown' : 'connected';
-  if (error !== null && UNREACHABLE.has(error.reason)) state = 'unreachable';
-  if (error !== null && MISMATCHED.has(error.reason)) state = 'protocol_mismatch';
+/** Ask hostd now: what the last pass saw may be history. */
+async function askHostd({ client, hostdSocket }: ApiContext): Promise<HostdStatus> {
+  const error = await client
+    .request({ type: 'Ping' }, { timeoutMs: PING_TIMEOUT_MS })
+    .then(() => null)
+    .catch((thrown: unknown) => toCodedError(thrown));
+  const mismatched = error === null ? client.version() !== PROTOCOL_VERSION : MISMATCHED.has(error.reason);
+  const failed = mismatched ? 'protocol_mismatch' : 'unreachable';
   return {
-    state,
+    state: error === null && !mismatched ? 'connected' : failed,
     socket: hostdSocket,
     version: client.version(),
     server: client.server?.name ?? null,
-    error,
+    error: error === null ? null : toApiError(error),
   };
 }
 
-function statusOf(context: ApiContext): Status {
+async function statusOf(context: ApiContext): Promise<Status> {
   const { desired, holds, now, reconciler } = context;
+  const hostd = await askHostd(context);
   const report = reconciler.report();
+  // What cannot be asked cannot be as desired, and somebody has to look.
+  const known = hostd.state === 'connected';
   return {
     node_id: desired.loaded?.desired.node_id ?? null,
     agentd: {
@@ -46,9 +51,11 @@ function statusOf(context: ApiContext): Status {
       uid: process.geteuid?.() ?? -1,
       started_at: context.startedAt,
     },
-    hostd: hostdStatus(context, report),
+    hostd: { ...hostd, error: hostd.error ?? (known ? null : (report.last_pass?.error ?? null)) },
     desired: desired.status(),
     ...report,
+    converged: report.converged && known,
+    settled: report.settled && known,
     holds: [...holds.active(now())],
     network: context.network.status(),
   };
@@ -113,6 +120,7 @@ export function daemonHandlers(context: ApiContext): Handlers<DaemonRoute> {
     },
 
     async putDesired({ query, body }) {
+      refuseUnreachable(body);
       let planned: Plan | null = null;
       let failure: CodedError | null = null;
       try {
@@ -122,6 +130,7 @@ export function daemonHandlers(context: ApiContext): Handlers<DaemonRoute> {
       }
       // A dry run that cannot look at the host has no answer; a state can be accepted without.
       if (query.dry_run && failure !== null) throw failure;
+      if (planned !== null) await refuseWhatHostdRefuses(client, planned);
       const { revision } = query.dry_run ? { revision: revisionOf(body) } : await desired.put(body);
       return {
         revision,

@@ -1,4 +1,4 @@
-import { open } from 'node:fs/promises';
+import { constants, open } from 'node:fs/promises';
 import { type DesiredStatus, toApiError } from '@mvm/agentd-api';
 import { CodedError, isCodedError } from '@mvm/protocol';
 import { asLoaded, type DesiredSource, type LoadedDesired, type SourceError } from './desired-source.js';
@@ -26,9 +26,14 @@ function fileError(path: string, what: string, hint: string, cause?: unknown): C
 
 /** The file's text, or null when its signature is still `known`. */
 async function readFileOnce(path: string, known: string | null): Promise<FileContent | null> {
-  const file = await open(path, 'r');
+  // Not blocking: a FIFO without a writer would keep the daemon waiting for ever.
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
-    const { dev, ino, size, mtimeNs } = await file.stat({ bigint: true });
+    const found = await file.stat({ bigint: true });
+    if (!found.isFile()) {
+      throw fileError(path, 'is not a regular file', 'Use a file: it is looked at again and again.');
+    }
+    const { dev, ino, size, mtimeNs } = found;
     const signature = [dev, ino, size, mtimeNs].join(' ');
     if (signature === known) return null;
     if (size > BigInt(MAX_DESIRED_BYTES)) {

@@ -1,5 +1,5 @@
+import { readYaml } from '@mvm/agentd-api/yaml';
 import { CodedError, type DesiredState, parseDesiredState } from '@mvm/protocol';
-import { parse as parseYaml } from 'yaml';
 
 /** Largest desired state in bytes, as a file and as a body. */
 export const MAX_DESIRED_BYTES = 4 * 1024 * 1024;
@@ -9,18 +9,16 @@ export const MAX_DESIRED_BYTES = 4 * 1024 * 1024;
  * line and column, or `desired_state.invalid` with the path of what is wrong.
  */
 export function parseDesiredDocument(text: string): DesiredState {
-  let value: unknown;
-  try {
-    value = parseYaml(text, { maxAliasCount: 100, prettyErrors: true });
-  } catch (error) {
-    const message = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
+  const reading = readYaml(text);
+  if ('findings' in reading) {
+    const [first] = reading.findings;
+    const at = first?.line === undefined ? '' : ` at line ${first.line}, column ${first.column ?? 1}`;
     throw new CodedError({
       code: 'invalid_argument',
       reason: 'desired_state.syntax',
-      message: `desired state is neither YAML nor JSON: ${message}`,
+      message: `desired state is not one YAML or JSON document: ${first?.message ?? ''}${at}`,
       hint: 'Correct the syntax at the place that is named.',
-      cause: error,
     });
   }
-  return parseDesiredState(value);
+  return parseDesiredState(reading.value);
 }

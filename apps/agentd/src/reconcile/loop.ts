@@ -14,6 +14,7 @@ import { plan } from './plan.js';
 import { isConverged, isSettled, poolStatuses, type Trigger, toDecision } from './status.js';
 import type { FailureRecord, ObservedHost, Plan } from './types.js';
 import { nextWait, type Pacing } from './wait-time.js';
+import { watchHost } from './watch-host.js';
 
 // INVARIANTS
 // - At most one pass at a time; what asks for one during a pass gets another one after it.
@@ -23,7 +24,7 @@ import { nextWait, type Pacing } from './wait-time.js';
 /** Decisions that status shows. */
 const KEPT_DECISIONS = 100;
 /** Triggers that stand for a change that no pass has looked at yet. */
-const ASKED: ReadonlySet<Trigger> = new Set(['start', 'desired', 'request']);
+const ASKED: ReadonlySet<Trigger> = new Set(['start', 'desired', 'request', 'event']);
 
 export interface ReconcilerOptions {
   readonly client: HostdClient;
@@ -47,12 +48,13 @@ export interface ReconcilerOptions {
 interface Outlook {
   readonly revision: string | null;
   readonly observed: ObservedHost;
+  readonly observedAtMs: number;
   readonly plan: Plan | null;
 }
 
 export type ReconcileReport = Pick<
   Status,
-  'last_pass' | 'converged' | 'settled' | 'pools' | 'pending' | 'problems' | 'recent'
+  'last_pass' | 'observed_at' | 'held' | 'converged' | 'settled' | 'pools' | 'pending' | 'problems' | 'recent'
 >;
 
 /** Keeps the host at the desired state: on a timer, on change, on request, and after what it did itself. */
@@ -71,6 +73,7 @@ export class Reconciler {
   #answered = 0;
   #waiters: (() => void)[] = [];
   #running: Promise<void> | null = null;
+  #watching: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | null = null;
 
   constructor(options: ReconcilerOptions) {
@@ -81,6 +84,7 @@ export class Reconciler {
   /** Begin; the first pass runs at once. */
   start(): void {
     this.nudge('start');
+    this.#watching = watchHost(this.#options.client, () => this.nudge('event'), this.#stopping.signal);
   }
 
   /** Ask for a pass that begins after now. */
@@ -109,6 +113,7 @@ export class Reconciler {
     this.#stopping.abort(stopped());
     if (this.#timer !== null) clearTimeout(this.#timer);
     await this.#running;
+    await this.#watching;
     this.#releaseWaiters(this.#waiters.splice(0));
   }
 
@@ -125,6 +130,8 @@ export class Reconciler {
     const idle = loaded === null && this.#asked === this.#answered;
     return {
       last_pass: this.#lastPass,
+      observed_at: outlook === null ? null : new Date(outlook.observedAtMs).toISOString(),
+      held: outlook?.plan?.pools.reduce((sum, pool) => sum + pool.held, 0) ?? 0,
       converged: fresh && outlook?.plan !== null && isConverged(outlook.plan),
       settled: idle || (fresh && outlook?.plan !== null && isSettled(outlook.plan)),
       pools: outlook === null || outlook.plan === null ? [] : poolStatuses(outlook.plan, outlook.observed),
@@ -216,14 +223,15 @@ export class Reconciler {
     const { client, now, metrics, backoff, concurrency, actionTimeoutMs } = this.#options;
     const { signal } = this.#stopping;
     const observed = await this.#observe(loaded?.desired ?? null);
+    const observedAtMs = now();
     metrics.observed(observed);
     this.#failures = failuresAfterObserving(this.#failures, observed.instances, now(), backoff);
     if (loaded === null) {
-      this.#outlook = { revision: null, observed, plan: null };
+      this.#outlook = { revision: null, observed, observedAtMs, plan: null };
       return { outcomes: [], error: null };
     }
     const planned = this.#plan(loaded.desired, observed);
-    this.#outlook = { revision: loaded.revision, observed, plan: planned };
+    this.#outlook = { revision: loaded.revision, observed, observedAtMs, plan: planned };
     const { outcomes, interrupted } = await executePlan(planned.actions, {
       client,
       concurrency,

@@ -403,3 +403,18 @@ describe('light 2: what is made to run by hand is held as what is stopped by han
     expect(moves(planNow(pool([1, 0, 0]), { holds }))).toEqual(['start 1']);
   });
 });
+
+describe('light 3: an image that is not there is a problem before the next start', () => {
+  it.each([
+    ['not registered', [], 'image.not_found'],
+    ['damaged', [{ ...DEMO_IMAGE, problem: 'the kernel is gone' }], 'image.damaged'],
+  ])('%s', (_, images, reason) => {
+    converge(pool([1, 1, 0]));
+    expect(isConverged(planNow(pool([1, 1, 0])))).toBe(true);
+    host.images = images;
+    const result = planNow(pool([1, 1, 0]));
+    expect(moves(result)).toEqual([]);
+    expect(reasons(result)).toEqual([`blocked ${reason}`]);
+    expect(isConverged(result)).toBe(false);
+  });
+});

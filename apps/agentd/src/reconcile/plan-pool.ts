@@ -1,5 +1,6 @@
 import type { Hold } from '@mvm/agentd-api';
 import type { InstanceView } from '@mvm/protocol';
+import { imageProblem } from './boot-more.js';
 import {
   type Census,
   holdOf,
@@ -42,7 +43,21 @@ export function planPool(draft: PlanDraft, input: PoolInput): void {
   const missing = Math.max(0, open - census.keptRunning.length);
   if (missing > held) fillRunning(draft, input, census, missing - held);
   else planSpares(draft, input, census, held - missing);
+  reportImage(draft, input);
   reportUnderWay(draft, input);
+}
+
+/** What runs needs no image now, but its next start does: that it cannot start again is a problem before it happens. */
+function reportImage(draft: PlanDraft, input: PoolInput): void {
+  const { running, warm, sleeping } = input.pool.desired_counts;
+  const problem = imageProblem(input);
+  if (problem === null || running + warm + sleeping === 0) return;
+  const subject = { tenant_id: input.tenantId, pool_id: input.pool.pool_id };
+  const known = draft.problems.some(
+    ({ reason, tenant_id, pool_id }) =>
+      reason === problem.reason && tenant_id === subject.tenant_id && pool_id === subject.pool_id,
+  );
+  if (!known) draft.reportObstacle(subject, problem);
 }
 
 /** Nothing is as it is wanted while an operation is under way: it may fail. Those that are reported already are left out. */

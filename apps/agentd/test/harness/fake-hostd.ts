@@ -39,6 +39,7 @@ const READS: ReadonlySet<string> = new Set([
   'NetworkDrops',
   'AuditLog',
   'VerifyAudit',
+  'WaitForChange',
 ]);
 
 /**
@@ -54,11 +55,25 @@ export async function startFakeHostd(
   const onlyVersion1 = options.versions !== undefined && !options.versions.includes(2);
   let server: FrameServer | null = null;
 
+  // Tells of VMs that end by themselves; what agentd asks for, it knows.
+  let changes = 0;
+  let waiting: (() => void)[] = [];
+  model.onChange = () => {
+    changes += 1;
+    for (const wake of waiting.splice(0)) wake();
+  };
+
+  async function waitForChange(seen: string | null): Promise<V2Response> {
+    if (seen === String(changes)) await new Promise<void>((resolve) => waiting.push(resolve));
+    return { type: 'Changes', cursor: String(changes), changed: seen !== String(changes) };
+  }
+
   async function answer(request: V2Request): Promise<V2Response> {
     try {
       if (!READS.has(request.type)) fake.changes.push(request);
       await fake.gate(request);
       model.nowMs = Math.max(model.nowMs, Date.now());
+      if (request.type === 'WaitForChange') return await waitForChange(request.seen ?? null);
       return model.handle(request);
     } catch (error) {
       return errorToResponse(error);
@@ -102,6 +117,7 @@ export async function startFakeHostd(
 
   async function kill(): Promise<void> {
     for (const connection of live) connection.destroy();
+    waiting = [];
     await server?.close({ timeoutMs: 0 });
     server = null;
   }

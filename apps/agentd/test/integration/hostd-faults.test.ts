@@ -50,7 +50,7 @@ it('does not call a hostd connected that went away since the last pass', async (
   await home.client.putDesired({ body: threeWorkers });
   await statusWhen(home.client, (status) => status.converged && status.hostd.state === 'connected');
   await fake.kill();
-  await statusWhen(home.client, (status) => status.hostd.state === 'unknown');
+  await statusWhen(home.client, (status) => status.hostd.state === 'unreachable');
 });
 
 it('finishes a pass in the middle of which hostd was restarted', async () => {

@@ -80,6 +80,8 @@ export class ModelHost {
   agentAfterMs = 0;
   /** What a verification finds. */
   drifts: NetworkDriftView[] = [];
+  /** Told that something may have changed. */
+  onChange: () => void = () => {};
   /** Asked before a change; throw to make it fail. */
   beforeChange: (request: V2Request) => void = () => {};
   #created = 0;
@@ -216,6 +218,8 @@ export class ModelHost {
     const view = this.#find(address);
     const at = this.#now();
     Object.assign(view, { status: 'stopped', status_since: at, pid: null, last_stopped_at: at });
+    this.onChange();
+    view.exit_count = (view.exit_count ?? 0) + 1;
     view.stop_reason = {
       kind: 'exited',
       message: 'exit status 1',
@@ -259,6 +263,13 @@ export class ModelHost {
       case 'EnsureTenant': {
         checkTenantNet(request.net, DEFAULT_CLUSTER_CIDR);
         const before = this.tenants.get(parseTenantId(request.tenant_id));
+        if (
+          before !== undefined &&
+          before.net.ipv4_subnet !== request.net.ipv4_subnet &&
+          this.#instanceViews({ tenant_id: request.tenant_id }).length > 0
+        ) {
+          fail('failed_precondition', 'tenant.net_in_use', 'the tenant has instances on its network');
+        }
         this.tenants.set(request.tenant_id, {
           net: request.net,
           networkUp: true,

@@ -1,6 +1,7 @@
+import { createReadStream } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
-import { CodedError, desiredStateSchema } from '@mvm/protocol';
-import { type Document, LineCounter, parseAllDocuments } from 'yaml';
+import { readYaml, type YamlReading } from '@mvm/agentd-api/yaml';
+import { CodedError, desiredStateSchema, findUnreachableCounts } from '@mvm/protocol';
 import type { z } from 'zod';
 import type { CliContext } from '../context.js';
 import { type Finding, findingsError, locate } from './findings.js';
@@ -35,38 +36,28 @@ export async function readDesiredState(context: CliContext, file: string): Promi
 /** The parsing half of {@link readDesiredState}; `name` is what findings call the file. */
 export function parseDocument(name: string, bytes: Uint8Array): WrittenDesiredState {
   const text = decode(name, bytes);
-  const lines = new LineCounter();
-  const documents = parseAllDocuments(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true });
-  const [document, second] = documents;
-  if (document === undefined || document.contents === null) {
-    throw findingsError('apply.syntax', [{ file: name, message: 'the file is empty' }]);
+  const reading = readYaml(text);
+  if ('findings' in reading) {
+    throw findingsError(
+      'apply.syntax',
+      reading.findings.map((finding): Finding => ({ file: name, ...finding })),
+    );
   }
-  const errors = documents.flatMap((each) => each.errors);
-  if (errors.length > 0) {
-    const findings = errors.map((error): Finding => {
-      const { line, col } = lines.linePos(error.pos[0]);
-      return { file: name, line, column: col, message: firstLine(error.message) };
-    });
-    throw findingsError('apply.syntax', findings);
-  }
-  if (second !== undefined) {
-    const { line } = lines.linePos(second.range[0]);
-    const message = 'a second document starts here; one file holds one desired state';
-    throw findingsError('apply.syntax', [{ file: name, line, message }]);
-  }
-  return validate(name, document, lines);
+  return validate(name, reading);
 }
 
-function validate(name: string, document: Document, lines: LineCounter): WrittenDesiredState {
-  let value: unknown;
-  try {
-    value = document.toJS({ maxAliasCount: 100 });
-  } catch (error) {
-    const message = error instanceof Error ? firstLine(error.message) : 'cannot be read';
-    throw findingsError('apply.syntax', [{ file: name, message }]);
-  }
+function validate(
+  name: string,
+  { value, document, lines }: Exclude<YamlReading, { findings: unknown }>,
+): WrittenDesiredState {
   const result = desiredStateSchema.safeParse(value);
-  if (result.success) return value as WrittenDesiredState;
+  if (result.success) {
+    const unreachable = findUnreachableCounts(result.data).map(
+      ({ path, message }): Finding => ({ file: name, ...locate(document, lines, path), path, message }),
+    );
+    if (unreachable.length > 0) throw findingsError('apply.invalid', unreachable);
+    return value as WrittenDesiredState;
+  }
   const findings = result.error.issues.flatMap((issue): Finding[] => {
     const paths =
       issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [[...issue.path]];
@@ -89,6 +80,8 @@ function decode(name: string, bytes: Uint8Array): string {
 async function readBounded(file: string): Promise<Uint8Array | 'tooLarge'> {
   try {
     const found = await stat(file);
+    if (!found.isFile() && !found.isFIFO() && !found.isDirectory()) return notAFile(file);
+    if (found.isFIFO()) return await readPipe(file);
     if (found.isFile() && found.size > MAX_DOCUMENT_BYTES) return 'tooLarge';
     return await readFile(file);
   } catch (error) {
@@ -108,6 +101,23 @@ async function readBounded(file: string): Promise<Uint8Array | 'tooLarge'> {
   }
 }
 
-function firstLine(text: string): string {
-  return text.split('\n', 1)[0] ?? text;
+function notAFile(file: string): never {
+  throw new CodedError({
+    code: 'invalid_argument',
+    reason: 'apply.file_unreadable',
+    message: `cannot read ${file}: it is neither a file nor a pipe`,
+    hint: 'pass the path of a YAML or JSON file, or - for standard input',
+  });
+}
+
+/** What a writer sends into a pipe, as `<(generate-state)` makes one. */
+async function readPipe(file: string): Promise<Uint8Array | 'tooLarge'> {
+  const pieces: Uint8Array[] = [];
+  let size = 0;
+  for await (const piece of createReadStream(file)) {
+    pieces.push(piece);
+    size += piece.length;
+    if (size > MAX_DOCUMENT_BYTES) return 'tooLarge';
+  }
+  return Buffer.concat(pieces);
 }

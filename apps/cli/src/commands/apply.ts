@@ -1,10 +1,12 @@
 import type { ActionView, ApplyResult, Problem } from '@mvm/agentd-api';
 import { fromApiError } from '@mvm/agentd-api';
+import { ERROR_CODES } from '@mvm/protocol';
 import { Option } from 'commander';
 import { formatAddress } from '../address/address.js';
 import { readDesiredState } from '../apply/read-document.js';
 import type { CommandModule } from '../command.js';
 import type { CliContext } from '../context.js';
+import { ReportedFailure } from '../errors/reported-failure.js';
 import { onOneLine } from '../format/control-characters.js';
 import { renderDocument } from '../format/documents.js';
 import { parseDuration } from '../format/duration.js';
@@ -66,6 +68,10 @@ export const apply: CommandModule = {
     );
     await print(context, invocation, result);
     if (dryRun && result.plan_error !== null) throw fromApiError(result.plan_error);
+    // --wait would end with this: somebody has to change something first.
+    if (dryRun && result.problems.some(({ kind }) => kind === 'blocked')) {
+      throw new ReportedFailure(ERROR_CODES.failed_precondition.exitCode);
+    }
     if (result.applied && invocation.flag('wait'))
       await waitForConvergence(context, result.revision, timeoutMs);
   },
@@ -95,7 +101,8 @@ const actionColumns = [
 ];
 
 function warningOf({ errorColours }: CliContext, problem: Problem): string {
-  return `${errorColours.yellow('note:')} ${formatAddress(problem)}: ${onOneLine(problem.message)}`;
+  const label = problem.kind === 'blocked' ? 'problem:' : 'note:';
+  return `${errorColours.yellow(label)} ${formatAddress(problem)}: ${onOneLine(problem.message)}`;
 }
 
 function summaryOf({ applied, actions, revision, plan_error: planError }: ApplyResult): string {

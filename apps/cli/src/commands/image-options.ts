@@ -11,7 +11,12 @@ export function addStateDirOption(command: Command): void {
 
 /** Root of the image store: below `--state-dir`, else MVM_STATE_DIR, else the default. */
 export function storeRoot(context: CliContext, invocation: Invocation): string {
-  return imagesDir(chosenStateDir(context, invocation) ?? STATE_DIR);
+  return imagesDir(stateDir(context, invocation));
+}
+
+/** The state directory: the one that was named, else the default. */
+export function stateDir(context: CliContext, invocation: Invocation): string {
+  return chosenStateDir(context, invocation) ?? STATE_DIR;
 }
 
 /** The state directory when the caller named one. */

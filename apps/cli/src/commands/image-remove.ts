@@ -1,29 +1,32 @@
 import { planRemoveImages, type RemovedImage, removeImage } from '@mvm/image-store';
-import type { PlanView } from '@mvm/protocol';
+import { CodedError, type PlanView } from '@mvm/protocol';
 import type { CommandModule } from '../command.js';
 import { renderDocument } from '../format/documents.js';
 import { completeWith, teach } from '../help.js';
+import { poolsUsing } from '../images/pools-using.js';
 import { addDryRunOption, isDryRun } from '../plan/dry-run-option.js';
 import { printPlans } from '../plan/print-plans.js';
-import { addStateDirOption, storeRoot } from './image-options.js';
+import { addStateDirOption, stateDir, storeRoot } from './image-options.js';
 
 /** `mvm image remove`. */
 export const imageRemove: CommandModule = {
   formats: ['table', 'json', 'yaml', 'name'],
   configure(command) {
     command.argument('<name...>', 'names of images');
+    command.option('--force', 'remove it although pools use it');
     addDryRunOption(command);
     addStateDirOption(command);
     completeWith(command, 'image');
     teach(
       command,
-      'Needs root. Instances that run keep their files until they stop; they cannot be started again without the image.',
+      'Needs root. Instances that run keep their files until they stop; they cannot be started again without the image.\nAn image that pools use is not removed unless --force is given.',
       [['sudo mvm image remove debian-11', 'Remove an image and, when no other name shares it, its files']],
     );
   },
   async run(context, invocation) {
     const root = storeRoot(context, invocation);
     const names = invocation.operands(0);
+    if (!invocation.flag('force')) await refuseUsed(stateDir(context, invocation), names);
     if (isDryRun(invocation)) {
       const plans = (await planRemoveImages(root, names)).map((removed) => ({
         name: removed.name,
@@ -47,6 +50,25 @@ export const imageRemove: CommandModule = {
     }
   },
 };
+
+/** As many pools as the error names. */
+const MAX_LISTED = 5;
+
+async function refuseUsed(stateDir: string, names: readonly string[]): Promise<void> {
+  const users = await poolsUsing(stateDir);
+  for (const name of names) {
+    const pools = users.get(name) ?? [];
+    if (pools.length === 0) continue;
+    const more = pools.length > MAX_LISTED ? ` and ${pools.length - MAX_LISTED} more` : '';
+    throw new CodedError({
+      code: 'failed_precondition',
+      reason: 'image.in_use',
+      message: `the image ${name} is used by ${pools.slice(0, MAX_LISTED).join(', ')}${more}: their instances could not be started again`,
+      hint: 'give those pools another image first (mvm apply), or remove it nevertheless with --force',
+      details: { image: name, pools: pools.length },
+    });
+  }
+}
 
 function planOf({ name, deleted }: RemovedImage): PlanView {
   return {

@@ -64,6 +64,7 @@ function describe(context: CliContext, instance: InstanceInfo): string {
       ],
       ['Created', since(instance.created_at)],
       ['Started', since(instance.last_started_at)],
+      ['Restarts', describeExits(instance, now)],
       // A start or a wake leaves the time of the end before it.
       [ENDED[instance.status] ?? 'Stopped', ended(instance) ? since(instance.last_stopped_at) : undefined],
       ['Warm', instance.status === 'warm' ? since(instance.status_since ?? null) : undefined],
@@ -120,6 +121,15 @@ function describeRuntime(
     ],
     '  ',
   );
+}
+
+/** `3, the last 5m ago: exit status 1`; absent when the VM never ended by itself. */
+function describeExits(
+  { exit_count: count, last_exit: last }: InstanceInfo,
+  now: number,
+): string | undefined {
+  if (count === undefined || count === 0 || last == null) return undefined;
+  return `${count}, the last ${formatAgeOf(last.at, now)} ago: ${onOneLine(last.message)}`;
 }
 
 const BY_HAND = {

@@ -68,6 +68,8 @@ function columnsFor(context: CliContext): Column<InstanceView>[] {
       cell: (instance) => (instance.status === 'running' ? formatAgeOf(instance.last_started_at, now) : ''),
     },
     { header: 'AGE', cell: (instance) => formatAgeOf(instance.created_at, now) },
+    { header: 'RESTARTS', cell: (instance) => String(instance.exit_count ?? 0), align: 'right' },
+    { header: 'LAST-REASON', cell: (instance) => lastReason(instance, now) },
     { header: 'ROLE', cell: (instance) => instance.role, wide: true },
     { header: 'IMAGE', cell: (instance) => instance.image?.name ?? '', wide: true },
     { header: 'TAP', cell: (instance) => instance.net?.tap_dev ?? '', wide: true },
@@ -79,4 +81,9 @@ function columnsFor(context: CliContext): Column<InstanceView>[] {
       wide: true,
     },
   ];
+}
+
+/** How the VM last ended without being asked to, and when. */
+function lastReason({ last_exit: exit }: InstanceView, now: number): string {
+  return exit == null ? '' : `${exit.message}, ${formatAgeOf(exit.at, now)} ago`;
 }

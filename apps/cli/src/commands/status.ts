@@ -1,13 +1,17 @@
 import type { Decision, PoolStatus, Problem, Status } from '@mvm/agentd-api';
+import { ERROR_CODES } from '@mvm/protocol';
 import { compareAddresses, formatAddress } from '../address/address.js';
 import type { CommandModule } from '../command.js';
 import type { CliContext } from '../context.js';
+import { CONVERGING_EXIT_CODE, HELD_EXIT_CODE } from '../errors/exit-code.js';
+import { ReportedFailure } from '../errors/reported-failure.js';
 import { formatAgeOf } from '../format/age.js';
 import { onOneLine } from '../format/control-characters.js';
 import { formatDuration } from '../format/duration.js';
 import { printObject } from '../format/print.js';
 import { type Column, renderFields, renderTable } from '../format/table.js';
 import { completeWith, teach } from '../help.js';
+import { describeHeld } from '../wait/wait-for-convergence.js';
 import { addWatchOption, showOrWatch } from '../watch/watch-option.js';
 
 /** As many past failures as the text lists. */
@@ -21,7 +25,7 @@ export const status: CommandModule = {
     completeWith(command);
     teach(
       command,
-      'What agentd wants, what it found when it last looked (every 10 seconds, and whenever it has acted), what it is about to\ndo and what keeps it from that. What there is this moment: mvm instance list.\nThe exit code is 0 whether or not the host is as desired.',
+      'What agentd wants, what it found when it last looked (every 10 seconds, and whenever it has acted), what it is about to\ndo and what keeps it from that. What there is this moment: mvm instance list.\nThe exit code is 0 when the host is as desired, 9 when it is but for instances that are held by hand, 10 while it\nconverges, 4 when it is not and agentd can do no more, 6 when agentd cannot ask hostd.',
       [
         ['mvm status', 'Is all as it should be?'],
         ['mvm status --watch', 'Follow it'],
@@ -32,9 +36,14 @@ export const status: CommandModule = {
   },
   async run(context, invocation) {
     const agentd = await context.agentd();
+    let exitCode = 0;
     await showOrWatch(context, invocation, {
       kind: 'Status',
-      read: () => agentd.getStatus({}, { signal: context.signal }),
+      read: async () => {
+        const state = await agentd.getStatus({}, { signal: context.signal });
+        exitCode = exitCodeFor(state);
+        return state;
+      },
       document: (state) => state,
       print: (to, state) =>
         printObject(to, invocation, {
@@ -44,18 +53,34 @@ export const status: CommandModule = {
           text: () => describe(to, state, invocation.format === 'wide'),
         }),
     });
+    if (exitCode !== 0) throw new ReportedFailure(exitCode);
   },
 };
+
+/** What the status means to a script. */
+function exitCodeFor({ hostd, desired, converged, settled, held }: Status): number {
+  if (hostd.state === 'protocol_mismatch') return ERROR_CODES.protocol_mismatch.exitCode;
+  if (hostd.state !== 'connected') return ERROR_CODES.unavailable.exitCode;
+  if (desired.revision === null) return 0;
+  if (converged) return held > 0 ? HELD_EXIT_CODE : 0;
+  return settled ? ERROR_CODES.failed_precondition.exitCode : CONVERGING_EXIT_CODE;
+}
 
 function describe(context: CliContext, state: Status, wide: boolean): string {
   const { colours } = context;
   const sections = [renderFields(summary(context, state))];
   if (state.pools.length > 0) {
-    sections.push(renderTable(state.pools.toSorted(compareAddresses), poolColumns(context), wide));
+    sections.push(
+      renderTable(
+        state.pools.toSorted(compareAddresses),
+        poolColumns(context, state.hostd.state === 'connected'),
+        wide,
+      ),
+    );
   }
   if (state.problems.length > 0) {
     sections.push(
-      `${colours.bold('In the way')}\n${indent(renderTable(state.problems, problemColumns(context), wide))}`,
+      `${colours.bold('Problems')}\n${indent(renderTable(state.problems, problemColumns(context), wide))}`,
     );
   }
   if (state.pending.length > 0) {
@@ -78,22 +103,21 @@ function describe(context: CliContext, state: Status, wide: boolean): string {
 
 function summary({ colours, nowMs }: CliContext, state: Status): (readonly [string, string | undefined])[] {
   const { hostd, desired, last_pass: pass } = state;
-  const lost = hostd.state === 'unknown' && pass !== null;
   const verdict =
-    hostd.state === 'unreachable' || lost
-      ? colours.red(lost ? 'unknown: the connection to hostd was lost' : 'unknown: hostd cannot be reached')
+    hostd.state !== 'connected'
+      ? colours.red('unknown: agentd cannot ask hostd')
       : state.converged
-        ? colours.green('as desired')
+        ? state.held > 0
+          ? colours.yellow(`as desired, except for ${describeHeld(state)}`)
+          : colours.green('as desired')
         : state.settled
           ? colours.red('not as desired, and nothing more to do until something changes')
-          : colours.yellow('on the way');
+          : colours.yellow('converging');
   const connection =
     hostd.state === 'connected'
       ? `connected, protocol ${hostd.version ?? '?'} (${onOneLine(hostd.server ?? 'unnamed')})`
       : colours.red(
-          lost
-            ? 'the connection was lost since the last pass; the next one looks'
-            : `${hostd.state.replaceAll('_', ' ')}${hostd.error === null ? '' : `: ${onOneLine(hostd.error.message)}`}`,
+          `${hostd.state.replaceAll('_', ' ')}${hostd.error === null ? '' : `: ${onOneLine(hostd.error.message)}`}`,
         );
   const source = desired.source === 'file' ? `file ${desired.path ?? ''}` : desired.source;
   return [
@@ -108,6 +132,12 @@ function summary({ colours, nowMs }: CliContext, state: Status): (readonly [stri
     ['Rejected', desired.error === null ? undefined : colours.red(onOneLine(desired.error.message))],
     ['Agentd', `${state.agentd.version}, up ${formatAgeOf(state.agentd.started_at, nowMs())}`],
     ['Hostd', connection],
+    [
+      'Seen',
+      hostd.state === 'connected' || state.observed_at === null
+        ? undefined
+        : colours.red(`what follows is of ${formatAgeOf(state.observed_at, nowMs())} ago`),
+    ],
     ['Network', networkOf(state, colours, nowMs())],
     [
       'Last pass',
@@ -122,7 +152,12 @@ function summary({ colours, nowMs }: CliContext, state: Status): (readonly [stri
   ];
 }
 
-function poolColumns({ colours }: CliContext): Column<PoolStatus>[] {
+function poolColumns({ colours }: CliContext, current: boolean): Column<PoolStatus>[] {
+  const stateOf = ({ converged, held }: PoolStatus): string => {
+    if (!current) return 'unknown';
+    if (!converged) return 'not yet';
+    return held > 0 ? `as desired, ${held} held` : 'as desired';
+  };
   return [
     { header: 'POOL', cell: formatAddress },
     { header: 'RUNNING', cell: (pool) => `${pool.actual.running}/${pool.wanted.running}`, align: 'right' },
@@ -132,8 +167,8 @@ function poolColumns({ colours }: CliContext): Column<PoolStatus>[] {
     { header: 'HELD', cell: (pool) => String(pool.held), align: 'right' },
     {
       header: 'STATE',
-      cell: (pool) => (pool.converged ? 'as desired' : 'not yet'),
-      style: (text, pool) => (pool.converged ? colours.green(text) : colours.yellow(text)),
+      cell: stateOf,
+      style: (text, pool) => (stateOf(pool) === 'as desired' ? colours.green(text) : colours.yellow(text)),
     },
   ];
 }

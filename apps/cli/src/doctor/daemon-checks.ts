@@ -1,4 +1,4 @@
-import type { AgentdClient, VersionInfo } from '@mvm/agentd-api';
+import type { AgentdClient, Status, VersionInfo } from '@mvm/agentd-api';
 import { type HostInfo, isCodedError, type NetworkReport } from '@mvm/protocol';
 import { type Check, type Finding, fail, ok, skip, warn } from './check.js';
 
@@ -11,6 +11,8 @@ export interface DaemonFacts {
   readonly host: HostInfo | Error | undefined;
   /** Likewise. */
   readonly network: NetworkReport | Error | undefined;
+  /** Likewise. */
+  readonly status: Status | Error | undefined;
 }
 
 /** Asks agentd, and through it hostd; never throws. */
@@ -27,6 +29,7 @@ export async function askDaemons(
     version,
     host: hostdAnswered ? await agentd.getHost({}, options).catch(toError) : undefined,
     network: hostdAnswered ? await agentd.verifyNetwork({}, options).catch(toError) : undefined,
+    status: hostdAnswered ? await agentd.getStatus({}, options).catch(toError) : undefined,
   };
 }
 
@@ -37,6 +40,7 @@ export const daemonChecks: readonly Check<DaemonFacts>[] = [
   { name: 'vmm', area: 'daemons', run: checkVmm },
   { name: 'images', area: 'daemons', run: checkImages },
   { name: 'tenant-networks', area: 'daemons', run: checkNetworks },
+  { name: 'desired-state', area: 'daemons', run: checkDesired },
 ];
 
 async function checkAgentd({ version, socketPath }: DaemonFacts): Promise<Finding> {
@@ -84,8 +88,12 @@ async function checkVmm({ host }: DaemonFacts): Promise<Finding> {
     : ok(text);
 }
 
-async function checkImages({ host }: DaemonFacts): Promise<Finding> {
+async function checkImages({ host, status }: DaemonFacts): Promise<Finding> {
   if (host === undefined || host instanceof Error) return skip('hostd does not answer');
+  const missing = problemsOf(status).find(({ reason }) => reason.startsWith('image.'));
+  if (missing !== undefined) {
+    return fail(`${missing.tenant_id}/${missing.pool_id}: ${missing.message}`, 'sudo mvm image add --help');
+  }
   const broken = host.images.filter(({ problem }) => problem !== '');
   const [first] = broken;
   if (first !== undefined) {
@@ -99,6 +107,30 @@ async function checkImages({ host }: DaemonFacts): Promise<Finding> {
           .join(', '),
       )
     : warn('none registered: nothing can be started', 'sudo mvm image add --help');
+}
+
+async function checkDesired({ status }: DaemonFacts): Promise<Finding> {
+  if (status === undefined) return skip('hostd does not answer');
+  if (status instanceof Error)
+    return fail(status.message, hintOf(status) ?? 'journalctl -u mvm-agentd says why');
+  if (status.desired.error !== null) return fail(status.desired.error.message, 'mvm status');
+  if (status.desired.revision === null) return warn('none yet: nothing is to run', 'mvm apply --help');
+  const [first, ...more] = status.problems.filter(({ kind }) => kind === 'blocked');
+  if (first !== undefined) {
+    const count = more.length === 0 ? '' : `, and ${more.length} more`;
+    return fail(
+      `${first.tenant_id}${first.pool_id === null ? '' : `/${first.pool_id}`}: ${first.message}${count}`,
+      'mvm status names all',
+    );
+  }
+  if (status.held > 0) return warn(`as desired, except for ${status.held} held by hand`, 'mvm status');
+  return status.converged
+    ? ok(`as desired, revision ${status.desired.revision}`)
+    : warn('converging', 'mvm status');
+}
+
+function problemsOf(status: DaemonFacts['status']): Status['problems'] {
+  return status === undefined || status instanceof Error ? [] : status.problems;
 }
 
 async function checkNetworks({ network }: DaemonFacts): Promise<Finding> {

@@ -2,6 +2,8 @@ import type { PoolStatus, Problem, Status } from '@mvm/agentd-api';
 import { CodedError, isCodedError } from '@mvm/protocol';
 import { formatAddress } from '../address/address.js';
 import type { CliContext } from '../context.js';
+import { HELD_EXIT_CODE } from '../errors/exit-code.js';
+import { ReportedFailure } from '../errors/reported-failure.js';
 import { formatDuration } from '../format/duration.js';
 
 const POLL_MS = 300;
@@ -9,6 +11,8 @@ const POLL_MS = 300;
 /** What a status means to someone who waits for a revision. */
 export type WaitVerdict =
   | { readonly kind: 'converged' }
+  /** As desired, except for what an operator holds. */
+  | { readonly kind: 'held'; readonly text: string }
   | { readonly kind: 'waiting'; readonly text: string }
   | { readonly kind: 'stuck' }
   | { readonly kind: 'superseded'; readonly by: string | null };
@@ -16,6 +20,7 @@ export type WaitVerdict =
 /** Judges a status for someone who waits for `revision`; `waiting` carries a line that says how far it is. */
 function judgeStatus(status: Status, revision: string): WaitVerdict {
   if (status.desired.revision !== revision) return { kind: 'superseded', by: status.desired.revision };
+  if (status.converged && status.held > 0) return { kind: 'held', text: describeHeld(status) };
   if (status.converged) return { kind: 'converged' };
   if (status.settled) return { kind: 'stuck' };
   return { kind: 'waiting', text: describeProgress(status) };
@@ -50,6 +55,14 @@ export async function waitForConvergence(
         progress.done(`converged after ${formatDuration(context.monotonicMs() - start)}`);
         return status;
       }
+      if (verdict.kind === 'held') {
+        const took = formatDuration(context.monotonicMs() - start);
+        progress.done(`as desired after ${took}, except for ${verdict.text}`);
+        for (const problem of status.problems.filter(({ kind }) => kind === 'hold')) {
+          context.say(describeProblem(problem));
+        }
+        throw new ReportedFailure(HELD_EXIT_CODE);
+      }
       if (verdict.kind === 'stuck') throw stuck(status);
       if (verdict.kind === 'superseded') throw superseded(revision, verdict.by);
       progress.update(verdict.text);
@@ -59,6 +72,17 @@ export async function waitForConvergence(
     progress.fail();
     throw error;
   }
+}
+
+/** `2 instances held by hand (acme/web 1/2 running)`. */
+export function describeHeld(status: Status): string {
+  const pools = status.pools.filter(({ held }) => held > 0);
+  const listed = pools
+    .slice(0, 3)
+    .map((pool) => `${formatAddress(pool)} ${pool.actual.running}/${pool.wanted.running} running`);
+  const more = pools.length > listed.length ? [`${pools.length - listed.length} more pools`] : [];
+  const count = status.held === 1 ? '1 instance' : `${status.held} instances`;
+  return `${count} held by hand (${[...listed, ...more].join(', ')})`;
 }
 
 /** One problem as a line. */
@@ -74,6 +98,9 @@ function describeProgress(status: Status): string {
   const problem =
     status.problems.find(({ kind }) => kind === 'backoff' || kind === 'blocked') ??
     status.problems.find(({ kind, until }) => kind === 'waiting' && until !== null);
+  if (status.hostd.state !== 'connected') {
+    return `agentd cannot ask hostd${status.hostd.error === null ? '' : `: ${status.hostd.error.message}`}`;
+  }
   const counts = lacking === undefined ? describePending(status) : describeCounts(status, lacking);
   return [counts, ...(problem ? [describeProblem(problem)] : [])].join('; ');
 }
@@ -103,6 +130,7 @@ function describeCounts(status: Status, state: (typeof STATES)[number]): string 
 }
 
 function timedOut(status: Status | undefined, timeoutMs: number): CodedError {
+  if (status !== undefined && status.hostd.state !== 'connected') return withoutHostd(status, timeoutMs);
   const left = status === undefined ? '' : `: ${describeProgress(status)}`;
   return new CodedError({
     code: 'deadline_exceeded',
@@ -110,6 +138,17 @@ function timedOut(status: Status | undefined, timeoutMs: number): CodedError {
     message: `not converged within ${formatDuration(timeoutMs)}${left}`,
     details: consoleOf(status),
     hint: 'agentd goes on trying; watch it with "mvm status", or wait longer with --timeout',
+  });
+}
+
+function withoutHostd({ hostd }: Status, timeoutMs: number): CodedError {
+  const why = hostd.error === null ? hostd.state.replaceAll('_', ' ') : hostd.error.message;
+  return new CodedError({
+    code: hostd.state === 'protocol_mismatch' ? 'protocol_mismatch' : 'unavailable',
+    reason: 'wait.hostd_unreachable',
+    message: `not converged within ${formatDuration(timeoutMs)}, because agentd cannot ask hostd: ${why}`,
+    hint:
+      hostd.error?.hint ?? 'systemctl status mvm-hostd says why it does not run; agentd goes on by itself',
   });
 }
 

@@ -20,10 +20,10 @@ describe('listings', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     // The clock goes on while the model starts.
     expect(stdout.replace(/5m3\ds/g, '5m30s').split('\n')).toEqual([
-      'INSTANCE                STATUS    ADDRESS      UP      AGE',
-      'acme/web/i-00000001     running   10.240.3.3   5m30s   5h',
-      'acme/web/i-00000002     stopped   10.240.3.4   -       5h',
-      'globex/api/i-00000001   running   10.240.3.3   5m30s   5h',
+      'INSTANCE                STATUS    ADDRESS      UP      AGE   RESTARTS   LAST-REASON',
+      'acme/web/i-00000001     running   10.240.3.3   5m30s   5h           0   -',
+      'acme/web/i-00000002     stopped   10.240.3.4   -       5h           0   -',
+      'globex/api/i-00000001   running   10.240.3.3   5m30s   5h           0   -',
       '',
     ]);
   });
@@ -406,7 +406,7 @@ describe('ping, version, status', () => {
   it('status shows what is in the way', async () => {
     agentd.statuses = [statusStuck()];
     const { stdout, code } = await mvm('status');
-    expect(code).toBe(0);
+    expect(code).toBe(4);
     expect(stdout).toContain('nothing more to do until something changes');
     expect(stdout).toMatch(/acme\/web +0\/2/);
     expect(stdout).toContain('image demo is not registered');

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -100,4 +100,24 @@ it('refuses what is no image', async () => {
   expect(await mvm('image', 'add', 'x', '--kernel', '/nonexistent', '--rootfs', rootfs)).toMatchObject({
     code: 3,
   });
+});
+
+it('light 3: an image that a pool uses is not removed, unless it is forced', async () => {
+  const own = await mkdtemp(join(tmpdir(), 'mvm-used-'));
+  const at = (...args: string[]) => runMvm(args, { env: { MVM_STATE_DIR: own } });
+  try {
+    const pool = join(own, 'tenants', 'acme', 'pools', 'web');
+    await mkdir(pool, { recursive: true });
+    await writeFile(join(pool, 'pool.json'), JSON.stringify({ flake_ref: `demo@sha256:${'0'.repeat(64)}` }));
+    for (const args of [[], ['--dry-run']]) {
+      const refused = await at('image', 'remove', 'demo', ...args);
+      expect(refused).toMatchObject({ code: 4, stderr: expect.stringContaining('image.in_use') });
+      expect(refused.stderr).toContain('acme/web');
+    }
+    // It is looked for only then.
+    expect(await at('image', 'remove', 'demo', '--force')).toMatchObject({ code: 3 });
+    expect(await at('image', 'remove', 'other')).toMatchObject({ code: 3 });
+  } finally {
+    await rm(own, { recursive: true });
+  }
 });

@@ -224,6 +224,8 @@ export function status(overrides: Partial<Status> = {}): Status {
       failed: 0,
       error: null,
     },
+    observed_at: minutesAgo(0.1),
+    held: 0,
     converged: true,
     settled: true,
     pools: [

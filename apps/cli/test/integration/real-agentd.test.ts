@@ -53,10 +53,10 @@ it('takes a desired state that it cannot act on yet, and says so', async () => {
   expect(applied.code, applied.stderr).toBe(0);
   const { revision } = JSON.parse(applied.stdout) as { revision: string };
   const status = await mvm('status');
-  expect(status.code, status.stderr).toBe(0);
+  expect(status.code, status.stderr).toBe(6);
   expect(status.stdout).toContain(revision);
-  expect(status.stdout).toContain('unknown: hostd cannot be reached');
-  expect(await mvm('apply', '-f', file, '--wait', '--timeout', '1s')).toMatchObject({ code: 124 });
+  expect(status.stdout).toContain('unknown: agentd cannot ask hostd');
+  expect(await mvm('apply', '-f', file, '--wait', '--timeout', '1s')).toMatchObject({ code: 6 });
 });
 
 it('has invalid addresses refused before they are sent', async () => {

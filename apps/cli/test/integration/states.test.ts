@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import type { InstanceInfo } from '@mvm/agentd-api';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ModelAgentd } from './model-agentd.js';
@@ -107,12 +110,66 @@ it('an empty console says so, beside the data', async () => {
   expect((await mvm('instance', 'logs', ADDRESS)).stderr).toBe('');
 });
 
-it('status does not call a host as desired whose hostd went away since the last pass', async () => {
-  const lost = { state: 'unknown', server: null } as const;
-  agentd.statuses = agentd.statuses.map((each) => ({ ...each, hostd: { ...each.hostd, ...lost } }));
-  const { stdout } = await mvm('status');
-  expect(stdout).toMatch(/^Host: +unknown: the connection to hostd was lost$/m);
-  expect(stdout).toMatch(/^Hostd: +the connection was lost since the last pass/m);
+describe('light 6: status', () => {
+  it('calls no host as desired whose hostd does not answer, and marks what is history', async () => {
+    const error = {
+      code: 'unavailable',
+      reason: 'hostd.unreachable',
+      retry: 'backoff',
+      message: 'hostd is gone',
+      details: {},
+      hint: null,
+    } as const;
+    agentd.statuses = agentd.statuses.map((each) => ({
+      ...each,
+      converged: false,
+      settled: false,
+      observed_at: new Date(Date.now() - 61_000).toISOString(),
+      hostd: { ...each.hostd, state: 'unreachable' as const, error },
+    }));
+    const { stdout, code } = await mvm('status');
+    expect(code).toBe(6);
+    expect(stdout).toMatch(/^Host: +unknown: agentd cannot ask hostd$/m);
+    expect(stdout).toMatch(/^Hostd: +unreachable: hostd is gone$/m);
+    expect(stdout).toMatch(/^Seen: +what follows is of .+ ago$/m);
+    expect(stdout).toMatch(/acme\/web .*unknown$/m);
+    expect(stdout).not.toContain('as desired');
+  });
+
+  it('apply --wait ends with the cause, when its time is up and hostd does not answer', async () => {
+    const file = join(await mkdtemp(join(tmpdir(), 'mvm-')), 'state.json');
+    await writeFile(file, JSON.stringify({ schema_version: 1, node_id: 'n', tenants: [] }));
+    agentd.statuses = agentd.statuses.map((each) => ({
+      ...each,
+      converged: false,
+      settled: false,
+      hostd: { ...each.hostd, state: 'unreachable' as const },
+    }));
+    const { code, stderr } = await mvm('apply', '-f', file, '--wait', '--timeout', '1s');
+    expect({ code, stderr }).toEqual({ code: 6, stderr: expect.stringContaining('wait.hostd_unreachable') });
+    await rm(dirname(file), { recursive: true });
+  });
+});
+
+it.each([
+  ['converging', { converged: false, settled: false }, 10],
+  ['stuck', { converged: false, settled: true }, 4],
+  ['as desired', {}, 0],
+  ['light 4: held', { held: 1 }, 9],
+])('the exit code of status says why: %s', async (_, fields, expected) => {
+  agentd.statuses = agentd.statuses.map((each) => ({
+    ...each,
+    ...fields,
+    pools: each.pools.map((pool) => ({ ...pool, held: 'held' in fields ? 1 : 0 })),
+  }));
+  const { code, stdout } = await mvm('status');
+  expect(code).toBe(expected);
+  if (expected === 9) {
+    expect(stdout).toMatch(
+      /^Host: +as desired, except for 1 instance held by hand \(acme\/web 2\/2 running\)$/m,
+    );
+    expect(stdout).toMatch(/as desired, 1 held$/m);
+  }
 });
 
 it.each([

@@ -6,9 +6,9 @@ import type { JournaledDeps } from './run-journaled.js';
 /** The line in its tenant's audit log of a VM that nobody has ended, and that was cleaned up. */
 export function exitEntry(
   address: InstanceAddress,
-  how: Pick<AuditEntry, 'op_id' | 'at' | 'reason' | 'message' | 'duration_ms'>,
+  how: Pick<AuditEntry, 'op_id' | 'at' | 'result' | 'reason' | 'message' | 'duration_ms'>,
 ): AuditEntry {
-  return { operation: 'vm_exited', ...address, peer: null, result: 'ok', code: null, ...how };
+  return { operation: 'vm_exited', ...address, peer: null, code: null, ...how };
 }
 
 /**
@@ -26,7 +26,14 @@ export async function auditLoss(
     { tenant, pool, instance, problem: message },
     'a VM was gone; it is cleaned up and recorded as stopped',
   );
-  const how = { op_id: opId, at: clock.now(), reason: 'lost', message, duration_ms: 0 };
+  const how = {
+    op_id: opId,
+    at: clock.now(),
+    result: 'error',
+    reason: 'lost',
+    message,
+    duration_ms: 0,
+  } as const;
   await audit.append(exitEntry(address, how)).catch((error: unknown) => {
     logger.error({ tenant, err: error }, 'an audit entry could not be written');
   });

@@ -6,6 +6,7 @@ import { withSpaceReserve } from '../state/atomic-file.js';
 import type { AuditSink } from '../state/audit-log.js';
 import type { VmExit } from '../vmm/vmm.js';
 import { exitEntry } from './audit-exit.js';
+import type { ChangeFeed } from './change-feed.js';
 import type { InstanceOperations } from './instance-operations.js';
 import type { Clock, OperationContext } from './operation-context.js';
 
@@ -26,6 +27,8 @@ export interface ReapOnExitDeps {
   readonly clock: Clock;
   /** A context for what hostd does by itself. */
   readonly own: () => OperationContext;
+  /** Told when an instance is stopped for it. */
+  readonly changes: Pick<ChangeFeed, 'note'>;
   /** Ends the trials. */
   readonly signal: AbortSignal;
 }
@@ -43,7 +46,7 @@ export function reapOnExit(deps: ReapOnExitDeps): void {
 async function reapUntilDone(
   vm: LiveVm,
   exit: VmExit,
-  { instances, audit, clock, own, signal }: ReapOnExitDeps,
+  { instances, audit, clock, own, signal, changes }: ReapOnExitDeps,
 ): Promise<void> {
   const context = own();
   const { tenant_id: tenant, pool_id: pool, instance_id: instance } = vm.address;
@@ -57,6 +60,7 @@ async function reapUntilDone(
         // What an earlier trial has begun, whoever came next has finished.
         if (!reaped && trial === 0) return;
         isClean = true;
+        changes.note();
         logger.warn({ ...exit }, 'a VM ended by itself; it is cleaned up and recorded as stopped');
       }
       const how = {
@@ -64,6 +68,7 @@ async function reapUntilDone(
         at: clock.now(),
         reason: exit.signal ?? (exit.exitCode === null ? null : `exit ${exit.exitCode}`),
         message: null,
+        result: exit.exitCode === 0 ? ('ok' as const) : ('error' as const),
         duration_ms: Math.round(performance.now() - began),
       };
       await audit.append(exitEntry(vm.address, how));

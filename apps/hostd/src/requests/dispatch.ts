@@ -78,6 +78,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     } catch (error) {
       failure = withFailurePrefix(toCodedError(error), entry.failurePrefix);
     }
+    services.changes.note();
     const ms = performance.now() - began;
     if (failure === null) logger.info({ ms }, 'operation done');
     else logger.warn({ ms, err: failure }, 'operation failed');

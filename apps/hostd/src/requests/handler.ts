@@ -1,6 +1,7 @@
 import type { PlannableRequest, V2Response } from '@mvm/protocol';
 import type { HostPorts } from '../execute/ports.js';
 import type { NetworkProbes } from '../network-probe/network-probes.js';
+import type { ChangeFeed } from '../operations/change-feed.js';
 import type { InstanceOperations } from '../operations/instance-operations.js';
 import type { InstancePlanner } from '../operations/instance-planner.js';
 import type { OperationContext } from '../operations/operation-context.js';
@@ -17,6 +18,7 @@ export interface RequestServices {
   readonly audit: AuditLog;
   readonly planners: { readonly instances: InstancePlanner; readonly tenants: TenantPlanner };
   readonly probes: NetworkProbes;
+  readonly changes: ChangeFeed;
   readonly facts: HostFacts;
 }
 

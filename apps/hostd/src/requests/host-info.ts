@@ -19,6 +19,17 @@ export interface HostFacts {
 
 export const ping: RequestHandler<'Ping'> = async () => ({ type: 'Pong' });
 
+/** How long a client waits that does not say. */
+const DEFAULT_WAIT_SECS = 30;
+
+export const waitForChange: RequestHandler<'WaitForChange'> = async (
+  { seen, timeout_secs },
+  { changes },
+) => ({
+  type: 'Changes',
+  ...(await changes.wait(seen ?? null, (timeout_secs ?? DEFAULT_WAIT_SECS) * 1000)),
+});
+
 /** As many images as fit into an answer, in order of their names. */
 function imagesWithin<T>(images: readonly T[], bytes: number): T[] {
   let left = bytes;

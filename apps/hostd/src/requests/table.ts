@@ -1,6 +1,6 @@
 import { auditLog, verifyAudit } from './audit.js';
 import type { RequestHandler, RequestType } from './handler.js';
-import { hostInfo, ping } from './host-info.js';
+import { hostInfo, ping, waitForChange } from './host-info.js';
 import { describeInstance, instanceLogs } from './instance-details.js';
 import { destroyInstance, setupNetwork, startInstance, stopInstance, teardownNetwork } from './lifecycle.js';
 import { networkDrops, planNetwork, verifyNetwork } from './network.js';
@@ -48,6 +48,12 @@ export type RequestEntry<T extends RequestType> = CommonEntry<T> &
 /** Every request that hostd answers; one without an entry does not compile. Source of the prefixes: docs/protocol.md. */
 export const requestTable: { readonly [T in RequestType]: RequestEntry<T> } = {
   Ping: { handle: ping, operation: 'ping', mutates: false, failurePrefix: null },
+  WaitForChange: {
+    handle: waitForChange,
+    operation: 'wait_for_change',
+    mutates: false,
+    failurePrefix: null,
+  },
   HostInfo: { handle: hostInfo, operation: 'host_info', mutates: false, failurePrefix: null },
   StartInstance: {
     handle: startInstance,

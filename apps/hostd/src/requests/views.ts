@@ -95,6 +95,8 @@ export function instanceView(record: InstanceRecord, services: RequestServices):
     last_started_at: record.last_started_at ?? null,
     last_stopped_at: record.last_stopped_at ?? null,
     stop_reason: record.stop_reason ?? null,
+    ...(record.exit_count === undefined ? {} : { exit_count: record.exit_count }),
+    ...(record.last_exit == null ? {} : { last_exit: { ...record.last_exit, console_tail: '' } }),
     operation: services.instances.operationOf(record),
   };
 }

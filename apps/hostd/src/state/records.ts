@@ -96,6 +96,9 @@ export const instanceRecordSchema = z.looseObject({
   running_with: z.object({ image: imageRefSchema, resources: instanceResourcesSchema }).nullish(),
   /** Ours: why it does not run any more. */
   stop_reason: stopReasonSchema.nullish(),
+  /** Ours: how often its VM ended without being asked to, and how the last time; absent: never. */
+  exit_count: z.int().min(0).optional(),
+  last_exit: stopReasonSchema.nullish(),
   /** Ours: how to find the VM again; null when none runs. */
   vm: vmRecordSchema.nullish(),
 });

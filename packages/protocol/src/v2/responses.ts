@@ -37,6 +37,8 @@ export const v2ResponseSchemas = {
   Logs: logChunkSchema,
   AuditEntries: z.object({ entries: z.array(auditEntryViewSchema), next_cursor: z.string().nullable() }),
   AuditReports: z.object({ reports: z.array(auditReportViewSchema), next_cursor: z.string().nullable() }),
+  /** `changed` is false when the time ran out. */
+  Changes: z.object({ cursor: z.string(), changed: z.boolean() }),
   Host: hostInfoSchema,
   NetworkReport: networkReportSchema,
   NetworkPlan: networkPlanSchema,

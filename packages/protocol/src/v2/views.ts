@@ -52,6 +52,10 @@ export const instanceViewSchema = z.object({
   last_started_at: timestamp.nullable(),
   last_stopped_at: timestamp.nullable(),
   stop_reason: stopReasonSchema.nullable(),
+  /** How often its VM ended without being asked to; absent from a hostd that does not count. */
+  exit_count: z.int().min(0).optional(),
+  /** How that happened the last time, also after it was started again; in lists without the console's lines. */
+  last_exit: stopReasonSchema.optional(),
   /** The operation under way, e.g. `start`; null when there is none. */
   operation: z.string().nullable(),
 });

@@ -131,6 +131,10 @@ export const v2Requests: Samples<V2Request> = {
     host: { type: 'PlanNetwork', tenant_id: null, from_scratch: null },
   },
   NetworkDrops: { plain: { type: 'NetworkDrops' } },
+  WaitForChange: {
+    first: { type: 'WaitForChange', seen: null, timeout_secs: null },
+    next: { type: 'WaitForChange', seen: '0123456789abcdef-7', timeout_secs: 30 },
+  },
   PlanRequest: {
     start: { type: 'PlanRequest', request: { type: 'StartInstance', ...address } },
     sleep: {
@@ -201,6 +205,10 @@ export const v2Responses: Samples<V2Response> = {
   },
   NetworkPlan: { plain: { type: 'NetworkPlan', ...networkPlan } },
   NetworkDrops: { plain: { type: 'NetworkDrops', ...networkDrops } },
+  Changes: {
+    some: { type: 'Changes', cursor: '0123456789abcdef-8', changed: true },
+    none: { type: 'Changes', cursor: '0123456789abcdef-7', changed: false },
+  },
   Plan: {
     warm: {
       type: 'Plan',

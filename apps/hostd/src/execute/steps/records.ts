@@ -60,6 +60,9 @@ export const commitResumed: StepExecutor<'instance.commit_resumed'> = {
   undo: nothing,
 };
 
+/** Reasons of an end that nobody asked for. */
+const ENDED_BY_ITSELF: ReadonlySet<string> = new Set(['exited', 'lost']);
+
 export const commitStopped: StepExecutor<'instance.commit_stopped'> = {
   execute: async ({ address, at, reason }, { store }) => {
     const instance = store.instance(address);
@@ -75,6 +78,9 @@ export const commitStopped: StepExecutor<'instance.commit_stopped'> = {
       entered_running_at: null,
       entered_warm_at: null,
       stop_reason: reason,
+      ...(ENDED_BY_ITSELF.has(reason.kind)
+        ? { exit_count: (instance.exit_count ?? 0) + 1, last_exit: reason }
+        : {}),
     });
   },
   undo: nothing,
