@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { VmCgroups } from '../src/execute/ports.js';
+import type { Cgroups } from '../src/cgroup/cgroups.js';
 import { createAgentChannel } from '../src/guest-agent/agent-channel.js';
 import { agentSocketPath, qmpSocketPath } from '../src/vmm/qemu/argv.js';
 import { connectQmp, type QmpClient } from '../src/vmm/qemu/qmp.js';
@@ -37,7 +37,7 @@ export interface HandVm {
 /** A second VM like the one in `record`, with drives, sockets, a TAP and a cgroup of its own below `dir`. */
 export async function createHandVm(
   record: VmRecord,
-  { dir, cgroups }: { readonly dir: string; readonly cgroups: VmCgroups },
+  { dir, cgroups }: { readonly dir: string; readonly cgroups: Cgroups },
 ): Promise<HandVm> {
   const vmId = 'by-hand';
   // Not a name of ours, which hostd would take away.

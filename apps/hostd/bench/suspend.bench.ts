@@ -6,7 +6,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { createCgroups } from '../src/cgroup/cgroups.js';
-import { cgroupLimits } from '../src/plan/plan-start.js';
+import { cgroupLimits } from '../src/cgroup/limits.js';
 import type { InstanceRecord } from '../src/state/records.js';
 import { ensureTenantAndPool, poolSpec, until } from '../test/daemon.js';
 import { createVmHost, greeting, instanceFile } from '../test/vm/vm-host.js';

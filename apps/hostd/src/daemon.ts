@@ -24,16 +24,14 @@ import { stepExecutors } from './execute/steps/table.js';
 import { createVmRegistry } from './execute/vm-registry.js';
 import { createNetworkProbes } from './network-probe/network-probes.js';
 import { createChangeFeed } from './operations/change-feed.js';
-import { createInstanceOperations } from './operations/instance-operations.js';
-import { createInstancePlanner } from './operations/instance-planner.js';
+import type { OperationDeps } from './operations/operation.js';
 import { type OperationContext, systemClock } from './operations/operation-context.js';
 import { reapOnExit } from './operations/reap-on-exit.js';
-import { recover } from './operations/recover-host.js';
+import { recoverHost } from './operations/recover-host.js';
 import { createReservations } from './operations/reservations.js';
-import { createTenantOperations } from './operations/tenant-operations.js';
-import { createTenantPlanner } from './operations/tenant-planner.js';
+import { createOperationRunner } from './operations/runner.js';
 import { parsePortRange } from './plan/plan-pool.js';
-import { vmUidRange } from './plan/plan-start.js';
+import { vmUidRange } from './plan/port.js';
 import { createDispatch } from './requests/dispatch.js';
 import { createAccessPolicy } from './server/access-policy.js';
 import { createCallerBudget } from './server/caller-budget.js';
@@ -290,7 +288,6 @@ async function prepare(
   logger.info({ accelerator, reason }, 'accelerator chosen');
   const { store, layout } = ports;
   const reserve = createSpaceReserve(layout.reserveDir);
-  const reservations = createReservations(store);
   const audit = ports.failpoint.audit(
     createAuditLog(layout, {
       retentionDays: (tenantId) => store.tenant(tenantId)?.audit_retention_days ?? null,
@@ -301,28 +298,28 @@ async function prepare(
   await reserve.fill();
   await audit.mend(systemClock.now());
   const newOpId = (): string => randomBytes(8).toString('hex');
-  const own = (): OperationContext => {
+  const systemContext = (): OperationContext => {
     const opId = newOpId();
-    return { opId, peer: null, logger: logger.child({ op: opId }), notes: new Map() };
+    return { opId, peer: null, logger: logger.child({ op: opId }), auditDetails: new Map() };
   };
   const journal = ports.failpoint.journal(
     createJournal(layout, (kind) => Object.hasOwn(stepExecutors, kind)),
   );
   const { vmUidBase, clusterCidr } = config;
-  const common = { ports, store, reservations, mutex, clock: systemClock };
-  const ofInstances = { ...common, journal, audit, vmUidBase, accelerator };
+  const reservations = createReservations(store);
+  const clock = systemClock;
   const publishPorts = config.publishPorts.map(parsePortRange);
-  const ofTenants = { ...common, randomBytes, clusterCidr, hostFacts, publishPorts };
-  const instances = createInstanceOperations({ ...ofInstances, maxParallel: config.maxParallelOperations });
-  const tenants = createTenantOperations(ofTenants);
-  const planners = {
-    instances: createInstancePlanner({ ...ofInstances, operations: instances }),
-    tenants: createTenantPlanner(ofTenants),
+  const deps: OperationDeps = {
+    ...{ ports, store, journal, audit, reservations, mutex, clock },
+    ...{ randomBytes, clusterCidr, hostFacts, publishPorts, vmUidBase, accelerator },
   };
+  const runner = createOperationRunner({ ...deps, maxParallel: config.maxParallelOperations });
   const changes = createChangeFeed(signal);
-  reapOnExit({ reserve, ports, instances, audit, clock: systemClock, own, signal, changes });
+  reapOnExit({ reserve, ports, runner, audit, clock, systemContext, signal, changes });
   const began = performance.now();
-  const report = await withSpaceReserve(reserve, () => recover(ports, instances, vmUidBase, own(), signal));
+  const report = await withSpaceReserve(reserve, () =>
+    recoverHost(ports, runner, vmUidBase, systemContext(), signal),
+  );
   ports.network.watch((event) => {
     logger.warn({ network: event.kind, err: event.error }, 'the tenants’ network was disturbed from outside');
   });
@@ -337,7 +334,7 @@ async function prepare(
     vmmVersion: () => ports.vmm.version().catch(() => null),
   };
   const probes = createNetworkProbes({ ports, mutex, vmUidBase: config.vmUidBase });
-  const services = { ports, instances, tenants, planners, audit, probes, facts, changes };
+  const services = { ports, runner, audit, probes, facts, changes };
   const dispatch = createDispatch({ services, audit, clock: systemClock, newOpId, logger, reserve });
   const server = buildServer(config, logger, { dispatch });
   if (inherited !== null) return { server, listenTarget: inherited };

@@ -20,13 +20,7 @@ import {
   writeControl,
 } from './cgroup-tree.js';
 import { CONTROLLERS, type Controller, findHierarchies, type Hierarchies } from './hierarchies.js';
-
-/** `cpuMaxPercent`: 100 is one whole CPU. */
-export interface CgroupLimits {
-  readonly memoryMaxBytes: number;
-  readonly cpuMaxPercent: number;
-  readonly pidsMax: number;
-}
+import type { CgroupLimits } from './limits.js';
 
 /** What a cgroup's processes use and may use; null where the kernel does not tell. */
 export interface CgroupStats {

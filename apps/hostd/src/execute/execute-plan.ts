@@ -5,19 +5,21 @@ import type { Step, StepKind, StepPlan } from './step.js';
 import type { StepExecutor } from './steps/executor.js';
 import { stepExecutors } from './steps/table.js';
 
+/** How a plan failed. */
+export interface PlanFailure {
+  /**
+   * `undone`: nothing of the plan is left. `undo_incomplete`: some of its steps could not be undone. `committed`: it is to
+   * be finished, and was not undone: such is its rule, or its commit point has taken effect.
+   */
+  readonly status: 'undone' | 'undo_incomplete' | 'committed';
+  /** What stopped it. */
+  readonly error: unknown;
+  readonly failedStep: Step;
+  readonly plan: StepPlan;
+}
+
 /** How a plan ended. */
-export type PlanOutcome =
-  | { readonly ok: true }
-  | {
-      readonly ok: false;
-      /** What stopped it. */
-      readonly error: unknown;
-      readonly failedStep: Step;
-      /** True when nothing of the plan is left: it was undone completely. */
-      readonly undone: boolean;
-      /** True when it is to be finished, and was not undone: such is its rule, or its commit point has taken effect. */
-      readonly stays: boolean;
-    };
+export type PlanOutcome = { readonly status: 'done' } | PlanFailure;
 
 /** The executor of a step with its arguments bound; the only place where the two meet untyped. */
 function bind(
@@ -25,19 +27,19 @@ function bind(
   ports: HostPorts,
 ): {
   execute(): Promise<void>;
-  ahead(signal: AbortSignal): Promise<void>;
+  prefetch(signal: AbortSignal): Promise<void>;
   undo(): Promise<void>;
   committed: (() => Promise<boolean>) | null;
-  revoke: (() => Promise<void>) | null;
+  revertCommit: (() => Promise<void>) | null;
 } {
   const executor = stepExecutors[step.kind] as StepExecutor<StepKind>;
-  const { committed, revoke } = executor;
+  const { committed, revertCommit } = executor;
   return {
     execute: () => executor.execute(step, ports),
-    ahead: async (signal) => executor.ahead?.(step, ports, signal),
+    prefetch: async (signal) => executor.prefetch?.(step, ports, signal),
     undo: () => executor.undo(step, ports),
     committed: committed === undefined ? null : () => committed(step, ports),
-    revoke: revoke === undefined ? null : () => revoke(step, ports),
+    revertCommit: revertCommit === undefined ? null : () => revertCommit(step, ports),
   };
 }
 
@@ -54,10 +56,10 @@ export async function stepsAfterCommit(plan: StepPlan, ports: HostPorts): Promis
 }
 
 /**
- * Whether a plan of which a step has failed stays as it is. Its commit point is revoked first when nothing can have
+ * Whether a plan of which a step has failed is to be finished. Its commit point is reverted first when nothing can have
  * followed from it: it failed itself, or the VM that was to run is said not to have.
  */
-async function staysAfter(
+async function isCommittedAfter(
   plan: StepPlan,
   failed: { readonly index: number; readonly error: unknown },
   ports: HostPorts,
@@ -68,14 +70,14 @@ async function staysAfter(
   if (rest === null) return false;
   const index = plan.steps.length - rest.length - 1;
   const step = plan.steps[index] as Step;
-  const { revoke } = bind(step, ports);
+  const { revertCommit } = bind(step, ports);
   const ranNothing =
     failed.index === index ||
     (failed.index === index + 1 && toCodedError(failed.error).reason === 'vmm.not_resumed');
-  if (!ranNothing || revoke === null) return true;
+  if (!ranNothing || revertCommit === null) return true;
   try {
     const at = { operation: plan.operation, kind: step.kind, index, undo: true };
-    await ports.failpoint.step(at, revoke);
+    await ports.failpoint.step(at, revertCommit);
   } catch (error) {
     logger.error({ step: step.kind, err: error }, 'a commit point could not be revoked');
   }
@@ -83,7 +85,7 @@ async function staysAfter(
 }
 
 /**
- * Take back steps in reverse order, each one even when another fails. Resolves to whether all of them could be; the
+ * Undo steps in reverse order, each one even when another fails. Resolves to whether all of them could be; the
  * failures are logged.
  */
 export async function undoSteps(
@@ -104,13 +106,13 @@ export async function undoSteps(
   return complete;
 }
 
-/** Everything of a plan that may be done ahead of its step's turn, begun. `end` gives up what still runs. */
-function beginAhead(
+/** Everything of a plan that may be done before its step's turn, begun. `end` gives up what still runs. */
+function beginPrefetch(
   plan: StepPlan,
   ports: HostPorts,
 ): { of(index: number): Promise<void>; end(): Promise<void> } {
   const abort = new AbortController();
-  const begun = plan.steps.map((step) => bind(step, ports).ahead(abort.signal));
+  const begun = plan.steps.map((step) => bind(step, ports).prefetch(abort.signal));
   const settled = Promise.allSettled(begun);
   return {
     of: async (index) => begun[index],
@@ -131,31 +133,29 @@ export async function executePlan(
   logger: Logger,
   onStepDone: (completed: number) => Promise<void> = async () => {},
 ): Promise<PlanOutcome> {
-  const ahead = beginAhead(plan, ports);
+  const prefetch = beginPrefetch(plan, ports);
   for (const [index, step] of plan.steps.entries()) {
     const began = performance.now();
     try {
       logger.trace({ step: step.kind, args: step }, 'step begins');
       const at = { operation: plan.operation, kind: step.kind, index, undo: false };
       await ports.failpoint.step(at, async () => {
-        await ahead.of(index);
+        await prefetch.of(index);
         await bind(step, ports).execute();
       });
       logger.debug({ step: step.kind, ms: performance.now() - began }, 'step done');
       await onStepDone(index + 1);
     } catch (error) {
       logger.warn({ step: step.kind, ms: performance.now() - began, err: error }, 'step failed');
-      await ahead.end();
-      if (await staysAfter(plan, { index, error }, ports, logger)) {
-        return { ok: false, error, failedStep: step, undone: false, stays: true };
+      await prefetch.end();
+      const failure = { error, failedStep: step, plan };
+      if (await isCommittedAfter(plan, { index, error }, ports, logger)) {
+        return { status: 'committed', ...failure };
       }
-      const undone = await undoSteps(
-        { operation: plan.operation, steps: plan.steps.slice(0, index + 1) },
-        ports,
-        logger,
-      );
-      return { ok: false, error, failedStep: step, undone, stays: false };
+      const { operation } = plan;
+      const isUndone = await undoSteps({ operation, steps: plan.steps.slice(0, index + 1) }, ports, logger);
+      return { status: isUndone ? 'undone' : 'undo_incomplete', ...failure };
     }
   }
-  return { ok: true };
+  return { status: 'done' };
 }

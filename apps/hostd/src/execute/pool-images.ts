@@ -1,10 +1,10 @@
 import { CodedError, isCodedError } from '@mvm/protocol';
+import type { ImageName, PlannedImage } from '../state/launch.js';
 import type { PoolAddress } from '../state/layout.js';
 import type { PoolRevisions } from '../state/pool-revisions.js';
 import type { PoolRecord } from '../state/records.js';
 import { requirePool, type StateStore } from '../state/store.js';
 import type { KeyedMutex } from '../system/keyed-mutex.js';
-import type { ImageName, PlannedImage } from './step.js';
 
 /**
  * The images of pools: what their references mean, and which revision their next start boots.

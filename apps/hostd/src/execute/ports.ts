@@ -2,35 +2,16 @@ import type { TenantPolicies } from '@mvm/net-executor';
 import type { NetworkExecutor } from '@mvm/net-executor/execute';
 import type { TenantNet } from '@mvm/protocol';
 import type { Logger } from 'pino';
+import type { Cgroups } from '../cgroup/cgroups.js';
 import type { Layout } from '../state/layout.js';
 import type { StateStore } from '../state/store.js';
+import type { TenantKeys } from '../system/tenant-keys.js';
+import type { VmProcesses } from '../vmm/process/vm-processes.js';
 import type { Vmm } from '../vmm/vmm.js';
 import type { Failpoint } from './failpoint.js';
 import type { PoolImages } from './pool-images.js';
-import type { CgroupLimits, PortArgs } from './step.js';
+import type { PortArgs } from './step.js';
 import type { VmRegistry } from './vm-registry.js';
-
-/** What a cgroup's processes use now; null where the kernel does not tell. */
-export interface CgroupUsage {
-  readonly memoryMaxBytes: number | null;
-  readonly memoryCurrentBytes: number | null;
-  readonly cpuMaxPercent: number | null;
-  readonly pidsMax: number | null;
-  readonly pidsCurrent: number | null;
-}
-
-/** The cgroups of VMs, by VM id. Everything may be repeated. */
-export interface VmCgroups {
-  readonly version: 1 | 2;
-  /** Where the hierarchy is mounted; of several, the memory controller's. */
-  readonly root: string;
-  create(name: string, limits: CgroupLimits): Promise<void>;
-  attach(name: string, pid: number): Promise<void>;
-  stats(name: string): Promise<CgroupUsage>;
-  kill(name: string): Promise<void>;
-  remove(name: string): Promise<void>;
-  list(): Promise<readonly string[]>;
-}
 
 /** Tenants' networks and instances' ports. Everything may be repeated. */
 export interface HostNetwork extends Pick<NetworkExecutor, 'inspect' | 'preview' | 'wanted' | 'drops'> {
@@ -87,26 +68,12 @@ export interface VmLogs {
   }>;
 }
 
-/** Processes of VMMs, found by the socket directory in their arguments. */
-export interface VmProcesses {
-  /** Pids of the VMMs that use the socket directory of `vmId`; of all VMs of ours when it is null. */
-  find(vmId: string | null): Promise<readonly { readonly pid: number; readonly vmId: string }[]>;
-  /** SIGKILL, and wait until they are gone. */
-  kill(vmId: string): Promise<void>;
-}
-
-/** Keys that tenants' snapshots are sealed, and their data volumes encrypted with. */
-export interface TenantKeys {
-  /** 32 bytes, or null when the tenant has none on this host. Throws `failed_precondition`, `tenant.bad_key`. */
-  find(tenantId: string): Promise<Buffer | null>;
-}
-
 /** Everything that steps may touch; built once, in the composition root. */
 export interface HostPorts {
   readonly layout: Layout;
   readonly store: StateStore;
   readonly network: HostNetwork;
-  readonly cgroups: VmCgroups;
+  readonly cgroups: Cgroups;
   readonly vmm: Vmm;
   readonly vms: VmRegistry;
   readonly disks: VmDisks;

@@ -1,5 +1,7 @@
 import type { TenantPolicies } from '@mvm/net-executor';
 import type { InstanceResources, StopReason, TenantNet } from '@mvm/protocol';
+import type { CgroupLimits } from '../cgroup/limits.js';
+import type { ImageName, LaunchArgs, PlannedImage } from '../state/launch.js';
 import type { InstanceAddress, PoolAddress } from '../state/layout.js';
 import type { InstanceRecord, PoolRecord, TenantRecord } from '../state/records.js';
 
@@ -29,33 +31,6 @@ export interface PortArgs {
   readonly instanceId?: string;
 }
 
-/** A registered image, by what it is called and by what it is. */
-export interface ImageName {
-  readonly name: string;
-  readonly digest: string;
-}
-
-/** The image that an instance boots: what of it matters to a plan. */
-export interface PlannedImage extends ImageName {
-  readonly hasInitrd: boolean;
-  readonly kernelArgs: string;
-}
-
-/** Everything that decides how a VMM is launched; paths follow from the address and the digest. */
-export interface LaunchArgs {
-  readonly address: InstanceAddress;
-  readonly vmId: string;
-  readonly image: PlannedImage;
-  readonly vcpus: number;
-  readonly memMib: number;
-  readonly hasDataDisk: boolean;
-  /** Absent: no. A woken guest has the drive exactly when it had it before. */
-  readonly hasSecretsDrive?: boolean;
-  readonly mac: string;
-  readonly uid: number;
-  readonly accelerator: 'kvm' | 'tcg';
-}
-
 /** What a snapshot is written with. */
 export interface SnapshotArgs {
   readonly address: InstanceAddress;
@@ -64,13 +39,6 @@ export interface SnapshotArgs {
   readonly compression: 'none' | 'lz4' | 'zstd';
   /** How the saved VM was launched, and is to be restored. */
   readonly launch: LaunchArgs;
-}
-
-/** Upper bounds of a VM's cgroup. `cpuMaxPercent`: 100 is one whole CPU. */
-export interface CgroupLimits {
-  readonly memoryMaxBytes: number;
-  readonly cpuMaxPercent: number;
-  readonly pidsMax: number;
 }
 
 /**

@@ -12,7 +12,7 @@ import {
 } from '@mvm/protocol';
 import type { Logger } from 'pino';
 import type { HostPorts } from '../execute/ports.js';
-import { vmUid } from '../plan/plan-start.js';
+import { vmUid } from '../plan/port.js';
 import type { TenantRecord } from '../state/records.js';
 import { requireTenant } from '../state/store.js';
 import type { KeyedMutex } from '../system/keyed-mutex.js';

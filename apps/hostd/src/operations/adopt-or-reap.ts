@@ -1,11 +1,11 @@
-import { adoptVm } from '../execute/steps/vm.js';
+import { adoptVm } from '../execute/live-vm.js';
 import { addressText, type InstanceAddress } from '../state/layout.js';
 import { auditLoss } from './audit-exit.js';
 import { consoleTail } from './console-tail.js';
+import type { OperationDeps } from './operation.js';
 import type { OperationContext } from './operation-context.js';
-import { prepareReap } from './prepare-instance.js';
+import { reapVm } from './reap.js';
 import { clearResumePending } from './resume-pending.js';
-import { type JournaledDeps, runJournaled } from './run-journaled.js';
 import { lostReason } from './stop-reasons.js';
 
 /** What became of the VM that a record names; `none`: it names none. */
@@ -19,7 +19,7 @@ export type FoundVm = 'adopted' | 'lost' | 'none';
 export async function adoptOrReap(
   address: InstanceAddress,
   context: OperationContext,
-  deps: JournaledDeps,
+  deps: OperationDeps,
 ): Promise<FoundVm> {
   const { ports, store, clock } = deps;
   const instance = store.instance(address);
@@ -32,7 +32,7 @@ export async function adoptOrReap(
     const pid = instance.firecracker_pid;
     const message = `the VMM${pid == null ? '' : ` (pid ${pid})`} was gone when hostd started`;
     const reason = lostReason(message, { at: clock.now(), tail: await consoleTail(ports, address, null) });
-    await runJournaled(prepareReap(address, reason, deps), context, deps);
+    await reapVm(address, reason, context, deps);
     await clearResumePending(address, ports.layout);
     await auditLoss(address, message, context, deps);
     return 'lost';

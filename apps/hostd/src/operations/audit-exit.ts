@@ -1,7 +1,7 @@
 import type { AuditEntry } from '@mvm/audit-log';
 import type { InstanceAddress } from '../state/layout.js';
+import type { OperationDeps } from './operation.js';
 import type { OperationContext } from './operation-context.js';
-import type { JournaledDeps } from './run-journaled.js';
 
 /** The line in its tenant's audit log of a VM that nobody has ended, and that was cleaned up. */
 export function exitEntry(
@@ -19,7 +19,7 @@ export async function auditLoss(
   address: InstanceAddress,
   message: string,
   { opId, logger }: OperationContext,
-  { audit, clock }: Pick<JournaledDeps, 'audit' | 'clock'>,
+  { audit, clock }: Pick<OperationDeps, 'audit' | 'clock'>,
 ): Promise<void> {
   const { tenant_id: tenant, pool_id: pool, instance_id: instance } = address;
   logger.warn(

@@ -11,7 +11,7 @@ export const MAX_TIMER_MS = 2_147_483_647;
 const MAX_DETAIL = 200;
 
 /** What a sleep fails with when another request wants the instance while the guest drains. */
-export function sleepOvertaken(instance: InstanceRecord): CodedError {
+export function sleepCanceled(instance: InstanceRecord): CodedError {
   return new CodedError({
     code: 'aborted',
     reason: 'instance.sleep_overtaken',
@@ -57,7 +57,7 @@ export async function drainGuest(
     );
     return 'refused';
   } catch (error) {
-    if (signal.aborted) throw sleepOvertaken(instance);
+    if (signal.aborted) throw sleepCanceled(instance);
     context.logger.warn({ err: error }, 'the guest did not drain in time; it is put to sleep all the same');
     return toCodedError(error).code === 'deadline_exceeded' ? 'timed_out' : 'failed';
   } finally {

@@ -9,7 +9,7 @@ export interface OperationContext {
   readonly peer: PeerCredentials | null;
   readonly logger: Logger;
   /** How it went, in names and values for the audit line; added to while it runs. Never a secret. */
-  readonly notes: Map<string, string | number>;
+  readonly auditDetails: Map<string, string | number>;
 }
 
 /** Time and randomness, given to planners from outside. */

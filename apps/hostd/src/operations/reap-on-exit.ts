@@ -7,8 +7,9 @@ import type { AuditSink } from '../state/audit-log.js';
 import type { VmExit } from '../vmm/vmm.js';
 import { exitEntry } from './audit-exit.js';
 import type { ChangeFeed } from './change-feed.js';
-import type { InstanceOperations } from './instance-operations.js';
 import type { Clock, OperationContext } from './operation-context.js';
+import { reap } from './reap.js';
+import type { OperationRunner } from './runner.js';
 
 /** Before each further time that cleaning up is tried; the last one again and again. */
 const AGAIN_AFTER_MS = [1_000, 2_000, 5_000, 10_000] as const;
@@ -22,11 +23,11 @@ export async function pauseBefore(count: number, signal: AbortSignal): Promise<b
 export interface ReapOnExitDeps {
   readonly reserve: SpaceReserve;
   readonly ports: Pick<HostPorts, 'vms'>;
-  readonly instances: Pick<InstanceOperations, 'reapExited'>;
+  readonly runner: Pick<OperationRunner, 'run'>;
   readonly audit: AuditSink;
   readonly clock: Clock;
   /** A context for what hostd does by itself. */
-  readonly own: () => OperationContext;
+  readonly systemContext: () => OperationContext;
   /** Told when an instance is stopped for it. */
   readonly changes: Pick<ChangeFeed, 'note'>;
   /** Ends the trials. */
@@ -46,9 +47,9 @@ export function reapOnExit(deps: ReapOnExitDeps): void {
 async function reapUntilDone(
   vm: LiveVm,
   exit: VmExit,
-  { instances, audit, clock, own, signal, changes }: ReapOnExitDeps,
+  { runner, audit, clock, systemContext, signal, changes }: ReapOnExitDeps,
 ): Promise<void> {
-  const context = own();
+  const context = systemContext();
   const { tenant_id: tenant, pool_id: pool, instance_id: instance } = vm.address;
   const logger = context.logger.child({ tenant, pool, instance });
   const began = performance.now();
@@ -56,7 +57,7 @@ async function reapUntilDone(
   for (let trial = 0; trial === 0 || (await pauseBefore(trial, signal)); trial += 1) {
     try {
       if (!isClean) {
-        const reaped = await instances.reapExited(vm, exit, { ...context, logger });
+        const reaped = await runner.run(reap, vm.address, { vm, exit }, { ...context, logger });
         // What an earlier trial has begun, whoever came next has finished.
         if (!reaped && trial === 0) return;
         isClean = true;

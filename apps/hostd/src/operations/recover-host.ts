@@ -5,14 +5,14 @@ import { policiesOf } from '@mvm/net-executor';
 import { parseTapName } from '@mvm/protocol';
 import pLimit from 'p-limit';
 import type { HostNetwork, HostPorts } from '../execute/ports.js';
+import { recordedPort } from '../plan/port.js';
 import { errnoOf } from '../state/fs-error.js';
 import type { InstanceAddress } from '../state/layout.js';
 import { addressText } from '../state/layout.js';
 import type { InstanceRecord } from '../state/records.js';
-import type { InstanceOperations } from './instance-operations.js';
 import type { OperationContext } from './operation-context.js';
-import { recordedPort } from './prepare-instance.js';
 import { pauseBefore } from './reap-on-exit.js';
+import type { OperationRunner } from './runner.js';
 
 export interface RecoveryReport {
   readonly settled: number;
@@ -56,16 +56,16 @@ function recordedNetwork(ports: HostPorts, vmUidBase: number): Parameters<HostNe
  */
 async function recoverLater(
   address: InstanceAddress,
-  operations: InstanceOperations,
+  runner: OperationRunner,
   context: OperationContext,
   signal: AbortSignal,
 ): Promise<void> {
   const instance = addressText(address);
   for (let trial = 1; await pauseBefore(trial, signal); trial += 1) {
     try {
-      const found = await operations.adopt(address, context);
+      const found = await runner.adopt(address, context);
       context.logger.info({ instance, found }, 'instance is recovered');
-      if (found === 'adopted') void operations.tellOwedWake(address, context);
+      if (found === 'adopted') void runner.notifyGuestResumed(address, context);
       return;
     } catch (error) {
       context.logger.warn({ instance, err: error }, 'instance could not be recovered yet');
@@ -163,9 +163,9 @@ async function sweepLater(
  * be brought in order is logged, does not keep the others, or the daemon, from starting, and is tried again until `signal`.
  * One that takes its time is brought in order while hostd serves already.
  */
-export async function recover(
+export async function recoverHost(
   ports: HostPorts,
-  operations: InstanceOperations,
+  runner: OperationRunner,
   vmUidBase: number,
   context: OperationContext,
   signal: AbortSignal,
@@ -185,19 +185,19 @@ export async function recover(
     const { tenant_id, pool_id, instance_id } = instance;
     const address = { tenant_id, pool_id, instance_id };
     try {
-      if (await operations.settle(address, context)) report.settled += 1;
-      const found = await operations.adopt(address, context);
+      if (await runner.recover(address, context)) report.settled += 1;
+      const found = await runner.adopt(address, context);
       if (found !== 'none') report[found] += 1;
       unclear.delete(instance);
       // Nobody waits for a guest that takes its time; an operation on it waits its turn.
-      if (found === 'adopted') void operations.tellOwedWake(address, context);
+      if (found === 'adopted') void runner.notifyGuestResumed(address, context);
     } catch (error) {
       report.failed += 1;
       context.logger.error(
         { instance: addressText(address), err: error },
         'instance could not be recovered yet',
       );
-      void recoverLater(address, operations, context, signal);
+      void recoverLater(address, runner, context, signal);
     }
   };
   const all = Promise.all(instances.map((instance) => limit(() => recoverOne(instance))));

@@ -1,17 +1,16 @@
 import { CodedError, toCodedError } from '@mvm/protocol';
 import { executePlan, stepsAfterCommit, undoSteps } from '../execute/execute-plan.js';
-import type { HostPorts } from '../execute/ports.js';
 import type { OperationName, Plan } from '../execute/step.js';
-import { adoptVm } from '../execute/steps/vm.js';
 import { addressText, type InstanceAddress } from '../state/layout.js';
 import type { InstanceRecord } from '../state/records.js';
-import { isAlive } from '../vmm/process/process-identity.js';
 import { auditLoss } from './audit-exit.js';
+import type { OperationDeps } from './operation.js';
 import type { OperationContext } from './operation-context.js';
 import { markResumePending } from './resume-pending.js';
-import { type JournaledDeps, reapWoken, recordStartFailure } from './run-journaled.js';
+import { recordStartFailure } from './start.js';
+import { findWokenVm, reapWoken } from './wake.js';
 
-/** What a plan that is undone after a failure is complete with. */
+/** The state in which an operation leaves an instance, when its plan is undone after a failure and has not failed. */
 const COMPLETE: Partial<Record<OperationName, InstanceRecord['status']>> = {
   start: 'running',
   resume: 'running',
@@ -29,22 +28,14 @@ function cleanupIncomplete(plan: Plan, cause: unknown): CodedError {
   });
 }
 
-/** The VM of a wake that is past its commit point: watched already, or adopted now. Whether it is there. */
-async function findWokenVm(address: InstanceAddress, ports: HostPorts): Promise<boolean> {
-  const vm = ports.store.instance(address)?.vm;
-  if (vm == null) return false;
-  if (ports.vms.get(vm.spec.vmId) !== undefined) return await isAlive(vm);
-  return (await adoptVm(address, vm, ports)) !== null;
-}
-
 /**
  * Undo or finish what the journal of an instance holds; the caller holds the instance's lock. Resolves to whether there
  * was anything. Throws `unavailable`, `instance.cleanup_incomplete`, with the journal kept.
  */
-export async function settleJournal(
+export async function recoverOperation(
   address: InstanceAddress,
   context: OperationContext,
-  deps: JournaledDeps,
+  deps: OperationDeps,
 ): Promise<boolean> {
   const { ports, journal, store } = deps;
   if (store.instance(address) === undefined) return false;
@@ -55,14 +46,14 @@ export async function settleJournal(
   const rest = plan.onFailure === 'commit' ? await stepsAfterCommit(plan, ports) : null;
   if (plan.onFailure === 'finish' || rest !== null) {
     logger.warn('finishing an operation that did not end');
-    if (plan.operation === 'wake' && !(await findWokenVm(address, ports))) {
+    if (plan.operation === 'wake' && !(await findWokenVm(address, deps))) {
       const message = 'the VMM was gone when hostd went on with the wake';
       await reapWoken(address, message, context, deps);
       await auditLoss(address, message, context, deps);
       return true;
     }
     const outcome = await executePlan({ ...plan, steps: rest ?? plan.steps }, ports, logger);
-    if (!outcome.ok) throw cleanupIncomplete(plan, outcome.error);
+    if (outcome.status !== 'done') throw cleanupIncomplete(plan, outcome.error);
   } else if (plan.onFailure === 'undo' && store.instance(address)?.status === COMPLETE[plan.operation]) {
     logger.info('an operation was complete, only its journal was left');
   } else {

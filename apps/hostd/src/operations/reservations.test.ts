@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { instanceRecord, tenantRecord } from '../../test/records.js';
-import { checkWarmQuota } from '../plan/plan-start.js';
+import { checkWarmQuota } from '../plan/admission.js';
 import { DEFAULT_QUOTAS } from '../plan/plan-tenant.js';
 import type { InstanceRecord } from '../state/records.js';
 import type { StateStore } from '../state/store.js';

@@ -1,6 +1,6 @@
 import { CodedError, type InstanceResources, type TenantNet } from '@mvm/protocol';
+import type { RunningUsage } from '../plan/admission.js';
 import { publishedPorts } from '../plan/plan-pool.js';
-import type { RunningUsage } from '../plan/plan-start.js';
 import { addressText, type InstanceAddress, type PoolAddress } from '../state/layout.js';
 import type { StateStore } from '../state/store.js';
 

@@ -1,31 +1,28 @@
 import { stat } from 'node:fs/promises';
 import { secretsPath } from '@mvm/secrets-store';
 import { errnoOf, fromFileError } from '../state/fs-error.js';
-import { requireTenant, type StateStore } from '../state/store.js';
-import type { KeyedMutex } from '../system/keyed-mutex.js';
-
-export interface SecretsEpochDeps {
-  readonly store: StateStore;
-  readonly mutex: KeyedMutex;
-  readonly stateDir: string;
-}
+import type { PoolAddress } from '../state/layout.js';
+import { requirePool, requireTenant } from '../state/store.js';
+import type { OperationDeps } from './operation.js';
 
 /**
- * Count the tenant's `secrets_epoch` up when the file of its secrets is not the one of the last start or wake. Under the
- * tenant's lock, which never waits for an instance's. Reads nothing of the file.
+ * Count the tenant's `secrets_epoch` up when its secrets are another file than at the last start or wake; nothing for a
+ * pool that gets none of them. Under the tenant's lock, which never waits for an instance's. Reads nothing of the file.
  */
-export async function noticeSecretsChange(tenantId: string, deps: SecretsEpochDeps): Promise<void> {
-  const { store, mutex, stateDir } = deps;
-  const stamp = await stampOf(secretsPath(stateDir, tenantId));
-  if ((requireTenant(store, tenantId).secrets_stamp ?? null) === stamp) return;
+export async function detectSecretsChange(
+  pool: PoolAddress,
+  { store, mutex, ports }: OperationDeps,
+): Promise<void> {
+  if (requirePool(store, pool).secret_scopes.length === 0) return;
+  const tenantId = pool.tenant_id;
+  const stamp = await stampOf(secretsPath(ports.layout.stateDir, tenantId));
+  const isKnown = (): boolean => (requireTenant(store, tenantId).secrets_stamp ?? null) === stamp;
+  if (isKnown()) return;
   await mutex.run(`tenant ${tenantId}`, async () => {
+    if (isKnown()) return;
     const tenant = requireTenant(store, tenantId);
-    if ((tenant.secrets_stamp ?? null) === stamp) return;
-    await store.saveTenant({
-      ...tenant,
-      secrets_epoch: (tenant.secrets_epoch ?? 0) + 1,
-      secrets_stamp: stamp,
-    });
+    const secrets_epoch = (tenant.secrets_epoch ?? 0) + 1;
+    await store.saveTenant({ ...tenant, secrets_epoch, secrets_stamp: stamp });
   });
 }
 

@@ -1,33 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { HostPorts } from '../execute/ports.js';
-import type { InstanceAddress } from '../state/layout.js';
 import type { InstanceRecord } from '../state/records.js';
-import { requireInstance, requirePool } from '../state/store.js';
 import { MAX_TIMER_MS } from './drain-guest.js';
 import type { OperationContext } from './operation-context.js';
-import type { PrepareDeps } from './prepare-instance.js';
-
-export interface StopOptions {
-  /** End the VM at once. */
-  readonly force: boolean;
-  /** How long the guest may shut down before; null: the pool's. */
-  readonly shutdownTimeoutSecs: number | null;
-}
 
 /** How a stop's shutdown ended, as the audit line tells it. */
 export type ShutdownOutcome = 'shut_down' | 'timed_out' | 'overtaken' | 'failed';
-
-/** How long the guest may shut down before its VM is ended, in seconds; null: it is not asked. Throws `not_found`. */
-export function stopShutdownSecs(
-  address: InstanceAddress,
-  { force, shutdownTimeoutSecs }: StopOptions,
-  { store }: Pick<PrepareDeps, 'store'>,
-): number | null {
-  // A guest whose vCPUs do not run cannot shut down.
-  if (force || requireInstance(store, address).status !== 'running') return null;
-  const seconds = shutdownTimeoutSecs ?? requirePool(store, address).runtime_policy.graceful_shutdown_seconds;
-  return seconds === 0 ? null : seconds;
-}
 
 /**
  * Ask a running guest to shut down, and wait until its VM has ended, the time is over, or `signal` says that nobody wants

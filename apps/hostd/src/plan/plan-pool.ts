@@ -1,10 +1,10 @@
 import { policiesOf, type TenantPolicies } from '@mvm/net-executor';
 import { assertTransition, CodedError, checkNetworkPolicy, type PoolSpec } from '@mvm/protocol';
-import type { ImageName, Step, StepPlan } from '../execute/step.js';
-import type { PoolAddress } from '../state/layout.js';
+import type { Step, StepPlan } from '../execute/step.js';
+import type { ImageName } from '../state/launch.js';
+import { addressOf, type PoolAddress } from '../state/layout.js';
 import type { InstanceRecord, PoolRecord, TenantRecord } from '../state/records.js';
-import { addressOf } from './plan-end.js';
-import { plainNet } from './plan-tenant.js';
+import { plainNet } from './port.js';
 import { samePolicies } from './same-policies.js';
 
 /** Ports, both included. */

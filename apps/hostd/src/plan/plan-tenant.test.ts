@@ -16,7 +16,7 @@ function plan(over: Partial<TenantNetworkInput> = {}): ReturnType<typeof planTen
     {
       tenantId: 'acme',
       net,
-      wish: null,
+      settings: null,
       pools: [],
       known: undefined,
       others: new Map(),
@@ -45,8 +45,11 @@ test('repeating it only looks at the kernel again, and never takes the network d
 
 test('quotas can change while the network stays', () => {
   const quotas = { ...DEFAULT_QUOTAS, max_running: 1 };
-  const wish = { quotas, policy: undefined };
-  expect(kinds({ known: tenantRecord(), wish, instanceCount: 5 })).toEqual(['tenant.save', 'network.ensure']);
+  const settings = { quotas, policy: undefined };
+  expect(kinds({ known: tenantRecord(), settings, instanceCount: 5 })).toEqual([
+    'tenant.save',
+    'network.ensure',
+  ]);
 });
 
 test('SetupNetwork leaves recorded quotas alone', () => {
@@ -61,7 +64,7 @@ const wanted = { quotas: DEFAULT_QUOTAS, policy: { ...policy, deny: [...policy.d
 
 test('a new tenant has its policy from the beginning, together with its pools’', () => {
   const pools = [poolRecord({ network_policy: { egress: 'open' } })];
-  expect(plan({ wish: wanted, pools }).steps).toMatchObject([
+  expect(plan({ settings: wanted, pools }).steps).toMatchObject([
     { kind: 'tenant.save', record: { policy } },
     {
       kind: 'network.ensure',
@@ -72,7 +75,7 @@ test('a new tenant has its policy from the beginning, together with its pools’
 });
 
 test('another policy is applied and recorded together, or neither', () => {
-  const changed = plan({ known: tenantRecord(), wish: wanted, instanceCount: 5 });
+  const changed = plan({ known: tenantRecord(), settings: wanted, instanceCount: 5 });
   expect(changed).toMatchObject({
     onFailure: 'undo',
     steps: [
@@ -81,8 +84,8 @@ test('another policy is applied and recorded together, or neither', () => {
     ],
   });
   const known = tenantRecord({ policy: wanted.policy });
-  expect(plan({ known, wish: wanted }).onFailure).toBe('finish');
-  const reset = plan({ known, wish: { ...wanted, policy: undefined } });
+  expect(plan({ known, settings: wanted }).onFailure).toBe('finish');
+  const reset = plan({ known, settings: { ...wanted, policy: undefined } });
   expect(reset.steps).toMatchObject([{ kind: 'tenant.save' }, { policies: {}, before: { tenant: policy } }]);
 });
 
@@ -92,8 +95,8 @@ test('SetupNetwork leaves a recorded policy alone', () => {
 });
 
 test('a policy that cannot be enforced is refused before anything else', () => {
-  const wish = { ...wanted, policy: { allow: [{ cidr: '0.0.0.0/0 accept' }] } };
-  expect(() => plan({ wish })).toThrow(expect.objectContaining({ reason: 'net.invalid_policy' }));
+  const settings = { ...wanted, policy: { allow: [{ cidr: '0.0.0.0/0 accept' }] } };
+  expect(() => plan({ settings })).toThrow(expect.objectContaining({ reason: 'net.invalid_policy' }));
 });
 
 test('another network replaces the recorded one as long as there are no instances', () => {

@@ -12,6 +12,7 @@ import {
 } from '@mvm/protocol';
 import type { Step, StepPlan } from '../execute/step.js';
 import type { PoolRecord, TenantRecord } from '../state/records.js';
+import { plainNet } from './port.js';
 import { samePolicies } from './same-policies.js';
 
 /**
@@ -30,8 +31,8 @@ export const DEFAULT_QUOTAS: Quotas = {
 /** Days for which the peer keeps a new tenant's audit log. */
 const AUDIT_RETENTION_DAYS = 90;
 
-/** What is wanted of a tenant besides its network. */
-export interface TenantWish {
+/** What a tenant has besides its network. */
+export interface TenantSettings {
   readonly quotas: Quotas;
   /** What its guests may do on the network; undefined: as by default. */
   readonly policy: NetworkPolicy | undefined;
@@ -41,7 +42,7 @@ export interface TenantNetworkInput {
   readonly tenantId: string;
   readonly net: TenantNet;
   /** Null: keep what is recorded, or the defaults for a new tenant. */
-  readonly wish: TenantWish | null;
+  readonly settings: TenantSettings | null;
   /** The tenant's pools as recorded. */
   readonly pools: readonly Pick<PoolRecord, 'pool_id' | 'network_policy'>[];
   readonly known: TenantRecord | undefined;
@@ -50,11 +51,6 @@ export interface TenantNetworkInput {
   readonly clusterCidr: string;
   /** What this host has of networks beside its tenants'. */
   readonly hostNetworks: readonly HostNetwork[];
-}
-
-/** A network without what a record may hold besides. */
-export function plainNet({ tenant_net_id, ipv4_subnet, gateway_ip, bridge_name }: TenantNet): TenantNet {
-  return { tenant_net_id, ipv4_subnet, gateway_ip, bridge_name };
 }
 
 /** Whether two networks are the same one. */
@@ -85,9 +81,9 @@ function checkClash({ tenantId, net, others }: TenantNetworkInput): void {
 function newTenant(input: TenantNetworkInput, now: string): TenantRecord {
   return {
     tenant_id: input.tenantId,
-    quotas: input.wish?.quotas ?? DEFAULT_QUOTAS,
+    quotas: input.settings?.quotas ?? DEFAULT_QUOTAS,
     net: plainNet(input.net),
-    ...(input.wish?.policy === undefined ? {} : { policy: input.wish.policy }),
+    ...(input.settings?.policy === undefined ? {} : { policy: input.settings.policy }),
     secrets_epoch: 0,
     config_version: 1,
     pinned: false,
@@ -104,15 +100,15 @@ function newTenant(input: TenantNetworkInput, now: string): TenantRecord {
  */
 export function planTenantNetwork(input: TenantNetworkInput, context: { readonly now: string }): StepPlan {
   checkTenantNet(input.net, input.clusterCidr);
-  if (input.wish?.policy !== undefined) checkNetworkPolicy(input.wish.policy);
+  if (input.settings?.policy !== undefined) checkNetworkPolicy(input.settings.policy);
   checkClash(input);
   const net = plainNet(input.net);
   // One that stands is not refused for what came to the host later: verify names that.
   const stands =
     input.known !== undefined && input.known.network_up !== false && sameNet(input.known.net, net);
   if (!stands) checkSubnetFree(net.ipv4_subnet, input.clusterCidr, input.hostNetworks);
-  const operation = input.wish === null ? 'setup_network' : 'ensure_tenant';
-  const { known, pools, wish } = input;
+  const operation = input.settings === null ? 'setup_network' : 'ensure_tenant';
+  const { known, pools, settings } = input;
   if (known === undefined) {
     const record = newTenant(input, context.now);
     const steps: Step[] = [
@@ -133,10 +129,10 @@ export function planTenantNetwork(input: TenantNetworkInput, context: { readonly
   }
   const record: TenantRecord = {
     ...known,
-    quotas: wish === null ? known.quotas : { ...known.quotas, ...wish.quotas },
+    quotas: settings === null ? known.quotas : { ...known.quotas, ...settings.quotas },
     net: changed ? net : known.net,
     network_up: true,
-    policy: wish === null ? known.policy : wish.policy,
+    policy: settings === null ? known.policy : settings.policy,
   };
   const differs = JSON.stringify(record) !== JSON.stringify(known);
   const isUp = known.network_up !== false && !changed;

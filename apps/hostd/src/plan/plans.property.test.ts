@@ -4,8 +4,9 @@ import { expect, test } from 'vitest';
 import { DIGEST, instanceRecord, NOW, poolRecord, tenantRecord } from '../../test/records.js';
 import type { Plan, Step } from '../execute/step.js';
 import type { InstanceRecord } from '../state/records.js';
-import { planDestroy, planReap, planStop } from './plan-end.js';
+import { planDestroy } from './plan-destroy.js';
 import { planStart } from './plan-start.js';
+import { planReap, planStop } from './plan-stop.js';
 
 /** What a host has of one instance, as far as steps change it. */
 interface ModelHost {

@@ -2,7 +2,10 @@ import type { AuditEntry } from '@mvm/audit-log';
 import type { SpaceReserve } from '@mvm/node-host';
 import {
   type CodedError,
+  failurePrefix,
   isValidId,
+  METHODS,
+  type MethodName,
   type PlannableRequest,
   toCodedError,
   type V2Request,
@@ -14,7 +17,7 @@ import { withSpaceReserve } from '../state/atomic-file.js';
 import type { AuditSink } from '../state/audit-log.js';
 import type { PeerCredentials } from '../system/peer-credentials.js';
 import { withFailurePrefix } from './failure-prefix.js';
-import type { RequestHandler, RequestServices, RequestType } from './handler.js';
+import type { PlannableMethod, RequestHandler, RequestServices } from './handler.js';
 import { planRequest } from './plan-request.js';
 import { requestTable } from './table.js';
 
@@ -28,7 +31,7 @@ export interface DispatchDeps {
 }
 
 /** What frees space or ends VMs: it works on a full disk too. */
-const FREEING: ReadonlySet<string> = new Set<RequestType>([
+const FREEING: ReadonlySet<string> = new Set<MethodName>([
   'StopInstance',
   'DestroyInstance',
   'TeardownNetwork',
@@ -45,9 +48,9 @@ function idsOf(request: V2Request): { tenant: string | null; pool: string | null
   return { tenant: id(fields.tenant_id), pool: id(fields.pool_id), instance: id(fields.instance_id) };
 }
 
-function handlerOf(type: RequestType): RequestHandler<RequestType> {
-  // The table binds each type to its own handler; the request's type selects the entry.
-  return requestTable[type].handle as RequestHandler<RequestType>;
+function handlerOf(method: PlannableMethod): RequestHandler<PlannableMethod> {
+  // The table binds each method to its own handler; the request's type selects the entry.
+  return requestTable[method].handle as RequestHandler<PlannableMethod>;
 }
 
 /**
@@ -57,26 +60,26 @@ function handlerOf(type: RequestType): RequestHandler<RequestType> {
 export function createDispatch(deps: DispatchDeps): Dispatch {
   const { services, audit, clock } = deps;
 
-  async function mutate(request: PlannableRequest, peer: PeerCredentials): Promise<V2Response> {
-    const entry = requestTable[request.type];
+  async function handleMutation(request: PlannableRequest, peer: PeerCredentials): Promise<V2Response> {
+    const { operation } = METHODS[request.type];
     const ids = idsOf(request);
     const opId = deps.newOpId();
     const logger = deps.logger.child({
       op: opId,
-      operation: entry.operation,
+      operation,
       ...ids,
       uid: peer.uid,
       pid: peer.pid,
     });
-    const notes = new Map<string, string | number>();
-    const context: OperationContext = { opId, peer, logger, notes };
+    const auditDetails = new Map<string, string | number>();
+    const context: OperationContext = { opId, peer, logger, auditDetails };
     const began = performance.now();
     let response: V2Response | null = null;
     let failure: CodedError | null = null;
     try {
-      response = await handlerOf(request.type)(request, services, context);
+      response = await handlerOf(request.type)(request as never, services, context);
     } catch (error) {
-      failure = withFailurePrefix(toCodedError(error), entry.failurePrefix);
+      failure = withFailurePrefix(toCodedError(error), failurePrefix(request.type));
     }
     services.changes.note();
     const ms = performance.now() - began;
@@ -87,7 +90,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
       const line: AuditEntry = {
         at: clock.now(),
         op_id: opId,
-        operation: entry.operation,
+        operation,
         tenant_id: ids.tenant,
         pool_id: ids.pool,
         instance_id: instance,
@@ -97,7 +100,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
         reason: failure?.reason ?? null,
         message: failure?.message.slice(0, 500) ?? null,
         duration_ms: Math.round(ms),
-        ...(notes.size === 0 ? {} : { details: Object.fromEntries(notes) }),
+        ...(auditDetails.size === 0 ? {} : { details: Object.fromEntries(auditDetails) }),
       };
       try {
         await audit.append(line);
@@ -112,12 +115,12 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     return response;
   }
 
-  async function look(request: V2Request, peer: PeerCredentials): Promise<V2Response> {
-    const context: OperationContext = { opId: '', peer, logger: deps.logger, notes: new Map() };
+  async function handleQuery(request: V2Request, peer: PeerCredentials): Promise<V2Response> {
+    const context: OperationContext = { opId: '', peer, logger: deps.logger, auditDetails: new Map() };
     try {
       if (request.type === 'PlanRequest')
         return { type: 'Plan', ...(await planRequest(request.request, services)) };
-      return await handlerOf(request.type)(request, services, context);
+      return await handlerOf(request.type)(request as never, services, context);
     } catch (error) {
       const failure = toCodedError(error);
       const { type } = request;
@@ -127,9 +130,9 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
   }
 
   return (request, peer) => {
-    if (request.type === 'PlanRequest' || !requestTable[request.type].mutates) return look(request, peer);
+    if (request.type === 'PlanRequest' || !METHODS[request.type].mutates) return handleQuery(request, peer);
     return FREEING.has(request.type)
-      ? withSpaceReserve(deps.reserve, () => mutate(request, peer))
-      : mutate(request, peer);
+      ? withSpaceReserve(deps.reserve, () => handleMutation(request, peer))
+      : handleMutation(request, peer);
   };
 }

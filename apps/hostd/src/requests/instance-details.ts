@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { InstanceRuntime } from '@mvm/protocol';
+import { parseInstanceAddress } from '../operations/addresses.js';
 import { consoleTail } from '../operations/console-tail.js';
 import { requireInstance } from '../state/store.js';
 import type { VmHandle, VmRecord } from '../vmm/vmm.js';
 import type { RequestHandler, RequestServices } from './handler.js';
-import { parseInstanceAddress } from './ids.js';
 import { instanceView } from './views.js';
 
 /** Bytes of a log in one answer when the caller does not say; also the most that it may ask for. */

@@ -1,8 +1,7 @@
-import { type PlannableRequest, type PlanView, toCodedError } from '@mvm/protocol';
+import { failurePrefix, METHODS, type PlannableRequest, type PlanView, toCodedError } from '@mvm/protocol';
 import { withFailurePrefix } from './failure-prefix.js';
-import type { RequestServices } from './handler.js';
+import type { PlannableMethod, RequestPlanner, RequestServices } from './handler.js';
 import { jsonBytes, PAGE_BYTES } from './page.js';
-import type { RequestPlanner } from './plan.js';
 import { stepView } from './step-view.js';
 import { requestTable } from './table.js';
 
@@ -22,19 +21,19 @@ function viewsWithin(views: PlanView['steps'], bytes: number): { shown: PlanView
  */
 export async function planRequest(
   request: PlannableRequest,
-  services: Pick<RequestServices, 'planners'>,
+  services: Pick<RequestServices, 'runner'>,
 ): Promise<PlanView> {
+  const { operation } = METHODS[request.type];
   const entry = requestTable[request.type];
-  const { operation } = entry;
-  if (!entry.mutates) return { operation, on_failure: null, steps: [], notes: [] };
+  if (!('plan' in entry)) return { operation, on_failure: null, steps: [], notes: [] };
   try {
-    // The table binds each type to its own planner; the request's type selects the entry.
-    const plan = entry.plan as RequestPlanner<PlannableRequest['type']>;
+    // The table binds each method to its own planner; the request's type selects the entry.
+    const plan = entry.plan as RequestPlanner<PlannableMethod>;
     const { onFailure, steps, notes } = await plan(request as never, services);
     const { shown, left } = viewsWithin(steps.map(stepView), PAGE_BYTES);
     const rest = left === 0 ? [] : [`${left} more steps do not fit into an answer`];
     return { operation, on_failure: onFailure, steps: shown, notes: [...notes, ...rest] };
   } catch (error) {
-    throw withFailurePrefix(toCodedError(error), entry.failurePrefix);
+    throw withFailurePrefix(toCodedError(error), failurePrefix(request.type));
   }
 }

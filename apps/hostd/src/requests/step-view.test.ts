@@ -3,9 +3,10 @@ import { expect, test } from 'vitest';
 import { DIGEST, instanceRecord, NOW, poolRecord, tenantRecord } from '../../test/records.js';
 import type { Step } from '../execute/step.js';
 import { planCreate } from '../plan/plan-create.js';
-import { planDestroy, planStop } from '../plan/plan-end.js';
+import { planDestroy } from '../plan/plan-destroy.js';
 import { planPool, planPrepare, planRemovePool } from '../plan/plan-pool.js';
 import { planStart } from '../plan/plan-start.js';
+import { planStop } from '../plan/plan-stop.js';
 import { planTeardown } from '../plan/plan-tenant.js';
 import { stepView } from './step-view.js';
 

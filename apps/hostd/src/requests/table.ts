@@ -1,165 +1,98 @@
+import { parseInstanceAddress, parsePoolAddress } from '../operations/addresses.js';
+import { createInstance, parseCreate } from '../operations/create-instance.js';
+import { destroy, parseDestroy } from '../operations/destroy.js';
+import { ensurePool, parseEnsurePool } from '../operations/ensure-pool.js';
+import { ensureTenant, parseEnsureTenant, parseSetupNetwork } from '../operations/ensure-tenant.js';
+import type { InstanceOperation, RecordOperation } from '../operations/operation.js';
+import type { OperationContext } from '../operations/operation-context.js';
+import { removePool } from '../operations/remove-pool.js';
+import { parseRemoveTenant, removeTenant } from '../operations/remove-tenant.js';
+import { resume } from '../operations/resume.js';
+import { parseSleep, sleep } from '../operations/sleep.js';
+import { start } from '../operations/start.js';
+import { parseStop, stop } from '../operations/stop.js';
+import { parseTeardownNetwork, teardownNetwork } from '../operations/teardown-network.js';
+import { wake } from '../operations/wake.js';
+import { warm } from '../operations/warm.js';
 import { auditLog, verifyAudit } from './audit.js';
-import type { RequestHandler, RequestType } from './handler.js';
+import type { PlannableMethod, RequestEntry, RequestServices } from './handler.js';
 import { hostInfo, ping, waitForChange } from './host-info.js';
 import { describeInstance, instanceLogs } from './instance-details.js';
-import { destroyInstance, setupNetwork, startInstance, stopInstance, teardownNetwork } from './lifecycle.js';
+import { listInstances, listTenants } from './lists.js';
 import { networkDrops, planNetwork, verifyNetwork } from './network.js';
-import {
-  createInstance,
-  ensurePool,
-  ensureTenant,
-  listInstances,
-  listTenants,
-  removePool,
-  removeTenant,
-} from './objects.js';
-import {
-  planCreate,
-  planDestroy,
-  planEnsurePool,
-  planEnsureTenant,
-  planRemovePool,
-  planRemoveTenant,
-  planResume,
-  planSetupNetwork,
-  planSleep,
-  planStart,
-  planStop,
-  planTeardownNetwork,
-  planWake,
-  planWarm,
-  type RequestPlanner,
-} from './plan.js';
-import { resumeInstance, sleepInstance, wakeInstance, warmInstance } from './suspend.js';
+import { instanceView, poolView, tenantView } from './views.js';
 
-/** What is known of a type of request besides how it is answered. */
-interface CommonEntry<T extends RequestType> {
-  readonly handle: RequestHandler<T>;
-  /** Name in logs and audit lines. */
-  readonly operation: string;
-  /** What a version 1 peer expects in front of a failure's message; also put there for version 2. */
-  readonly failurePrefix: string | null;
+interface InstanceRequest {
+  readonly tenant_id: string;
+  readonly pool_id: string;
+  readonly instance_id: string;
 }
 
-/** A request that changes something is logged and audited, and it can be asked what it would do. */
-export type RequestEntry<T extends RequestType> = CommonEntry<T> &
-  ({ readonly mutates: false } | { readonly mutates: true; readonly plan: RequestPlanner<T> });
+const noOptions = (): void => {};
 
-/** Every request that hostd answers; one without an entry does not compile. Source of the prefixes: docs/protocol.md. */
-export const requestTable: { readonly [T in RequestType]: RequestEntry<T> } = {
-  Ping: { handle: ping, operation: 'ping', mutates: false, failurePrefix: null },
-  WaitForChange: {
-    handle: waitForChange,
-    operation: 'wait_for_change',
-    mutates: false,
-    failurePrefix: null,
-  },
-  HostInfo: { handle: hostInfo, operation: 'host_info', mutates: false, failurePrefix: null },
-  StartInstance: {
-    handle: startInstance,
-    operation: 'start',
-    mutates: true,
-    plan: planStart,
-    failurePrefix: 'start failed: ',
-  },
-  StopInstance: {
-    handle: stopInstance,
-    operation: 'stop',
-    mutates: true,
-    plan: planStop,
-    failurePrefix: 'stop failed: ',
-  },
-  SleepInstance: {
-    handle: sleepInstance,
-    operation: 'sleep',
-    mutates: true,
-    plan: planSleep,
-    failurePrefix: 'sleep failed: ',
-  },
-  WakeInstance: {
-    handle: wakeInstance,
-    operation: 'wake',
-    mutates: true,
-    plan: planWake,
-    failurePrefix: 'wake failed: ',
-  },
-  DestroyInstance: {
-    handle: destroyInstance,
-    operation: 'destroy',
-    mutates: true,
-    plan: planDestroy,
-    failurePrefix: 'destroy failed: ',
-  },
-  SetupNetwork: {
-    handle: setupNetwork,
-    operation: 'setup_network',
-    mutates: true,
-    plan: planSetupNetwork,
-    failurePrefix: 'setup network failed: ',
-  },
-  TeardownNetwork: {
-    handle: teardownNetwork,
-    operation: 'teardown_network',
-    mutates: true,
-    plan: planTeardownNetwork,
-    failurePrefix: 'teardown network failed: ',
-  },
-  EnsureTenant: {
-    handle: ensureTenant,
-    operation: 'ensure_tenant',
-    mutates: true,
-    plan: planEnsureTenant,
-    failurePrefix: null,
-  },
-  RemoveTenant: {
-    handle: removeTenant,
-    operation: 'remove_tenant',
-    mutates: true,
-    plan: planRemoveTenant,
-    failurePrefix: null,
-  },
-  EnsurePool: {
-    handle: ensurePool,
-    operation: 'ensure_pool',
-    mutates: true,
-    plan: planEnsurePool,
-    failurePrefix: null,
-  },
-  RemovePool: {
-    handle: removePool,
-    operation: 'remove_pool',
-    mutates: true,
-    plan: planRemovePool,
-    failurePrefix: null,
-  },
-  CreateInstance: {
-    handle: createInstance,
-    operation: 'create',
-    mutates: true,
-    plan: planCreate,
-    failurePrefix: null,
-  },
-  WarmInstance: {
-    handle: warmInstance,
-    operation: 'warm',
-    mutates: true,
-    plan: planWarm,
-    failurePrefix: null,
-  },
-  ResumeInstance: {
-    handle: resumeInstance,
-    operation: 'resume',
-    mutates: true,
-    plan: planResume,
-    failurePrefix: null,
-  },
-  ListTenants: { handle: listTenants, operation: 'list_tenants', mutates: false, failurePrefix: null },
-  ListInstances: { handle: listInstances, operation: 'list_instances', mutates: false, failurePrefix: null },
-  DescribeInstance: { handle: describeInstance, operation: 'describe', mutates: false, failurePrefix: null },
-  InstanceLogs: { handle: instanceLogs, operation: 'logs', mutates: false, failurePrefix: null },
-  VerifyNetwork: { handle: verifyNetwork, operation: 'verify_network', mutates: false, failurePrefix: null },
-  PlanNetwork: { handle: planNetwork, operation: 'plan_network', mutates: false, failurePrefix: null },
-  NetworkDrops: { handle: networkDrops, operation: 'network_drops', mutates: false, failurePrefix: null },
-  AuditLog: { handle: auditLog, operation: 'audit_log', mutates: false, failurePrefix: null },
-  VerifyAudit: { handle: verifyAudit, operation: 'verify_audit', mutates: false, failurePrefix: null },
+/** A method that runs an operation on one instance. */
+function onInstance<R extends InstanceRequest, O, P>(
+  operation: InstanceOperation<O, P>,
+  parseOptions: (request: R) => O,
+) {
+  return {
+    handle: async (request: R, { runner }: RequestServices, context: OperationContext) => {
+      await runner.run(operation, parseInstanceAddress(request), parseOptions(request), context);
+      return { type: 'Ok' as const };
+    },
+    plan: async (request: R, { runner }: Pick<RequestServices, 'runner'>) =>
+      await runner.dryRun(operation, parseInstanceAddress(request), parseOptions(request)),
+  };
+}
+
+/** A method that runs an operation on records, with the view of what is recorded then. */
+function onRecords<R, I, T, P, V>(
+  operation: RecordOperation<I, T, P>,
+  parse: (request: R) => I,
+  view: (record: T, services: RequestServices) => V,
+) {
+  return {
+    handle: async (request: R, services: RequestServices, context: OperationContext) =>
+      view(await services.runner.runOnRecords(operation, parse(request), context), services),
+    plan: async (request: R, { runner }: Pick<RequestServices, 'runner'>) =>
+      await runner.dryRunOnRecords(operation, parse(request)),
+  };
+}
+
+const ok = () => ({ type: 'Ok' as const });
+
+/** How every method is answered; one without an entry does not compile. What each method is, `METHODS` tells. */
+export const requestTable: { readonly [M in PlannableMethod]: RequestEntry<M> } = {
+  Ping: { handle: ping },
+  WaitForChange: { handle: waitForChange },
+  HostInfo: { handle: hostInfo },
+  StartInstance: onInstance(start, noOptions),
+  StopInstance: onInstance(stop, parseStop),
+  SleepInstance: onInstance(sleep, parseSleep),
+  WakeInstance: onInstance(wake, noOptions),
+  WarmInstance: onInstance(warm, noOptions),
+  ResumeInstance: onInstance(resume, noOptions),
+  DestroyInstance: onInstance(destroy, parseDestroy),
+  SetupNetwork: onRecords(ensureTenant, parseSetupNetwork, ok),
+  TeardownNetwork: onRecords(teardownNetwork, parseTeardownNetwork, ok),
+  EnsureTenant: onRecords(ensureTenant, parseEnsureTenant, (tenant) => ({
+    type: 'Tenant',
+    ...tenantView(tenant),
+  })),
+  RemoveTenant: onRecords(removeTenant, parseRemoveTenant, ok),
+  EnsurePool: onRecords(ensurePool, parseEnsurePool, (pool) => ({ type: 'Pool', ...poolView(pool) })),
+  RemovePool: onRecords(removePool, parsePoolAddress, ok),
+  CreateInstance: onRecords(createInstance, parseCreate, (instance, services) => ({
+    type: 'Instance',
+    ...instanceView(instance, services),
+  })),
+  ListTenants: { handle: listTenants },
+  ListInstances: { handle: listInstances },
+  DescribeInstance: { handle: describeInstance },
+  InstanceLogs: { handle: instanceLogs },
+  VerifyNetwork: { handle: verifyNetwork },
+  PlanNetwork: { handle: planNetwork },
+  NetworkDrops: { handle: networkDrops },
+  AuditLog: { handle: auditLog },
+  VerifyAudit: { handle: verifyAudit },
 };

@@ -97,6 +97,6 @@ export function instanceView(record: InstanceRecord, services: RequestServices):
     stop_reason: record.stop_reason ?? null,
     ...(record.exit_count === undefined ? {} : { exit_count: record.exit_count }),
     ...(record.last_exit == null ? {} : { last_exit: { ...record.last_exit, console_tail: '' } }),
-    operation: services.instances.operationOf(record),
+    operation: services.runner.operationOf(record),
   };
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { LaunchArgs } from '../execute/step.js';
+import type { LaunchArgs } from '../state/launch.js';
 import { imageChecksumSchema } from './checksum.js';
 
 const storedPartSchema = z.object({

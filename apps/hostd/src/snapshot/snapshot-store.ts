@@ -11,6 +11,7 @@ import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promis
 import { dirname, join } from 'node:path';
 import { CodedError } from '@mvm/protocol';
 import { errnoOf, fromFileError } from '../state/fs-error.js';
+import type { InstanceAddress, Layout } from '../state/layout.js';
 import type { RestoredPart, SavedPart } from '../vmm/vmm.js';
 import { type Compression, compress, decompress } from './compression.js';
 import { parseManifest, renderManifest, type SnapshotManifest, type StoredPart } from './manifest.js';
@@ -127,6 +128,21 @@ export async function readManifest(paths: SnapshotPaths): Promise<SnapshotManife
   } catch (cause) {
     throw damaged(paths, 'its meta.json cannot be read', cause);
   }
+}
+
+/** The manifest of an instance's snapshot. Throws `failed_precondition`, `snapshot.missing` or `snapshot.damaged`. */
+export async function requireManifest(
+  address: InstanceAddress,
+  layout: Pick<Layout, 'snapshotsDir'>,
+): Promise<SnapshotManifest> {
+  const manifest = await readManifest(snapshotPaths(layout.snapshotsDir(address)));
+  if (manifest !== null) return manifest;
+  throw new CodedError({
+    code: 'failed_precondition',
+    reason: 'snapshot.missing',
+    message: `instance ${address.instance_id} has no snapshot`,
+    hint: 'Stop the instance, then start it fresh; its data volume is kept.',
+  });
 }
 
 /**

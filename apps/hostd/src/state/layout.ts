@@ -19,7 +19,6 @@ export interface Layout {
   /** Room for what frees room. */
   readonly reserveDir: string;
   readonly tenantsDir: string;
-  /** Empty and root-owned: what a VMM is confined to. */
   /** Holds one directory of sockets per live VM. */
   readonly vmSocketsDir: string;
   tenantDir(tenantId: string): string;
@@ -40,7 +39,7 @@ export interface Layout {
   instanceRecord(address: InstanceAddress): string;
   journal(address: InstanceAddress): string;
   /** There while a guest may have been asked to get ready for a sleep, or paused, and nothing has come of it yet. */
-  wakeOwed(address: InstanceAddress): string;
+  resumePending(address: InstanceAddress): string;
   /** Where a destroyed instance's directory waits for its removal; no id has this form. */
   instanceTrash(address: InstanceAddress): string;
   runtimeDir(address: InstanceAddress): string;
@@ -119,7 +118,7 @@ export function createLayout(stateDir: string, runDir: string): Layout {
     instanceDir,
     instanceRecord: inInstance('instance.json'),
     journal: inInstance('op.json'),
-    wakeOwed: inInstance('wake-owed'),
+    resumePending: inInstance('wake-owed'),
     instanceTrash: (address) => join(instancesDir(address), TRASH_PREFIX + component(address.instance_id)),
     runtimeDir: inInstance('runtime'),
     consoleLog: inInstance('runtime', 'console.log'),
@@ -137,4 +136,9 @@ export function createLayout(stateDir: string, runDir: string): Layout {
 /** `<tenant>/<pool>/<instance>`, as logs, locks and cursors write it. */
 export function addressText(address: InstanceAddress): string {
   return `${address.tenant_id}/${address.pool_id}/${address.instance_id}`;
+}
+
+/** The address in a record. */
+export function addressOf({ tenant_id, pool_id, instance_id }: InstanceAddress): InstanceAddress {
+  return { tenant_id, pool_id, instance_id };
 }

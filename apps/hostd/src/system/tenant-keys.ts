@@ -10,6 +10,12 @@ const MAX_FILE_BYTES = 128;
 const KEY_VARIABLE_PREFIX = 'MVM_TENANT_KEY_';
 const KEY = /^[0-9a-f]{64}$/i;
 
+/** Keys that tenants' snapshots are sealed, and their data volumes encrypted with. */
+export interface TenantKeys {
+  /** 32 bytes, or null when the tenant has none on this host. Throws `failed_precondition`, `tenant.bad_key`. */
+  find(tenantId: string): Promise<Buffer | null>;
+}
+
 /** Where keys may be besides the directory of the configuration. */
 export interface KeySources {
   /** systemd's for this service, or null. Source: systemd.exec(5), LoadCredential=. */
@@ -49,7 +55,7 @@ export function takeKeySources(environment: NodeJS.ProcessEnv): KeySources {
 export function createTenantKeys(
   directory: string,
   { credentialsDir, variables }: KeySources = { credentialsDir: null, variables: new Map() },
-): { find(tenantId: string): Promise<Buffer | null> } {
+): TenantKeys {
   const directories = [directory, ...(credentialsDir === null ? [] : [credentialsDir])];
   return {
     find: async (tenantId) => {

@@ -101,7 +101,7 @@ export async function createRig(): Promise<Rig> {
   async function untilNothingOwed(state: State): Promise<void> {
     for (const { at, instance } of instancesOf(state)) {
       if (instance.status !== 'stopped') continue;
-      const owed = host.layout.wakeOwed(addressOf(at));
+      const owed = host.layout.resumePending(addressOf(at));
       await until(`${owed} gone`, async () => !existsSync(owed));
     }
   }

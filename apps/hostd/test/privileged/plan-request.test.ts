@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { HostdClient } from '@mvm/hostd-client';
 import {
   isCodedError,
+  METHODS,
   type NetworkPolicy,
   type PlannableRequest,
   type PlanView,
@@ -15,7 +16,6 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Step } from '../../src/execute/step.js';
 import { DEFAULT_QUOTAS } from '../../src/plan/plan-tenant.js';
 import { stepView } from '../../src/requests/step-view.js';
-import { requestTable } from '../../src/requests/table.js';
 import { createTestHost, netOf, poolSpec, type TestHost } from '../daemon.js';
 import { type InProcessHostd, startInProcess } from '../stand-in/in-process.js';
 
@@ -167,7 +167,7 @@ async function askThenDo(request: PlannableRequest): Promise<void> {
   }
   counts.done += 1;
   expect(done, JSON.stringify(request)).toBeNull();
-  expect(asked.plan.operation).toBe(requestTable[request.type].operation);
+  expect(asked.plan.operation).toBe(METHODS[request.type].operation);
   expect(timeless(executedSince(from), request)).toEqual(timeless(asked.plan.steps, request));
 }
 
@@ -312,8 +312,8 @@ function oneOfEach(): PlannableRequest[] {
 
 test('each kind of request takes the steps that its plan says, and a plan changes nothing', async () => {
   for (const request of oneOfEach()) await askThenDo(request);
-  for (const [type, entry] of Object.entries(requestTable)) {
-    if (entry.mutates) expect(seen.get(type)?.done, type).toBeGreaterThan(0);
+  for (const [type, method] of Object.entries(METHODS)) {
+    if (method.mutates) expect(seen.get(type)?.done, type).toBeGreaterThan(0);
   }
 }, 240_000);
 

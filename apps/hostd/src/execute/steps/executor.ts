@@ -1,23 +1,23 @@
 import type { HostPorts } from '../ports.js';
 import type { StepArgs, StepKind } from '../step.js';
 
-/** How one kind of step is done and taken back. Both may be repeated; `undo` may come without an `execute` before it. */
+/** How one kind of step is executed and undone. Both may be repeated; `undo` may come without an `execute` before it. */
 export interface StepExecutor<K extends StepKind> {
   execute(args: StepArgs[K], ports: HostPorts): Promise<void>;
   /**
-   * What of a step may be done while the steps before it are: it reads, changes nothing, and looks at nothing that they
+   * What of a step may be done while the steps before it run: it reads, changes nothing, and looks at nothing that they
    * change. Begun with the plan; the step's turn begins by waiting for it, and fails as it does. Ends soon after `signal`.
    */
-  ahead?(args: StepArgs[K], ports: HostPorts, signal: AbortSignal): Promise<void>;
+  prefetch?(args: StepArgs[K], ports: HostPorts, signal: AbortSignal): Promise<void>;
   undo(args: StepArgs[K], ports: HostPorts): Promise<void>;
   /** Only of a commit point: whether it has taken effect, as files and records tell. */
   committed?(args: StepArgs[K], ports: HostPorts): Promise<boolean>;
   /**
-   * Only of a commit point: take its effect back, in the process that knows that nothing has followed from it; never after
-   * a crash. Then the plan is undone.
+   * Only of a commit point: undo its effect, in the process that knows that nothing has followed from it; never after a
+   * crash. Then the plan is undone.
    */
-  revoke?(args: StepArgs[K], ports: HostPorts): Promise<void>;
+  revertCommit?(args: StepArgs[K], ports: HostPorts): Promise<void>;
 }
 
-/** The undo of a step that leaves nothing worth taking back, or that no undone plan contains. */
+/** The undo of a step that leaves nothing worth undoing, or that no undone plan contains. */
 export async function nothing(): Promise<void> {}

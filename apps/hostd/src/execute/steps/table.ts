@@ -40,7 +40,7 @@ import {
   snapshotWrite,
   vmPause,
   vmRestore,
-} from './suspend.js';
+} from './snapshot.js';
 import { vmKill, vmLaunch, vmRecord, vmResume } from './vm.js';
 
 /** The executor of every kind of step. */

@@ -1,13 +1,12 @@
 import { join } from 'node:path';
-import { CodedError, isCodedError } from '@mvm/protocol';
+import { CodedError } from '@mvm/protocol';
 import { volumePassphrase } from '../../disk/encrypted-disk.js';
-import { cgroupLimits } from '../../plan/plan-start.js';
+import type { LaunchArgs } from '../../state/launch.js';
 import type { InstanceAddress } from '../../state/layout.js';
 import type { StateStore } from '../../state/store.js';
-import { isAlive } from '../../vmm/process/process-identity.js';
-import type { VmDrive, VmHandle, VmRecord, VmSpec } from '../../vmm/vmm.js';
+import type { VmDrive, VmSpec } from '../../vmm/vmm.js';
+import { killVm, requireLive, setRunState, watchVm } from '../live-vm.js';
 import type { HostPorts } from '../ports.js';
-import type { LaunchArgs } from '../step.js';
 import { nothing, type StepExecutor } from './executor.js';
 
 /** The launch as the VMM driver takes it: every path out of the layout. */
@@ -73,73 +72,6 @@ export async function unlockDataDisk(args: LaunchArgs, ports: HostPorts): Promis
   return passphrase;
 }
 
-/** Watch a launched or adopted VM, and keep its logs below their limit. */
-export function watchVm(address: InstanceAddress, handle: VmHandle, ports: HostPorts): void {
-  const { layout, logs, vms } = ports;
-  vms.add({ address, handle }, [logs.keep(layout.consoleLog(address)), logs.keep(layout.vmmLog(address))]);
-}
-
-/**
- * The VM of a record, found again and watched; null when it is gone. It is put into its cgroup once more: somebody may
- * have moved it out, or removed the cgroup, and a VM without limits must not go on.
- */
-export async function adoptVm(
-  address: InstanceAddress,
-  record: VmRecord,
-  ports: HostPorts,
-): Promise<VmHandle | null> {
-  const handle = await ports.vmm.adopt(record);
-  if (handle === null) return null;
-  const { vmId, vcpus, memMib, accelerator } = record.spec;
-  try {
-    await ports.cgroups.create(vmId, cgroupLimits({ vcpus, mem_mib: memMib }, accelerator));
-    await ports.cgroups.attach(vmId, record.pid);
-  } catch (error) {
-    handle.release();
-    // A process that has just ended is in no cgroup any more.
-    if (!(await isAlive(record))) return null;
-    throw error;
-  }
-  watchVm(address, handle, ports);
-  return handle;
-}
-
-/** End the VM, however it is known: by its handle, its cgroup, or the socket directory in its arguments. */
-export async function killVm(vmId: string, { vms, cgroups, processes }: HostPorts): Promise<void> {
-  const live = vms.get(vmId);
-  if (live === undefined) {
-    await cgroups.kill(vmId);
-    await processes.kill(vmId);
-    return;
-  }
-  await live.handle.kill();
-  await cgroups.kill(vmId);
-  vms.remove(vmId);
-}
-
-/**
- * Let a VM run, or stop it, to take a step back. Nothing when it is not known yet, after a crash: it is brought into its
- * recorded state when it is adopted; nor when it has ended: then it neither runs nor waits, and its end is reaped.
- */
-export async function takeBack(
-  vmId: string,
-  what: 'resume' | 'pause',
-  { vms }: Pick<HostPorts, 'vms'>,
-): Promise<void> {
-  try {
-    await vms.get(vmId)?.handle[what]();
-  } catch (error) {
-    if (!isCodedError(error) || error.reason !== 'vmm.gone') throw error;
-  }
-}
-
-/** The handle of a VM that is watched; its absence is a bug, or the VM's end just now. */
-export function requireLive(vmId: string, { vms }: HostPorts): VmHandle {
-  const live = vms.get(vmId);
-  if (live === undefined) throw new Error(`VM ${vmId} is not launched`);
-  return live.handle;
-}
-
 export const vmLaunch: StepExecutor<'vm.launch'> = {
   execute: async (args, ports) => {
     const { vmm, cgroups } = ports;
@@ -170,7 +102,7 @@ export const vmRecord: StepExecutor<'vm.record'> = {
 
 export const vmResume: StepExecutor<'vm.resume'> = {
   execute: ({ vmId }, ports) => requireLive(vmId, ports).resume(),
-  undo: ({ vmId }, ports) => takeBack(vmId, 'pause', ports),
+  undo: ({ vmId }, ports) => setRunState(vmId, 'pause', ports),
 };
 
 export const vmKill: StepExecutor<'vm.kill'> = {

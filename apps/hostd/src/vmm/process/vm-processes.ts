@@ -2,7 +2,14 @@ import { readdir, readFile, readlink } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError, parseTapName } from '@mvm/protocol';
-import type { VmProcesses } from '../../execute/ports.js';
+
+/** Processes of VMMs, found by the socket directory in their arguments. */
+export interface VmProcesses {
+  /** Pids of the VMMs that use the socket directory of `vmId`; of all VMs of ours when it is null. */
+  find(vmId: string | null): Promise<readonly { readonly pid: number; readonly vmId: string }[]>;
+  /** SIGKILL, and wait until they are gone. */
+  kill(vmId: string): Promise<void>;
+}
 
 /** Programs that can be a VMM of ours; anything else with such an argument (an editor, a test) is left alone. */
 const VMM_PROGRAM = /^(qemu-system-.+|qemu-kvm|kvm|firecracker|jailer)$/;

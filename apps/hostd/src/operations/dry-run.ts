@@ -1,6 +1,6 @@
 import type { Step, StepPlan } from '../execute/step.js';
 
-/** What a request would do now, out of the planner that carries requests out. */
+/** What a request would do now. */
 export interface PlannedOperation {
   /** Null: there are no steps. */
   readonly onFailure: StepPlan['onFailure'] | null;

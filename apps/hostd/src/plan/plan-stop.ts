@@ -1,17 +1,13 @@
 import { assertTransition, type StopReason } from '@mvm/protocol';
 import type { Plan, Step } from '../execute/step.js';
+import { addressOf } from '../state/layout.js';
 import type { InstanceRecord, TenantRecord } from '../state/records.js';
-import { instancePort } from './plan-start.js';
+import { instancePort, plainNet } from './port.js';
 
 export interface EndInput {
   readonly tenant: TenantRecord;
   readonly instance: InstanceRecord;
   readonly vmUidBase: number;
-}
-
-/** The address in a record. */
-export function addressOf({ tenant_id, pool_id, instance_id }: InstanceRecord): Plan['address'] {
-  return { tenant_id, pool_id, instance_id };
 }
 
 /**
@@ -24,8 +20,7 @@ export function cleaningSteps(
 ): Step[] {
   if (instance.net == null) return [];
   const port = instancePort(instance, vmUidBase);
-  const { tenant_net_id, ipv4_subnet, gateway_ip, bridge_name } = tenant.net;
-  const net = { tenant_net_id, ipv4_subnet, gateway_ip, bridge_name };
+  const net = plainNet(tenant.net);
   return [
     { kind: 'port.detach', net, port, ...(keepFlows ? { keepFlows } : {}) },
     { kind: 'cgroup.remove', name: port.tapName },
@@ -33,7 +28,8 @@ export function cleaningSteps(
   ];
 }
 
-function killStep(instance: InstanceRecord): Step[] {
+/** Ends the VM of an instance; nothing when it never had a port. */
+export function killStep(instance: InstanceRecord): Step[] {
   const vmId = instance.net?.tap_dev;
   return vmId === undefined ? [] : [{ kind: 'vm.kill', address: addressOf(instance), vmId }];
 }
@@ -78,26 +74,6 @@ export function planReap(input: EndInput, reason: StopReason): Plan {
       { kind: 'instance.commit_stopped', address, at: reason.at, reason },
       { kind: 'snapshot.discard', address },
       ...cleaningSteps(input),
-    ],
-  };
-}
-
-/**
- * Steps of a destroy, legal from every state: the VM goes first, then its traces, then (when asked) the volumes are
- * overwritten, then the directory is removed in one step. Pure.
- */
-export function planDestroy(input: EndInput, options: { readonly wipeVolumes: boolean }): Plan {
-  assertTransition(input.instance.status, 'destroy');
-  const address = addressOf(input.instance);
-  return {
-    operation: 'destroy',
-    address,
-    onFailure: 'finish',
-    steps: [
-      ...killStep(input.instance),
-      ...cleaningSteps(input),
-      ...(options.wipeVolumes ? [{ kind: 'volumes.wipe', address } as const] : []),
-      { kind: 'instance.remove', address },
     ],
   };
 }

@@ -71,7 +71,7 @@ async function run(build: () => Promise<void>): Promise<PlanOutcome> {
 
 beforeEach(async () => {
   readWhileUndone = false;
-  directory = await mkdtemp(join(tmpdir(), 'mvm-ahead-'));
+  directory = await mkdtemp(join(tmpdir(), 'mvm-prefetch-'));
   const paths = snapshotPaths(createLayout(join(directory, 's'), '/r').snapshotsDir(address));
   memory = join(paths.committed, 'memory');
   await mkdir(dirname(paths.committed), { recursive: true });
@@ -94,7 +94,7 @@ beforeEach(async () => {
 afterEach(() => rm(directory, { recursive: true, force: true }));
 
 it('goes on while the steps before it are done', async () => {
-  expect(await run(untilRead)).toEqual({ ok: true });
+  expect(await run(untilRead)).toEqual({ status: 'done' });
 });
 
 it('stops the plan at its own step when the image is damaged, and takes back what was done before', async () => {
@@ -105,10 +105,9 @@ it('stops the plan at its own step when the image is damaged, and takes back wha
   });
   expect(built).toBe(true);
   expect(outcome).toMatchObject({
-    ok: false,
     failedStep: { kind: 'snapshot.verify' },
     error: { reason: 'snapshot.damaged' },
-    undone: true,
+    status: 'undone',
   });
 });
 
@@ -117,6 +116,6 @@ it('is over before an earlier step that failed is taken back', async () => {
     await untilRead();
     throw new Error('no room');
   });
-  expect(outcome).toMatchObject({ ok: false, failedStep: { kind: 'config_drive.build' }, undone: true });
+  expect(outcome).toMatchObject({ status: 'undone', failedStep: { kind: 'config_drive.build' } });
   expect(readWhileUndone).toBe(false);
 });

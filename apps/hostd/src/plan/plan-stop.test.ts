@@ -2,7 +2,8 @@ import type { InstanceStatus } from '@mvm/protocol';
 import { expect, test } from 'vitest';
 import { instanceRecord, NOW, tenantRecord } from '../../test/records.js';
 import type { Plan } from '../execute/step.js';
-import { type EndInput, planDestroy, planReap, planStop } from './plan-end.js';
+import { planDestroy } from './plan-destroy.js';
+import { type EndInput, planReap, planStop } from './plan-stop.js';
 
 const input = (status: InstanceStatus): EndInput => ({
   tenant: tenantRecord(),

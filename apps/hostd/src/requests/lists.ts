@@ -1,43 +1,8 @@
-import { type PoolView, parseInstanceId, parsePoolId, parseTenantId, type TenantView } from '@mvm/protocol';
-import type { TenantWish } from '../plan/plan-tenant.js';
+import { type PoolView, parsePoolId, parseTenantId, type TenantView } from '@mvm/protocol';
 import type { InstanceRecord } from '../state/records.js';
-import type { RequestHandler, RequestOf, RequestServices } from './handler.js';
-import { parsePoolAddress } from './ids.js';
+import type { RequestHandler, RequestServices } from './handler.js';
 import { jsonBytes, PAGE_BYTES, takePage } from './page.js';
 import { instanceView, poolView, tenantView } from './views.js';
-
-/** What an EnsureTenant wants besides the network. */
-export function tenantWish({ quotas, policy }: RequestOf<'EnsureTenant'>): TenantWish {
-  return { quotas, policy };
-}
-
-export const ensureTenant: RequestHandler<'EnsureTenant'> = async (request, { tenants }, context) => {
-  const tenantId = parseTenantId(request.tenant_id);
-  const record = await tenants.ensureTenant(tenantId, request.net, tenantWish(request), context);
-  return { type: 'Tenant', ...tenantView(record) };
-};
-
-export const removeTenant: RequestHandler<'RemoveTenant'> = async (request, { tenants }, context) => {
-  await tenants.removeTenant(parseTenantId(request.tenant_id), context);
-  return { type: 'Ok' };
-};
-
-export const ensurePool: RequestHandler<'EnsurePool'> = async (request, { tenants }, context) => {
-  const record = await tenants.ensurePool(parsePoolAddress(request), request.spec, context);
-  return { type: 'Pool', ...poolView(record) };
-};
-
-export const removePool: RequestHandler<'RemovePool'> = async (request, { tenants }, context) => {
-  await tenants.removePool(parsePoolAddress(request), context);
-  return { type: 'Ok' };
-};
-
-export const createInstance: RequestHandler<'CreateInstance'> = async (request, services, context) => {
-  const pool = parsePoolAddress(request);
-  const id = request.instance_id == null ? null : parseInstanceId(request.instance_id);
-  const record = await services.tenants.createInstance(pool, id, context);
-  return { type: 'Instance', ...instanceView(record, services) };
-};
 
 /** A tenant whose pools alone would overflow a frame is cut: `ListInstances` and `EnsurePool` still reach all of them. */
 function poolsWithin(pools: PoolView[], bytes: number): PoolView[] {

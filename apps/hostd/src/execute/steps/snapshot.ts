@@ -1,13 +1,12 @@
-import { randomBytes } from 'node:crypto';
 import { open, stat } from 'node:fs/promises';
 import { CodedError } from '@mvm/protocol';
-import { createAgentChannel } from '../../guest-agent/agent-channel.js';
 import type { SnapshotManifest } from '../../snapshot/manifest.js';
 import {
   commitSnapshot,
   consumeSnapshot,
   discardSnapshots,
   readManifest,
+  requireManifest,
   returnSnapshot,
   savedParts,
   snapshotPaths,
@@ -19,13 +18,10 @@ import { errnoOf, fromFileError } from '../../state/fs-error.js';
 import type { InstanceAddress } from '../../state/layout.js';
 import { requireTap } from '../../vmm/require-tap.js';
 import type { VmSpec } from '../../vmm/vmm.js';
+import { killVm, requireLive, setRunState, tellGuestResumed, watchVm } from '../live-vm.js';
 import type { HostPorts } from '../ports.js';
 import { nothing, type StepExecutor } from './executor.js';
-import { killVm, requireLive, takeBack, unlockDataDisk, vmSpecOf, watchVm } from './vm.js';
-
-/** For all that a woken guest is told; one that is slow, or emulated beside many others, may need seconds. */
-const WAKE_TIMEOUT_MS = 5_000;
-const ENTROPY_BYTES = 64;
+import { unlockDataDisk, vmSpecOf } from './vm.js';
 
 function pathsOf(
   address: InstanceAddress,
@@ -34,28 +30,13 @@ function pathsOf(
   return snapshotPaths(layout.snapshotsDir(address));
 }
 
-/** The manifest of an instance's snapshot. Throws `failed_precondition`, `snapshot.missing` or `snapshot.damaged`. */
-export async function requireManifest(
-  address: InstanceAddress,
-  ports: Pick<HostPorts, 'layout'>,
-): Promise<SnapshotManifest> {
-  const manifest = await readManifest(pathsOf(address, ports));
-  if (manifest !== null) return manifest;
-  throw new CodedError({
-    code: 'failed_precondition',
-    reason: 'snapshot.missing',
-    message: `instance ${address.instance_id} has no snapshot`,
-    hint: 'Stop the instance, then start it fresh; its data volume is kept.',
-  });
-}
-
 export const vmPause: StepExecutor<'vm.pause'> = {
   execute: ({ vmId }, ports) => requireLive(vmId, ports).pause(),
-  undo: ({ vmId }, ports) => takeBack(vmId, 'resume', ports),
+  undo: ({ vmId }, ports) => setRunState(vmId, 'resume', ports),
 };
 
 /** The writable disks as they are on stable storage now: fsynced, with size and time of last change. */
-async function settleDisks(spec: VmSpec): Promise<SnapshotManifest['disks']> {
+async function syncDisks(spec: VmSpec): Promise<SnapshotManifest['disks']> {
   const disks: SnapshotManifest['disks'] = [];
   for (const { id, path } of spec.drives.filter((drive) => !drive.readOnly)) {
     const file = await open(path, 'r+').catch((error: unknown) => {
@@ -90,7 +71,7 @@ export const snapshotWrite: StepExecutor<'snapshot.write'> = {
       argv: [...record.argv],
       launch,
       parts,
-      disks: await settleDisks(record.spec),
+      disks: await syncDisks(record.spec),
     });
   },
   undo: async ({ address }, ports) => discardSnapshots(pathsOf(address, ports), 'unfinished'),
@@ -135,11 +116,11 @@ async function requireSameDisks({ disks }: SnapshotManifest): Promise<void> {
 }
 
 export const snapshotVerify: StepExecutor<'snapshot.verify'> = {
-  ahead: async ({ address }, ports, signal) => {
-    await verifyParts(pathsOf(address, ports), await requireManifest(address, ports), signal);
+  prefetch: async ({ address }, ports, signal) => {
+    await verifyParts(pathsOf(address, ports), await requireManifest(address, ports.layout), signal);
   },
   execute: async ({ address }, ports) => {
-    const manifest = await requireManifest(address, ports);
+    const manifest = await requireManifest(address, ports.layout);
     requireSameVmm(manifest, ports.vmm.name, await ports.vmm.version());
     await requireSameDisks(manifest);
   },
@@ -150,7 +131,7 @@ export const vmRestore: StepExecutor<'vm.restore'> = {
   execute: async (args, ports) => {
     const { address, vmId } = args;
     const paths = pathsOf(address, ports);
-    const manifest = await requireManifest(address, ports);
+    const manifest = await requireManifest(address, ports.layout);
     const key = await ports.keys.find(address.tenant_id);
     const handle = await ports.vmm.restore(vmSpecOf(args, ports), (pid) => ports.cgroups.attach(vmId, pid), {
       argv: manifest.argv,
@@ -176,7 +157,7 @@ export const snapshotConsume: StepExecutor<'snapshot.consume'> = {
       await requireTap(handle.record.spec);
     }
     // Nobody else can write to them any more: the VMM has them.
-    await requireSameDisks(await requireManifest(address, ports));
+    await requireSameDisks(await requireManifest(address, ports.layout));
     await consumeSnapshot(paths);
   },
   undo: nothing,
@@ -185,10 +166,10 @@ export const snapshotConsume: StepExecutor<'snapshot.consume'> = {
     if (ports.store.instance(address)?.status === 'running') return true;
     return (await readManifest(pathsOf(address, ports))) === null;
   },
-  revoke: async ({ address }, ports) => {
+  revertCommit: async ({ address }, ports) => {
     const paths = pathsOf(address, ports);
     const vmId = ports.store.instance(address)?.net?.tap_dev;
-    // First nobody is left who could still run the guest; then the disks bear out that nobody has.
+    // First the VM ends, so that nothing can run the guest; then the disks prove that nothing has.
     if (vmId !== undefined) await killVm(vmId, ports);
     const manifest = await readManifest({ ...paths, committed: paths.used });
     if (manifest === null) return;
@@ -202,43 +183,9 @@ export const snapshotDiscard: StepExecutor<'snapshot.discard'> = {
   undo: nothing,
 };
 
-/**
- * Tell a guest that it runs again: the time, entropy, and `Wake`. What the guest answers, or that it does not, is logged
- * and changes nothing. Entropy comes first, so that nothing after it draws on the numbers of before. Resolves to false
- * when there is an agent that did not answer `Wake` in time.
- */
-export async function wakeGuest(address: InstanceAddress, vmId: string, ports: HostPorts): Promise<boolean> {
-  const socket = await requireLive(vmId, ports).agentSocket();
-  if (socket === null) return true;
-  const channel = createAgentChannel(socket);
-  const tell = async (what: string, told: () => Promise<unknown>): Promise<boolean> => {
-    try {
-      await told();
-      return true;
-    } catch (error) {
-      ports.logger.warn({ ...address, request: what, err: error }, 'the guest agent was not told');
-      return false;
-    }
-  };
-  const deadline = performance.now() + WAKE_TIMEOUT_MS;
-  const left = (): { timeoutMs: number } => ({
-    timeoutMs: Math.max(1, Math.ceil(deadline - performance.now())),
-  });
-  let told = false;
-  if (await tell('Sync', () => channel.open(left()))) {
-    // The time is read only now that the guest listens.
-    const unix_time_ms = Date.now();
-    const entropy_base64 = randomBytes(ENTROPY_BYTES).toString('base64');
-    await tell('Resync', () => channel.ask({ type: 'Resync', unix_time_ms, entropy_base64 }, left()));
-    told = await tell('Wake', () => channel.ask({ type: 'Wake' }, left()));
-  }
-  channel.close();
-  return told;
-}
-
 export const guestWake: StepExecutor<'guest.wake'> = {
   execute: async ({ address, vmId }, ports) => {
-    await wakeGuest(address, vmId, ports);
+    await tellGuestResumed(address, vmId, ports);
   },
   undo: nothing,
 };

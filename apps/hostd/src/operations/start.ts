@@ -1,0 +1,84 @@
+import { CodedError, toCodedError } from '@mvm/protocol';
+import { assertStartable, planStart } from '../plan/plan-start.js';
+import type { PlannedImage } from '../state/launch.js';
+import type { InstanceAddress } from '../state/layout.js';
+import { requireInstance, requirePool, requireTenant } from '../state/store.js';
+import { consoleMark, consoleTail } from './console-tail.js';
+import type { InstanceOperation, OperationDeps } from './operation.js';
+import { startFailedReason } from './stop-reasons.js';
+
+/** What a start boots, and where the console stood before. */
+interface StartInputs {
+  readonly image: PlannedImage;
+  readonly consoleMark: number;
+}
+
+/** Records that the start of an instance failed. Nothing when it is not recorded any more. */
+export async function recordStartFailure(
+  address: InstanceAddress,
+  message: string,
+  tail: string,
+  { store, clock }: OperationDeps,
+): Promise<void> {
+  const instance = store.instance(address);
+  if (instance === undefined) return;
+  await store.saveInstance({
+    ...instance,
+    stop_reason: startFailedReason(message, { at: clock.now(), tail }),
+  });
+}
+
+/**
+ * Boots an instance with its pool's present image and resources. Throws what `planStart` throws, `not_found`, and
+ * `image.not_found`, `image.digest_mismatch`, `image.damaged`. A start that failed in its VM is told with the last lines
+ * of the console.
+ */
+export const start: InstanceOperation<void, StartInputs> = {
+  name: 'start',
+  prepare: async ({ address }, { store, ports }) => {
+    assertStartable(requireInstance(store, address));
+    return {
+      image: await ports.images.forStart(address),
+      consoleMark: await consoleMark(ports, address),
+    };
+  },
+  readsSecrets: () => true,
+  plan: ({ address }, { image }, { store, ports, reservations, clock, vmUidBase, accelerator }) => {
+    const instance = requireInstance(store, address);
+    const tenant = requireTenant(store, address.tenant_id);
+    const pool = requirePool(store, address);
+    const { vcpus, mem_mib, data_disk_mib } = pool.instance_resources;
+    const secretScopes = pool.secret_scopes;
+    const resources = { vcpus, mem_mib, data_disk_mib };
+    const usage = reservations.runningUsage(address.tenant_id, address);
+    const plan = planStart(
+      { tenant, instance, resources, image, secretScopes, usage, vmUidBase, accelerator },
+      { now: clock.now() },
+    );
+    return {
+      plan,
+      reservation: {
+        check: () => reservations.checkStart(address.tenant_id),
+        take: () => {
+          const releaseStart = reservations.reserveStart(address, resources);
+          const releaseImage = ports.images.hold(address, image.digest);
+          return () => {
+            releaseStart();
+            releaseImage();
+          };
+        },
+      },
+    };
+  },
+  onFailure: async ({ status, error: thrown, failedStep }, { address }, inputs, deps) => {
+    const error = toCodedError(thrown);
+    const tail = await consoleTail(deps.ports, address, inputs.consoleMark);
+    if (status === 'undone') await recordStartFailure(address, error.message, tail, deps);
+    if (!failedStep.kind.startsWith('vm.') || tail === '') return error;
+    const { code, reason, message, hint, details } = error;
+    return new CodedError({
+      ...{ code, reason, hint, details, cause: error },
+      message: `${message}\nLast lines of the console:\n${tail}`,
+    });
+  },
+};
