@@ -2,6 +2,7 @@
  * Start of an instance through hostd, against spawning the same QEMU command line by hand and waiting for the same
  * console line. Both sides take turns in one run, on the same TAP, drives and sockets.
  */
+
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir, readFile, stat, truncate } from 'node:fs/promises';
@@ -9,6 +10,7 @@ import { expect, it } from 'vitest';
 import { createCgroups } from '../src/cgroup/cgroups.js';
 import type { InstanceRecord } from '../src/state/records.js';
 import { ensureTenantAndPool, until } from '../test/daemon.js';
+import { argvOf } from '../test/driver-contract/qemu-argv.js';
 import { createVmHost, instanceFile } from '../test/vm/vm-host.js';
 import { msFigures, ratioFigures, writeReport } from './report.js';
 import { StageLog } from './stages.js';
@@ -78,7 +80,7 @@ it('starts an instance', async () => {
         const from = await consoleSize();
         warmMemory();
         const began = performance.now();
-        const [program = '', ...args] = vm.argv.filter((argument) => argument !== '-S');
+        const [program = '', ...args] = argvOf(vm).filter((argument) => argument !== '-S');
         const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'inherit'] });
         const exited = once(child, 'exit');
         await cgroups.attach(vm.spec.vmId, child.pid as number);

@@ -8,9 +8,10 @@ import { expect, it } from 'vitest';
 import { createCgroups } from '../src/cgroup/cgroups.js';
 import { cgroupLimits } from '../src/cgroup/limits.js';
 import type { InstanceRecord } from '../src/state/records.js';
+import { createQemuVmm } from '../src/vmm/qemu/driver.js';
 import { ensureTenantAndPool, poolSpec, until } from '../test/daemon.js';
 import { createVmHost, greeting, instanceFile } from '../test/vm/vm-host.js';
-import { createHandVm } from './by-hand.js';
+import { createBaselineVm } from './baseline.js';
 import { type Figure, msFigures, quantile, ratioFigures, writeReport } from './report.js';
 import { StageLog } from './stages.js';
 import { warmMemory } from './warm-memory.js';
@@ -42,10 +43,10 @@ it('puts an instance to sleep and wakes it', async () => {
     const { vm }: InstanceRecord = JSON.parse(await readFile(recordPath, 'utf8'));
     if (vm == null) throw new Error('the record does not say how the VM was launched');
     const cgroups = await createCgroups({ parent: host.cgroupParent });
-    await cgroups.create('by-hand', cgroupLimits(RESOURCES, vm.spec.accelerator));
+    await cgroups.create('baseline', cgroupLimits(RESOURCES, createQemuVmm().memoryOverheadMib(vm.spec)));
     const handDir = join(host.dir, 'hand');
     await mkdir(handDir);
-    const hand = await createHandVm(vm, { dir: handDir, cgroups });
+    const hand = await createBaselineVm(vm, { dir: handDir, cgroups });
     try {
       await hand.boot();
       await until(
@@ -171,7 +172,7 @@ it('puts an instance to sleep and wakes it', async () => {
       });
     } finally {
       await hand.end().catch(() => {});
-      await cgroups.remove('by-hand');
+      await cgroups.remove('baseline');
     }
   } finally {
     await host.dispose();

@@ -19,7 +19,7 @@ import { wipeFile } from './disk/wipe-file.js';
 import { createFailpoint, type FailpointSetting, noFailpoint } from './execute/failpoint.js';
 import { createJournal } from './execute/journal.js';
 import { createPoolImages } from './execute/pool-images.js';
-import type { HostPorts, VmLogs } from './execute/ports.js';
+import type { HostPorts } from './execute/ports.js';
 import { stepExecutors } from './execute/steps/table.js';
 import { createVmRegistry } from './execute/vm-registry.js';
 import { createNetworkProbes } from './network-probe/network-probes.js';
@@ -56,7 +56,7 @@ import { shareRuns } from './system/share-runs.js';
 import { type HostLock, lockCgroups, lockNetwork, lockStateDir, lockVmUids } from './system/state-lock.js';
 import { createTenantKeys, type KeySources, takeKeySources } from './system/tenant-keys.js';
 import { HOSTD_VERSION } from './version.js';
-import { detectAccelerator } from './vmm/accelerator.js';
+import type { BoundLog } from './vmm/process/bound-log.js';
 import { createVmProcesses } from './vmm/process/vm-processes.js';
 import { createQemuVmm } from './vmm/qemu/driver.js';
 import type { Vmm } from './vmm/vmm.js';
@@ -74,21 +74,10 @@ export interface Daemon {
 /** How long requests under way may take to finish when the daemon is stopped. */
 const CLOSE_TIMEOUT_MS = 30_000;
 
-function boundedLogs(limitBytes: number, logger: Logger): VmLogs {
-  return {
-    keep: (path) =>
-      keepLogBounded(path, {
-        limitBytes,
-        onError: (error) => logger.warn({ path, err: error }, 'a log could not be kept below its limit'),
-      }),
-    read: readLog,
-  };
-}
-
 /** Makes the driver that runs the VMs. */
-export type VmmFactory = (config: HostdConfig, logger: Logger) => Vmm;
+export type VmmFactory = (config: HostdConfig, logger: Logger, boundLog: BoundLog) => Vmm;
 
-function chooseVmm(config: HostdConfig, logger: Logger): Vmm {
+function chooseVmm(config: HostdConfig, logger: Logger, boundLog: BoundLog): Vmm {
   if (config.vmm === 'firecracker') {
     throw new CodedError({
       code: 'unimplemented',
@@ -102,10 +91,11 @@ function chooseVmm(config: HostdConfig, logger: Logger): Vmm {
     logger,
     namespaces: config.vmNamespaces,
     logLimitBytes: config.consoleLimitKib * 1024,
+    boundLog,
   });
 }
 
-async function buildEffects(
+async function buildPorts(
   config: HostdConfig,
   logger: Logger,
   failpoint: FailpointSetting | null,
@@ -114,7 +104,12 @@ async function buildEffects(
   keySources: KeySources,
 ): Promise<HostPorts> {
   const layout = createLayout(config.stateDir, config.runDir);
-  const vmm = createVmm(config, logger);
+  const boundLog: BoundLog = (path) =>
+    keepLogBounded(path, {
+      limitBytes: config.consoleLimitKib * 1024,
+      onError: (error) => logger.warn({ path, err: error }, 'a log could not be kept below its limit'),
+    });
+  const vmm = createVmm(config, logger, boundLog);
   const store = await openStateStore(layout);
   return {
     layout,
@@ -140,8 +135,8 @@ async function buildEffects(
       exists,
       wipeFile,
     },
-    logs: boundedLogs(config.consoleLimitKib * 1024, logger),
-    processes: createVmProcesses(layout.vmSocketsDir, config.vmUidBase),
+    readLog,
+    processes: createVmProcesses(layout.vmSocketsDir, config.vmUidBase, (name) => vmm.isVmmProgram(name)),
     keys: createTenantKeys(config.tenantKeysDir, keySources),
     failpoint: failpoint === null ? noFailpoint : createFailpoint(failpoint),
     logger,
@@ -249,7 +244,7 @@ export async function startDaemon(
   try {
     locks.push(lockNetwork());
     const mutex = createKeyedMutex();
-    ports = await buildEffects(config, logger, failpoint, createVmm, mutex, keySources);
+    ports = await buildPorts(config, logger, failpoint, createVmm, mutex, keySources);
     locks.push(lockCgroups(ports.cgroups.root, config.cgroupParent));
     locks.push(lockVmUids(ports.cgroups.root, config.vmUidBase));
     await mkdir(config.runDir, { recursive: true, mode: 0o755 });
@@ -262,7 +257,7 @@ export async function startDaemon(
         await server.close({ timeoutMs: force ? 1 : CLOSE_TIMEOUT_MS });
         // What is under way keeps its VMs and the lock: let go of them midway, it would take a guest for dead.
         if (!force && !mutex.idle()) return false;
-        running.vms.releaseAll();
+        running.vms.detachAll();
         await running.network.close();
         unlock();
         return true;
@@ -270,7 +265,7 @@ export async function startDaemon(
     };
   } catch (error) {
     closing.abort();
-    ports?.vms.releaseAll();
+    ports?.vms.detachAll();
     unlock();
     throw error;
   }
@@ -284,9 +279,10 @@ async function prepare(
   inherited: { readonly fd: number } | null,
   signal: AbortSignal,
 ): Promise<{ server: FrameServer; listenTarget: Parameters<FrameServer['listen']>[0] }> {
-  const { accelerator, reason } = await detectAccelerator();
+  const { store, layout, vmm } = ports;
+  const capabilities = await vmm.capabilities();
+  const { accelerator, acceleratorReason: reason } = capabilities;
   logger.info({ accelerator, reason }, 'accelerator chosen');
-  const { store, layout } = ports;
   const reserve = createSpaceReserve(layout.reserveDir);
   const audit = ports.failpoint.audit(
     createAuditLog(layout, {
@@ -327,11 +323,10 @@ async function prepare(
   const facts = {
     hostdVersion: HOSTD_VERSION,
     startedAt: systemClock.now(),
-    accelerator,
-    acceleratorReason: reason,
+    capabilities,
     clusterCidr,
     uplinks: () => (config.uplink.length === 0 ? readDefaultRouteLinks() : config.uplink),
-    vmmVersion: () => ports.vmm.version().catch(() => null),
+    vmmVersion: () => vmm.version().catch(() => null),
   };
   const probes = createNetworkProbes({ ports, mutex, vmUidBase: config.vmUidBase });
   const services = { ports, runner, audit, probes, facts, changes };

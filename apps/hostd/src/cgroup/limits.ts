@@ -8,18 +8,16 @@ export interface CgroupLimits {
 }
 
 const MIB = 1_048_576;
-/** What a VMM needs beside the guest's memory: its own code and buffers; under TCG also the translated code. */
-const VMM_OVERHEAD_MIB = { kvm: 192, tcg: 512 } as const;
 /** Threads of a VMM beside its vCPUs: main loop, disk workers, housekeeping. */
 const VMM_THREADS = 64;
 
-/** The cgroup that an instance of these resources gets. Pure. */
+/** The cgroup that an instance of these resources gets; `overheadMib` is what its VMM takes beside the guest. Pure. */
 export function cgroupLimits(
   resources: Pick<InstanceResources, 'vcpus' | 'mem_mib'>,
-  accelerator: 'kvm' | 'tcg',
+  overheadMib: number,
 ): CgroupLimits {
   return {
-    memoryMaxBytes: (resources.mem_mib + VMM_OVERHEAD_MIB[accelerator]) * MIB,
+    memoryMaxBytes: (resources.mem_mib + overheadMib) * MIB,
     cpuMaxPercent: resources.vcpus * 100,
     pidsMax: resources.vcpus + VMM_THREADS,
   };

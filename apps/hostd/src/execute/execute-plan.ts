@@ -1,8 +1,7 @@
-import { toCodedError } from '@mvm/protocol';
 import type { Logger } from 'pino';
 import type { HostPorts } from './ports.js';
 import type { Step, StepKind, StepPlan } from './step.js';
-import type { StepExecutor } from './steps/executor.js';
+import { NoEffect, type StepExecutor } from './steps/executor.js';
 import { stepExecutors } from './steps/table.js';
 
 /** How a plan failed. */
@@ -57,11 +56,11 @@ export async function stepsAfterCommit(plan: StepPlan, ports: HostPorts): Promis
 
 /**
  * Whether a plan of which a step has failed is to be finished. Its commit point is reverted first when nothing can have
- * followed from it: it failed itself, or the VM that was to run is said not to have.
+ * followed from it: it failed itself, or the first step after it, which had no effect.
  */
 async function isCommittedAfter(
   plan: StepPlan,
-  failed: { readonly index: number; readonly error: unknown },
+  failed: { readonly index: number; readonly hadNoEffect: boolean },
   ports: HostPorts,
   logger: Logger,
 ): Promise<boolean> {
@@ -71,10 +70,8 @@ async function isCommittedAfter(
   const index = plan.steps.length - rest.length - 1;
   const step = plan.steps[index] as Step;
   const { revertCommit } = bind(step, ports);
-  const ranNothing =
-    failed.index === index ||
-    (failed.index === index + 1 && toCodedError(failed.error).reason === 'vmm.not_resumed');
-  if (!ranNothing || revertCommit === null) return true;
+  const hasFollowed = failed.index > index + 1 || (failed.index === index + 1 && !failed.hadNoEffect);
+  if (hasFollowed || revertCommit === null) return true;
   try {
     const at = { operation: plan.operation, kind: step.kind, index, undo: true };
     await ports.failpoint.step(at, revertCommit);
@@ -145,11 +142,13 @@ export async function executePlan(
       });
       logger.debug({ step: step.kind, ms: performance.now() - began }, 'step done');
       await onStepDone(index + 1);
-    } catch (error) {
+    } catch (thrown) {
+      const hadNoEffect = thrown instanceof NoEffect;
+      const error = hadNoEffect ? thrown.error : thrown;
       logger.warn({ step: step.kind, ms: performance.now() - began, err: error }, 'step failed');
       await prefetch.end();
       const failure = { error, failedStep: step, plan };
-      if (await isCommittedAfter(plan, { index, error }, ports, logger)) {
+      if (await isCommittedAfter(plan, { index, hadNoEffect }, ports, logger)) {
         return { status: 'committed', ...failure };
       }
       const { operation } = plan;

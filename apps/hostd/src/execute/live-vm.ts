@@ -11,12 +11,6 @@ import type { HostPorts } from './ports.js';
 const WAKE_TIMEOUT_MS = 5_000;
 const ENTROPY_BYTES = 64;
 
-/** Watch a launched or adopted VM, and keep its logs below their limit. */
-export function watchVm(address: InstanceAddress, handle: VmHandle, ports: HostPorts): void {
-  const { layout, logs, vms } = ports;
-  vms.add({ address, handle }, [logs.keep(layout.consoleLog(address)), logs.keep(layout.vmmLog(address))]);
-}
-
 /**
  * The VM of a record, found again and watched; null when it is gone. It is put into its cgroup once more: somebody may
  * have moved it out, or removed the cgroup, and a VM without limits must not go on.
@@ -28,17 +22,18 @@ export async function adoptVm(
 ): Promise<VmHandle | null> {
   const handle = await ports.vmm.adopt(record);
   if (handle === null) return null;
-  const { vmId, vcpus, memMib, accelerator } = record.spec;
+  const { vmId, vcpus, memMib } = record.spec;
+  const overheadMib = ports.vmm.memoryOverheadMib(record.spec);
   try {
-    await ports.cgroups.create(vmId, cgroupLimits({ vcpus, mem_mib: memMib }, accelerator));
+    await ports.cgroups.create(vmId, cgroupLimits({ vcpus, mem_mib: memMib }, overheadMib));
     await ports.cgroups.attach(vmId, record.pid);
   } catch (error) {
-    handle.release();
+    handle.detach();
     // A process that has just ended is in no cgroup any more.
     if (!(await isAlive(record))) return null;
     throw error;
   }
-  watchVm(address, handle, ports);
+  ports.vms.add({ address, handle });
   return handle;
 }
 
@@ -55,6 +50,12 @@ export async function killVm(vmId: string, { vms, cgroups, processes }: HostPort
   vms.remove(vmId);
 }
 
+/** Let a VM run. Throws `vmm.not_resumed` when the VMM refuses. */
+export async function letRun(handle: VmHandle): Promise<void> {
+  const resumed = await handle.resume();
+  if (resumed.outcome === 'refused') throw resumed.error;
+}
+
 /**
  * Let a VM run, or pause it, to undo a step. Nothing when it is not known yet, after a crash: it is brought into its
  * recorded state when it is adopted; nor when it has ended: then it neither runs nor waits, and its end is reaped.
@@ -65,7 +66,9 @@ export async function setRunState(
   { vms }: Pick<HostPorts, 'vms'>,
 ): Promise<void> {
   try {
-    await vms.get(vmId)?.handle[what]();
+    const handle = vms.get(vmId)?.handle;
+    if (what === 'pause') await handle?.pause();
+    else if (handle !== undefined) await letRun(handle);
   } catch (error) {
     if (!isCodedError(error) || error.reason !== 'vmm.gone') throw error;
   }
@@ -88,9 +91,9 @@ export async function tellGuestResumed(
   vmId: string,
   ports: HostPorts,
 ): Promise<boolean> {
-  const socket = await requireLive(vmId, ports).agentSocket();
-  if (socket === null) return true;
-  const channel = createAgentChannel(socket);
+  const handle = requireLive(vmId, ports);
+  if (!(await handle.hasAgent())) return true;
+  const channel = createAgentChannel((signal) => handle.connectAgent(signal));
   const tell = async (what: string, told: () => Promise<unknown>): Promise<boolean> => {
     try {
       await told();

@@ -3,6 +3,7 @@ import type { NetworkExecutor } from '@mvm/net-executor/execute';
 import type { TenantNet } from '@mvm/protocol';
 import type { Logger } from 'pino';
 import type { Cgroups } from '../cgroup/cgroups.js';
+import type { readLog } from '../console/console-log.js';
 import type { Layout } from '../state/layout.js';
 import type { StateStore } from '../state/store.js';
 import type { TenantKeys } from '../system/tenant-keys.js';
@@ -55,19 +56,6 @@ export interface VmDisks {
   wipeFile(path: string): Promise<void>;
 }
 
-/** Bounded logs of consoles and VMMs. */
-export interface VmLogs {
-  /** Keep a growing file below the limit until `release`. */
-  keep(path: string): { release(): void };
-  /** Bytes from `offset`, or the last `maxBytes` when it is absent; see `LogChunk` for the offsets. */
-  read(options: { readonly path: string; readonly offset?: number; readonly maxBytes: number }): Promise<{
-    readonly offset: number;
-    readonly nextOffset: number;
-    readonly data: Uint8Array;
-    readonly truncated: boolean;
-  }>;
-}
-
 /** Everything that steps may touch; built once, in the composition root. */
 export interface HostPorts {
   readonly layout: Layout;
@@ -77,7 +65,8 @@ export interface HostPorts {
   readonly vmm: Vmm;
   readonly vms: VmRegistry;
   readonly disks: VmDisks;
-  readonly logs: VmLogs;
+  /** Reads a log of a console or a VMM. */
+  readonly readLog: typeof readLog;
   readonly keys: TenantKeys;
   readonly images: PoolImages;
   readonly processes: VmProcesses;

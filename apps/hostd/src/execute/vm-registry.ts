@@ -15,40 +15,38 @@ export interface LiveVm {
  */
 export interface VmRegistry {
   get(vmId: string): LiveVm | undefined;
-  /** Watch a VM; `logKeepers` are released when it is taken out. */
-  add(vm: LiveVm, logKeepers: readonly { release(): void }[]): void;
+  add(vm: LiveVm): void;
   /** Stop watching a VM, leaving it alone. */
   remove(vmId: string): void;
   /** Who is told of exits; set once, before the first VM. */
   onExit(listener: (vm: LiveVm, exit: VmExit) => void): void;
-  /** Let go of every VM without ending one. */
-  releaseAll(): void;
+  /** Stop watching every VM without ending one. */
+  detachAll(): void;
 }
 
 export function createVmRegistry(): VmRegistry {
-  const live = new Map<string, { vm: LiveVm; keepers: readonly { release(): void }[] }>();
+  const live = new Map<string, LiveVm>();
   let listener: (vm: LiveVm, exit: VmExit) => void = () => {};
   const takeOut = (vmId: string): void => {
-    const entry = live.get(vmId);
+    const vm = live.get(vmId);
     live.delete(vmId);
-    for (const keeper of entry?.keepers ?? []) keeper.release();
-    entry?.vm.handle.release();
+    vm?.handle.detach();
   };
   return {
-    get: (vmId) => live.get(vmId)?.vm,
-    add: (vm, keepers) => {
+    get: (vmId) => live.get(vmId),
+    add: (vm) => {
       const { vmId } = vm.handle.record.spec;
       takeOut(vmId);
-      live.set(vmId, { vm, keepers });
+      live.set(vmId, vm);
       void vm.handle.exited.then((exit) => {
-        if (live.get(vmId)?.vm === vm) listener(vm, exit);
+        if (live.get(vmId) === vm) listener(vm, exit);
       });
     },
     remove: takeOut,
     onExit: (next) => {
       listener = next;
     },
-    releaseAll: () => {
+    detachAll: () => {
       for (const vmId of [...live.keys()]) takeOut(vmId);
     },
   };

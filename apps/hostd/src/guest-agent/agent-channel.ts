@@ -1,5 +1,5 @@
 /**
- * The channel to one guest's agent: a Unix socket of the VMM, behind which a byte stream ends in the guest.
+ * The channel to one guest's agent: a byte stream of the VMM's that ends in the guest.
  *
  * INVARIANTS
  * - One request is under way at a time; the answers of a stream carry no ids.
@@ -10,17 +10,17 @@
  *   capped, and nothing that it says is more than a hint.
  */
 import { randomBytes } from 'node:crypto';
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { readFrame, writeFrame } from '@mvm/framing';
 import {
   type GuestAgentRequest,
   type GuestAgentResponse,
   guestAgentRequestCodec,
   guestAgentResponseCodec,
+  isCodedError,
   MAX_GUEST_AGENT_FRAME_BYTES,
 } from '@mvm/protocol';
 import { canceled, noAnswer, nonsense, refused, unreachable } from './agent-errors.js';
-import { connectAgent } from './connect-agent.js';
 
 /** The answer that belongs to each request. */
 interface Answers {
@@ -67,22 +67,22 @@ export interface AgentChannel {
 
 /** One connection; `synced` once everything that comes is an answer to what was asked on it. */
 interface Connection {
-  readonly socket: Socket;
+  readonly stream: Duplex;
   readonly token: string;
   synced: boolean;
 }
 
-/** The channel behind `socketPath`. Nothing happens before the first exchange. */
-export function createAgentChannel(socketPath: string): AgentChannel {
+/** The channel through what `connect` answers; null: there is no agent. Nothing happens before the first exchange. */
+export function createAgentChannel(connect: (signal: AbortSignal) => Promise<Duplex | null>): AgentChannel {
   let connection: Connection | null = null;
   const close = (): void => {
-    connection?.socket.destroy();
+    connection?.stream.destroy();
     connection = null;
   };
 
   async function next(at: Connection, signal: AbortSignal): Promise<GuestAgentResponse> {
-    const body = await readFrame(at.socket, { maxFrameBytes: MAX_GUEST_AGENT_FRAME_BYTES, signal });
-    if (body === null) throw unreachable(socketPath, 'the channel was closed');
+    const body = await readFrame(at.stream, { maxFrameBytes: MAX_GUEST_AGENT_FRAME_BYTES, signal });
+    if (body === null) throw unreachable('the channel was closed');
     const answer = guestAgentResponseCodec.decode(body);
     if (answer.type === 'SyncAck' && answer.token === at.token) at.synced = true;
     return answer;
@@ -91,10 +91,15 @@ export function createAgentChannel(socketPath: string): AgentChannel {
   /** Waits for the token, or for an Error where it was expected: such an agent may not know Sync. */
   async function connected(signal: AbortSignal): Promise<Connection> {
     if (connection !== null) return connection;
-    const socket = await connectAgent(socketPath, signal);
-    const at = { socket, token: randomBytes(TOKEN_BYTES).toString('hex'), synced: false };
+    const stream = await connect(signal).catch((error: unknown) => {
+      throw isCodedError(error)
+        ? error
+        : unreachable(error instanceof Error ? error.message : String(error), error);
+    });
+    if (stream === null) throw unreachable('no program in the guest has it open');
+    const at = { stream, token: randomBytes(TOKEN_BYTES).toString('hex'), synced: false };
     connection = at;
-    await writeFrame(socket, guestAgentRequestCodec.encode({ type: 'Sync', token: at.token }), { signal });
+    await writeFrame(stream, guestAgentRequestCodec.encode({ type: 'Sync', token: at.token }), { signal });
     for (let passed = 0; passed <= MAX_STALE_ANSWERS; passed += 1) {
       const answer = await next(at, signal);
       if (at.synced || answer.type === 'Error') return at;
@@ -104,7 +109,7 @@ export function createAgentChannel(socketPath: string): AgentChannel {
 
   async function exchange<R extends AgentRequest>(request: R, signal: AbortSignal): Promise<AnswerTo<R>> {
     const at = await connected(signal);
-    await writeFrame(at.socket, guestAgentRequestCodec.encode(request), { signal });
+    await writeFrame(at.stream, guestAgentRequestCodec.encode(request), { signal });
     for (let passed = 0; passed <= MAX_STALE_ANSWERS; passed += 1) {
       const answer = await next(at, signal);
       if (answer.type === ANSWERS[request.type]) return answer as AnswerTo<R>;

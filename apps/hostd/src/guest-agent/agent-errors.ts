@@ -3,11 +3,11 @@ import { CodedError, type GuestAgentRequest } from '@mvm/protocol';
 type Asked = GuestAgentRequest['type'];
 
 /** `unavailable`, reason `guest_agent.unreachable`. */
-export function unreachable(socketPath: string, why: string, cause?: unknown): CodedError {
+export function unreachable(why: string, cause?: unknown): CodedError {
   return new CodedError({
     code: 'unavailable',
     reason: 'guest_agent.unreachable',
-    message: `no channel to the guest's agent at ${socketPath}: ${why}`,
+    message: `no channel to the guest's agent: ${why}`,
     cause,
   });
 }

@@ -1,4 +1,4 @@
-import { adoptVm } from '../execute/live-vm.js';
+import { adoptVm, letRun } from '../execute/live-vm.js';
 import { addressText, type InstanceAddress } from '../state/layout.js';
 import { auditLoss } from './audit-exit.js';
 import { consoleTail } from './console-tail.js';
@@ -39,7 +39,7 @@ export async function adoptOrReap(
   }
   try {
     // An operation that was cut short, or undone without knowing the VM, may have left it otherwise.
-    if (instance.status === 'running') await handle.resume();
+    if (instance.status === 'running') await letRun(handle);
     else await handle.pause();
   } catch (error) {
     // Not watched, so that whoever tries again brings it there.

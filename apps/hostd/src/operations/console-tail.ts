@@ -6,11 +6,11 @@ const TAIL_BYTES = 2048;
 
 /** Where the console stands now, so that a later tail shows only what came after. */
 export async function consoleMark(
-  ports: Pick<HostPorts, 'logs' | 'layout'>,
+  ports: Pick<HostPorts, 'readLog' | 'layout'>,
   address: InstanceAddress,
 ): Promise<number> {
-  const { nextOffset } = await ports.logs
-    .read({ path: ports.layout.consoleLog(address), maxBytes: 1 })
+  const { nextOffset } = await ports
+    .readLog({ path: ports.layout.consoleLog(address), maxBytes: 1 })
     .catch(() => ({ nextOffset: 0 }));
   return nextOffset;
 }
@@ -31,13 +31,13 @@ function printable(bytes: Uint8Array): string {
 
 /** The last lines of an instance's console, at most 2 KiB, after `mark` when one is given; empty when there are none. */
 export async function consoleTail(
-  ports: Pick<HostPorts, 'logs' | 'layout'>,
+  ports: Pick<HostPorts, 'readLog' | 'layout'>,
   address: InstanceAddress,
   mark: number | null,
 ): Promise<string> {
   try {
     const path = ports.layout.consoleLog(address);
-    const chunk = await ports.logs.read({ path, maxBytes: TAIL_BYTES });
+    const chunk = await ports.readLog({ path, maxBytes: TAIL_BYTES });
     const skip = mark === null ? 0 : Math.max(0, mark - chunk.offset);
     return printable(chunk.data.subarray(skip));
   } catch {

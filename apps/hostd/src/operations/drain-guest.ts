@@ -36,12 +36,11 @@ export async function drainGuest(
 ): Promise<DrainOutcome> {
   const { timeoutSecs, signal } = options;
   const handle = instance.net == null ? undefined : vms.get(instance.net.tap_dev)?.handle;
-  const socket = await handle?.agentSocket();
-  if (socket == null) {
+  if (handle === undefined || !(await handle.hasAgent())) {
     context.logger.info('the guest has no agent to be drained by');
     return 'no_agent';
   }
-  const channel = createAgentChannel(socket);
+  const channel = createAgentChannel((signal) => handle.connectAgent(signal));
   try {
     const request = { type: 'SleepPrep', drain_timeout_secs: timeoutSecs } as const;
     const timeoutMs = Math.min(Math.max(timeoutSecs, 1) * 1000, MAX_TIMER_MS);

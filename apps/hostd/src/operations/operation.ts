@@ -9,6 +9,7 @@ import type { InstanceAddress } from '../state/layout.js';
 import { requireInstance, requireTenant, type StateStore } from '../state/store.js';
 import type { HostFacts } from '../system/host-facts.js';
 import type { KeyedMutex } from '../system/keyed-mutex.js';
+import type { Accelerator } from '../vmm/vmm.js';
 import type { Clock, OperationContext } from './operation-context.js';
 import type { Reservations } from './reservations.js';
 
@@ -29,7 +30,8 @@ export interface OperationDeps {
   /** Host ports that pools may publish. */
   readonly publishPorts: readonly PortRange[];
   readonly vmUidBase: number;
-  readonly accelerator: 'kvm' | 'tcg';
+  /** How guests' instructions run. */
+  readonly accelerator: Accelerator;
 }
 
 /** What a plan is about to use, and no record shows yet. */

@@ -51,8 +51,9 @@ export const start: InstanceOperation<void, StartInputs> = {
     const secretScopes = pool.secret_scopes;
     const resources = { vcpus, mem_mib, data_disk_mib };
     const usage = reservations.runningUsage(address.tenant_id, address);
+    const overheadMib = ports.vmm.memoryOverheadMib({ accelerator, vcpus, memMib: mem_mib });
     const plan = planStart(
-      { tenant, instance, resources, image, secretScopes, usage, vmUidBase, accelerator },
+      { tenant, instance, resources, image, secretScopes, usage, vmUidBase, accelerator, overheadMib },
       { now: clock.now() },
     );
     return {

@@ -95,13 +95,14 @@ export const wake: InstanceOperation<void, LaunchArgs> = {
   },
   readsSecrets: (launch) => launch.hasSecretsDrive === true,
   plan: ({ address }, launch, deps) => {
-    const { store, reservations, clock } = deps;
+    const { store, ports, reservations, clock } = deps;
+    const overheadMib = ports.vmm.memoryOverheadMib(launch);
     const input = endInput(address, deps);
     const usage = reservations.runningUsage(address.tenant_id, address);
     const secretScopes = requirePool(store, address).secret_scopes;
     const resources = wokenResources(input.instance, launch);
     return {
-      plan: planWake({ ...input, launch, usage, secretScopes }, { now: clock.now() }),
+      plan: planWake({ ...input, launch, overheadMib, usage, secretScopes }, { now: clock.now() }),
       reservation: {
         check: () => reservations.checkStart(address.tenant_id),
         take: () => reservations.reserveStart(address, resources),

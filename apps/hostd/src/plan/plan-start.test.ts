@@ -12,6 +12,7 @@ function input(over: Partial<StartInput> = {}): StartInput {
     usage: { running: 0, vcpus: 0, memMib: 0 },
     vmUidBase: 1_900_000_000,
     accelerator: 'tcg',
+    overheadMib: 512,
     ...over,
   };
 }

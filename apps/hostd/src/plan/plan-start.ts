@@ -4,6 +4,7 @@ import type { Plan } from '../execute/step.js';
 import type { PlannedImage } from '../state/launch.js';
 import { addressOf } from '../state/layout.js';
 import type { InstanceRecord, TenantRecord } from '../state/records.js';
+import type { Accelerator } from '../vmm/vmm.js';
 import { checkRunningQuota, type RunningUsage, requireNetworkUp } from './admission.js';
 import { guestConfig, instancePort, plainNet } from './port.js';
 
@@ -18,7 +19,9 @@ export interface StartInput {
   /** Without this instance. */
   readonly usage: RunningUsage;
   readonly vmUidBase: number;
-  readonly accelerator: 'kvm' | 'tcg';
+  readonly accelerator: Accelerator;
+  /** What the VMM takes beside the guest's memory. */
+  readonly overheadMib: number;
 }
 
 /** Throws `instance.invalid_transition` when an instance cannot be started; one that is created is made ready on the way. */
@@ -61,7 +64,7 @@ export function planStart(input: StartInput, context: { readonly now: string }):
       {
         kind: 'cgroup.create',
         name: vmId,
-        limits: cgroupLimits(resources, input.accelerator),
+        limits: cgroupLimits(resources, input.overheadMib),
       },
       { kind: 'port.attach', net, port },
       {

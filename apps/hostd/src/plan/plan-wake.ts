@@ -11,6 +11,8 @@ import { guestConfig, instancePort, plainNet } from './port.js';
 export interface WakeInput extends EndInput {
   /** As the snapshot records it. */
   readonly launch: LaunchArgs;
+  /** What the VMM takes beside the guest's memory. */
+  readonly overheadMib: number;
   /** Of the tenant's other instances. */
   readonly usage: RunningUsage;
   /** Of the pool, now: a guest that has a drive for secrets wakes to what they allow. */
@@ -43,7 +45,7 @@ export function planWake(input: WakeInput, context: { readonly now: string }): P
       ...(hasSecrets
         ? [{ kind: 'secrets_drive.build', address, vmId, scopes: [...input.secretScopes] } as const]
         : []),
-      { kind: 'cgroup.create', name: vmId, limits: cgroupLimits(resources, launch.accelerator) },
+      { kind: 'cgroup.create', name: vmId, limits: cgroupLimits(resources, input.overheadMib) },
       { kind: 'port.attach', net, port, keepFlows: true },
       // Its reading is done ahead, beside the steps before it; no VMM is launched before it has its turn.
       { kind: 'snapshot.verify', address },

@@ -129,6 +129,7 @@ function plan(operation: Operation, record: InstanceRecord): Plan {
           usage: { running: 0, vcpus: 0, memMib: 0 },
           vmUidBase: 1_900_000_000,
           accelerator: 'tcg',
+          overheadMib: 512,
         },
         { now: NOW },
       );

@@ -1,6 +1,7 @@
 import { release } from 'node:os';
 import { listImages } from '@mvm/image-store';
 import { SUPPORTED_VERSIONS } from '@mvm/protocol';
+import type { VmmCapabilities } from '../vmm/vmm.js';
 import type { RequestHandler } from './handler.js';
 import { jsonBytes, PAGE_BYTES } from './page.js';
 
@@ -8,8 +9,7 @@ import { jsonBytes, PAGE_BYTES } from './page.js';
 export interface HostFacts {
   readonly hostdVersion: string;
   readonly startedAt: string;
-  readonly accelerator: 'kvm' | 'tcg';
-  readonly acceleratorReason: string;
+  readonly capabilities: VmmCapabilities;
   readonly clusterCidr: string;
   /** Interfaces through which guests leave the host, as of now. */
   readonly uplinks: () => readonly string[];
@@ -54,8 +54,8 @@ export const hostInfo: RequestHandler<'HostInfo'> = async (_request, { ports, fa
     started_at: facts.startedAt,
     vmm: vmm.name,
     vmm_version: await facts.vmmVersion(),
-    accelerator: facts.accelerator,
-    accelerator_reason: facts.acceleratorReason,
+    accelerator: facts.capabilities.accelerator,
+    accelerator_reason: facts.capabilities.acceleratorReason,
     cgroup_version: cgroups.version,
     cluster_cidr: facts.clusterCidr,
     uplinks: [...facts.uplinks()],

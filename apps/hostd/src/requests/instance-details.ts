@@ -41,11 +41,8 @@ function agentConnected(handle: VmHandle): Promise<boolean | null> {
   const answer =
     known ??
     handle
-      .agentSocket()
-      .then(
-        (socket) => socket !== null,
-        () => null,
-      )
+      .hasAgent()
+      .catch(() => null)
       .finally(() => asked.delete(handle));
   if (known === undefined) asked.set(handle, answer);
   return Promise.race([answer, sleep(ASK_WITHIN_MS, null, { ref: false })]);
@@ -70,7 +67,7 @@ export const instanceLogs: RequestHandler<'InstanceLogs'> = async (request, { po
   requireInstance(ports.store, address);
   const stream = request.stream ?? 'console';
   const path = stream === 'console' ? ports.layout.consoleLog(address) : ports.layout.vmmLog(address);
-  const chunk = await ports.logs.read({
+  const chunk = await ports.readLog({
     path,
     maxBytes: request.max_bytes ?? DEFAULT_LOG_BYTES,
     ...(request.offset == null ? {} : { offset: request.offset }),

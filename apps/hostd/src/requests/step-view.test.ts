@@ -27,6 +27,7 @@ const steps: Step[] = [
       usage: { running: 0, vcpus: 0, memMib: 0 },
       vmUidBase: 1_900_000_000,
       accelerator: 'tcg',
+      overheadMib: 512,
     },
     { now: NOW },
   ).steps,

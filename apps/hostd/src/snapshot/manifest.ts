@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { LaunchArgs } from '../state/launch.js';
+import { ACCELERATORS } from '../vmm/vmm.js';
 import { imageChecksumSchema } from './checksum.js';
 
 const storedPartSchema = z.object({
@@ -16,10 +17,13 @@ const storedPartSchema = z.object({
 /** A part of a saved VM as it stands in its file. */
 export type StoredPart = z.infer<typeof storedPartSchema>;
 
-/** What hostd wrote at first: one part, `memory`, with a sha256. */
-function fromFirstForm(manifest: unknown): unknown {
-  const { memory, ...rest } = manifest as { memory?: { sha256?: unknown } };
-  if (memory === undefined) return manifest;
+/** What hostd wrote at first: one part, `memory`, with a sha256; and QEMU's arguments in place of `driver_state`. */
+function fromFirstForms(manifest: unknown): unknown {
+  const { argv, ...others } = manifest as { argv?: unknown };
+  const { memory, ...rest } = (argv === undefined ? others : { ...others, driver_state: { argv } }) as {
+    memory?: { sha256?: unknown };
+  };
+  if (memory === undefined) return { ...rest };
   const { sha256, ...part } = memory;
   return { ...rest, parts: [{ ...part, name: 'memory', checksum: { algorithm: 'sha256', value: sha256 } }] };
 }
@@ -34,10 +38,10 @@ const manifestSchema = z.object({
   vmm: z.enum(['qemu', 'firecracker']),
   /** A snapshot is loaded by the very version that wrote it, or not at all. */
   vmm_version: z.string(),
-  accelerator: z.enum(['kvm', 'tcg']),
+  accelerator: z.enum(ACCELERATORS),
   image_digest: z.string().nullable(),
-  /** The VMM's exact argument vector: an extra or missing device is accepted silently and breaks the guest later. */
-  argv: z.array(z.string()),
+  /** What the driver restores it with. */
+  driver_state: z.record(z.string(), z.unknown()),
   /** How it was launched, for the plan that restores it: hostd's own `LaunchArgs`, in a directory that only root reads. */
   launch: z.custom<LaunchArgs>((value) => typeof value === 'object' && value !== null),
   /** In the order in which the VMM gave them. */
@@ -57,7 +61,7 @@ export type SnapshotManifest = z.infer<typeof manifestSchema>;
 
 /** A manifest out of a file's text. Throws what `JSON.parse` and zod throw. */
 export function parseManifest(text: string): SnapshotManifest {
-  return manifestSchema.parse(fromFirstForm(JSON.parse(text)));
+  return manifestSchema.parse(fromFirstForms(JSON.parse(text)));
 }
 
 /** The file's text. Throws what zod throws. */

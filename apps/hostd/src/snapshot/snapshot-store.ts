@@ -169,13 +169,13 @@ export async function verifyParts(
 }
 
 /**
- * The saved VM's parts as the VMM wrote them. Errors: `snapshot.key_missing`; while reading, `snapshot.unseal_failed`,
+ * The saved VM's parts as the VMM wrote them; those in plain of at most `maxFileBytes` as files too. Errors: `snapshot.key_missing`; while reading, `snapshot.unseal_failed`,
  * `snapshot.compressor`.
  */
 export function savedParts(
   paths: SnapshotPaths,
   { parts }: SnapshotManifest,
-  key: Buffer | null,
+  { key, maxFileBytes }: { readonly key: Buffer | null; readonly maxFileBytes: number },
 ): RestoredPart[] {
   if (key === null && parts.some(({ sealed }) => sealed)) {
     throw new CodedError({
@@ -193,7 +193,7 @@ export function savedParts(
     return {
       name: part.name,
       bytes: decompress(part.compression, squeezed),
-      file: isPlain && part.stored_bytes <= MAX_DIRECT_BYTES ? path : null,
+      file: isPlain && part.stored_bytes <= maxFileBytes ? path : null,
     };
   });
 }
@@ -202,9 +202,6 @@ export function savedParts(
 async function* readLazily(path: string): AsyncGenerator<Uint8Array> {
   yield* createReadStream(path, { highWaterMark: 1 << 20 }) as AsyncIterable<Uint8Array>;
 }
-
-/** Larger ones go through a stream: while a VMM reads a file itself, it answers nobody. */
-const MAX_DIRECT_BYTES = 2 * 2 ** 30;
 
 /** The point of no return: from now on this snapshot is never loaded again. Durable when it returns. */
 export async function consumeSnapshot(paths: SnapshotPaths): Promise<void> {

@@ -1,3 +1,4 @@
+import type { Accelerator } from '../vmm/vmm.js';
 import type { InstanceAddress } from './layout.js';
 
 /** A registered image, by what it is called and by what it is. */
@@ -24,5 +25,5 @@ export interface LaunchArgs {
   readonly hasSecretsDrive?: boolean;
   readonly mac: string;
   readonly uid: number;
-  readonly accelerator: 'kvm' | 'tcg';
+  readonly accelerator: Accelerator;
 }

@@ -54,8 +54,6 @@ export interface Layout {
   vmSocketDir(vmId: string): string;
   /** In the run directory, which lives in memory: gone with the directory when the VM ends. */
   secretsDrive(vmId: string): string;
-  /** The empty directory that a VM's VMM is confined to. */
-  vmEmptyRoot(vmId: string): string;
 }
 
 /** Prefix of an instance directory that is being removed. */
@@ -129,7 +127,6 @@ export function createLayout(stateDir: string, runDir: string): Layout {
     snapshotsDir: inInstance('snapshots'),
     vmSocketDir,
     secretsDrive: (vmId) => join(vmSocketDir(vmId), 'secrets.ext4'),
-    vmEmptyRoot: (vmId) => join(vmSocketDir(vmId), 'root'),
   };
 }
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { VmRecord } from '../vmm/vmm.js';
+import { ACCELERATORS, type VmRecord } from '../vmm/vmm.js';
 
 const drive = z.object({
   id: z.string(),
@@ -22,17 +22,26 @@ const vmSpec = z.object({
   socketDir: z.string(),
   consolePath: z.string(),
   vmmLogPath: z.string(),
-  emptyRootPath: z.string(),
-  accelerator: z.enum(['kvm', 'tcg']),
+  accelerator: z.enum(ACCELERATORS),
 });
 
+/** Until version 0.1, QEMU's arguments stood beside what every driver records. */
+function fromFirstForm(record: unknown): unknown {
+  if (typeof record !== 'object' || record === null || !('argv' in record)) return record;
+  const { argv, ...rest } = record;
+  return { driverState: { argv }, ...rest };
+}
+
 /** A live VM's record as `instance.json` keeps it. Same shape as `VmRecord`; a difference does not compile. */
-export const vmRecordSchema: z.ZodType<VmRecord> = z.object({
-  vmm: z.enum(['qemu', 'firecracker']),
-  vmmVersion: z.string(),
-  pid: z.int().min(1),
-  startTimeTicks: z.string(),
-  hostBootId: z.string(),
-  spec: vmSpec,
-  argv: z.array(z.string()).readonly(),
-});
+export const vmRecordSchema: z.ZodType<VmRecord> = z.preprocess(
+  fromFirstForm,
+  z.object({
+    vmm: z.enum(['qemu', 'firecracker']),
+    vmmVersion: z.string(),
+    pid: z.int().min(1),
+    startTimeTicks: z.string(),
+    hostBootId: z.string(),
+    spec: vmSpec,
+    driverState: z.record(z.string(), z.unknown()),
+  }),
+);

@@ -1,9 +1,10 @@
 import { open, readFile } from 'node:fs/promises';
 import { errnoOf } from '../state/fs-error.js';
+import type { Accelerator } from './vmm.js';
 
 /** What runs the guests, and why. */
 export interface Acceleration {
-  readonly accelerator: 'kvm' | 'tcg';
+  readonly accelerator: Accelerator;
   /** In words, for a log and for `HostInfo`. */
   readonly reason: string;
 }

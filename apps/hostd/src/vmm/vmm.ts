@@ -1,12 +1,34 @@
+import type { Duplex } from 'node:stream';
+import type { CodedError } from '@mvm/protocol';
+
 /**
- * The interface between hostd's lifecycle and a virtual machine monitor. Two drivers are foreseen, QEMU and
- * Firecracker; nothing above this file knows which one runs.
+ * The port to a virtual machine monitor. One driver stands behind it, QEMU's; Firecracker's is to follow. Nothing above
+ * this file knows which one runs.
  *
  * INVARIANTS
  * - A launched VM does not run a guest instruction before `resume`: its cgroup, limits and identity are verified first.
  * - A VM outlives hostd. Everything needed to find it again is in its `VmRecord`.
  * - A handle's `exited` settles exactly once, for whatever reason the VMM ends.
+ * - What a driver makes for a VM is in the VM's `socketDir`, its console and its log; the driver makes its own root directory,
+ *   opens console and log for appending, and keeps both below their limit.
  */
+
+/** How a guest's instructions run: on the CPU, or emulated. */
+export type Accelerator = (typeof ACCELERATORS)[number];
+export const ACCELERATORS = ['kvm', 'tcg'] as const;
+
+/** What a driver can do on this host; does not change while hostd runs. */
+export interface VmmCapabilities {
+  readonly accelerator: Accelerator;
+  /** Why it is this one, in words, for a log and for `HostInfo`. */
+  readonly acceleratorReason: string;
+  /** Whether it opens an encrypted drive with the passphrase that it is launched with. */
+  readonly opensEncryptedDrives: boolean;
+  /** The parts of a saved VM, in order. */
+  readonly savedParts: readonly string[];
+  /** Largest saved part that it takes as a file, in bytes; a larger one is streamed. One that maps files has no limit. */
+  readonly maxSavedFileBytes: number;
+}
 
 export interface VmDrive {
   /** Also the drive's serial number inside the guest: `rootfs`, `config`, `data`, `secrets`. */
@@ -31,28 +53,33 @@ export interface VmSpec {
   readonly net: { readonly tapName: string; readonly mac: string };
   readonly uid: number;
   readonly gid: number;
-  /** Where the VMM's sockets go; the whole path stays under 107 bytes. */
+  /** A directory of this VM alone, root's, for sockets and whatever else its VMM needs; socket paths stay under 107 bytes. */
   readonly socketDir: string;
   /** Where console and VMM log go. */
   readonly consolePath: string;
   readonly vmmLogPath: string;
-  /** An empty, root-owned directory of this VM alone to chroot into; it holds the socket of a `save` while one runs. */
-  readonly emptyRootPath: string;
-  readonly accelerator: 'kvm' | 'tcg';
+  readonly accelerator: Accelerator;
 }
 
-/** What is recorded of a live VM, so that a restarted hostd finds it again. */
-export interface VmRecord {
+/** Which VMM a VM runs, or was saved, with. */
+export interface VmOrigin {
   readonly vmm: 'qemu' | 'firecracker';
   readonly vmmVersion: string;
+}
+
+/** What a driver keeps of a VM: JSON that no one else looks into. */
+export type DriverState = Readonly<Record<string, unknown>>;
+
+/** What is recorded of a live VM, so that a restarted hostd finds it again. */
+export interface VmRecord extends VmOrigin {
   readonly pid: number;
   /** Field 22 of /proc/<pid>/stat, in clock ticks since boot: tells a reused pid apart. */
   readonly startTimeTicks: string;
   /** /proc/sys/kernel/random/boot_id of the host. */
   readonly hostBootId: string;
   readonly spec: VmSpec;
-  /** The exact argument vector, for a later restore. */
-  readonly argv: readonly string[];
+  /** What the driver needs to find the VM again, and to restore one that was saved. */
+  readonly driverState: DriverState;
 }
 
 export interface VmExit {
@@ -61,14 +88,17 @@ export interface VmExit {
   readonly signal: string | null;
 }
 
+/** What became of letting the vCPUs run. */
+export type ResumeOutcome =
+  | { readonly outcome: 'running' }
+  /** The VMM said no, and they stand still as before. The error is `failed_precondition`, `vmm.not_resumed`. */
+  | { readonly outcome: 'refused'; readonly error: CodedError };
+
 export interface VmHandle {
   readonly record: VmRecord;
   readonly exited: Promise<VmExit>;
-  /**
-   * Let the vCPUs run. Repeating it changes nothing. Errors: `failed_precondition` `vmm.not_resumed` when the VMM says no,
-   * and they stand still as before; after any other error they may have run; `vmm.gone`.
-   */
-  resume(): Promise<void>;
+  /** Let the vCPUs run. Repeating it changes nothing. After an error they may have run; `vmm.gone`: the VM has ended. */
+  resume(): Promise<ResumeOutcome>;
   /**
    * Ask the guest to shut down, as a power button does, and return at once. It may ignore that, or not listen yet; when
    * it shuts down, the VMM ends.
@@ -82,12 +112,14 @@ export interface VmHandle {
    * Errors: `internal` `vmm.save_failed`, `vmm.gone`.
    */
   save(): AsyncIterable<SavedPart>;
-  /** The guest agent's channel, or null while no program in the guest has it open. */
-  agentSocket(): Promise<string | null>;
+  /** Whether a program in the guest has the agent's channel open. Sends nothing through it. */
+  hasAgent(): Promise<boolean>;
+  /** A stream that ends in the guest's agent; null while there is none. One at a time; whoever asks for it destroys it. */
+  connectAgent(signal: AbortSignal): Promise<Duplex | null>;
   /** End the VMM now (SIGKILL) and wait until the process is gone. Repeating it changes nothing. */
   kill(): Promise<void>;
-  /** Let go of the VM without ending it: closes our connections and listeners. */
-  release(): void;
+  /** Leave the VM alone without ending it: closes our connections and listeners. */
+  detach(): void;
 }
 
 /** A part of a saved VM. QEMU has one, `memory`, with all that there is; Firecracker two files, `vmstate` and `memory`. */
@@ -104,8 +136,9 @@ export interface RestoredPart extends SavedPart {
 
 /** What a VM is restored from. */
 export interface SavedVm {
-  /** The saved VM's arguments, program first. */
-  readonly argv: readonly string[];
+  readonly origin: VmOrigin;
+  /** Of the saved VM's record. */
+  readonly driverState: DriverState;
   /** As they were saved, in the same order. */
   readonly parts: readonly RestoredPart[];
   /** Of its encrypted drives. */
@@ -116,6 +149,13 @@ export interface Vmm {
   readonly name: 'qemu' | 'firecracker';
   /** Throws `failed_precondition`, reason `vmm.missing`, when it is not installed. */
   version(): Promise<string>;
+  capabilities(): Promise<VmmCapabilities>;
+  /** What a VMM takes beside its guest's memory, in MiB. */
+  memoryOverheadMib(spec: Pick<VmSpec, 'accelerator' | 'vcpus' | 'memMib'>): number;
+  /** Whether a program of this name, without its directory, can be a VMM of this driver. */
+  isVmmProgram(name: string): boolean;
+  /** Null when this host restores what was saved with `origin`, else why not. Throws as `version` does. */
+  canRestore(origin: VmOrigin): Promise<CodedError | null>;
   /**
    * Start the VMM, paused. `attach` is called with the pid as soon as the process exists, to put it into its cgroup.
    * On any error the process is gone and its sockets are removed. Errors: `vmm.launch_failed`, with the VMM's own words.
@@ -128,8 +168,8 @@ export interface Vmm {
   ): Promise<VmHandle>;
   /**
    * Like `launch`, with the state of a saved VM in place of a boot: paused, at the instruction where it was saved.
-   * `argv` is the saved VM's: its devices must be those of `spec`. Errors: those of `launch`; `failed_precondition`
-   * `vmm.devices_changed`; `vmm.restore_failed` when the VMM does not take the parts.
+   * The saved VM's devices must be those of `spec`. Errors: those of `launch`; `failed_precondition`
+   * `vmm.devices_changed`; `snapshot.other_version`; `vmm.restore_failed` when the VMM does not take the parts.
    */
   restore(spec: VmSpec, attach: (pid: number) => Promise<void>, saved: SavedVm): Promise<VmHandle>;
   /** The VM of a record, or null when it is gone (or the pid is somebody else's). */

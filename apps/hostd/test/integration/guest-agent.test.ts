@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { encodeFrame, FrameDecoder } from '@mvm/framing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type AgentChannel, createAgentChannel } from '../../src/guest-agent/agent-channel.js';
+import { connectSocket } from '../../src/vmm/process/connect-socket.js';
 
 let directory: string;
 let path: string;
@@ -16,7 +17,7 @@ beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'mvm-agent-'));
   path = join(directory, 'agent.sock');
   sockets = [];
-  channel = createAgentChannel(path);
+  channel = createAgentChannel((signal) => connectSocket(path, signal));
 });
 afterEach(async () => {
   channel.close();
@@ -146,7 +147,10 @@ describe('the channel to a guest', () => {
   it('tells that there is nobody', async () => {
     await guest(agent());
     await expect(
-      createAgentChannel(join(directory, 'none.sock')).ask({ type: 'Ping' }, { timeoutMs: 1000 }),
+      createAgentChannel((signal) => connectSocket(join(directory, 'none.sock'), signal)).ask(
+        { type: 'Ping' },
+        { timeoutMs: 1000 },
+      ),
     ).rejects.toMatchObject({ code: 'unavailable', reason: 'guest_agent.unreachable' });
   });
 });

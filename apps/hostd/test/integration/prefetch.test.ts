@@ -57,7 +57,7 @@ async function run(build: () => Promise<void>): Promise<PlanOutcome> {
   const ports = {
     layout: createLayout(join(directory, 's'), join(directory, 'r')),
     disks: { buildConfigDrive: build },
-    vmm: { name: 'qemu', version: async () => '7.2.22' },
+    vmm: { canRestore: async () => null },
     failpoint: {
       ...noFailpoint,
       step: (at: { readonly undo: boolean }, work: () => Promise<unknown>) => {
@@ -87,7 +87,7 @@ beforeEach(async () => {
   await stageManifest(paths, {
     ...{ format: 1, ...address, created_at: '2026-01-01T00:00:00.000Z' },
     ...{ vmm: 'qemu', vmm_version: '7.2.22', accelerator: 'tcg', image_digest: null },
-    ...{ argv: [], launch: {} as SnapshotManifest['launch'], parts, disks: [] },
+    ...{ driver_state: {}, launch: {} as SnapshotManifest['launch'], parts, disks: [] },
   });
   await commitSnapshot(paths);
 });

@@ -68,7 +68,7 @@ async function save(client: QmpClient): Promise<number> {
   const spec = {
     vmId: 'tn3i5',
     memMib: MEM_MIB,
-    emptyRootPath,
+    socketDir: directory,
     uid: process.getuid?.() ?? 0,
     gid: process.getgid?.() ?? 0,
   };

@@ -17,7 +17,7 @@ import {
   writeParts,
 } from '../../src/snapshot/snapshot-store.js';
 import type { SavedPart } from '../../src/vmm/vmm.js';
-import { givenBack, type KeptPart, keepParts } from '../saved-parts.js';
+import { givenBack, type KeptPart, keepParts } from '../driver-contract/saved-parts.js';
 
 const key = Buffer.alloc(32, 1);
 // A page of text between random pages: compressible, and recognisable if it ever stood on disk.
@@ -60,7 +60,7 @@ function manifest(parts: StoredPart[]): SnapshotManifest {
     vmm_version: '7.2.22',
     accelerator: 'tcg',
     image_digest: null,
-    argv: ['-M', 'microvm'],
+    driver_state: { argv: ['-M', 'microvm'] },
     launch: { vmId: 'tn3i5' } as SnapshotManifest['launch'],
     parts,
     disks: [],
@@ -94,7 +94,7 @@ describe.each([
     const read = await readManifest(paths);
     expect(read).toEqual(manifest(parts));
     await verifyParts(paths, manifest(parts));
-    const back = savedParts(paths, manifest(parts), options.key);
+    const back = savedParts(paths, manifest(parts), { key: options.key, maxFileBytes: 2 ** 30 });
     expect(hashes(await keepParts(inOrder(back)))).toEqual(hashes(saved));
     expect(back.map(({ file }) => file)).toEqual(
       ['vmstate', 'memory'].map((name) => (isPlain ? join(paths.committed, name) : null)),
@@ -152,7 +152,8 @@ describe('snapshot directory', () => {
     const large = [{ name: 'memory', bytes: randomBytes(3_000_000) }];
     const parts = await writeParts(paths, source(large), { compression: 'zstd', key: null });
     await commitSnapshot(paths, manifest(parts));
-    for await (const piece of savedParts(paths, manifest(parts), null)[0]?.bytes ?? []) {
+    for await (const piece of savedParts(paths, manifest(parts), { key: null, maxFileBytes: 2 ** 30 })[0]
+      ?.bytes ?? []) {
       expect(piece.byteLength).toBeGreaterThan(0);
       break;
     }
@@ -172,9 +173,13 @@ describe('snapshot directory', () => {
   it('refuses a sealed snapshot without its key, and a manifest that is not one', async () => {
     const parts = await writeParts(paths, source(), { compression: 'none', key });
     await commitSnapshot(paths, manifest(parts));
-    expect(() => savedParts(paths, manifest(parts), null)).toThrowError(/no key/);
+    expect(() => savedParts(paths, manifest(parts), { key: null, maxFileBytes: 2 ** 30 })).toThrowError(
+      /no key/,
+    );
     await expect(
-      keepParts(inOrder(savedParts(paths, manifest(parts), Buffer.alloc(32, 2)))),
+      keepParts(
+        inOrder(savedParts(paths, manifest(parts), { key: Buffer.alloc(32, 2), maxFileBytes: 2 ** 30 })),
+      ),
     ).rejects.toMatchObject({
       reason: 'snapshot.unseal_failed',
     });
@@ -198,7 +203,9 @@ describe('snapshot directory', () => {
     await expect(verifyParts(paths, await read())).rejects.toMatchObject({ reason: 'snapshot.damaged' });
     await write(sha256(image));
     await verifyParts(paths, await read());
-    const back = await keepParts(inOrder(savedParts(paths, await read(), null)));
+    const back = await keepParts(
+      inOrder(savedParts(paths, await read(), { key: null, maxFileBytes: 2 ** 30 })),
+    );
     expect(hashes(back)).toEqual(hashes(memory));
   });
 });

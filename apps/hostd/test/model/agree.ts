@@ -12,7 +12,7 @@ import {
 } from '../../src/state/records.js';
 import { vmIdInArguments } from '../../src/vmm/process/vm-processes.js';
 import type { VmRecord } from '../../src/vmm/vmm.js';
-import { STAND_IN_NAME } from '../stand-in/driver.js';
+import { FAKE_VMM_NAME } from '../fake-vmm/driver.js';
 import type { ModelHost } from './host.js';
 import { type Guests, guestProblems, type Machine, machineProblems } from './machines.js';
 import {
@@ -206,7 +206,7 @@ export function vmProcesses({ layout }: ModelHost): Map<string, number[]> {
     } catch {
       continue;
     }
-    if (argv[0] !== STAND_IN_NAME) continue;
+    if (argv[0] !== FAKE_VMM_NAME) continue;
     const vmId = vmIdInArguments(argv, layout.vmSocketsDir);
     if (vmId !== null) found.set(vmId, [...(found.get(vmId) ?? []), Number(name)]);
   }
@@ -271,7 +271,7 @@ export async function disagreements(
     );
   }
   if (network === 'looked-at') problems.push(...(await networkProblems(host, expected)));
-  problems.push(...witnessProblems(host));
+  problems.push(...executionProblems(host));
   return problems;
 }
 
@@ -309,11 +309,11 @@ export async function networkProblems(host: ModelHost, state: State): Promise<st
 }
 
 /** What must not happen twice: a state that runs, or memory and disk that do not belong together. */
-function witnessProblems(host: ModelHost): string[] {
+function executionProblems(host: ModelHost): string[] {
   const problems: string[] = [];
   const ran = new Set<string>();
   const wentOn = new Set<string>();
-  for (const line of readText(host.witnessPath).split('\n')) {
+  for (const line of readText(host.executionLogPath).split('\n')) {
     const [what = '', vmId = '', name = ''] = line.split(' ');
     if (what === 'run') {
       if (ran.has(name)) problems.push(`${vmId} ran twice from the state ${name}`);

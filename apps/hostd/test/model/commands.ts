@@ -4,7 +4,7 @@ import { execa } from 'execa';
 import fc from 'fast-check';
 import { expect } from 'vitest';
 import { until } from '../daemon.js';
-import type { Fault, VmmCall } from '../stand-in/driver.js';
+import type { Fault, VmmCall } from '../fake-vmm/driver.js';
 import { networkProblems, vmIdOf } from './agree.js';
 import { askOf, askText, nthInstance, type Wish, wish } from './asks.js';
 import { type Command, command, judged, type Run, where } from './command.js';

@@ -39,7 +39,7 @@ async function spoil(what: Spoiling, at: At, { layout }: ModelHost): Promise<voi
     case 'disk-gone':
       return await rm(disk);
     case 'disk-written': {
-      // Where the stand-in VMM keeps its note.
+      // Where the fake VMM keeps its note.
       const file = await open(disk, 'r+');
       const { size } = await file.stat();
       await file.write('note of somebody else 1\n', size - 512);

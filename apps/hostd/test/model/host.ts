@@ -14,9 +14,10 @@ import { buildConfigDrive } from '../../src/disk/config-drive.js';
 import type { FailpointSetting } from '../../src/execute/failpoint.js';
 import { createLayout, type Layout } from '../../src/state/layout.js';
 import { createVmProcesses } from '../../src/vmm/process/vm-processes.js';
-import { compileStandIn } from '../stand-in/compile.js';
-import type { Fault, VmmCall } from '../stand-in/driver.js';
-import type { FromHostd, ToHostd } from '../stand-in/hostd.js';
+import { compileFakeVmm } from '../fake-vmm/compile.js';
+import type { Fault, VmmCall } from '../fake-vmm/driver.js';
+import { FAKE_VMM_NAME } from '../fake-vmm/driver.js';
+import type { FromHostd, ToHostd } from '../fake-vmm/hostd.js';
 
 /** The tenant whose snapshots are sealed with a key. */
 const SEALED_TENANT = 'globex';
@@ -26,13 +27,13 @@ const PATIENCE_MS = 60_000;
 /** How many pieces of hostd's log are kept, at least. */
 const CHUNKS_KEPT = 500;
 
-/** A hostd with the stand-in VMM on this machine's kernel: real files, cgroups, interfaces, processes. */
+/** A hostd with the fake VMM on this machine's kernel: real files, cgroups, interfaces, processes. */
 export interface ModelHost {
   readonly layout: Layout;
   readonly config: HostdConfig;
   readonly cgroups: Cgroups;
   readonly client: HostdClient;
-  readonly witnessPath: string;
+  readonly executionLogPath: string;
   readonly processes: ReturnType<typeof createVmProcesses>;
   /** SIGKILL, wherever it is; resolves when it is gone. */
   kill(): Promise<void>;
@@ -73,7 +74,7 @@ export async function createModelHost(): Promise<ModelHost> {
   const { stdout: routes } = await execa('ip', ['route', 'show', 'default']);
   if (routes !== '') throw new Error('run this tier by its script: it needs a network namespace of its own');
   await execa('ip', ['link', 'set', 'lo', 'up']);
-  const program = compileStandIn();
+  const program = compileFakeVmm();
   // In memory: hostd is killed here, the power never fails, and thousands of fsyncs would measure the disk.
   const dir = await mkdtemp('/dev/shm/mvmm-');
   await chmod(dir, 0o755);
@@ -92,13 +93,14 @@ export async function createModelHost(): Promise<ModelHost> {
   };
   const layout = createLayout(config.stateDir, config.runDir);
   const cgroups = await createCgroups({ parent: config.cgroupParent });
-  const processes = createVmProcesses(layout.vmSocketsDir, config.vmUidBase);
+  const isVmmProgram = (name: string): boolean => name === FAKE_VMM_NAME;
+  const processes = createVmProcesses(layout.vmSocketsDir, config.vmUidBase, isVmmProgram);
   const client = createHostdClient({
     socketPath: config.socket,
     clientName: 'model',
     connectTimeoutMs: PATIENCE_MS,
   });
-  const witnessPath = join(dir, 'witness');
+  const executionLogPath = join(dir, 'execution-log');
   /** Names the point at which hostd kills itself, when there is one. */
   const strikePath = join(dir, 'failpoint');
   const kernelFile = join(dir, 'vmlinux');
@@ -160,7 +162,7 @@ export async function createModelHost(): Promise<ModelHost> {
         if (message.type === 'armed') for (const wait of armed.splice(0)) wait();
       });
       void child.exited.then(() => reject(new Error(`hostd ended while it was starting\n${heard.join('')}`)));
-      say({ type: 'start', config, witnessPath, failpoint, drainMs: DRAIN_MS });
+      say({ type: 'start', config, executionLogPath, failpoint, drainMs: DRAIN_MS });
     });
     spare = prepare();
     // The client may not have noticed yet that the one before is gone; a request that changes something is sent but once.
@@ -195,7 +197,7 @@ export async function createModelHost(): Promise<ModelHost> {
     await writeFile(join(config.tenantKeysDir, `${SEALED_TENANT}.key`), `${'5a'.repeat(32)}\n`, {
       mode: 0o600,
     });
-    await writeFile(witnessPath, '');
+    await writeFile(executionLogPath, '');
     // An ELF header and a file system are all that is looked at; nothing boots them.
     await writeFile(kernelFile, Buffer.from('\x7fELF never booted'));
     await buildConfigDrive({ path: rootfsFile, config: {} });
@@ -213,7 +215,7 @@ export async function createModelHost(): Promise<ModelHost> {
     config,
     cgroups,
     client,
-    witnessPath,
+    executionLogPath,
     processes,
     kill,
     start,

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { tapName } from '@mvm/protocol';
 import { execa } from 'execa';
 import { expect } from 'vitest';
-import { STAND_IN_NAME } from '../stand-in/driver.js';
+import { FAKE_VMM_NAME } from '../fake-vmm/driver.js';
 import type { ModelHost } from './host.js';
 
 /** What of a VM that no record knows may be left on a host. */
@@ -20,7 +20,7 @@ const LIMITS = { memoryMaxBytes: 64 * 1_048_576, cpuMaxPercent: 100, pidsMax: 16
 /** A process that looks like a VMM with its sockets there. It ends when nobody holds its input any more. */
 async function spawnVmm(socketDir: string): Promise<ChildProcess> {
   const child = spawn('/bin/sh', ['-c', 'read line', '--control', join(socketDir, 'control.sock')], {
-    argv0: STAND_IN_NAME,
+    argv0: FAKE_VMM_NAME,
     cwd: '/',
     stdio: ['pipe', 'ignore', 'ignore'],
   });

@@ -8,7 +8,7 @@ import { type Ask, apply, type InstanceOp, instancesOf } from './state.js';
 /** Requests that a draining sleep gives way to. */
 export const OVERTAKERS = ['stop', 'destroy', 'wake'] as const satisfies InstanceOp[];
 
-/** Grants the guest so long that it never gets ready, see the stand-in VMM. */
+/** Grants the guest so long that it never gets ready, see the fake VMM. */
 const NEVER_READY_SECS = 3600;
 
 /** A sleep whose guest drains for ever is overtaken: it is aborted, and the other request is done at once. */

@@ -2,8 +2,8 @@ import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { until } from '../daemon.js';
-import type { VmmCall } from '../stand-in/driver.js';
-import { createOneInstance, type OneInstance } from '../stand-in/one-instance.js';
+import type { VmmCall } from '../fake-vmm/driver.js';
+import { createOneInstance, type OneInstance } from '../fake-vmm/one-instance.js';
 
 // What hostd does by itself and cannot do at once, it does as soon as it can: nobody else would.
 

@@ -6,7 +6,7 @@ import { createRig, type Rig } from '../model/rig.js';
 import { modelRuns, reportRuns } from '../model/settings.js';
 
 // Random histories, one request at a time: the answer is exactly the model's, and after each the model, the files and the
-// kernel agree. hostd is a process of its own with the stand-in VMM; everything else is real.
+// kernel agree. hostd is a process of its own with the fake VMM; everything else is real.
 
 const { parameters, replayPath, timeoutMs } = modelRuns(40);
 let rig: Rig;

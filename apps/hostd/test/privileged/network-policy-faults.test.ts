@@ -4,10 +4,10 @@ import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { DEFAULT_QUOTAS } from '../../src/plan/plan-tenant.js';
 import { createTestHost, netOf, poolSpec, type TestHost } from '../daemon.js';
-import { type InProcessHostd, startInProcess } from '../stand-in/in-process.js';
+import { type InProcessHostd, startInProcess } from '../fake-vmm/in-process.js';
 import { type BrokenNft, breakNft, type NftFault } from './broken-nft.js';
 
-// A change of policy that fails in its middle: nft and the kernel are real, the VMM is the stand-in. Afterwards records and
+// A change of policy that fails in its middle: nft and the kernel are real, the VMM is the fake VMM. Afterwards records and
 // kernel say the same, wholly the old or wholly the new; an error has a reason; and the next attempt succeeds.
 
 let host: TestHost;

@@ -6,9 +6,9 @@ import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { DEFAULT_QUOTAS } from '../../src/plan/plan-tenant.js';
 import { createTestHost, netOf, poolSpec, type TestHost } from '../daemon.js';
-import { type InProcessHostd, startInProcess } from '../stand-in/in-process.js';
+import { type InProcessHostd, startInProcess } from '../fake-vmm/in-process.js';
 
-// Records, requests and the kernel's tables are real; the VMM is the stand-in. What the rules do to packets is proven in
+// Records, requests and the kernel's tables are real; the VMM is the fake VMM. What the rules do to packets is proven in
 // packages/net-executor.
 
 let host: TestHost;

@@ -17,7 +17,7 @@ import type { Step } from '../../src/execute/step.js';
 import { DEFAULT_QUOTAS } from '../../src/plan/plan-tenant.js';
 import { stepView } from '../../src/requests/step-view.js';
 import { createTestHost, netOf, poolSpec, type TestHost } from '../daemon.js';
-import { type InProcessHostd, startInProcess } from '../stand-in/in-process.js';
+import { type InProcessHostd, startInProcess } from '../fake-vmm/in-process.js';
 
 // Everything is real but the VMM: a plan is asked for, nothing has changed, then the request is sent, and what hostd says
 // that it executes is what the plan said.

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { until } from '../daemon.js';
-import { createOneInstance, type OneInstance } from '../stand-in/one-instance.js';
+import { createOneInstance, type OneInstance } from '../fake-vmm/one-instance.js';
 
 // A pause in memory that goes wrong in every way at once: the record cannot be written, and the VM cannot be let go on.
 // What settles it later must leave the VM as the record says, and the guest told.

@@ -4,7 +4,7 @@ import { execa } from 'execa';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createLayout, type InstanceAddress } from '../../src/state/layout.js';
 import { createTestHost, ensureTenantAndPool, poolSpec, type TestHost, until } from '../daemon.js';
-import { type InProcessHostd, startInProcess } from '../stand-in/in-process.js';
+import { type InProcessHostd, startInProcess } from '../fake-vmm/in-process.js';
 
 // A pool gets another image while one of its instances is being started: the files that this one boots must stay.
 

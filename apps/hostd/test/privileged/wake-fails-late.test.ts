@@ -2,7 +2,7 @@ import { cpSync, existsSync, readFileSync, rmSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { until } from '../daemon.js';
-import { createOneInstance, type OneInstance } from '../stand-in/one-instance.js';
+import { createOneInstance, type OneInstance } from '../fake-vmm/one-instance.js';
 
 // A wake that fails when its snapshot is used up already, or about to be: memory is lost only when the guest may have run,
 // and a guest that runs is not ended.
@@ -31,8 +31,8 @@ async function sleepsOn(): Promise<void> {
   await wake();
   expect(await one.vm()).toMatchObject({ running: true, boot: bootId });
   expect((await one.described()).stop_reason).toBeNull();
-  // The stand-in tells what ran twice, and what was loaded over a disk that had moved on.
-  expect(readFileSync(join(one.host.dir, 'witness'), 'utf8')).not.toContain('torn');
+  // The fake VMM tells what ran twice, and what was loaded over a disk that had moved on.
+  expect(readFileSync(join(one.host.dir, 'execution-log'), 'utf8')).not.toContain('torn');
 }
 
 /** A wake whose guest runs, which cannot be recorded. */

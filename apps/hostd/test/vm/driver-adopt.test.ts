@@ -7,7 +7,13 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { isAlive } from '../../src/vmm/process/process-identity.js';
 import { createQemuVmm } from '../../src/vmm/qemu/driver.js';
 import type { VmHandle, VmRecord, VmSpec } from '../../src/vmm/vmm.js';
-import { answersPing, consoleShows, createDriverHost, type DriverHost } from './driver-host.js';
+import {
+  answersPing,
+  consoleShows,
+  createDriverHost,
+  type DriverHost,
+} from '../driver-contract/driver-host.js';
+import { argvOf } from '../driver-contract/qemu-argv.js';
 
 const vmm = createQemuVmm();
 const launcher = join(dirname(fileURLToPath(import.meta.url)), 'launch-and-wait.mjs');
@@ -66,7 +72,7 @@ describe('a microVM whose hostd was killed', () => {
   it('can be let go of and adopted again, and killed', async () => {
     const record = await orphan(21);
     const first = await vmm.adopt(record);
-    first?.release();
+    first?.detach();
     expect(await isAlive(record)).toBe(true);
     adopted = await vmm.adopt(record);
     await adopted?.kill();
@@ -79,7 +85,8 @@ describe('a microVM whose hostd was killed', () => {
     const wrong: VmRecord[] = [
       { ...record, startTimeTicks: String(Number(record.startTimeTicks) + 1) },
       { ...record, hostBootId: '00000000-0000-0000-0000-000000000000' },
-      { ...record, argv: [...record.argv, '-S'] },
+      { ...record, driverState: { argv: [...argvOf(record), '-S'] } },
+      { ...record, driverState: {} },
       { ...record, pid: process.pid },
       { ...record, vmm: 'firecracker' },
     ];

@@ -5,10 +5,19 @@ import { join } from 'node:path';
 import koffi from 'koffi';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { findDeviation, isAlive } from '../../src/vmm/process/process-identity.js';
+import { vmmRoot } from '../../src/vmm/qemu/argv.js';
 import { createQemuVmm } from '../../src/vmm/qemu/driver.js';
 import type { VmHandle, VmSpec } from '../../src/vmm/vmm.js';
-import { keepParts } from '../saved-parts.js';
-import { answersPing, consoleShows, createDriverHost, type DriverHost, ip, LIMITS } from './driver-host.js';
+import {
+  answersPing,
+  consoleShows,
+  createDriverHost,
+  type DriverHost,
+  ip,
+  LIMITS,
+} from '../driver-contract/driver-host.js';
+import { argvOf } from '../driver-contract/qemu-argv.js';
+import { keepParts } from '../driver-contract/saved-parts.js';
 
 const vmm = createQemuVmm();
 const fcntl = koffi.load('libc.so.6').func('int fcntl(int, int, int)');
@@ -62,7 +71,8 @@ describe('a launched microVM', () => {
     const begun = performance.now();
     const handle = await launch(spec);
     const paused = performance.now();
-    const { pid, argv } = handle.record;
+    const { pid } = handle.record;
+    const argv = argvOf(handle.record);
 
     // Paused: not even the firmware has run.
     expect((await stat(spec.consolePath)).size).toBe(0);
@@ -71,7 +81,7 @@ describe('a launched microVM', () => {
     expect((await readFile(`/proc/${pid}/cmdline`, 'utf8')).split('\0').slice(0, -1)).toEqual(argv);
     const status = await readFile(`/proc/${pid}/status`, 'utf8');
     expect(findDeviation(status, spec)).toBeNull();
-    expect(await readlink(`/proc/${pid}/root`)).toBe(spec.emptyRootPath);
+    expect(await readlink(`/proc/${pid}/root`)).toBe(vmmRoot(spec));
     const sessionOf = async (id: number | string): Promise<string | undefined> =>
       (await readFile(`/proc/${id}/stat`, 'utf8')).split(') ')[1]?.split(' ')[3];
     expect(await sessionOf(pid)).toBe(String(pid));

@@ -4,11 +4,12 @@ import { fileURLToPath } from 'node:url';
 import { buildGuestImage } from '@mvm/guest-image';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createAgentChannel } from '../../src/guest-agent/agent-channel.js';
+import { agentSocketPath } from '../../src/vmm/qemu/argv.js';
 import { createQemuVmm } from '../../src/vmm/qemu/driver.js';
-import type { VmHandle, VmSpec } from '../../src/vmm/vmm.js';
+import type { VmHandle, VmRecord, VmSpec } from '../../src/vmm/vmm.js';
 import { until } from '../daemon.js';
-import { givenBack, type KeptPart, keepParts } from '../saved-parts.js';
-import { consoleShows, createDriverHost, type DriverHost } from './driver-host.js';
+import { consoleShows, createDriverHost, type DriverHost } from '../driver-contract/driver-host.js';
+import { givenBack, type KeptPart, keepParts } from '../driver-contract/saved-parts.js';
 import { guestBehind } from './guest.js';
 
 // hostd uses a snapshot once. Here one is used again and again, by the driver itself, to see what a guest's generator
@@ -31,7 +32,7 @@ afterAll(async () => {
 });
 
 interface Saved {
-  readonly argv: readonly string[];
+  readonly record: VmRecord;
   readonly parts: readonly KeptPart[];
 }
 
@@ -41,10 +42,10 @@ async function boot(): Promise<VmHandle> {
   await handle.resume();
   await consoleShows(spec.consolePath, /mvm-guest ready .*boot_id=/, 120_000);
   // Its agent comes after its greeting.
-  const socket = await until('agent', () => handle.agentSocket(), 60_000);
+  await until('agent', () => handle.hasAgent(), 60_000);
   // The generator starts afresh by itself a few seconds after it last did, and the later the longer the guest is up: not
   // between the restore and what is drawn then.
-  await guestBehind(socket, spec.vmId).output(
+  await guestBehind(agentSocketPath(spec), spec.vmId).output(
     'while [ $(cut -d . -f 1 /proc/uptime) -lt 20 ]; do sleep 1; done; mvm-reseed',
     60,
   );
@@ -57,23 +58,23 @@ async function saveAndEnd(handle: VmHandle): Promise<Saved> {
   const parts = await keepParts(handle.save());
   await handle.kill();
   await copyFile(dataDisk(), `${dataDisk()}.saved`);
-  return { argv: handle.record.argv, parts };
+  return { record: handle.record, parts };
 }
 
 const dataDisk = (): string => spec.drives.find(({ id }) => id === 'data')?.path ?? '';
 
 /** Some hundred random numbers of the guest right after it was restored, or right after it was told so. */
-async function drawn({ argv, parts }: Saved, resync: boolean): Promise<Set<string>> {
+async function drawn({ record, parts }: Saved, resync: boolean): Promise<Set<string>> {
   await copyFile(`${dataDisk()}.saved`, dataDisk());
   const handle = await vmm.restore(spec, (pid) => host.cgroups.attach(spec.vmId, pid), {
-    argv,
+    origin: record,
+    driverState: record.driverState,
     parts: givenBack(parts),
   });
   handles.push(handle);
   await handle.resume();
-  const socket = (await handle.agentSocket()) ?? '';
   if (resync) {
-    const channel = createAgentChannel(socket);
+    const channel = createAgentChannel((signal) => handle.connectAgent(signal));
     const request = {
       type: 'Resync',
       unix_time_ms: Date.now(),
@@ -82,7 +83,7 @@ async function drawn({ argv, parts }: Saved, resync: boolean): Promise<Set<strin
     expect(await channel.ask(request, { timeoutMs: 60_000 })).toMatchObject({ success: true });
     channel.close();
   }
-  const numbers = await guestBehind(socket, spec.vmId).output(
+  const numbers = await guestBehind(agentSocketPath(spec), spec.vmId).output(
     'dd if=/dev/urandom bs=32 count=300 2>/dev/null | xxd -p -c 32',
   );
   await handle.kill();

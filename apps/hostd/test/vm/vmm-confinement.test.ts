@@ -5,7 +5,7 @@ import koffi from 'koffi';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createQemuVmm } from '../../src/vmm/qemu/driver.js';
 import type { VmHandle, VmSpec } from '../../src/vmm/vmm.js';
-import { createDriverHost, type DriverHost } from './driver-host.js';
+import { createDriverHost, type DriverHost } from '../driver-contract/driver-host.js';
 
 const F_OFD_SETLK = 37;
 const F_RDLCK = 0;

@@ -1,8 +1,21 @@
+import type { CodedError } from '@mvm/protocol';
 import type { HostPorts } from '../ports.js';
 import type { StepArgs, StepKind } from '../step.js';
 
+/** Thrown by a step that failed, and is known to have changed nothing. */
+export class NoEffect extends Error {
+  /** What is told of it. */
+  readonly error: CodedError;
+
+  constructor(error: CodedError) {
+    super(error.message, { cause: error });
+    this.error = error;
+  }
+}
+
 /** How one kind of step is executed and undone. Both may be repeated; `undo` may come without an `execute` before it. */
 export interface StepExecutor<K extends StepKind> {
+  /** Throws `NoEffect` when it has changed nothing for certain, and any other error when it may have. */
   execute(args: StepArgs[K], ports: HostPorts): Promise<void>;
   /**
    * What of a step may be done while the steps before it run: it reads, changes nothing, and looks at nothing that they

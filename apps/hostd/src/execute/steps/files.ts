@@ -1,4 +1,4 @@
-import { chmod, mkdir, rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { readSecrets, secretsPath, selectSecrets } from '@mvm/secrets-store';
 import { savedFiles } from '../../snapshot/snapshot-store.js';
 import { makePrivateDir } from '../../state/atomic-file.js';
@@ -21,15 +21,11 @@ async function removeSockets(vmId: string, { layout }: HostPorts): Promise<void>
 export const runtimeCreate: StepExecutor<'runtime.create'> = {
   execute: async ({ address, vmId }, ports) => {
     const { layout } = ports;
-    const emptyRoot = layout.vmEmptyRoot(vmId);
     await removeSockets(vmId, ports);
     await makePrivateDir(layout.runtimeDir(address));
     await makePrivateDir(layout.volumesDir(address));
     try {
       await mkdir(layout.vmSocketDir(vmId), { recursive: true, mode: 0o700 });
-      await mkdir(emptyRoot, { mode: 0o555 });
-      // PRIVILEGE: root's own directory, whatever our umask is: its VMM may enter it and write nothing there.
-      await chmod(emptyRoot, 0o555);
     } catch (error) {
       throw fromFileError(error, `cannot make ${layout.vmSocketDir(vmId)}`);
     }

@@ -18,7 +18,7 @@ import { errnoOf, fromFileError } from '../../state/fs-error.js';
 import type { InstanceAddress } from '../../state/layout.js';
 import { requireTap } from '../../vmm/require-tap.js';
 import type { VmSpec } from '../../vmm/vmm.js';
-import { killVm, requireLive, setRunState, tellGuestResumed, watchVm } from '../live-vm.js';
+import { killVm, requireLive, setRunState, tellGuestResumed } from '../live-vm.js';
 import type { HostPorts } from '../ports.js';
 import { nothing, type StepExecutor } from './executor.js';
 import { unlockDataDisk, vmSpecOf } from './vm.js';
@@ -68,7 +68,7 @@ export const snapshotWrite: StepExecutor<'snapshot.write'> = {
       vmm_version: record.vmmVersion,
       accelerator: record.spec.accelerator,
       image_digest: launch.image.digest,
-      argv: [...record.argv],
+      driver_state: record.driverState,
       launch,
       parts,
       disks: await syncDisks(record.spec),
@@ -83,18 +83,6 @@ export const snapshotCommit: StepExecutor<'snapshot.commit'> = {
   committed: async ({ address, at }, ports) =>
     (await readManifest(pathsOf(address, ports)))?.created_at === at,
 };
-
-/** Throws `snapshot.other_version` when a snapshot is not of this VMM. */
-function requireSameVmm(manifest: SnapshotManifest, vmm: string, version: string): void {
-  if (manifest.vmm === vmm && manifest.vmm_version === version) return;
-  throw new CodedError({
-    code: 'failed_precondition',
-    reason: 'snapshot.other_version',
-    message: `the snapshot is of ${manifest.vmm} ${manifest.vmm_version}, and this host has ${vmm} ${version}`,
-    hint: 'Install that version again, or stop the instance (its memory is lost, its data volume kept) and start it.',
-    details: { snapshot: manifest.vmm_version, host: version },
-  });
-}
 
 /** The writable disks are as they were when the guest was put to sleep. Throws `failed_precondition`, `snapshot.disk_changed`. */
 async function requireSameDisks({ disks }: SnapshotManifest): Promise<void> {
@@ -121,7 +109,9 @@ export const snapshotVerify: StepExecutor<'snapshot.verify'> = {
   },
   execute: async ({ address }, ports) => {
     const manifest = await requireManifest(address, ports.layout);
-    requireSameVmm(manifest, ports.vmm.name, await ports.vmm.version());
+    const { vmm, vmm_version: vmmVersion } = manifest;
+    const refusal = await ports.vmm.canRestore({ vmm, vmmVersion });
+    if (refusal !== null) throw refusal;
     await requireSameDisks(manifest);
   },
   undo: nothing,
@@ -133,13 +123,14 @@ export const vmRestore: StepExecutor<'vm.restore'> = {
     const paths = pathsOf(address, ports);
     const manifest = await requireManifest(address, ports.layout);
     const key = await ports.keys.find(address.tenant_id);
+    const { maxSavedFileBytes: maxFileBytes } = await ports.vmm.capabilities();
     const handle = await ports.vmm.restore(vmSpecOf(args, ports), (pid) => ports.cgroups.attach(vmId, pid), {
-      argv: manifest.argv,
-      parts: savedParts(paths, manifest, key),
+      origin: { vmm: manifest.vmm, vmmVersion: manifest.vmm_version },
+      driverState: manifest.driver_state,
+      parts: savedParts(paths, manifest, { key, maxFileBytes }),
       passphrase: await unlockDataDisk(args, ports),
     });
-    watchVm(address, handle, ports);
-    requireSameVmm(manifest, handle.record.vmm, handle.record.vmmVersion);
+    ports.vms.add({ address, handle });
   },
   undo: ({ vmId }, ports) => killVm(vmId, ports),
 };

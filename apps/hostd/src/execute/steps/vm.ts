@@ -5,9 +5,9 @@ import type { LaunchArgs } from '../../state/launch.js';
 import type { InstanceAddress } from '../../state/layout.js';
 import type { StateStore } from '../../state/store.js';
 import type { VmDrive, VmSpec } from '../../vmm/vmm.js';
-import { killVm, requireLive, setRunState, watchVm } from '../live-vm.js';
+import { killVm, requireLive, setRunState } from '../live-vm.js';
 import type { HostPorts } from '../ports.js';
-import { nothing, type StepExecutor } from './executor.js';
+import { NoEffect, nothing, type StepExecutor } from './executor.js';
 
 /** The launch as the VMM driver takes it: every path out of the layout. */
 export function vmSpecOf(args: LaunchArgs, { layout, store }: Pick<HostPorts, 'layout' | 'store'>): VmSpec {
@@ -36,7 +36,6 @@ export function vmSpecOf(args: LaunchArgs, { layout, store }: Pick<HostPorts, 'l
     socketDir: layout.vmSocketDir(vmId),
     consolePath: layout.consoleLog(address),
     vmmLogPath: layout.vmmLog(address),
-    emptyRootPath: layout.vmEmptyRoot(vmId),
     accelerator: args.accelerator,
   };
 }
@@ -63,25 +62,35 @@ export async function requirePassphrase(
   });
 }
 
+function cannotOpen({ instance_id }: InstanceAddress, vmm: string): CodedError {
+  return new CodedError({
+    code: 'failed_precondition',
+    reason: 'vmm.no_encryption',
+    message: `the data volume of instance ${instance_id} is encrypted, and ${vmm} opens no encrypted drive`,
+    hint: 'Run the instance with a VMM that does: set vmm to "qemu".',
+  });
+}
+
 /** What the VMM opens the encrypted data volume with, found to fit; null when the VM has none. */
 export async function unlockDataDisk(args: LaunchArgs, ports: HostPorts): Promise<string | null> {
   const { address } = args;
   if (!args.hasDataDisk || !isEncrypted(address, ports.store)) return null;
   const passphrase = await requirePassphrase(address, ports);
+  if (!(await ports.vmm.capabilities()).opensEncryptedDrives) throw cannotOpen(address, ports.vmm.name);
   await ports.disks.checkEncryptedDisk(ports.layout.dataDisk(address), passphrase);
   return passphrase;
 }
 
 export const vmLaunch: StepExecutor<'vm.launch'> = {
   execute: async (args, ports) => {
-    const { vmm, cgroups } = ports;
+    const { vmm, cgroups, vms } = ports;
     const passphrase = await unlockDataDisk(args, ports);
     const handle = await vmm.launch(
       vmSpecOf(args, ports),
       (pid) => cgroups.attach(args.vmId, pid),
       passphrase,
     );
-    watchVm(args.address, handle, ports);
+    vms.add({ address: args.address, handle });
   },
   undo: ({ vmId }, ports) => killVm(vmId, ports),
 };
@@ -101,7 +110,10 @@ export const vmRecord: StepExecutor<'vm.record'> = {
 };
 
 export const vmResume: StepExecutor<'vm.resume'> = {
-  execute: ({ vmId }, ports) => requireLive(vmId, ports).resume(),
+  execute: async ({ vmId }, ports) => {
+    const resumed = await requireLive(vmId, ports).resume();
+    if (resumed.outcome === 'refused') throw new NoEffect(resumed.error);
+  },
   undo: ({ vmId }, ports) => setRunState(vmId, 'pause', ports),
 };
 

@@ -11,8 +11,6 @@ export interface VmProcesses {
   kill(vmId: string): Promise<void>;
 }
 
-/** Programs that can be a VMM of ours; anything else with such an argument (an editor, a test) is left alone. */
-const VMM_PROGRAM = /^(qemu-system-.+|qemu-kvm|kvm|firecracker|jailer)$/;
 const GONE_WITHIN_MS = 5_000;
 
 async function readOrNull(path: string): Promise<string | null> {
@@ -42,11 +40,15 @@ export function soleUid(status: string): number | null {
 
 /**
  * The VMMs of this host that use our run directory, found by /proc alone: what a crash left without a record is found
- * all the same. Only VMM programs whose arguments name a socket below `vmSocketsDir` are touched, and of those only such
- * as we start: with a VM's user id, or, before they have given root up, root's in our own mount namespace. Arguments
- * alone are whatever any local user writes.
+ * all the same. Only the driver's programs whose arguments name a socket below `vmSocketsDir` are touched, and of those
+ * only such as we start: with a VM's user id, or, before they have given root up, root's in our own mount namespace.
+ * Arguments alone are whatever any local user writes.
  */
-export function createVmProcesses(vmSocketsDir: string, vmUidBase: number): VmProcesses {
+export function createVmProcesses(
+  vmSocketsDir: string,
+  vmUidBase: number,
+  isVmmProgram: (name: string) => boolean,
+): VmProcesses {
   /** PRIVILEGE: links in /proc of other users' processes. */
   const isStartedByUs = async (pid: number): Promise<boolean> => {
     const uid = soleUid((await readOrNull(`/proc/${pid}/status`)) ?? '');
@@ -57,11 +59,12 @@ export function createVmProcesses(vmSocketsDir: string, vmUidBase: number): VmPr
       await readlink(`/proc/${of}/${name}`).catch(() => null);
     // One that an upgrade has replaced is `<path> (deleted)`.
     const exe = basename((await link(pid, 'exe')) ?? '').replace(/ \(deleted\)$/, '');
-    return VMM_PROGRAM.test(exe) || (await link(pid, 'ns/mnt')) === (await link('self', 'ns/mnt'));
+    return isVmmProgram(exe) || (await link(pid, 'ns/mnt')) === (await link('self', 'ns/mnt'));
   };
   const vmOf = async (pid: number): Promise<string | null> => {
     const argv = (await readOrNull(`/proc/${pid}/cmdline`))?.split('\0') ?? [];
-    if (!VMM_PROGRAM.test(basename(argv[0] ?? ''))) return null;
+    // Anything else with such an argument (an editor, a test) is left alone.
+    if (!isVmmProgram(basename(argv[0] ?? ''))) return null;
     const vmId = vmIdInArguments(argv, vmSocketsDir);
     return vmId !== null && (await isStartedByUs(pid)) ? vmId : null;
   };

@@ -19,7 +19,6 @@ const spec: VmSpec = {
   socketDir: '/run/mvm/vm/tn3i5',
   consolePath: '/s/console.log',
   vmmLogPath: '/s/vmm.log',
-  emptyRootPath: '/run/mvm/empty',
   accelerator: 'tcg',
 };
 
@@ -38,7 +37,7 @@ describe('renderQemuArgv', () => {
   it('starts paused, without defaults, confined', () => {
     for (const flag of ['-S', '-nodefaults', '-no-user-config', '-no-reboot']) expect(argv).toContain(flag);
     expect(values(argv, '-runas')).toEqual(['1900000773:1900000773']);
-    expect(values(argv, '-chroot')).toEqual(['/run/mvm/empty']);
+    expect(values(argv, '-chroot')).toEqual(['/run/mvm/vm/tn3i5/root']);
     expect(values(argv, '-sandbox')).toEqual(['on,obsolete=deny,spawn=deny,resourcecontrol=deny']);
   });
 

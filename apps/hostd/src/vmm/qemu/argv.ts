@@ -12,6 +12,11 @@ export interface QemuHost {
 /** Name of the guest agent's port inside the guest: /dev/virtio-ports/<name>. */
 const AGENT_PORT_NAME = 'org.mvm.agent.0';
 
+/** The empty, root-owned directory that a VM's QEMU is confined to; it holds the socket of a save while one runs. */
+export function vmmRoot(spec: Pick<VmSpec, 'socketDir'>): string {
+  return join(spec.socketDir, 'root');
+}
+
 /** QEMU's control socket. Throws `vmm.socket_path_too_long`. */
 export function qmpSocketPath(spec: Pick<VmSpec, 'socketDir'>): string {
   return checkSocketPath(join(spec.socketDir, 'qmp.sock'));
@@ -55,7 +60,7 @@ export function renderQemuArgv(spec: VmSpec, host: QemuHost): string[] {
     ...['-device', 'virtio-rng-device'],
     ...['-chardev', socket('qmp0', qmpSocketPath(spec)), '-mon', 'chardev=qmp0,mode=control'],
     ...['-sandbox', 'on,obsolete=deny,spawn=deny,resourcecontrol=deny'],
-    ...['-runas', `${spec.uid}:${spec.gid}`, '-chroot', spec.emptyRootPath],
+    ...['-runas', `${spec.uid}:${spec.gid}`, '-chroot', vmmRoot(spec)],
   ];
 }
 

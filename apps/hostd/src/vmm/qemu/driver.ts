@@ -1,7 +1,7 @@
 import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, constants, writeSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
+import { chmod, type FileHandle, mkdir, open } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError, isCodedError } from '@mvm/protocol';
 import type { Logger } from 'pino';
@@ -9,7 +9,11 @@ import { errnoOf, fromFileError } from '../../state/fs-error.js';
 import { makePipe } from '../../system/libc.js';
 import { noProcesses } from '../../system/spawn-error.js';
 import { openTapDescriptor } from '../../system/tap.js';
+import { detectAccelerator } from '../accelerator.js';
+import { originMismatch } from '../origin.js';
+import { type BoundLog, noBound } from '../process/bound-log.js';
 import { keepDescriptors } from '../process/keep-descriptors.js';
+import { killProcess } from '../process/kill-process.js';
 import { findSharedNamespace, inOwnNamespaces } from '../process/namespaces.js';
 import {
   isAlive,
@@ -20,13 +24,24 @@ import {
 } from '../process/process-identity.js';
 import { fileSizeLimit, limitProcess } from '../process/resource-limits.js';
 import { requireTap } from '../require-tap.js';
-import type { RestoredPart, SavedVm, VmExit, VmHandle, Vmm, VmRecord, VmSpec } from '../vmm.js';
-import { qmpSocketPath, renderQemuArgv, restoreArgv } from './argv.js';
+import type {
+  DriverState,
+  RestoredPart,
+  SavedVm,
+  VmExit,
+  VmHandle,
+  Vmm,
+  VmmCapabilities,
+  VmOrigin,
+  VmRecord,
+  VmSpec,
+} from '../vmm.js';
+import { qmpSocketPath, renderQemuArgv, restoreArgv, vmmRoot } from './argv.js';
 import { findUnheldLocks } from './disk-locks.js';
-import { createQemuHandle, killProcess, removeSockets } from './handle.js';
-import { launchError, missingBinary, readWords } from './launch-error.js';
+import { createQemuHandle, removeSockets } from './handle.js';
+import { launchError, missingBinary, readLogTail } from './launch-error.js';
 import { connectQmp, type QmpClient } from './qmp.js';
-import { type Feeding, feed, restored, runState } from './restore.js';
+import { runState, type StateStream, stateLoaded, streamIncomingState } from './restore.js';
 import { MEMORY_PART, removeSaveSocket } from './save.js';
 import { hostTscKhz } from './tsc.js';
 import { createVersionReader, findProgram } from './version.js';
@@ -38,6 +53,12 @@ const ENDS_WITHIN_MS = 500;
 /** Nothing of hostd's environment reaches a VMM. */
 const VMM_ENVIRONMENT = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' } as const;
 
+/** The largest file that QEMU reads by itself: while it does, it answers no command. */
+const MAX_SAVED_FILE_BYTES = 2 * 2 ** 30;
+/** What a QEMU needs beside the guest's memory: its own code and buffers; under TCG also the translated code. */
+const MEMORY_OVERHEAD_MIB = { kvm: 192, tcg: 512 } as const;
+const VMM_PROGRAM = /^(qemu-system-.+|qemu-kvm|kvm)$/;
+
 export interface QemuVmmOptions {
   /** A program's name, or its absolute path. */
   readonly binary?: string;
@@ -46,6 +67,8 @@ export interface QemuVmmOptions {
   readonly namespaces?: 'own' | 'host';
   /** How much of a VMM's logs hostd keeps, in bytes; 1 MiB unless told. */
   readonly logLimitBytes?: number;
+  /** Keeps a log below that limit until `release`. */
+  readonly boundLog?: BoundLog;
 }
 
 /**
@@ -54,35 +77,64 @@ export interface QemuVmmOptions {
  * returns; the guest has not run an instruction by then.
  */
 export function createQemuVmm(options: QemuVmmOptions = {}): Vmm {
-  const binary = options.binary ?? 'qemu-system-x86_64';
-  const { logger, namespaces = 'own', logLimitBytes = 1_048_576 } = options;
-  const how: LaunchOptions = { binary, namespaces, logLimitBytes };
+  const { binary = 'qemu-system-x86_64', logger, namespaces = 'own', boundLog = noBound } = options;
+  const { logLimitBytes = 1_048_576 } = options;
+  const how: LaunchOptions = { binary, namespaces, logLimitBytes, boundLog };
   const tscKhz = hostTscKhz();
+  const version = createVersionReader(binary);
+  let capabilities: Promise<VmmCapabilities> | null = null;
+  const launched = ({ record }: VmHandle, begun: number, verb: string): void => {
+    const { pid, spec } = record;
+    logger?.debug({ vmId: spec.vmId, pid, ms: performance.now() - begun }, `${verb} QEMU, paused`);
+  };
   return {
     name: 'qemu',
-    version: createVersionReader(binary),
+    version,
+    capabilities: () => {
+      capabilities ??= detectAccelerator().then(({ accelerator, reason }) => ({
+        accelerator,
+        acceleratorReason: reason,
+        opensEncryptedDrives: true,
+        savedParts: [MEMORY_PART],
+        maxSavedFileBytes: MAX_SAVED_FILE_BYTES,
+      }));
+      return capabilities;
+    },
+    memoryOverheadMib: ({ accelerator }) => MEMORY_OVERHEAD_MIB[accelerator],
+    isVmmProgram: (name) => VMM_PROGRAM.test(name),
+    canRestore: async (origin) => originMismatch(origin, { vmm: 'qemu', vmmVersion: await version() }),
     launch: async (spec, attach, passphrase = null) => {
       const begun = performance.now();
       await checkHost(spec);
       const argv = renderQemuArgv(spec, { tscKhz: await tscKhz });
-      const handle = await launchQemu(how, argv, spec, attach, { memory: null, passphrase });
-      const { pid } = handle.record;
-      logger?.debug({ vmId: spec.vmId, pid, launchMs: performance.now() - begun }, 'launched QEMU, paused');
+      const inputs = { memory: null, origin: null, passphrase };
+      const handle = await launchQemu(how, argv, spec, attach, inputs);
+      launched(handle, begun, 'launched');
       return handle;
     },
     restore: async (spec, attach, saved) => {
       const begun = performance.now();
       await checkHost(spec);
-      const argv = restoreArgv(spec, saved.argv);
-      const passphrase = saved.passphrase ?? null;
+      const argv = restoreArgv(spec, parseState(saved.driverState)?.argv ?? []);
       const memory = memoryOf(saved, spec.vmId);
-      const handle = await launchQemu(how, argv, spec, attach, { memory, passphrase });
-      const { pid } = handle.record;
-      logger?.debug({ vmId: spec.vmId, pid, restoreMs: performance.now() - begun }, 'restored QEMU, paused');
+      const inputs = { memory, origin: saved.origin, passphrase: saved.passphrase ?? null };
+      const handle = await launchQemu(how, argv, spec, attach, inputs);
+      launched(handle, begun, 'restored');
       return handle;
     },
-    adopt: adoptQemu,
+    adopt: (record) => adoptQemu(record, boundLog),
   };
+}
+
+/** What is recorded of a QEMU beside what every driver records. */
+interface QemuState extends DriverState {
+  /** Program first. */
+  readonly argv: readonly string[];
+}
+
+/** Null when another driver wrote it, or it is damaged. */
+function parseState({ argv }: DriverState): QemuState | null {
+  return Array.isArray(argv) && argv.every((argument) => typeof argument === 'string') ? { argv } : null;
 }
 
 /** What QEMU would not notice, or would silently put right as root. */
@@ -100,9 +152,11 @@ async function checkHost(spec: VmSpec): Promise<void> {
 }
 
 /** What a QEMU is launched with besides its arguments. */
-interface Given {
+interface LaunchInputs {
   /** The saved memory that it goes on with; null: it boots. */
   readonly memory: RestoredPart | null;
+  /** What the memory was saved with; null: it boots. */
+  readonly origin: VmOrigin | null;
   readonly passphrase: string | null;
 }
 
@@ -113,11 +167,12 @@ async function launchQemu(
   argv: readonly string[],
   spec: VmSpec,
   attach: (pid: number) => Promise<void>,
-  given: Given,
+  inputs: LaunchInputs,
 ): Promise<VmHandle> {
-  const { memory } = given;
+  const { memory, origin } = inputs;
   await removeSockets(spec);
-  const { child, logOffset } = await spawnQemu(how, argv, spec, given);
+  await makeRoot(spec);
+  const { child, logOffset } = await spawnQemu(how, argv, spec, inputs);
   const childExit = once(child, 'exit').then(
     ([exitCode, signal]: (number | string | null)[]): VmExit => ({
       exitCode: typeof exitCode === 'number' ? exitCode : null,
@@ -127,30 +182,33 @@ async function launchQemu(
   const pid = child.pid as number;
   const startTimeTicks = await readStartTime(pid);
   const fail = async (what: string, cause?: unknown): Promise<CodedError> =>
-    launchError({ vmId: spec.vmId, what, words: await readWords(spec.vmmLogPath, logOffset), cause });
+    launchError({ vmId: spec.vmId, what, logTail: await readLogTail(spec.vmmLogPath, logOffset), cause });
   let qmp: QmpClient | null = null;
-  let feeding: Feeding | null = null;
+  let streaming: StateStream | null = null;
   try {
     if (startTimeTicks === null) throw await fail(ending(await childExit));
     limitProcess(pid, await fileSizeLimit(spec, how.logLimitBytes));
     await attach(pid);
-    if (memory !== null) feeding = memory.file === null ? feed(child, memory.bytes) : Promise.resolve(null);
+    if (memory !== null)
+      streaming = memory.file === null ? streamIncomingState(child, memory.bytes) : Promise.resolve(null);
     const [connected, hostBootId] = await Promise.all([
       readyQmp(qmpSocketPath(spec), childExit, fail),
       readHostBootId(),
     ]);
     qmp = connected;
+    const mismatch = origin && originMismatch(origin, { vmm: 'qemu', vmmVersion: qmp.version });
+    if (mismatch !== null) throw mismatch;
     // Answered by the main loop, which runs only after the privileges are dropped.
-    if (feeding === null) {
+    if (streaming === null) {
       if ((await runState(qmp)) !== 'prelaunch') throw await fail('the guest did not wait to be let run');
     } else {
-      await restored(qmp, feeding, fail);
+      await stateLoaded(qmp, streaming, fail);
       // A QEMU that loaded its state and could not lock a disk is paused all the same, and fails only when it is let run:
       // by then the snapshot is used up.
-      const contested = (await findUnheldLocks(pid, spec.drives)).map(({ id }) => id).join(', ');
-      if (contested !== '') throw await fail(`failed to get its lock alone on: ${contested}`);
+      const unheld = (await findUnheldLocks(pid, spec.drives)).map(({ id }) => id).join(', ');
+      if (unheld !== '') throw await fail(`failed to get its lock alone on: ${unheld}`);
     }
-    await verifyConfinement(pid, { uid: spec.uid, gid: spec.gid, rootPath: spec.emptyRootPath });
+    await verifyConfinement(pid, { uid: spec.uid, gid: spec.gid, rootPath: vmmRoot(spec) });
     const shared = how.namespaces === 'own' ? await findSharedNamespace(pid) : null;
     if (shared !== null) throw await fail(`it shares the host's ${shared} namespace`);
     const record: VmRecord = {
@@ -160,9 +218,14 @@ async function launchQemu(
       startTimeTicks,
       hostBootId,
       spec,
-      argv: [how.binary, ...argv],
+      driverState: { argv: [how.binary, ...argv] } satisfies QemuState,
     };
-    return createQemuHandle({ record, qmp, child: { exit: childExit, letGo: () => child.unref() } });
+    return createQemuHandle({
+      record,
+      qmp,
+      boundLog: how.boundLog,
+      child: { exit: childExit, detach: () => child.unref() },
+    });
   } catch (error) {
     qmp?.close();
     // A process that is ending is in no cgroup a moment before it is gone.
@@ -174,9 +237,21 @@ async function launchQemu(
     if (startTimeTicks !== null) await killProcess({ pid, startTimeTicks });
     await removeSockets(spec);
     // An image that cannot be read (damaged, or sealed with another key) is why QEMU was not content with it.
-    const unreadable = await feeding;
+    const unreadable = await streaming;
     if (isCodedError(unreadable)) throw unreadable;
     throw isCodedError(reported) ? reported : await fail(String(reported), reported);
+  }
+}
+
+/** The directory that QEMU is confined to: root's own, whatever our umask is. Its VMM may enter it and write nothing there. */
+async function makeRoot(spec: VmSpec): Promise<void> {
+  const root = vmmRoot(spec);
+  try {
+    await mkdir(root, { recursive: true });
+    // PRIVILEGE: the directory is readable by all, writable by none.
+    await chmod(root, 0o555);
+  } catch (error) {
+    throw fromFileError(error, `cannot make ${root}`);
   }
 }
 
@@ -203,9 +278,9 @@ async function spawnQemu(
   { binary, namespaces }: LaunchOptions,
   argv: readonly string[],
   spec: VmSpec,
-  given: Given,
+  inputs: LaunchInputs,
 ): Promise<{ child: ChildProcess; logOffset: number }> {
-  if (given.passphrase === null && spec.drives.some(({ cipher }) => cipher !== undefined))
+  if (inputs.passphrase === null && spec.drives.some(({ cipher }) => cipher !== undefined))
     throw new Error(`VM ${spec.vmId} has an encrypted drive, and no passphrase was given for it`);
   // Found in hostd's PATH, not in the VMM's.
   const program = await findProgram(binary);
@@ -216,7 +291,7 @@ async function spawnQemu(
   } catch (error) {
     throw fromFileError(error, `cannot open ${spec.vmmLogPath}`);
   }
-  const { memory, passphrase } = given;
+  const { memory, passphrase } = inputs;
   let image: FileHandle | null = null;
   let passphraseFd: number | null = null;
   let tapFd: number | null = null;
@@ -253,7 +328,7 @@ async function spawnQemu(
       if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'EACCES') throw missingBinary(binary, error);
       const exhausted = noProcesses(binary, error);
       if (exhausted !== null) throw exhausted;
-      throw launchError({ vmId: spec.vmId, what: `${binary} does not start`, words: '', cause: error });
+      throw launchError({ vmId: spec.vmId, what: `${binary} does not start`, logTail: '', cause: error });
     }
     return { child, logOffset };
   } finally {
@@ -271,7 +346,7 @@ function openTap({ vmId, net }: VmSpec): number {
     const why = error instanceof Error ? error.message : String(error);
     const what =
       why === 'EBUSY' ? `/dev/net/tun (${net.tapName}): ${why}` : `cannot open ${net.tapName}: ${why}`;
-    throw launchError({ vmId, what, words: '', cause: error });
+    throw launchError({ vmId, what, logTail: '', cause: error });
   }
 }
 
@@ -319,17 +394,18 @@ function ending({ exitCode, signal }: VmExit): string {
   return signal === null ? `QEMU ended with exit code ${exitCode}` : `QEMU was ended by ${signal}`;
 }
 
-async function adoptQemu(record: VmRecord): Promise<VmHandle | null> {
+async function adoptQemu(record: VmRecord, boundLog: BoundLog): Promise<VmHandle | null> {
   if (record.vmm !== 'qemu' || record.hostBootId !== (await readHostBootId())) return null;
   if (!(await isAlive(record))) return null;
   const argv = await readArgv(record.pid);
-  if (argv === null || argv.join('\0') !== record.argv.join('\0')) return null;
+  const recorded = parseState(record.driverState)?.argv;
+  if (argv === null || argv.join('\0') !== recorded?.join('\0')) return null;
   const { spec } = record;
   try {
     const qmp = await connectQmp({ path: qmpSocketPath(spec), timeoutMs: ADOPT_WITHIN_MS });
-    await verifyConfinement(record.pid, { uid: spec.uid, gid: spec.gid, rootPath: spec.emptyRootPath });
+    await verifyConfinement(record.pid, { uid: spec.uid, gid: spec.gid, rootPath: vmmRoot(spec) });
     await removeSaveSocket(spec);
-    return createQemuHandle({ record, qmp, child: null });
+    return createQemuHandle({ record, qmp, boundLog, child: null });
   } catch (error) {
     if (!(await isAlive(record))) return null;
     throw error;

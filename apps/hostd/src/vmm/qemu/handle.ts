@@ -3,22 +3,24 @@
  *
  * INVARIANTS
  * - No signal is sent to a pid whose start time is not the recorded one.
- * - `exited` settles once; after `release` it may stay pending, and nothing of ours keeps looking.
+ * - `exited` settles once; after `detach` it may stay pending, and nothing of ours keeps looking.
  */
 import { rm } from 'node:fs/promises';
+import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError, isCodedError } from '@mvm/protocol';
 import { z } from 'zod';
-import { errnoOf } from '../../state/fs-error.js';
+import type { BoundLog } from '../process/bound-log.js';
+import { connectSocket } from '../process/connect-socket.js';
+import { killProcess } from '../process/kill-process.js';
 import { isAlive } from '../process/process-identity.js';
-import type { SavedPart, VmExit, VmHandle, VmRecord } from '../vmm.js';
+import type { ResumeOutcome, SavedPart, VmExit, VmHandle, VmRecord } from '../vmm.js';
 import { agentSocketPath, qmpSocketPath } from './argv.js';
 import { connectQmp, type QmpClient } from './qmp.js';
 import { parseQmpReturn } from './qmp-message.js';
 import { runState } from './restore.js';
 import { MEMORY_PART, saveQemu } from './save.js';
 
-const GONE_WITHIN_MS = 10_000;
 const LOOK_AGAIN_MS = 5;
 const DIES_WITHIN_MS = 500;
 const RECONNECT_PAUSE_MS = 200;
@@ -36,13 +38,15 @@ export interface QemuHandleOptions {
   readonly qmp: QmpClient;
   /** Our own child; null for an adopted process, which only /proc and its socket tell about. */
   readonly child: QemuChild | null;
+  /** Keeps console and log below their limit until the handle is done with. */
+  readonly boundLog: BoundLog;
 }
 
 /** A QEMU that this process has started. */
 export interface QemuChild {
   readonly exit: Promise<VmExit>;
   /** No longer keep this process alive for its sake. */
-  letGo(): void;
+  detach(): void;
 }
 
 /** The handle of a QEMU whose identity has been checked. */
@@ -56,59 +60,33 @@ export async function removeSockets(spec: VmRecord['spec']): Promise<void> {
   await rm(agentSocketPath(spec), { force: true });
 }
 
-/**
- * Ends a process with SIGKILL and waits until it is gone; nothing when it is gone already. Throws `internal`, reason
- * `vmm.unkillable`, after 10 s.
- */
-export async function killProcess(process_: {
-  readonly pid: number;
-  readonly startTimeTicks: string;
-}): Promise<void> {
-  const deadline = performance.now() + GONE_WITHIN_MS;
-  while (await isAlive(process_)) {
-    try {
-      // PRIVILEGE: the VMM runs as another user. SAFETY: the start time has just been compared with the recorded one.
-      process.kill(process_.pid, 'SIGKILL');
-    } catch (error) {
-      if (errnoOf(error) !== 'ESRCH') throw error;
-    }
-    if (performance.now() > deadline) {
-      throw new CodedError({
-        code: 'internal',
-        reason: 'vmm.unkillable',
-        message: `the VMM (pid ${process_.pid}) does not end`,
-        hint: 'A process that ignores SIGKILL waits for the kernel: look for disk errors in the kernel log.',
-        details: { pid: process_.pid },
-      });
-    }
-    await sleep(LOOK_AGAIN_MS);
-  }
-}
-
 class QemuHandle implements VmHandle {
   readonly record: VmRecord;
   readonly exited: Promise<VmExit>;
   #qmp: QmpClient;
   #connecting: Promise<QmpClient> | null = null;
   readonly #child: QemuChild | null;
-  #released = false;
+  readonly #bounds: readonly { release(): void }[];
+  #detached = false;
 
-  constructor({ record, qmp, child }: QemuHandleOptions) {
+  constructor({ record, qmp, child, boundLog }: QemuHandleOptions) {
     this.record = record;
     this.#qmp = qmp;
     this.#child = child;
+    this.#bounds = [boundLog(record.spec.consolePath), boundLog(record.spec.vmmLogPath)];
     this.exited = child?.exit ?? this.#watch();
   }
 
-  async resume(): Promise<void> {
+  async resume(): Promise<ResumeOutcome> {
     try {
       await this.#execute('cont');
+      return { outcome: 'running' };
     } catch (error) {
       // QEMU refuses before it lets a vCPU run, if it refuses.
       if (!isCodedError(error) || error.reason !== 'vmm.command_failed') throw error;
       const state = await runState(this.#qmp).catch(() => null);
       if (!STANDS_STILL.includes(state)) throw error;
-      throw new CodedError({
+      const refusal = new CodedError({
         code: 'failed_precondition',
         reason: 'vmm.not_resumed',
         message: `the VM ${this.record.spec.vmId} cannot be let run: ${error.message}`,
@@ -116,6 +94,7 @@ class QemuHandle implements VmHandle {
         details: { vm_id: this.record.spec.vmId },
         cause: error,
       });
+      return { outcome: 'refused', error: refusal };
     }
   }
 
@@ -131,30 +110,39 @@ class QemuHandle implements VmHandle {
     yield { name: MEMORY_PART, bytes: saveQemu(this.record.spec, await this.#connected()) };
   }
 
-  async agentSocket(): Promise<string | null> {
+  async hasAgent(): Promise<boolean> {
     const answer = await this.#execute('query-chardev');
-    const open = parseQmpReturn(chardevsSchema, answer, 'query-chardev').some(
+    return parseQmpReturn(chardevsSchema, answer, 'query-chardev').some(
       (device) => device.label === 'agent0' && device['frontend-open'] === true,
     );
-    return open ? agentSocketPath(this.record.spec) : null;
+  }
+
+  async connectAgent(signal: AbortSignal): Promise<Duplex | null> {
+    if (!(await this.hasAgent())) return null;
+    return await connectSocket(agentSocketPath(this.record.spec), signal);
   }
 
   async kill(): Promise<void> {
     await killProcess(this.record);
-    if (!this.#released) await this.exited;
-    this.#qmp.close();
+    if (!this.#detached) await this.exited;
+    this.#close();
     await removeSockets(this.record.spec);
   }
 
-  release(): void {
-    this.#released = true;
-    this.#child?.letGo();
+  detach(): void {
+    this.#detached = true;
+    this.#child?.detach();
+    this.#close();
+  }
+
+  #close(): void {
     this.#qmp.close();
+    for (const bound of this.#bounds) bound.release();
   }
 
   /** The connection; a new one when QEMU, or its flood of events, has ended the last. */
   async #connected(): Promise<QmpClient> {
-    if (!this.#qmp.isClosed() || this.#released) return this.#qmp;
+    if (!this.#qmp.isClosed() || this.#detached) return this.#qmp;
     this.#connecting ??= connectQmp({
       path: qmpSocketPath(this.record.spec),
       timeoutMs: CONNECT_TIMEOUT_MS,
@@ -162,7 +150,7 @@ class QemuHandle implements VmHandle {
       this.#connecting = null;
     });
     const qmp = await this.#connecting;
-    if (this.#released) qmp.close();
+    if (this.#detached) qmp.close();
     this.#qmp = qmp;
     return qmp;
   }
@@ -192,7 +180,7 @@ class QemuHandle implements VmHandle {
     for (;;) {
       const began = performance.now();
       await this.#qmp.closed;
-      if (this.#released) return await new Promise<never>(() => {});
+      if (this.#detached) return await new Promise<never>(() => {});
       pauseMs =
         performance.now() - began > MAX_RECONNECT_PAUSE_MS
           ? RECONNECT_PAUSE_MS

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { launchError } from './launch-error.js';
 
 describe('launchError', () => {
-  const of = (words: string) => launchError({ vmId: 'tn3i5', what: 'QEMU ended with exit code 1', words });
+  const of = (logTail: string) =>
+    launchError({ vmId: 'tn3i5', what: 'QEMU ended with exit code 1', logTail });
 
   it.each([
     [
@@ -22,11 +23,11 @@ describe('launchError', () => {
     ],
     ['linux kernel too old to load a ram disk', 'internal', 'vmm.launch_failed'],
     ['', 'internal', 'vmm.launch_failed'],
-  ])('%j is %s %s', (words, code, reason) => {
-    const error = of(words);
+  ])('%j is %s %s', (logTail, code, reason) => {
+    const error = of(logTail);
     expect(error).toMatchObject({ code, reason, details: { vm_id: 'tn3i5' } });
     expect(error.message).toContain('tn3i5');
-    expect(error.message).toContain(words);
+    expect(error.message).toContain(logTail);
     expect(error.hint).not.toBe('');
   });
 });

@@ -1,16 +1,16 @@
 import { open } from 'node:fs/promises';
 import { CodedError } from '@mvm/protocol';
 
-/** How much of QEMU's own words goes into an error, in bytes. */
-const WORDS_BYTES = 1024;
+/** How much of QEMU's own logTail goes into an error, in bytes. */
+const LOG_TAIL_BYTES = 1024;
 
 /** What QEMU wrote to its log since `offset`: the last 1 KiB, printable, one line. Empty when it wrote nothing. */
-export async function readWords(logPath: string, offset: number): Promise<string> {
+export async function readLogTail(logPath: string, offset: number): Promise<string> {
   try {
     const file = await open(logPath, 'r');
     try {
       const { size } = await file.stat();
-      const from = Math.max(offset, size - WORDS_BYTES);
+      const from = Math.max(offset, size - LOG_TAIL_BYTES);
       const buffer = Buffer.alloc(Math.max(0, size - from));
       const { bytesRead } = await file.read(buffer, 0, buffer.length, from);
       return printable(buffer.toString('utf8', 0, bytesRead));
@@ -18,7 +18,7 @@ export async function readWords(logPath: string, offset: number): Promise<string
       await file.close();
     }
   } catch {
-    // No words is no reason to hide the error that wanted to show them.
+    // No logTail is no reason to hide the error that wanted to show them.
     return '';
   }
 }
@@ -33,15 +33,15 @@ function printable(text: string): string {
     .join('; ');
 }
 
-/** The error for a QEMU that ended, or never answered, before the guest ran. `words` are QEMU's own. Pure. */
+/** The error for a QEMU that ended, or never answered, before the guest ran. `logTail` are QEMU's own. Pure. */
 export function launchError(failure: {
   readonly vmId: string;
   readonly what: string;
-  readonly words: string;
+  readonly logTail: string;
   readonly cause?: unknown;
 }): CodedError {
-  const { vmId, what, words, cause } = failure;
-  const message = `cannot launch the VM ${vmId}: ${what}${words === '' ? '' : `; QEMU says: ${words}`}`;
+  const { vmId, what, logTail, cause } = failure;
+  const message = `cannot launch the VM ${vmId}: ${what}${logTail === '' ? '' : `; QEMU says: ${logTail}`}`;
   const details = { vm_id: vmId };
   if (/\/dev\/net\/tun.*(resource busy|EBUSY)/i.test(message)) {
     return new CodedError({
@@ -53,7 +53,7 @@ export function launchError(failure: {
       cause,
     });
   }
-  // QEMU's words, or ours of a lock that it does not have: its log may be on a full disk.
+  // QEMU's logTail, or ours of a lock that it does not have: its log may be on a full disk.
   if (/failed to get .* lock/i.test(message)) {
     return new CodedError({
       code: 'failed_precondition',
@@ -64,7 +64,7 @@ export function launchError(failure: {
       cause,
     });
   }
-  if (/cannot allocate memory|cannot set up guest memory/i.test(words)) {
+  if (/cannot allocate memory|cannot set up guest memory/i.test(logTail)) {
     return new CodedError({
       code: 'resource_exhausted',
       reason: 'vmm.out_of_memory',

@@ -9,11 +9,11 @@ import { parseQmpReturn } from './qmp-message.js';
 const LOOK_AGAIN_MS = 5;
 const RESTORED_WITHIN_MS = 300_000;
 
-/** How the feeding of a restored QEMU ended: null, or what went wrong with the image. Never rejects. */
-export type Feeding = Promise<unknown>;
+/** How the streaming of saved state into a QEMU ended: null, or what went wrong with the image. Never rejects. */
+export type StateStream = Promise<unknown>;
 
 /** Streams the saved state into a QEMU that was spawned with a pipe as its fourth descriptor. */
-export function feed(child: ChildProcess, image: AsyncIterable<Uint8Array>): Feeding {
+export function streamIncomingState(child: ChildProcess, image: AsyncIterable<Uint8Array>): StateStream {
   const pipe = child.stdio[3] as Writable;
   // QEMU closes the pipe as soon as it has all that it needs, or when it ends; which of the two, its run state tells.
   pipe.on('error', () => {});
@@ -51,9 +51,9 @@ export async function runState(qmp: QmpClient): Promise<string> {
  * Waits until the state is loaded and the guest is paused at it. Throws what `fail` makes of a QEMU that does not take
  * it: such a QEMU ends.
  */
-export async function restored(
+export async function stateLoaded(
   qmp: QmpClient,
-  feeding: Feeding,
+  streaming: StateStream,
   fail: (what: string, cause?: unknown) => Promise<CodedError>,
 ): Promise<void> {
   const deadline = performance.now() + RESTORED_WITHIN_MS;
@@ -65,6 +65,6 @@ export async function restored(
     }
     await sleep(LOOK_AGAIN_MS);
   }
-  const problem = await feeding;
+  const problem = await streaming;
   if (problem !== null) throw problem;
 }

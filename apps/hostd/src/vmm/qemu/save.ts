@@ -7,6 +7,7 @@ import { CodedError } from '@mvm/protocol';
 import { z } from 'zod';
 import { checkSocketPath } from '../process/socket-path.js';
 import type { VmSpec } from '../vmm.js';
+import { vmmRoot } from './argv.js';
 import type { QmpClient } from './qmp.js';
 import { parseQmpReturn } from './qmp-message.js';
 import { runState } from './restore.js';
@@ -30,10 +31,10 @@ const maxBytes = ({ memMib }: Pick<VmSpec, 'memMib'>): number => (2 * memMib + 6
  * docs/devel/migration.rst.
  */
 export async function* saveQemu(
-  spec: Pick<VmSpec, 'vmId' | 'memMib' | 'emptyRootPath' | 'uid' | 'gid'>,
+  spec: Pick<VmSpec, 'vmId' | 'memMib' | 'socketDir' | 'uid' | 'gid'>,
   qmp: QmpClient,
 ): AsyncGenerator<Uint8Array> {
-  const path = checkSocketPath(join(spec.emptyRootPath, SOCKET_NAME));
+  const path = checkSocketPath(join(vmmRoot(spec), SOCKET_NAME));
   await rm(path, { force: true });
   const server = createServer({ allowHalfOpen: true });
   const givenUp = new AbortController();
@@ -81,8 +82,8 @@ export async function* saveQemu(
 }
 
 /** Remove the socket of a save whose hostd was killed; nothing when there is none. No save may be under way. */
-export async function removeSaveSocket({ emptyRootPath }: Pick<VmSpec, 'emptyRootPath'>): Promise<void> {
-  await rm(join(emptyRootPath, SOCKET_NAME), { force: true });
+export async function removeSaveSocket(spec: Pick<VmSpec, 'socketDir'>): Promise<void> {
+  await rm(join(vmmRoot(spec), SOCKET_NAME), { force: true });
 }
 
 /**

@@ -14,9 +14,11 @@ import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Cgroups } from '../src/cgroup/cgroups.js';
 import { createAgentChannel } from '../src/guest-agent/agent-channel.js';
-import { agentSocketPath, qmpSocketPath } from '../src/vmm/qemu/argv.js';
+import { connectSocket } from '../src/vmm/process/connect-socket.js';
+import { agentSocketPath, qmpSocketPath, vmmRoot } from '../src/vmm/qemu/argv.js';
 import { connectQmp, type QmpClient } from '../src/vmm/qemu/qmp.js';
 import type { VmRecord, VmSpec } from '../src/vmm/vmm.js';
+import { argvOf } from '../test/driver-contract/qemu-argv.js';
 import { warmMemory } from './warm-memory.js';
 
 const LOOK_AGAIN_MS = 5;
@@ -35,11 +37,11 @@ export interface HandVm {
 }
 
 /** A second VM like the one in `record`, with drives, sockets, a TAP and a cgroup of its own below `dir`. */
-export async function createHandVm(
+export async function createBaselineVm(
   record: VmRecord,
   { dir, cgroups }: { readonly dir: string; readonly cgroups: Cgroups },
 ): Promise<HandVm> {
-  const vmId = 'by-hand';
+  const vmId = 'baseline';
   // Not a name of ours, which hostd would take away.
   const tap = 'hand0';
   const { spec: like } = record;
@@ -55,10 +57,9 @@ export async function createHandVm(
     socketDir: path('run'),
     consolePath: path('console.log'),
     vmmLogPath: path('vmm.log'),
-    emptyRootPath: path('run/root'),
   };
-  await mkdir(spec.emptyRootPath, { recursive: true });
-  await chown(spec.emptyRootPath, spec.uid, spec.gid);
+  await mkdir(vmmRoot(spec), { recursive: true });
+  await chown(vmmRoot(spec), spec.uid, spec.gid);
   for (const drive of like.drives.filter(({ id }) => id !== 'rootfs')) {
     await copyFile(drive.path, path(`${drive.id}.ext4`));
   }
@@ -72,9 +73,8 @@ export async function createHandVm(
       [`ifname=${like.net.tapName},`, `ifname=${tap},`],
       [like.net.mac, spec.net.mac],
       ...like.drives.map((drive, index) => [drive.path, spec.drives[index]?.path ?? '']),
-      [like.emptyRootPath, spec.emptyRootPath],
     ].reduce((text, [from = '', to = '']) => text.replaceAll(from, to), argument);
-  const [program = '', ...args] = record.argv.map(rename);
+  const [program = '', ...args] = argvOf(record).map(rename);
   let child: ChildProcess | null = null;
   let qmp: QmpClient | null = null;
 
@@ -121,7 +121,7 @@ export async function createHandVm(
       const began = performance.now();
       await control.execute('stop');
       const server = createServer({ allowHalfOpen: true });
-      const socketPath = join(spec.emptyRootPath, 'save.sock');
+      const socketPath = join(vmmRoot(spec), 'save.sock');
       server.listen(socketPath);
       await once(server, 'listening');
       await chown(socketPath, spec.uid, spec.gid);
@@ -164,7 +164,7 @@ export async function createHandVm(
         unix_time_ms: Date.now(),
         entropy_base64: randomBytes(64).toString('base64'),
       } as const;
-      const agent = createAgentChannel(agentSocketPath(spec));
+      const agent = createAgentChannel((signal) => connectSocket(agentSocketPath(spec), signal));
       for (const request of [resync, { type: 'Wake' } as const])
         await agent.ask(request, { timeoutMs: 5000 });
       agent.close();

@@ -8,7 +8,7 @@ import { askVm, type GuestNow } from '../model/machines.js';
 import type { Fault, VmmCall } from './driver.js';
 import { type InProcessHostd, startInProcess } from './in-process.js';
 
-/** A host of its own whose hostd runs one instance in the stand-in VMM. */
+/** A host of its own whose hostd runs one instance in the fake VMM. */
 export interface OneInstance {
   readonly address: InstanceAddress;
   readonly host: TestHost;

@@ -44,7 +44,6 @@ export async function createDriverHost(
   }
   const image = options.image ?? (await buildGuestImage({ outDir: join(repo, '.cache/guest-image') }));
   const directory = await mkdtemp(join(tmpdir(), 'mvm-drv-'));
-  await mkdir(join(directory, 'empty'), { mode: 0o755 });
   ip('link', 'set', 'lo', 'up');
   ip('link', 'add', BRIDGE, 'type', 'bridge');
   ip('addr', 'add', `${GATEWAY}/24`, 'dev', BRIDGE);
@@ -90,7 +89,6 @@ export async function createDriverHost(
         socketDir: at,
         consolePath: join(at, 'console.log'),
         vmmLogPath: join(at, 'vmm.log'),
-        emptyRootPath: join(directory, 'empty'),
         accelerator: 'tcg',
         ...changes,
       };

@@ -8,14 +8,14 @@ import { pino } from 'pino';
 import { loadConfig } from '../../src/config/load-config.js';
 import { type Daemon, startDaemon } from '../../src/daemon.js';
 import type { TestHost } from '../daemon.js';
-import { compileStandIn } from './compile.js';
-import { createStandInVmm, type StandInOptions } from './driver.js';
+import { compileFakeVmm } from './compile.js';
+import { createFakeVmm, type FakeVmmOptions } from './driver.js';
 
-/** A hostd in this process, with the stand-in VMM in place of QEMU and nothing else changed. */
+/** A hostd in this process, with the fake VMM in place of QEMU and nothing else changed. */
 export interface InProcessHostd {
   /** Everything that it logged, parsed, level `trace` and above. */
   readonly log: readonly Readonly<Record<string, unknown>>[];
-  /** Register an image that boots only in the stand-in. */
+  /** Register an image that boots only in the fake VMM. */
   registerImage(name: string): Promise<void>;
   close(): Promise<void>;
 }
@@ -23,9 +23,9 @@ export interface InProcessHostd {
 /** Starts it for a test host, which it replaces the daemon of. */
 export async function startInProcess(
   host: TestHost,
-  options: Omit<StandInOptions, 'witnessPath'> = {},
+  options: Omit<FakeVmmOptions, 'executionLogPath'> = {},
 ): Promise<InProcessHostd> {
-  compileStandIn();
+  compileFakeVmm();
   const log: Record<string, unknown>[] = [];
   const sink = new Writable({
     write(chunk: Buffer, _encoding, done) {
@@ -45,13 +45,13 @@ export async function startInProcess(
     environment: {},
     file: null,
   });
-  const witnessPath = join(host.dir, 'witness');
+  const executionLogPath = join(host.dir, 'execution-log');
   const daemon: Daemon = await startDaemon(
     config,
     pino({ level: 'trace', base: null }, sink),
     null,
     null,
-    () => createStandInVmm({ drainMs: 0, ...options, witnessPath }),
+    () => createFakeVmm({ drainMs: 0, ...options, executionLogPath }),
   );
   return {
     log,

@@ -5,18 +5,30 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { open, readFile, readlink, rm } from 'node:fs/promises';
+import { mkdir, open, readFile, readlink, rm } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
-import type { Writable } from 'node:stream';
+import type { Duplex, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { CodedError, isCodedError } from '@mvm/protocol';
+import { originMismatch } from '../../src/vmm/origin.js';
+import { type BoundLog, noBound } from '../../src/vmm/process/bound-log.js';
+import { connectSocket } from '../../src/vmm/process/connect-socket.js';
 import { keepDescriptors } from '../../src/vmm/process/keep-descriptors.js';
+import { killProcess } from '../../src/vmm/process/kill-process.js';
 import { isAlive, readArgv, readHostBootId, readStartTime } from '../../src/vmm/process/process-identity.js';
 import { checkSocketPath } from '../../src/vmm/process/socket-path.js';
-import { killProcess } from '../../src/vmm/qemu/handle.js';
-import type { SavedPart, VmExit, VmHandle, Vmm, VmRecord, VmSpec } from '../../src/vmm/vmm.js';
+import type {
+  DriverState,
+  ResumeOutcome,
+  SavedPart,
+  VmExit,
+  VmHandle,
+  Vmm,
+  VmRecord,
+  VmSpec,
+} from '../../src/vmm/vmm.js';
 
 /** Where a driver can be told to misbehave. */
 export type VmmCall = 'version' | 'launch' | 'restore' | 'adopt' | 'resume' | 'pause' | 'save';
@@ -27,38 +39,50 @@ export type VmmCall = 'version' | 'launch' | 'restore' | 'adopt' | 'resume' | 'p
  */
 export type Fault = 'fail' | 'die' | 'hang' | 'fail-done' | 'hang-done' | number;
 
-export interface StandInOptions {
-  /** A file that gets a line for everything that must not happen twice; see `readWitness`. */
-  readonly witnessPath: string;
+export interface FakeVmmOptions {
+  /** A file that gets a line for everything that must not happen twice; see `readExecutionLog`. */
+  readonly executionLogPath: string;
   /** How long a guest's agent takes to get ready for a sleep. */
   readonly drainMs?: number;
+  /** False: as a VMM that opens no encrypted drive. */
+  readonly opensEncryptedDrives?: boolean;
+  readonly boundLog?: BoundLog;
   /** Asked at every call, once. */
   readonly faultOf?: (call: VmmCall, vmId: string) => Fault | null;
 }
 
 /** The program's name in /proc, so that hostd knows it for a VMM. */
-export const STAND_IN_NAME = 'qemu-system-standin';
-const STAND_IN_VERSION = '1.0.0';
+export const FAKE_VMM_NAME = 'qemu-system-standin';
+const FAKE_VMM_VERSION = '1.0.0';
 
-/** What `compileStandIn` makes; as far from here as from this file's own translation. */
-const PROGRAM = fileURLToPath(new URL('../../.test-results/stand-in/vmm.js', import.meta.url));
+/** What `compileFakeVmm` makes; as far from here as from this file's own translation. */
+const PROGRAM = fileURLToPath(new URL('../../.test-results/fake-vmm/vmm.js', import.meta.url));
 const READY_WITHIN_MS = 30_000;
 const LOOK_AGAIN_MS = 4;
 const VMSTATE_BYTES = 10_000;
+const PARTS = ['vmstate', 'memory'] as const;
 
-export function createStandInVmm(options: StandInOptions): Vmm {
+export function createFakeVmm(options: FakeVmmOptions): Vmm {
   const context: Context = { options, faultOf: options.faultOf ?? (() => null) };
   return {
     name: 'qemu',
-    version: async () => {
-      if ((await meet(context, 'version', '', async () => {})) === 'fail')
-        throw coded('vmm.missing', 'told to');
-      return STAND_IN_VERSION;
-    },
+    version: () => version(context),
+    capabilities: async () => ({
+      accelerator: 'tcg',
+      acceleratorReason: 'the fake VMM emulates a guest',
+      opensEncryptedDrives: options.opensEncryptedDrives ?? true,
+      savedParts: PARTS,
+      maxSavedFileBytes: 0,
+    }),
+    memoryOverheadMib: () => 512,
+    isVmmProgram: (name) => name === FAKE_VMM_NAME,
+    canRestore: async (origin) => originMismatch(origin, { vmm: 'qemu', vmmVersion: await version(context) }),
     launch: (spec, attach) => start(context, spec, attach, renderArgv(spec, options), null),
     restore: async (spec, attach, saved) => {
       const wanted = renderArgv(spec, options);
-      const before = saved.argv.slice(2).filter((argument) => argument !== '--incoming');
+      const before = argvOf(saved)
+        .slice(2)
+        .filter((argument) => argument !== '--incoming');
       if (before.join('\0') !== wanted.join('\0')) {
         throw coded('vmm.devices_changed', `${spec.vmId} was saved with ${before.join(' ')}`);
       }
@@ -68,8 +92,13 @@ export function createStandInVmm(options: StandInOptions): Vmm {
   };
 }
 
+async function version(context: Context): Promise<string> {
+  if ((await meet(context, 'version', '', async () => {})) === 'fail') throw coded('vmm.missing', 'told to');
+  return FAKE_VMM_VERSION;
+}
+
 interface Context {
-  readonly options: StandInOptions;
+  readonly options: FakeVmmOptions;
   readonly faultOf: (call: VmmCall, vmId: string) => Fault | null;
 }
 
@@ -92,7 +121,7 @@ function coded(
   what: string,
   code: 'internal' | 'failed_precondition' = 'internal',
 ): CodedError {
-  return new CodedError({ code, reason, message: `stand-in VMM: ${what}` });
+  return new CodedError({ code, reason, message: `fake VMM: ${what}` });
 }
 
 const controlPath = (spec: Pick<VmSpec, 'socketDir'>): string =>
@@ -100,20 +129,26 @@ const controlPath = (spec: Pick<VmSpec, 'socketDir'>): string =>
 const agentPath = (spec: Pick<VmSpec, 'socketDir'>): string =>
   checkSocketPath(join(spec.socketDir, 'agent.sock'));
 
-function renderArgv(spec: VmSpec, { witnessPath, drainMs }: StandInOptions): string[] {
+function argvOf({ driverState }: { readonly driverState: DriverState }): string[] {
+  return Array.isArray(driverState.argv) ? driverState.argv.map(String) : [];
+}
+
+function renderArgv(spec: VmSpec, { executionLogPath, drainMs }: FakeVmmOptions): string[] {
   const known = ['rootfs', 'config', 'data', 'secrets'];
   const unknown = spec.drives.find(({ id }) => !known.includes(id));
-  if (unknown !== undefined) throw new Error(`the stand-in VMM knows no drive ${unknown.id}`);
+  if (unknown !== undefined) throw new Error(`the fake VMM knows no drive ${unknown.id}`);
   const disk = spec.drives.find(({ readOnly }) => !readOnly);
   return [
     ...['--vm', spec.vmId, '--control', controlPath(spec), '--agent', agentPath(spec)],
-    ...['--console', spec.consolePath, '--root', spec.emptyRootPath, '--uid', String(spec.uid)],
-    ...['--tap', spec.net.tapName, '--mac', spec.net.mac, '--witness', witnessPath],
+    ...['--console', spec.consolePath, '--root', rootOf(spec), '--uid', String(spec.uid)],
+    ...['--tap', spec.net.tapName, '--mac', spec.net.mac, '--execution-log', executionLogPath],
     ...['--vcpus', String(spec.vcpus), '--mem', String(spec.memMib)],
     ...(disk === undefined ? [] : ['--disk', disk.path]),
     ...(drainMs === undefined ? [] : ['--drain-ms', String(drainMs)]),
   ];
 }
+
+const rootOf = (spec: Pick<VmSpec, 'socketDir'>): string => join(spec.socketDir, 'root');
 
 async function removeSockets(spec: VmSpec): Promise<void> {
   for (const path of [controlPath(spec), agentPath(spec)]) await rm(path, { force: true });
@@ -129,6 +164,7 @@ async function start(
   const reason = image === null ? 'vmm.launch_failed' : 'vmm.restore_failed';
   for (const { path } of spec.drives) await (await open(path, 'r')).close();
   await removeSockets(spec);
+  await mkdir(rootOf(spec), { recursive: true, mode: 0o755 });
   const child = await spawnProgram(spec, argv, image !== null);
   const exit = once(child, 'exit').then(
     ([exitCode, signal]: (number | string | null)[]): VmExit => ({
@@ -157,14 +193,14 @@ async function start(
     await checkUser(pid, spec);
     const record: VmRecord = {
       vmm: 'qemu',
-      vmmVersion: STAND_IN_VERSION,
+      vmmVersion: FAKE_VMM_VERSION,
       pid,
       startTimeTicks,
       hostBootId: await readHostBootId(),
       spec,
-      argv: [STAND_IN_NAME, PROGRAM, ...argv],
+      driverState: { argv: [FAKE_VMM_NAME, PROGRAM, ...argv] },
     };
-    return new StandInHandle(context, record, control, { exit, letGo: () => child.unref() });
+    return new FakeVmmHandle(context, record, control, { exit, detach: () => child.unref() });
   } catch (error) {
     control?.close();
     if (startTimeTicks !== null) await killProcess({ pid, startTimeTicks });
@@ -185,7 +221,7 @@ async function spawnProgram(
   try {
     keepDescriptors();
     const child = spawn(process.execPath, [PROGRAM, ...argv], {
-      argv0: STAND_IN_NAME,
+      argv0: FAKE_VMM_NAME,
       cwd: '/',
       detached: true,
       env: { LC_ALL: 'C' },
@@ -226,7 +262,7 @@ async function* inParts(state: AsyncGenerator<Uint8Array>): AsyncGenerator<Saved
 /** The state of which these are the parts. */
 function joined(parts: readonly SavedPart[], vmId: string): AsyncIterable<Uint8Array> {
   const names = parts.map(({ name }) => name).join(', ');
-  if (names !== 'vmstate, memory') throw coded('vmm.restore_failed', `${vmId} was saved as ${names}`);
+  if (names !== PARTS.join(', ')) throw coded('vmm.restore_failed', `${vmId} was saved as ${names}`);
   return (async function* () {
     for (const { bytes } of parts) yield* bytes;
   })();
@@ -267,12 +303,12 @@ async function connectControl(spec: VmSpec, exit: Promise<VmExit>, reason: strin
 }
 
 /** The process has become the VM's user, in its empty root; it answers only then. */
-async function checkUser(pid: number, { uid, gid, emptyRootPath }: VmSpec): Promise<void> {
+async function checkUser(pid: number, { uid, gid, socketDir }: VmSpec): Promise<void> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8');
   const ids = (name: string, id: number): boolean =>
     status.includes(`${name}:\t${Array(4).fill(id).join('\t')}\n`);
   if (!ids('Uid', uid) || !ids('Gid', gid)) throw coded('vmm.not_confined', `pid ${pid} is another user`);
-  if ((await readlink(`/proc/${pid}/root`)) !== emptyRootPath) {
+  if ((await readlink(`/proc/${pid}/root`)) !== rootOf({ socketDir })) {
     throw coded('vmm.not_confined', `pid ${pid} has another root`);
   }
 }
@@ -281,13 +317,13 @@ async function adopt(context: Context, record: VmRecord): Promise<VmHandle | nul
   if (record.vmm !== 'qemu' || record.hostBootId !== (await readHostBootId())) return null;
   if (!(await isAlive(record))) return null;
   const argv = await readArgv(record.pid);
-  if (argv === null || argv.join('\0') !== record.argv.join('\0')) return null;
+  if (argv === null || argv.join('\0') !== argvOf(record).join('\0')) return null;
   const fault = await meet(context, 'adopt', record.spec.vmId, () => killProcess(record));
   if (fault === 'fail') throw coded('vmm.command_failed', 'told to');
   try {
     const control = await Control.open(controlPath(record.spec));
     await checkUser(record.pid, record.spec);
-    return new StandInHandle(context, record, control, null);
+    return new FakeVmmHandle(context, record, control, null);
   } catch (error) {
     if (!(await isAlive(record))) return null;
     throw error;
@@ -392,29 +428,35 @@ class Control {
   }
 }
 
-class StandInHandle implements VmHandle {
+class FakeVmmHandle implements VmHandle {
   readonly record: VmRecord;
   readonly exited: Promise<VmExit>;
   readonly #context: Context;
   readonly #control: Control;
-  readonly #child: { readonly exit: Promise<VmExit>; letGo(): void } | null;
-  #released = false;
+  readonly #child: { readonly exit: Promise<VmExit>; detach(): void } | null;
+  readonly #bounds: readonly { release(): void }[];
+  #detached = false;
 
   constructor(
     context: Context,
     record: VmRecord,
     control: Control,
-    child: { readonly exit: Promise<VmExit>; letGo(): void } | null,
+    child: { readonly exit: Promise<VmExit>; detach(): void } | null,
   ) {
     this.#context = context;
     this.record = record;
     this.#control = control;
     this.#child = child;
+    const { boundLog = noBound } = context.options;
+    this.#bounds = [boundLog(record.spec.consolePath), boundLog(record.spec.vmmLogPath)];
     this.exited = child?.exit ?? this.#watch();
   }
 
-  async resume(): Promise<void> {
-    await this.#call('resume');
+  async resume(): Promise<ResumeOutcome> {
+    if ((await this.#call('resume')) === 'fail') {
+      return { outcome: 'refused', error: coded('vmm.not_resumed', 'told to', 'failed_precondition') };
+    }
+    return { outcome: 'running' };
   }
 
   async powerDown(): Promise<void> {
@@ -422,7 +464,7 @@ class StandInHandle implements VmHandle {
   }
 
   async pause(): Promise<void> {
-    await this.#call('pause');
+    if ((await this.#call('pause')) === 'fail') throw coded('vmm.command_failed', 'told to');
   }
 
   save(): AsyncIterable<SavedPart> {
@@ -449,31 +491,42 @@ class StandInHandle implements VmHandle {
     }
   }
 
-  async agentSocket(): Promise<string | null> {
+  async hasAgent(): Promise<boolean> {
     await this.#ask('query');
-    return agentPath(this.record.spec);
+    return true;
+  }
+
+  async connectAgent(signal: AbortSignal): Promise<Duplex | null> {
+    await this.#ask('query');
+    return await connectSocket(agentPath(this.record.spec), signal);
   }
 
   async kill(): Promise<void> {
     await killProcess(this.record);
-    if (!this.#released) await this.exited;
-    this.#control.close();
+    if (!this.#detached) await this.exited;
+    this.#close();
     await removeSockets(this.record.spec);
   }
 
-  release(): void {
-    this.#released = true;
-    this.#child?.letGo();
-    this.#control.close();
+  detach(): void {
+    this.#detached = true;
+    this.#child?.detach();
+    this.#close();
   }
 
-  async #call(call: 'resume' | 'pause'): Promise<void> {
+  #close(): void {
+    this.#control.close();
+    for (const bound of this.#bounds) bound.release();
+  }
+
+  /** `fail`: it was told to fail, and has not been asked. */
+  async #call(call: 'resume' | 'pause'): Promise<'fail' | null> {
     const fault = await meet(this.#context, call, this.record.spec.vmId, () => killProcess(this.record));
-    if (fault !== 'fail') await this.#ask(call);
+    if (fault === 'fail') return 'fail';
+    await this.#ask(call);
     if (fault === 'hang-done') await new Promise<never>(() => {});
-    if (fault === 'fail' && call === 'resume')
-      throw coded('vmm.not_resumed', 'told to', 'failed_precondition');
-    if (fault === 'fail' || fault === 'fail-done') throw coded('vmm.command_failed', 'told to');
+    if (fault === 'fail-done') throw coded('vmm.command_failed', 'told to');
+    return null;
   }
 
   async #ask(line: string): Promise<string> {
@@ -491,7 +544,7 @@ class StandInHandle implements VmHandle {
 
   async #watch(): Promise<VmExit> {
     await this.#control.closed;
-    if (this.#released) return await new Promise<never>(() => {});
+    if (this.#detached) return await new Promise<never>(() => {});
     while (await isAlive(this.record)) await sleep(LOOK_AGAIN_MS);
     return { exitCode: null, signal: null };
   }

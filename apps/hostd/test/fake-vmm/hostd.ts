@@ -1,5 +1,5 @@
 /**
- * hostd as a program of its own, with the stand-in VMM in place of QEMU and nothing else changed. It loads everything,
+ * hostd as a program of its own, with the fake VMM in place of QEMU and nothing else changed. It loads everything,
  * says `loaded`, and starts when its parent says so: so a killed hostd is followed by the next one without delay.
  */
 import { toCodedError } from '@mvm/protocol';
@@ -8,14 +8,14 @@ import type { HostdConfig } from '../../src/config/settings.js';
 import { startDaemon } from '../../src/daemon.js';
 import type { FailpointSetting } from '../../src/execute/failpoint.js';
 import { errorForLog } from '../../src/system/log-error.js';
-import { createStandInVmm, type Fault, type VmmCall } from './driver.js';
+import { createFakeVmm, type Fault, type VmmCall } from './driver.js';
 
 /** What the parent says. A fault is met once, by the next such call, on whichever VM. */
 export type ToHostd =
   | {
       readonly type: 'start';
       readonly config: HostdConfig;
-      readonly witnessPath: string;
+      readonly executionLogPath: string;
       readonly drainMs: number;
       readonly failpoint: FailpointSetting;
     }
@@ -59,9 +59,9 @@ process.on('message', (message: ToHostd) => {
     say({ type: 'armed' });
     return;
   }
-  const { config, witnessPath, failpoint, drainMs } = message;
+  const { config, executionLogPath, failpoint, drainMs } = message;
   startDaemon(config, logger, null, failpoint, () =>
-    createStandInVmm({ witnessPath, drainMs, faultOf }),
+    createFakeVmm({ executionLogPath, drainMs, faultOf }),
   ).then(
     () => say({ type: 'serving' }),
     (error: unknown) => {

@@ -7,13 +7,13 @@ const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, '../..');
 
 /**
- * Makes the stand-in VMM and the hostd that runs it programs that Node.js runs: their own files translated, hostd's out of
+ * Makes the fake VMM and the hostd that runs it programs that Node.js runs: their own files translated, hostd's out of
  * the build. Answers the path of that hostd. Throws when hostd is not built.
  */
-export function compileStandIn(): string {
+export function compileFakeVmm(): string {
   const dist = join(root, 'dist');
   readFileSync(join(dist, 'daemon.js'));
-  const outDir = join(root, '.test-results/stand-in');
+  const outDir = join(root, '.test-results/fake-vmm');
   mkdirSync(outDir, { recursive: true });
   const put = (name: string, text: string): void => {
     // Another run may be reading it.

@@ -1,9 +1,9 @@
 /**
- * A stand-in for a VMM with its guest, in one small process: what hostd's tests run thousands of times where QEMU with a
+ * A fake VMM with its guest, in one small process: what hostd's tests run thousands of times where QEMU with a
  * real guest would take hours. See driver.ts.
  *
  * It opens its TAP, its disks and its sockets, gives root up, and waits; it counts once it is let run. Its memory is a
- * boot id, a count, and what it last wrote to its data disk. `--witness` names a file that outlives it, with one line for
+ * boot id, a count, and what it last wrote to its data disk. `--execution-log` names a file that outlives it, with one line for
  * everything that must not happen twice.
  *
  * It imports as little as it can: its start is most of what a test waits for.
@@ -52,7 +52,7 @@ function readOptions(args: readonly string[]): Options {
       incoming = true;
       continue;
     }
-    if (!/^--(vm|control|agent|console|root|uid|tap|witness|disk|drain-ms|mac|vcpus|mem)$/.test(name))
+    if (!/^--(vm|control|agent|console|root|uid|tap|execution-log|disk|drain-ms|mac|vcpus|mem)$/.test(name))
       die(`unknown option ${name}`);
     at += 1;
     values.set(name.slice(2), args[at] ?? die(`${name} needs a value`));
@@ -71,7 +71,7 @@ const drainTicks = Math.floor(Number(values.get('drain-ms') ?? 0) / TICK_MS);
 for (const signal of ['SIGHUP', 'SIGINT'] as const) process.on(signal, () => {});
 
 const consoleFd = openSync(option('console'), 'a');
-const witnessFd = openSync(option('witness'), 'a');
+const logFd = openSync(option('execution-log'), 'a');
 const tunFd = openSync('/dev/net/tun', 'r+');
 const diskPath = values.get('disk');
 const diskFd = diskPath === undefined ? null : openSync(diskPath, 'r+');
@@ -115,8 +115,8 @@ let saves = 0;
 let note = readNote();
 if (incoming) restore();
 
-function bearWitness(...words: readonly string[]): void {
-  writeSync(witnessFd, `${words.join(' ')}\n`);
+function logExecution(...words: readonly string[]): void {
+  writeSync(logFd, `${words.join(' ')}\n`);
 }
 
 function readNote(): string {
@@ -142,7 +142,7 @@ function restore(): void {
   if (match === null || text.length !== STATE_BYTES) die('the state to restore is not whole');
   [, boot, , lineage, note] = match as unknown as [string, string, string, string, string];
   count = Number(match[2]);
-  if (readNote() !== note) bearWitness('torn', vmId, lineage);
+  if (readNote() !== note) logExecution('torn', vmId, lineage);
 }
 
 /** Agent connections. A guest that does not run reads nothing. */
@@ -161,8 +161,8 @@ function tick(): void {
 
 function run(): void {
   if (ticking !== null) return;
-  if (!ran) bearWitness('run', vmId, lineage);
-  else if (saved !== '') bearWitness('went-on', vmId, saved);
+  if (!ran) logExecution('run', vmId, lineage);
+  else if (saved !== '') logExecution('went-on', vmId, saved);
   if (!ran && !incoming) writeSync(consoleFd, `mvm-guest ready vm=${vmId} boot_id=${boot}\n`);
   ran = true;
   saved = '';
@@ -183,7 +183,7 @@ function save(): string {
   if (ran && saved === '') {
     saves += 1;
     saved = `${boot}/${process.pid}.${saves}`;
-    bearWitness('save', vmId, saved);
+    logExecution('save', vmId, saved);
   }
   const head = `STANDIN boot=${boot} count=${count} saved=${saved === '' ? lineage : saved} note=${note}\n`;
   return `state ${STATE_BYTES}\n${head.padEnd(STATE_BYTES - 4, '.')}END\n`;

@@ -1,4 +1,4 @@
-import type { RestoredPart, SavedPart } from '../src/vmm/vmm.js';
+import type { RestoredPart, SavedPart } from '../../src/vmm/vmm.js';
 
 /** A part of a saved VM in memory. */
 export interface KeptPart {

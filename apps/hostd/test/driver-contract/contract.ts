@@ -1,10 +1,12 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { readdir, readFile, readlink, stat } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { isAlive } from '../src/vmm/process/process-identity.js';
-import type { VmHandle, Vmm, VmRecord, VmSpec } from '../src/vmm/vmm.js';
-import { until } from './daemon.js';
-import { givenBack, keepParts } from './saved-parts.js';
-import type { DriverHost } from './vm/driver-host.js';
+import { createAgentChannel } from '../../src/guest-agent/agent-channel.js';
+import { isAlive } from '../../src/vmm/process/process-identity.js';
+import type { SavedVm, VmHandle, Vmm, VmRecord, VmSpec } from '../../src/vmm/vmm.js';
+import { until } from '../daemon.js';
+import type { DriverHost } from './driver-host.js';
+import { givenBack, type KeptPart, keepParts } from './saved-parts.js';
 
 /** A driver under the contract, with a host for its VMs. */
 export interface ContractSubject {
@@ -13,8 +15,8 @@ export interface ContractSubject {
 }
 
 /**
- * What hostd takes for granted of a VMM driver. It runs against QEMU and against the stand-in, so that what is tested
- * with the stand-in holds for QEMU. The guest greets with its boot id on its console and counts there.
+ * What hostd takes for granted of a VMM driver. It runs against QEMU and against the fake VMM, so that what is tested
+ * with the fake VMM holds for QEMU. The guest greets with its boot id on its console and counts there.
  */
 export function describeVmmContract(name: string, create: () => Promise<ContractSubject>): void {
   describe(`a VM of ${name}`, () => {
@@ -69,6 +71,12 @@ export function describeVmmContract(name: string, create: () => Promise<Contract
       );
     };
 
+    const savedVm = (record: VmRecord, parts: readonly KeptPart[]): SavedVm => ({
+      origin: { vmm: record.vmm, vmmVersion: record.vmmVersion },
+      driverState: record.driverState,
+      parts: givenBack(parts),
+    });
+
     async function expectNothingLeft(spec: VmSpec): Promise<void> {
       expect((await host.cgroups.stats(spec.vmId)).pidsCurrent).toBe(0);
       expect((await readdir(spec.socketDir)).filter((file) => file.endsWith('.sock'))).toEqual([]);
@@ -79,9 +87,14 @@ export function describeVmmContract(name: string, create: () => Promise<Contract
       const handle = await launch(spec);
       const { record } = handle;
       expect(record).toMatchObject({ vmm: vmm.name, vmmVersion: await vmm.version(), spec });
-      expect((await readFile(`/proc/${record.pid}/cmdline`, 'utf8')).split('\0').slice(0, -1)).toEqual(
-        record.argv,
-      );
+      expect(JSON.parse(JSON.stringify(record))).toEqual(record);
+      const [program = ''] = (await readFile(`/proc/${record.pid}/cmdline`, 'utf8')).split('\0');
+      expect(vmm.isVmmProgram(basename(program))).toBe(true);
+      // Confined to a directory of the driver's own, in which the VM's user can write nothing.
+      const root = await readlink(`/proc/${record.pid}/root`);
+      expect(root.startsWith(`${spec.socketDir}/`)).toBe(true);
+      const { uid: owner, mode } = await stat(root);
+      expect([owner, mode & 0o022]).toEqual([0, 0]);
       expect(await readFile(`/proc/${record.pid}/cgroup`, 'utf8')).toContain(`/${spec.vmId}\n`);
       expect(await readFile(`/proc/${record.pid}/status`, 'utf8')).toContain(
         `Uid:\t${spec.uid}\t${spec.uid}\t`,
@@ -91,11 +104,14 @@ export function describeVmmContract(name: string, create: () => Promise<Contract
       expect(await boots(spec)).toEqual([]);
       expect((await stat(spec.consolePath)).size).toBe(0);
 
-      await handle.resume();
-      await handle.resume();
+      expect(await handle.resume()).toEqual({ outcome: 'running' });
+      expect(await handle.resume()).toEqual({ outcome: 'running' });
       const boot = await until('greeting', async () => (await boots(spec))[0], 120_000);
       await countsOn(spec);
-      expect(await until('agent', () => handle.agentSocket(), 60_000)).toContain(spec.socketDir);
+      await until('agent', () => handle.hasAgent(), 60_000);
+      const channel = createAgentChannel((signal) => handle.connectAgent(signal));
+      await channel.ask({ type: 'Ping' }, { timeoutMs: 60_000 });
+      channel.close();
 
       await handle.pause();
       await handle.pause();
@@ -109,7 +125,8 @@ export function describeVmmContract(name: string, create: () => Promise<Contract
         break;
       }
       const saved = await keepParts(handle.save());
-      expect(saved.length).toBeGreaterThan(0);
+      const { savedParts } = await vmm.capabilities();
+      expect(saved.map(({ name }) => name)).toEqual(savedParts);
       for (const { name, bytes } of saved) {
         expect(name).toMatch(/^[a-z]{1,16}$/);
         expect(bytes.length).toBeGreaterThan(0);
@@ -129,13 +146,21 @@ export function describeVmmContract(name: string, create: () => Promise<Contract
         [saved.map(({ bytes }) => ({ name: 'other', bytes })), spec],
         [saved, { ...spec, memMib: spec.memMib * 2, uid: spec.uid + 1, gid: spec.gid + 1 }],
       ] as const) {
-        await expect(
-          vmm.restore(devices, attach(spec), { argv: record.argv, parts: givenBack(parts) }),
-        ).rejects.toMatchObject({ reason: expect.stringMatching(/^vmm\./) });
+        await expect(vmm.restore(devices, attach(spec), savedVm(record, parts))).rejects.toMatchObject({
+          reason: expect.stringMatching(/^vmm\./),
+        });
         await expectNothingLeft(spec);
       }
 
-      const restored = await vmm.restore(spec, attach(spec), { argv: record.argv, parts: givenBack(saved) });
+      for (const other of [{ ...record, vmmVersion: '0.0.1' }, { ...record, vmm: 'firecracker' } as const]) {
+        expect(await vmm.canRestore(other)).toMatchObject({ reason: 'snapshot.other_version' });
+        await expect(vmm.restore(spec, attach(spec), savedVm(other, saved))).rejects.toMatchObject({
+          reason: 'snapshot.other_version',
+        });
+        await expectNothingLeft(spec);
+      }
+      expect(await vmm.canRestore(record)).toBeNull();
+      const restored = await vmm.restore(spec, attach(spec), savedVm(record, saved));
       handles.push(restored);
       expect(await count(spec)).toBe(paused);
       await restored.resume();
@@ -150,16 +175,25 @@ export function describeVmmContract(name: string, create: () => Promise<Contract
       expect(await boots(spec)).toEqual([boot]);
     }, 300_000);
 
-    it('is let go of and found again by its record alone; its end is noticed', async () => {
+    it('tells what it can do, the same each time', async () => {
+      const capabilities = await vmm.capabilities();
+      expect(await vmm.capabilities()).toEqual(capabilities);
+      expect(capabilities.savedParts.every((name) => /^[a-z]{1,16}$/.test(name))).toBe(true);
+      const small = vmm.memoryOverheadMib({ accelerator: capabilities.accelerator, vcpus: 1, memMib: 128 });
+      expect(small).toBeGreaterThan(0);
+      expect(['sh', 'node', 'vim', ''].some((name) => vmm.isVmmProgram(name))).toBe(false);
+    });
+
+    it('is detached from and found again by its record alone; its end is noticed', async () => {
       const spec = await prepare(41);
       const first = await vmm.launch(spec, attach(spec));
       const { record } = first;
       await first.resume();
-      first.release();
+      first.detach();
       const wrong: VmRecord[] = [
         { ...record, startTimeTicks: String(Number(record.startTimeTicks) + 1) },
         { ...record, hostBootId: '00000000-0000-0000-0000-000000000000' },
-        { ...record, argv: [...record.argv, '-x'] },
+        { ...record, driverState: {} },
         { ...record, pid: process.pid },
         { ...record, vmm: 'firecracker' },
       ];

@@ -1,21 +1,17 @@
 import { connect, type Socket } from 'node:net';
-import { unreachable } from './agent-errors.js';
 
-/**
- * Connects to the VMM's socket of a guest's agent. Throws `guest_agent.unreachable`, also when `signal` comes first.
- * Errors after that reach whoever reads or writes.
- */
-export function connectAgent(socketPath: string, signal: AbortSignal): Promise<Socket> {
+/** Connects to a Unix socket. Rejects with what went wrong, also when `signal` comes first; later errors reach whoever reads or writes. */
+export function connectSocket(path: string, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connect(socketPath);
+    const socket = connect(path);
     const onAbort = (): void => {
       socket.destroy();
-      reject(unreachable(socketPath, 'connecting took too long'));
+      reject(new Error('connecting took too long'));
     };
     signal.addEventListener('abort', onAbort, { once: true });
     socket.once('error', (error) => {
       signal.removeEventListener('abort', onAbort);
-      reject(unreachable(socketPath, error.message, error));
+      reject(error);
     });
     socket.once('connect', () => {
       signal.removeEventListener('abort', onAbort);
