@@ -16,7 +16,7 @@ import { ensureDataDisk } from './disk/data-disk.js';
 import { checkEncryptedDisk, makeEncryptedDisk } from './disk/encrypted-disk.js';
 import { buildSecretsDrive } from './disk/secrets-drive.js';
 import { wipeFile } from './disk/wipe-file.js';
-import { createFailpoint, type FailpointSetting, noFailpoint } from './execute/failpoint.js';
+import { type ExecutionHooks, noHooks } from './execute/hooks.js';
 import { createJournal } from './execute/journal.js';
 import { createPoolImages } from './execute/pool-images.js';
 import type { HostPorts } from './execute/ports.js';
@@ -77,6 +77,12 @@ const CLOSE_TIMEOUT_MS = 30_000;
 /** Makes the driver that runs the VMs. */
 export type VmmFactory = (config: HostdConfig, logger: Logger, boundLog: BoundLog) => Vmm;
 
+/** What another entry than the daemon's own starts it with; no configuration reaches it. */
+export interface DaemonOverrides {
+  readonly hooks?: ExecutionHooks;
+  readonly createVmm?: VmmFactory;
+}
+
 function chooseVmm(config: HostdConfig, logger: Logger, boundLog: BoundLog): Vmm {
   if (config.vmm === 'firecracker') {
     throw new CodedError({
@@ -98,8 +104,7 @@ function chooseVmm(config: HostdConfig, logger: Logger, boundLog: BoundLog): Vmm
 async function buildPorts(
   config: HostdConfig,
   logger: Logger,
-  failpoint: FailpointSetting | null,
-  createVmm: VmmFactory,
+  { hooks = noHooks, createVmm = chooseVmm }: DaemonOverrides,
   mutex: KeyedMutex,
   keySources: KeySources,
 ): Promise<HostPorts> {
@@ -138,7 +143,7 @@ async function buildPorts(
     readLog,
     processes: createVmProcesses(layout.vmSocketsDir, config.vmUidBase, (name) => vmm.isVmmProgram(name)),
     keys: createTenantKeys(config.tenantKeysDir, keySources),
-    failpoint: failpoint === null ? noFailpoint : createFailpoint(failpoint),
+    hooks,
     logger,
   };
 }
@@ -217,16 +222,14 @@ async function requireTrustedDirectories({ stateDir, runDir, socket }: HostdConf
 
 /**
  * Start everything: peer check, lock, state, recovery, and only then the socket, so that no request meets a host that
- * is not in order. `inherited` is a listening socket from systemd; `failpoint` ends the daemon where a test wants it to
- * end; `createVmm` is for a caller that has a driver of its own, no configuration reaches it. Throws CodedError when the
+ * is not in order. `inherited` is a listening socket from systemd. Throws CodedError when the
  * daemon cannot run; then nothing of it is left, and VMs that ran still run.
  */
 export async function startDaemon(
   config: HostdConfig,
   logger: Logger,
   inherited: { readonly fd: number } | null,
-  failpoint: FailpointSetting | null = null,
-  createVmm: VmmFactory = chooseVmm,
+  overrides: DaemonOverrides = {},
 ): Promise<Daemon> {
   requireRoot();
   // Before any program is started, so that none gets a key.
@@ -244,7 +247,7 @@ export async function startDaemon(
   try {
     locks.push(lockNetwork());
     const mutex = createKeyedMutex();
-    ports = await buildPorts(config, logger, failpoint, createVmm, mutex, keySources);
+    ports = await buildPorts(config, logger, overrides, mutex, keySources);
     locks.push(lockCgroups(ports.cgroups.root, config.cgroupParent));
     locks.push(lockVmUids(ports.cgroups.root, config.vmUidBase));
     await mkdir(config.runDir, { recursive: true, mode: 0o755 });
@@ -284,7 +287,7 @@ async function prepare(
   const { accelerator, acceleratorReason: reason } = capabilities;
   logger.info({ accelerator, reason }, 'accelerator chosen');
   const reserve = createSpaceReserve(layout.reserveDir);
-  const audit = ports.failpoint.audit(
+  const audit = ports.hooks.audit(
     createAuditLog(layout, {
       retentionDays: (tenantId) => store.tenant(tenantId)?.audit_retention_days ?? null,
       onProblem: (tenant, error) =>
@@ -298,9 +301,7 @@ async function prepare(
     const opId = newOpId();
     return { opId, peer: null, logger: logger.child({ op: opId }), auditDetails: new Map() };
   };
-  const journal = ports.failpoint.journal(
-    createJournal(layout, (kind) => Object.hasOwn(stepExecutors, kind)),
-  );
+  const journal = ports.hooks.journal(createJournal(layout, (kind) => Object.hasOwn(stepExecutors, kind)));
   const { vmUidBase, clusterCidr } = config;
   const reservations = createReservations(store);
   const clock = systemClock;

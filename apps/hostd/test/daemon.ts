@@ -74,6 +74,7 @@ export async function createTestHost(): Promise<TestHost> {
     start: async (options = {}) => {
       const daemon = await startDaemon({
         daemon: 'hostd',
+        ...(options.env?.MVM_FAILPOINT === undefined ? {} : { program: 'mvm-hostd-crash' }),
         args: [...args, ...(options.args ?? [])],
         socketPath,
         ...(options.env === undefined ? {} : { env: options.env }),

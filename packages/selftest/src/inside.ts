@@ -5,6 +5,7 @@
 import { createInterface } from 'node:readline';
 import { runCrashMatrix } from './crash/run-matrix.js';
 import type { InsideOptions, SelftestEvent } from './events.js';
+import { crashProgramOf } from './host/crash-program.js';
 import { runQuickTest } from './quick/run-quick-test.js';
 
 function emit(event: SelftestEvent): void {
@@ -14,7 +15,11 @@ function emit(event: SelftestEvent): void {
 async function main(line: string): Promise<void> {
   const options = JSON.parse(line) as InsideOptions;
   try {
-    await (options.kind === 'crash' ? runCrashMatrix(options, emit) : runQuickTest(options, emit));
+    if (options.kind === 'crash') {
+      await runCrashMatrix({ ...options, hostd: crashProgramOf(options.hostd) }, emit);
+    } else {
+      await runQuickTest(options, emit);
+    }
     emit({ type: 'end', failure: null });
   } catch (error) {
     const { message, hint } = error as { message?: string; hint?: string };

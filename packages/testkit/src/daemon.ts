@@ -8,6 +8,8 @@ import { testUidBase } from './uid-base.js';
 /** How to start one of the daemons from its build. */
 export interface DaemonOptions {
   readonly daemon: 'hostd' | 'agentd';
+  /** Another of its programs, e.g. `mvm-hostd-crash`, which ends itself at a failpoint. */
+  readonly program?: string;
   /** Everything after `serve`. */
   readonly args: readonly string[];
   /** The socket that it listens on: it counts as started when a connection to it is accepted. */
@@ -45,7 +47,10 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     nodePath: process.execPath,
     repoRoot: fileURLToPath(new URL('../../..', import.meta.url)),
   };
-  const program = join(place.repoRoot, `apps/${options.daemon}/bin/mvm-${options.daemon}.js`);
+  const program = join(
+    place.repoRoot,
+    `apps/${options.daemon}/bin/${options.program ?? `mvm-${options.daemon}`}.js`,
+  );
   const [command = place.nodePath, ...args] = [
     ...(options.prefix ?? []),
     place.nodePath,

@@ -4,7 +4,6 @@ import { environmentName, type Setting, settingKeys, tomlKey } from '@mvm/settin
 import { Command, Option } from 'commander';
 import { type LoadedConfig, loadConfig } from '../config/load-config.js';
 import { ENVIRONMENT_PREFIX, type SettingKey, settings } from '../config/settings.js';
-import { FAILPOINT_NAMES } from '../execute/failpoint.js';
 import { errnoOf } from '../state/fs-error.js';
 import { HOSTD_VERSION } from '../version.js';
 
@@ -92,11 +91,6 @@ export function createProgram(actions: ProgramActions): Command {
     .command('check-config')
     .description('check the settings and show them')
     .exitOverride();
-  program
-    .command('failpoints')
-    .description('list the points at which MVM_FAILPOINT can end this program, for crash tests')
-    .exitOverride()
-    .action(() => actions.print(JSON.stringify(FAILPOINT_NAMES, null, 2)));
   addSettings(check).action((values: FlagValues) => actions.print(renderEffective(load(values))));
   return program;
 }

@@ -1,7 +1,7 @@
-import { destination, pino } from 'pino';
+import { destination, type Logger, pino } from 'pino';
 import type { HostdConfig } from '../config/settings.js';
 import { type Daemon, startDaemon } from '../daemon.js';
-import { FAILPOINT_VARIABLE, parseFailpointSetting } from '../execute/failpoint.js';
+import { type ExecutionHooks, noHooks } from '../execute/hooks.js';
 import { inheritedSocket } from '../system/listen-fds.js';
 import { errorForLog } from '../system/log-error.js';
 import { createServiceNotifier } from '../system/sd-notify.js';
@@ -11,7 +11,10 @@ import { HOSTD_VERSION } from '../version.js';
  * Run the daemon until it is told to stop: SIGTERM or SIGINT once, then it finishes what is under way; twice, then it
  * does not wait. VMs go on running. A true bug (an uncaught error) is logged and ends the process with status 70.
  */
-export async function serve(config: HostdConfig): Promise<void> {
+export async function serve(
+  config: HostdConfig,
+  createHooks: (logger: Logger) => ExecutionHooks = () => noHooks,
+): Promise<void> {
   // Synchronous: the last lines before an end are the ones that matter.
   const logger = pino(
     { level: config.logLevel, base: null, serializers: { err: errorForLog } },
@@ -31,14 +34,8 @@ export async function serve(config: HostdConfig): Promise<void> {
     { version: HOSTD_VERSION, pid: process.pid, state_dir: config.stateDir },
     'mvm-hostd is starting',
   );
-  const failpoint = parseFailpointSetting(process.env[FAILPOINT_VARIABLE]);
-  if (failpoint !== null) {
-    logger.warn(
-      { failpoint },
-      'MVM_FAILPOINT is set: this hostd will end itself there. It is for crash tests only',
-    );
-  }
-  const daemon = await startDaemon(config, logger, inherited, failpoint);
+  const hooks = createHooks(logger);
+  const daemon = await startDaemon(config, logger, inherited, { hooks });
   logger.info({ socket: inherited === null ? config.socket : `fd ${inherited.fd}` }, 'mvm-hostd serves');
   notifier.notify(`READY=1\nMAINPID=${process.pid}`);
   const watchdog =

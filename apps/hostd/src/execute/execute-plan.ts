@@ -74,7 +74,7 @@ async function isCommittedAfter(
   if (hasFollowed || revertCommit === null) return true;
   try {
     const at = { operation: plan.operation, kind: step.kind, index, undo: true };
-    await ports.failpoint.step(at, revertCommit);
+    await ports.hooks.step(at, revertCommit);
   } catch (error) {
     logger.error({ step: step.kind, err: error }, 'a commit point could not be revoked');
   }
@@ -94,7 +94,7 @@ export async function undoSteps(
   for (const [index, step] of [...steps.entries()].reverse()) {
     const at = { operation, kind: step.kind, index, undo: true };
     try {
-      await ports.failpoint.step(at, () => bind(step, ports).undo());
+      await ports.hooks.step(at, () => bind(step, ports).undo());
     } catch (error) {
       complete = false;
       logger.error({ step: step.kind, err: error }, 'step could not be undone');
@@ -136,7 +136,7 @@ export async function executePlan(
     try {
       logger.trace({ step: step.kind, args: step }, 'step begins');
       const at = { operation: plan.operation, kind: step.kind, index, undo: false };
-      await ports.failpoint.step(at, async () => {
+      await ports.hooks.step(at, async () => {
         await prefetch.of(index);
         await bind(step, ports).execute();
       });

@@ -9,7 +9,7 @@ import type { StateStore } from '../state/store.js';
 import type { TenantKeys } from '../system/tenant-keys.js';
 import type { VmProcesses } from '../vmm/process/vm-processes.js';
 import type { Vmm } from '../vmm/vmm.js';
-import type { Failpoint } from './failpoint.js';
+import type { ExecutionHooks } from './hooks.js';
 import type { PoolImages } from './pool-images.js';
 import type { PortArgs } from './step.js';
 import type { VmRegistry } from './vm-registry.js';
@@ -70,6 +70,6 @@ export interface HostPorts {
   readonly keys: TenantKeys;
   readonly images: PoolImages;
   readonly processes: VmProcesses;
-  readonly failpoint: Failpoint;
+  readonly hooks: ExecutionHooks;
   readonly logger: Logger;
 }

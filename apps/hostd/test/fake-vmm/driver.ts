@@ -79,6 +79,8 @@ export function createFakeVmm(options: FakeVmmOptions): Vmm {
     canRestore: async (origin) => originMismatch(origin, { vmm: 'qemu', vmmVersion: await version(context) }),
     launch: (spec, attach) => start(context, spec, attach, renderArgv(spec, options), null),
     restore: async (spec, attach, saved) => {
+      const mismatch = originMismatch(saved.origin, { vmm: 'qemu', vmmVersion: FAKE_VMM_VERSION });
+      if (mismatch !== null) throw mismatch;
       const wanted = renderArgv(spec, options);
       const before = argvOf(saved)
         .slice(2)

@@ -5,8 +5,8 @@
 import { toCodedError } from '@mvm/protocol';
 import { destination, pino } from 'pino';
 import type { HostdConfig } from '../../src/config/settings.js';
+import { createFailpoint, type FailpointSetting } from '../../src/crash/failpoint.js';
 import { startDaemon } from '../../src/daemon.js';
-import type { FailpointSetting } from '../../src/execute/failpoint.js';
 import { errorForLog } from '../../src/system/log-error.js';
 import { createFakeVmm, type Fault, type VmmCall } from './driver.js';
 
@@ -60,9 +60,11 @@ process.on('message', (message: ToHostd) => {
     return;
   }
   const { config, executionLogPath, failpoint, drainMs } = message;
-  startDaemon(config, logger, null, failpoint, () =>
-    createFakeVmm({ executionLogPath, drainMs, faultOf }),
-  ).then(
+  startDaemon(config, logger, null, {
+    hooks: createFailpoint(failpoint),
+    createVmm: (_config, _logger, boundLog) =>
+      createFakeVmm({ executionLogPath, drainMs, faultOf, boundLog }),
+  }).then(
     () => say({ type: 'serving' }),
     (error: unknown) => {
       say({ type: 'failed', message: `${toCodedError(error).message}` });

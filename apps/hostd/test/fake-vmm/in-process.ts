@@ -46,13 +46,10 @@ export async function startInProcess(
     file: null,
   });
   const executionLogPath = join(host.dir, 'execution-log');
-  const daemon: Daemon = await startDaemon(
-    config,
-    pino({ level: 'trace', base: null }, sink),
-    null,
-    null,
-    () => createFakeVmm({ drainMs: 0, ...options, executionLogPath }),
-  );
+  const daemon: Daemon = await startDaemon(config, pino({ level: 'trace', base: null }, sink), null, {
+    createVmm: (_config, _logger, boundLog) =>
+      createFakeVmm({ drainMs: 0, ...options, executionLogPath, boundLog }),
+  });
   return {
     log,
     registerImage: async (name) => {

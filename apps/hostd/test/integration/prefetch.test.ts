@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { executePlan, type PlanOutcome } from '../../src/execute/execute-plan.js';
-import { noFailpoint } from '../../src/execute/failpoint.js';
+import { noHooks } from '../../src/execute/hooks.js';
 import type { HostPorts } from '../../src/execute/ports.js';
 import type { GuestConfig, StepPlan } from '../../src/execute/step.js';
 import type { SnapshotManifest } from '../../src/snapshot/manifest.js';
@@ -58,8 +58,8 @@ async function run(build: () => Promise<void>): Promise<PlanOutcome> {
     layout: createLayout(join(directory, 's'), join(directory, 'r')),
     disks: { buildConfigDrive: build },
     vmm: { canRestore: async () => null },
-    failpoint: {
-      ...noFailpoint,
+    hooks: {
+      ...noHooks,
       step: (at: { readonly undo: boolean }, work: () => Promise<unknown>) => {
         if (at.undo) readWhileUndone ||= isBeingRead();
         return work();

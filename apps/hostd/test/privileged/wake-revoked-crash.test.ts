@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { parseFailpointSetting } from '../../src/execute/failpoint.js';
+import { parseFailpointSetting } from '../../src/crash/failpoint.js';
 import type { InstanceAddress } from '../../src/state/layout.js';
 import { ensureTenantAndPool } from '../daemon.js';
 import { createModelHost, type ModelHost } from '../model/host.js';

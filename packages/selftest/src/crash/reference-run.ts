@@ -55,7 +55,7 @@ async function killAndAwaitReap(bench: Bench, since: number): Promise<void> {
 
 /**
  * Kinds of steps that hostd has and no scenario has come by: a new one must not be forgotten here. Asks the program
- * itself (`mvm-hostd failpoints`).
+ * itself (`mvm-hostd-crash failpoints`).
  */
 export async function stepsNotCovered(
   hostd: string,

@@ -1,11 +1,10 @@
 import { readFileSync, unlinkSync } from 'node:fs';
 import { CodedError } from '@mvm/protocol';
-import type { AuditSink } from '../state/audit-log.js';
+import type { ExecutionHooks } from '../execute/hooks.js';
+import { OPERATION_NAMES, type OperationName, RECORD_OPERATION_NAMES } from '../execute/step.js';
+import { stepExecutors } from '../execute/steps/table.js';
 import { errnoOf } from '../state/fs-error.js';
 import { addressText } from '../state/layout.js';
-import type { Journal } from './journal.js';
-import { OPERATION_NAMES, type OperationName, RECORD_OPERATION_NAMES } from './step.js';
-import { stepExecutors } from './steps/table.js';
 
 /** The variable that sets one. */
 export const FAILPOINT_VARIABLE = 'MVM_FAILPOINT';
@@ -79,31 +78,13 @@ export function parseFailpoint(text: string | undefined): FailpointSpec | null {
   };
 }
 
-/** Where a crash can be asked for. Only the first time that the point is reached counts. */
-export interface Failpoint {
-  /** Do a step, or undo it. `index` is its place in the plan. */
-  step<T>(
-    at: { readonly operation: string; readonly kind: string; readonly index: number; readonly undo: boolean },
-    work: () => Promise<T>,
-  ): Promise<T>;
-  journal(journal: Journal): Journal;
-  audit<L extends AuditSink>(log: L): Omit<L, 'append'> & AuditSink;
-}
-
-/** The failpoint that is always built in: nothing happens, and nothing is wrapped. */
-export const noFailpoint: Failpoint = {
-  step: (_at, work) => work(),
-  journal: (journal) => journal,
-  audit: (log) => log,
-};
-
-/** The point that is set now; when it is `reached`, it is forgotten first, so that nothing strikes there twice. */
-interface Armed {
+/** The point that is set now; when it is hit, it is forgotten first, so that nothing is triggered there twice. */
+interface ArmedFailpoint {
   readonly spec: FailpointSpec;
   forget(): void;
 }
 
-function armedBySetting(setting: FailpointSetting): () => Armed | null {
+function armedBySetting(setting: FailpointSetting): () => ArmedFailpoint | null {
   if (!('file' in setting)) {
     let spec: FailpointSpec | null = setting;
     const forget = (): void => {
@@ -124,35 +105,35 @@ function armedBySetting(setting: FailpointSetting): () => Armed | null {
 }
 
 /**
- * A failpoint that is set. `strike` ends or stops this process.
+ * A failpoint that is set. `trigger` ends or stops this process.
  *
  * INVARIANTS
- * - It strikes once at most per point that is set, and nothing that comes after it in program order has happened by then.
+ * - It is triggered once at most per point that is set, and nothing that comes after it in program order has happened by then.
  */
 export function createFailpoint(
   setting: FailpointSetting,
-  strike: (action: FailpointSpec['action']) => void = strikeThisProcess,
-): Failpoint {
+  trigger: (action: FailpointSpec['action']) => void = endThisProcess,
+): ExecutionHooks {
   const armed = armedBySetting(setting);
-  const reach = (operation: string, names: readonly (string | number)[], moment: FailpointMoment): void => {
+  const hit = (operation: string, names: readonly (string | number)[], moment: FailpointMoment): void => {
     const point = armed();
     if (point === null) return;
     const { spec } = point;
     if (operation !== spec.operation || moment !== spec.moment || !names.includes(spec.step)) return;
     point.forget();
-    strike(spec.action);
+    trigger(spec.action);
   };
   const around = async <T>(operation: string, name: string, work: () => Promise<T>): Promise<T> => {
-    reach(operation, [name], 'before');
+    hit(operation, [name], 'before');
     const result = await work();
-    reach(operation, [name], 'after');
+    hit(operation, [name], 'after');
     return result;
   };
   return {
     step: async ({ operation, kind, index, undo }, work) => {
-      reach(operation, [kind, index], undo ? 'before-undo' : 'before');
+      hit(operation, [kind, index], undo ? 'before-undo' : 'before');
       const result = await work();
-      reach(operation, [kind, index], undo ? 'after-undo' : 'after');
+      hit(operation, [kind, index], undo ? 'after-undo' : 'after');
       return result;
     },
     journal: (journal) => {
@@ -184,6 +165,6 @@ export function createFailpoint(
   };
 }
 
-function strikeThisProcess(action: FailpointSpec['action']): void {
+function endThisProcess(action: FailpointSpec['action']): void {
   process.kill(process.pid, action === 'kill' ? 'SIGKILL' : 'SIGSTOP');
 }

@@ -2,6 +2,8 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import type { Journal } from '../execute/journal.js';
+import type { Plan } from '../execute/step.js';
 import {
   createFailpoint,
   FAILPOINT_NAMES,
@@ -9,8 +11,6 @@ import {
   parseFailpoint,
   parseFailpointSetting,
 } from './failpoint.js';
-import type { Journal } from './journal.js';
-import type { Plan } from './step.js';
 
 test('a point is an operation, a step or its index, a moment, and what happens there', () => {
   expect(parseFailpoint(undefined)).toBeNull();
