@@ -187,7 +187,6 @@ async function launchQemu(
   let streaming: StateStream | null = null;
   try {
     if (startTimeTicks === null) throw await fail(ending(await childExit));
-    limitProcess(pid, await fileSizeLimit(spec, how.logLimitBytes));
     await attach(pid);
     if (memory !== null)
       streaming = memory.file === null ? streamIncomingState(child, memory.bytes) : Promise.resolve(null);
@@ -275,7 +274,7 @@ function isLaunchError(error: unknown): boolean {
 
 /** PRIVILEGE: root, for the TAP device, the disks, and then for giving root up (`-runas`, `-chroot`). */
 async function spawnQemu(
-  { binary, namespaces }: LaunchOptions,
+  { binary, namespaces, logLimitBytes }: LaunchOptions,
   argv: readonly string[],
   spec: VmSpec,
   inputs: LaunchInputs,
@@ -285,6 +284,7 @@ async function spawnQemu(
   // Found in hostd's PATH, not in the VMM's.
   const program = await findProgram(binary);
   if (program === null) throw missingBinary(binary);
+  const fileBytes = await fileSizeLimit(spec, logLimitBytes);
   let log: FileHandle;
   try {
     log = await open(spec.vmmLogPath, 'a', 0o600);
@@ -322,6 +322,8 @@ async function spawnQemu(
         stdio: stdio as StdioOptions,
       });
     const child = namespaces === 'own' ? inOwnNamespaces(start) : start();
+    // A child that could not be started has no pid, and says so by an event.
+    if (child.pid !== undefined) limitChild(child, child.pid, fileBytes);
     try {
       await once(child, 'spawn');
     } catch (error) {
@@ -335,6 +337,17 @@ async function spawnQemu(
     await image?.close();
     for (const fd of [passphraseFd, tapFd]) if (fd !== null) closeSync(fd);
     await log.close();
+  }
+}
+
+/** Limits it at once, while it is still root: limiting another user's process takes CAP_SYS_RESOURCE. Ends it when it cannot. */
+function limitChild(child: ChildProcess, pid: number, fileBytes: number): void {
+  try {
+    limitProcess(pid, fileBytes);
+  } catch (error) {
+    child.on('error', () => {});
+    child.kill('SIGKILL');
+    throw error;
   }
 }
 
