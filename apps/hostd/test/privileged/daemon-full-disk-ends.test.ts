@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { imagesDir, removeImage } from '@mvm/image-store';
 import { afterEach, expect, test } from 'vitest';
 import { createTestHost, ensureTenantAndPool, type TestHost } from '../daemon.js';
-import { type InProcessHostd, startInProcess } from '../stand-in/in-process.js';
+import { type InProcessHostd, startInProcess } from '../fake-vmm/in-process.js';
 
 let host: TestHost;
 let hostd: InProcessHostd;
