@@ -91,6 +91,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/instance-stop.js')).instanceStop,
   },
   {
+    path: ['instance', 'reboot'],
+    summary: 'Restart instances in place, with their disks and addresses',
+    mutates: true,
+    load: async () => (await import('./commands/instance-reboot.js')).instanceReboot,
+  },
+  {
     path: ['instance', 'sleep'],
     summary: 'Put instances to sleep: memory to disk, virtual machine ended',
     mutates: true,

@@ -24,7 +24,7 @@ export type {
   VersionInfo,
 } from './results.js';
 export { operationRoutes } from './routes/instances.js';
-export type { OperationRoute } from './routes/operation.js';
+export type { GuestTime, OperationRoute } from './routes/operation.js';
 export type { RouteDefinition } from './routes/route.js';
 export { type RouteName, type RouteResponse, routes } from './routes/routes.js';
 export type {

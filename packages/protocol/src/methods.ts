@@ -183,6 +183,22 @@ const plannableMethods = {
     operation: 'resume',
     ...changes,
   },
+  /**
+   * End the VM and boot the instance again, with its disks, its address, and its pool's present image and resources. A
+   * guest that runs shuts down first, as in a `StopInstance` with `force` false, unless `force` is true.
+   */
+  RebootInstance: {
+    since: 2,
+    request: z.object({
+      ...instanceAddress,
+      force: z.boolean().optional(),
+      shutdown_timeout_secs: u64Schema.optional(),
+    }),
+    response: 'Ok',
+    object: 'instance',
+    operation: 'reboot',
+    ...changes,
+  },
   /** Answers a page, sorted by tenant and pool. */
   ListTenants: {
     since: 2,

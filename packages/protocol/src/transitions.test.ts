@@ -8,6 +8,8 @@ const legal: [InstanceStatus, InstanceOperation, InstanceStatus][] = [
   ['stopped', 'start', 'running'],
   ['running', 'warm', 'warm'],
   ['warm', 'resume', 'running'],
+  ['running', 'reboot', 'running'],
+  ['warm', 'reboot', 'running'],
   ['running', 'sleep', 'sleeping'],
   ['warm', 'sleep', 'sleeping'],
   ['sleeping', 'wake', 'running'],

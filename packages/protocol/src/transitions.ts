@@ -7,6 +7,7 @@ export type InstanceOperation =
   | 'start'
   | 'warm'
   | 'resume'
+  | 'reboot'
   | 'sleep'
   | 'wake'
   | 'stop'
@@ -20,6 +21,7 @@ export const INSTANCE_TRANSITIONS: Readonly<
   start: { from: ['ready', 'stopped'], to: 'running' },
   warm: { from: ['running'], to: 'warm' },
   resume: { from: ['warm'], to: 'running' },
+  reboot: { from: ['running', 'warm'], to: 'running' },
   sleep: { from: ['running', 'warm'], to: 'sleeping' },
   wake: { from: ['sleeping'], to: 'running' },
   stop: { from: ['running', 'warm', 'sleeping'], to: 'stopped' },

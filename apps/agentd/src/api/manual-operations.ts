@@ -1,4 +1,10 @@
-import { type Hold, type OperationResult, type OperationRoute, operationRoutes } from '@mvm/agentd-api';
+import {
+  type GuestTime,
+  type Hold,
+  type OperationResult,
+  type OperationRoute,
+  operationRoutes,
+} from '@mvm/agentd-api';
 import { type InstanceMethod, isCodedError, METHODS, type RequestOf } from '@mvm/protocol';
 import { listTenants } from '../reconcile/observe.js';
 import { makeHold } from '../state/hold-store.js';
@@ -27,15 +33,13 @@ function isThereAlready(error: unknown, status: OperationResult['status']): bool
 export function operationHandlers(context: ApiContext): Handlers<keyof typeof operationRoutes> {
   const { actionTimeoutMs, client, holds, now, reconciler } = context;
 
-  /** How long the guest may take, in milliseconds; 0 for a pool that hostd does not know: the operation itself says so. */
-  async function guestTimeMs(route: OperationRoute, request: InstanceRequest): Promise<number> {
-    const { guestTime } = route;
-    if (guestTime === null || ('force' in request && request.force)) return 0;
+  /** How long the guest may take, in seconds; 0 for a pool that hostd does not know: the operation itself says so. */
+  async function guestSeconds(guestTime: GuestTime, request: InstanceRequest): Promise<number> {
     const asked = (request as Readonly<Record<string, unknown>>)[guestTime.field];
-    if (typeof asked === 'number') return asked * 1000;
+    if (typeof asked === 'number') return asked;
     const tenant = (await listTenants(client)).find(({ tenant_id }) => tenant_id === request.tenant_id);
     const pool = tenant?.pools.find(({ pool_id }) => pool_id === request.pool_id);
-    return (pool?.runtime_policy[guestTime.policy] ?? 0) * 1000;
+    return pool?.runtime_policy[guestTime.policy] ?? 0;
   }
 
   async function plan(request: InstanceRequest): Promise<OperationResult['plan']> {
@@ -49,16 +53,21 @@ export function operationHandlers(context: ApiContext): Handlers<keyof typeof op
   async function operate(route: OperationRoute, input: OperationInput): Promise<OperationResult> {
     const { tenant: tenant_id, pool: pool_id, instance: instance_id } = input.params;
     const address = { tenant_id, pool_id, instance_id };
-    const { dry_run: dryRun, hold_seconds: seconds = 0, ...fields } = input.query;
+    const { dry_run: dryRun, hold_seconds: holdSeconds = 0, ...fields } = input.query;
     // A route's query and body hold the request's own fields.
-    const request = { type: route.request, ...address, ...fields, ...input.body } as InstanceRequest;
-    const { status } = route;
-    const kind = seconds === 0 ? null : route.hold;
+    const asked = { type: route.request, ...address, ...fields, ...input.body } as InstanceRequest;
+    const { guestTime, status } = route;
+    const isForced = 'force' in asked && asked.force === true;
+    const seconds = guestTime === null || isForced ? null : await guestSeconds(guestTime, asked);
+    // hostd gets the time that is waited for here.
+    const request: InstanceRequest =
+      guestTime === null || seconds === null ? asked : { ...asked, [guestTime.field]: seconds };
+    const kind = holdSeconds === 0 ? null : route.hold;
     // One that is in that state already is held anew: that keeps down what agentd would start, and up what it would stop.
     const isEnough = (error: unknown): boolean =>
       (kind !== null || route.hold === 'manual_run') && isThereAlready(error, status);
     if (dryRun) {
-      const hold = kind === null ? null : makeHold(address, kind, seconds, now());
+      const hold = kind === null ? null : makeHold(address, kind, holdSeconds, now());
       const steps = await plan(request).catch((error: unknown) => {
         if (!isEnough(error)) throw error;
         const then = hold === null ? 'nothing would be done' : 'only its hold would begin anew';
@@ -67,10 +76,10 @@ export function operationHandlers(context: ApiContext): Handlers<keyof typeof op
       });
       return { ...address, status, hold, plan: steps };
     }
-    const timeoutMs = actionTimeoutMs + (await guestTimeMs(route, request));
+    const timeoutMs = actionTimeoutMs + (seconds ?? 0) * 1000;
     const before = holds.find(address, now());
     // Held before it leaves its state: a pass that sees that must see the hold too.
-    const hold: Hold | null = kind === null ? null : await holds.set(address, kind, seconds, now());
+    const hold: Hold | null = kind === null ? null : await holds.set(address, kind, holdSeconds, now());
     try {
       await client.request(request, { timeoutMs });
     } catch (error) {
@@ -81,7 +90,9 @@ export function operationHandlers(context: ApiContext): Handlers<keyof typeof op
         throw error;
       }
     }
-    if (hold === null) await holds.lift(address, now());
+    // What was made to run goes on running after a reboot.
+    const keeps = route.hold === null && status === 'running' && before?.kind === 'manual_run';
+    if (hold === null && !keeps) await holds.lift(address, now());
     reconciler.nudge('request');
     return { ...address, status, hold, plan: null };
   }

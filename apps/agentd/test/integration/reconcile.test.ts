@@ -292,6 +292,26 @@ describe('by hand', () => {
     expect(hostd.model.instances.size).toBe(2);
   });
 
+  it('a reboot is left alone, lifts the hold of a warm instance, and keeps that of one made to run', async () => {
+    const params = await runningPair();
+    const reboot = () => home.client.rebootInstance({ params, query: { force: true } });
+    expect(await reboot()).toMatchObject({ status: 'running', hold: null });
+    expect(hostd.changes.at(-1)).toMatchObject({ type: 'RebootInstance', force: true });
+    const changes = hostd.changes.length;
+    expect(await home.client.reconcile()).toMatchObject({ converged: true, holds: [], problems: [] });
+    expect(hostd.changes).toHaveLength(changes);
+
+    await home.client.warmInstance({ params });
+    await reboot();
+    expect((await home.client.reconcile()).holds).toEqual([]);
+
+    await home.client.stopInstance({ params });
+    await home.client.startInstance({ params });
+    await reboot();
+    expect((await home.client.reconcile()).holds).toMatchObject([{ kind: 'manual_run' }]);
+    expect(hostd.model.runningIn('acme')).toBe(2);
+  });
+
   it('an operation that is done already begins the hold anew', async () => {
     const params = await runningPair();
     const query = { hold_seconds: 60 };

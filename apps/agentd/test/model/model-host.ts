@@ -50,6 +50,7 @@ const OPERATIONS = {
   StartInstance: 'start',
   WakeInstance: 'wake',
   ResumeInstance: 'resume',
+  RebootInstance: 'reboot',
   WarmInstance: 'warm',
   SleepInstance: 'sleep',
   StopInstance: 'stop',
@@ -346,6 +347,16 @@ export class ModelHost {
           fail('resource_exhausted', 'quota.max_warm', 'too many warm');
         }
         Object.assign(view, { status: to, status_since: this.#now() });
+        return { type: 'Ok' };
+      }
+      case 'RebootInstance': {
+        const view = this.#find(request);
+        const at = this.#now();
+        Object.assign(view, {
+          status: assertTransition(view.status, 'reboot'),
+          status_since: at,
+          last_started_at: at,
+        });
         return { type: 'Ok' };
       }
       case 'ResumeInstance': {

@@ -1,6 +1,5 @@
-import { Option } from 'commander';
-import { parseDuration } from '../format/duration.js';
 import { operatingCommand } from './operate.js';
+import { addShutdownOptions, shutdownInput } from './shutdown-options.js';
 
 /** `mvm instance stop`. */
 export const instanceStop = operatingCommand({
@@ -8,31 +7,13 @@ export const instanceStop = operatingCommand({
   doing: 'stopping',
   done: 'stopped',
   hold: { state: 'stopped', undo: 'start' },
-  text: 'The guest is asked to shut down, as by a power button; when its time is over, its virtual machine is ended. A second\n"mvm instance stop --force" ends it at once. The time of --time comes on top of that of --timeout.\n\nA stopped instance keeps its address and its data disk. Its place in the pool stays empty for the time of --hold,\nwhich begins anew when it is stopped already: so one that agentd would start again is kept down.\nTo have fewer instances for good, change the desired state: mvm apply --help.',
+  text: 'The guest is asked to shut down, as by a power button; when its time is over, its virtual machine is ended. A second\n"mvm instance stop --force" ends it at once. The time of --time comes on top of that of --timeout.\n\nA stopped instance keeps its address and its data disk. Its place in the pool stays empty for the time of --hold,\nwhich begins anew when it is stopped already: so one that agentd would start again is kept down.\nTo restart one: mvm instance reboot. To have fewer instances for good, change the desired state: mvm apply --help.',
   examples: [
     ['mvm instance stop acme/web/i-0a1b2c3d', 'Stop one instance for a quarter of an hour'],
     ['mvm instance stop --time 2m acme/web/i-0a1b2c3d', 'Give its guest two minutes to shut down'],
     ['mvm instance stop --hold 8h acme/web/i-0a1b2c3d', 'Keep it stopped for the working day'],
-    ['mvm instance stop --hold 1s acme/web/i-0a1b2c3d', 'Restart one: agentd starts it again'],
     ['mvm instance list acme -o name | xargs mvm instance stop', "Stop all of a tenant's"],
   ],
-  addOptions(command) {
-    command
-      .addOption(new Option('--force', 'end the virtual machine at once'))
-      .addOption(
-        new Option('--time <duration>', "how long the guest may take to shut down (default: the pool's)")
-          .argParser(parseDuration)
-          .conflicts('force'),
-      );
-  },
-  input(invocation) {
-    const shutdownMs = invocation.number('time');
-    return {
-      query: {
-        ...(invocation.flag('force') ? { force: true } : {}),
-        ...(shutdownMs === undefined ? {} : { shutdown_timeout_secs: Math.ceil(shutdownMs / 1000) }),
-      },
-      extraMs: shutdownMs ?? 0,
-    };
-  },
+  addOptions: addShutdownOptions,
+  input: shutdownInput,
 });

@@ -168,7 +168,22 @@ describe('operations', () => {
     ]);
   });
 
-  it.each(['sleep', 'wake', 'warm', 'resume'])('%s explains itself with examples', async (name) => {
+  it('reboot, with the time that the guest may take, or at once', async () => {
+    const address = 'acme/web/i-00000001';
+    const { code, stdout, stderr } = await mvm('instance', 'reboot', '--time', '1500ms', address);
+    expect([code, stdout, stderr]).toEqual([0, `${address} rebooted\n`, '']);
+    expect((await mvm('instance', 'reboot', '--force', address)).code).toBe(0);
+    expect(agentd.calls).toMatchObject([
+      { route: 'rebootInstance', query: { shutdown_timeout_secs: 2, force: false, dry_run: false } },
+      { route: 'rebootInstance', query: { force: true } },
+    ]);
+    const both = await mvm('instance', 'reboot', '--force', '--time', '30s', address);
+    expect(both.code).toBe(2);
+    const dry = await mvm('instance', 'reboot', '--dry-run', address);
+    expect(`${dry.stdout}${dry.stderr}`).toMatch(/vm\.kill[\s\S]*would be rebooted/);
+  });
+
+  it.each(['reboot', 'sleep', 'wake', 'warm', 'resume'])('%s explains itself with examples', async (name) => {
     const { code, stdout } = await mvm('instance', name, '--help');
     expect(code).toBe(0);
     expect(stdout).toContain('Examples:');

@@ -195,6 +195,7 @@ export class ModelAgentd {
     wakeInstance: (input) => this.#operate(input, 'wake', 'running', this.#hold(input, 'manual_run')),
     warmInstance: (input) => this.#operate(input, 'warm', 'warm', this.#hold(input, 'manual_warm')),
     resumeInstance: (input) => this.#operate(input, 'resume', 'running', this.#hold(input, 'manual_run')),
+    rebootInstance: (input) => this.#operate(input, 'reboot', 'running'),
     destroyInstance: (input) => this.#operate(input, 'destroy', 'destroyed'),
     verifyNetwork: ({ query }) =>
       data.networkReport(query.tenant === undefined ? null : String(query.tenant), query.deep === true),

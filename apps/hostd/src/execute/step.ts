@@ -135,6 +135,7 @@ export const OPERATION_NAMES = [
   'wake',
   'warm',
   'resume',
+  'reboot',
   'reap',
 ] as const;
 

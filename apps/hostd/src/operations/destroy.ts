@@ -14,7 +14,7 @@ export function parseDestroy(request: RequestOf<'DestroyInstance'>): DestroyOpti
 /** Ends an instance from any state and removes what it has. Throws `not_found`. */
 export const destroy: InstanceOperation<DestroyOptions> = {
   name: 'destroy',
-  cancels: () => ['sleep', 'stop'],
+  cancels: () => ['sleep', 'stop', 'reboot'],
   endsVm: () => 'force',
   plan: ({ address, options }, _prepared, deps) => ({ plan: planDestroy(endInput(address, deps), options) }),
 };

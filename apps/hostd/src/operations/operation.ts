@@ -43,7 +43,7 @@ export interface Reservation {
 }
 
 /** Operations that wait for a guest, and that another one may cut short meanwhile. */
-export type CancelableOperation = Extract<OperationName, 'sleep' | 'stop'>;
+export type CancelableOperation = Extract<OperationName, 'sleep' | 'stop' | 'reboot'>;
 
 /** One call of an operation on an instance. */
 export interface Call<O> {

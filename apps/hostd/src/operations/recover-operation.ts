@@ -4,8 +4,10 @@ import type { OperationName, Plan } from '../execute/step.js';
 import { addressText, type InstanceAddress } from '../state/layout.js';
 import type { InstanceRecord } from '../state/records.js';
 import { auditLoss } from './audit-exit.js';
+import { consoleTail } from './console-tail.js';
 import type { OperationDeps } from './operation.js';
 import type { OperationContext } from './operation-context.js';
+import { hasRebooted, reapRebooted } from './reboot.js';
 import { markResumePending } from './resume-pending.js';
 import { recordStartFailure } from './start.js';
 import { findWokenVm, reapWoken } from './wake.js';
@@ -52,8 +54,14 @@ export async function recoverOperation(
       await auditLoss(address, message, context, deps);
       return true;
     }
-    const outcome = await executePlan({ ...plan, steps: rest ?? plan.steps }, ports, logger);
-    if (outcome.status !== 'done') throw cleanupIncomplete(plan, outcome.error);
+    const isComplete = plan.operation === 'reboot' && hasRebooted(plan, deps);
+    const steps = isComplete ? [] : (rest ?? plan.steps);
+    const outcome = await executePlan({ ...plan, steps }, ports, logger);
+    if (outcome.status !== 'done') {
+      if (plan.operation !== 'reboot') throw cleanupIncomplete(plan, outcome.error);
+      await reapRebooted(address, outcome.error, await consoleTail(ports, address, null), context, deps);
+      return true;
+    }
   } else if (plan.onFailure === 'undo' && store.instance(address)?.status === COMPLETE[plan.operation]) {
     logger.info('an operation was complete, only its journal was left');
   } else {

@@ -1,8 +1,13 @@
 import type { RequestOf } from '@mvm/protocol';
 import { planStop } from '../plan/plan-stop.js';
-import type { InstanceAddress } from '../state/layout.js';
 import { requireInstance, requirePool } from '../state/store.js';
-import { endInput, type InstanceOperation, type OperationDeps } from './operation.js';
+import {
+  type Call,
+  endInput,
+  type InstanceOperation,
+  type OperationDeps,
+  type RunningCall,
+} from './operation.js';
 import { shutDownGuest } from './shut-down-guest.js';
 
 export interface StopOptions {
@@ -19,8 +24,7 @@ export function parseStop(request: RequestOf<'StopInstance'>): StopOptions {
 
 /** How long the guest may shut down before its VM is ended, in seconds; null: it is not asked. Throws `not_found`. */
 function gracePeriodSecs(
-  address: InstanceAddress,
-  { force, shutdownTimeoutSecs }: StopOptions,
+  { address, options: { force, shutdownTimeoutSecs } }: Call<StopOptions>,
   { store }: OperationDeps,
 ): number | null {
   // A guest whose vCPUs do not run cannot shut down.
@@ -29,13 +33,31 @@ function gracePeriodSecs(
   return seconds === 0 ? null : seconds;
 }
 
+/** How long the guest may shut down, for who reads a plan. */
+export function gracePeriodNotes(call: Call<StopOptions>, deps: OperationDeps): string[] {
+  const seconds = gracePeriodSecs(call, deps);
+  return seconds === null
+    ? []
+    : [`before the first step the guest may shut down for up to ${seconds} seconds`];
+}
+
+/** Lets a running guest shut down, unless it is not to be asked. Never fails; what is left of the VM is still to be ended. */
+export async function waitForShutdown(call: RunningCall<StopOptions>, deps: OperationDeps): Promise<void> {
+  const { address, context, signal } = call;
+  const timeoutSecs = gracePeriodSecs(call, deps);
+  if (timeoutSecs === null) return;
+  const instance = requireInstance(deps.store, address);
+  const outcome = await shutDownGuest(instance, { timeoutSecs, signal }, context, deps.ports);
+  context.auditDetails.set('shutdown', outcome);
+}
+
 /**
  * Ends an instance's VM. Without `force`, a running guest may shut down first: until its time is over, or a destroy or a
  * forced stop comes. Throws what `planStop` throws, and `not_found`.
  */
 export const stop: InstanceOperation<StopOptions> = {
   name: 'stop',
-  cancels: ({ force }) => (force ? ['sleep', 'stop'] : ['sleep']),
+  cancels: ({ force }) => (force ? ['sleep', 'stop', 'reboot'] : ['sleep']),
   isCancelable: ({ force }) => !force,
   endsVm: ({ force }) => (force ? 'force' : 'ask'),
   // The stop whose grace period this one has skipped, or the end of the VMM under another operation, did what was asked for.
@@ -44,19 +66,9 @@ export const stop: InstanceOperation<StopOptions> = {
     const { status } = requireInstance(store, address);
     return canceled.has('stop') ? status === 'stopped' : !['running', 'warm', 'sleeping'].includes(status);
   },
-  notes: ({ address, options }, deps) => {
-    const seconds = gracePeriodSecs(address, options, deps);
-    return seconds === null
-      ? []
-      : [`before the first step the guest may shut down for up to ${seconds} seconds`];
-  },
-  around: async ({ address, options, context, signal }, deps, run) => {
-    const timeoutSecs = gracePeriodSecs(address, options, deps);
-    if (timeoutSecs !== null) {
-      const instance = requireInstance(deps.store, address);
-      const outcome = await shutDownGuest(instance, { timeoutSecs, signal }, context, deps.ports);
-      context.auditDetails.set('shutdown', outcome);
-    }
+  notes: gracePeriodNotes,
+  around: async (call, deps, run) => {
+    await waitForShutdown(call, deps);
     await run();
   },
   plan: ({ address }, _prepared, deps) => ({

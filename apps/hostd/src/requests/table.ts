@@ -5,6 +5,7 @@ import { ensurePool, parseEnsurePool } from '../operations/ensure-pool.js';
 import { ensureTenant, parseEnsureTenant, parseSetupNetwork } from '../operations/ensure-tenant.js';
 import type { InstanceOperation, RecordOperation } from '../operations/operation.js';
 import type { OperationContext } from '../operations/operation-context.js';
+import { parseReboot, reboot } from '../operations/reboot.js';
 import { removePool } from '../operations/remove-pool.js';
 import { parseRemoveTenant, removeTenant } from '../operations/remove-tenant.js';
 import { resume } from '../operations/resume.js';
@@ -72,6 +73,7 @@ export const requestTable: { readonly [M in PlannableMethod]: RequestEntry<M> } 
   WakeInstance: onInstance(wake, noOptions),
   WarmInstance: onInstance(warm, noOptions),
   ResumeInstance: onInstance(resume, noOptions),
+  RebootInstance: onInstance(reboot, parseReboot),
   DestroyInstance: onInstance(destroy, parseDestroy),
   SetupNetwork: onRecords(ensureTenant, parseSetupNetwork, ok),
   TeardownNetwork: onRecords(teardownNetwork, parseTeardownNetwork, ok),

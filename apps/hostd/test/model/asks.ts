@@ -32,8 +32,8 @@ export type Wish =
 const FITTING: Readonly<Record<Status, readonly InstanceOp[]>> = {
   created: ['start', 'destroy'],
   ready: ['start', 'start', 'start', 'start', 'start', 'start', 'start', 'destroy'],
-  running: ['sleep', 'warm', 'sleep', 'stop', 'sleep', 'warm', 'sleep', 'destroy'],
-  warm: ['resume', 'sleep', 'resume', 'sleep', 'resume', 'stop', 'sleep', 'destroy'],
+  running: ['sleep', 'warm', 'sleep', 'stop', 'sleep', 'warm', 'reboot', 'destroy'],
+  warm: ['resume', 'sleep', 'resume', 'reboot', 'resume', 'stop', 'sleep', 'destroy'],
   sleeping: ['wake', 'wake', 'wake', 'wake', 'stop', 'wake', 'stop', 'destroy'],
   stopped: ['start', 'start', 'start', 'start', 'destroy'],
 };
@@ -137,6 +137,8 @@ export function requestOf(ask: Ask): V2Request {
       return { type: 'CreateInstance', ...addressOf(ask.at) };
     case 'sleep':
       return { type: 'SleepInstance', ...addressOf(ask.at), force: ask.flag };
+    case 'reboot':
+      return { type: 'RebootInstance', ...addressOf(ask.at), force: true };
     case 'destroy':
       return { type: 'DestroyInstance', ...addressOf(ask.at), wipe_volumes: ask.flag };
     case 'ensure-tenant': {

@@ -59,7 +59,16 @@ export interface At {
   readonly id: string;
 }
 
-export const INSTANCE_OPERATIONS = ['start', 'stop', 'sleep', 'wake', 'warm', 'resume', 'destroy'] as const;
+export const INSTANCE_OPERATIONS = [
+  'start',
+  'stop',
+  'sleep',
+  'wake',
+  'warm',
+  'resume',
+  'reboot',
+  'destroy',
+] as const;
 export type InstanceOp = (typeof INSTANCE_OPERATIONS)[number];
 
 /** Everything that may change an object, with what it names. */
@@ -109,6 +118,7 @@ const FROM: Readonly<Record<InstanceOp, readonly Status[]>> = {
   wake: ['sleeping'],
   warm: ['running'],
   resume: ['warm'],
+  reboot: ['running', 'warm'],
   destroy: ['created', 'ready', 'running', 'warm', 'sleeping', 'stopped'],
 };
 
@@ -319,6 +329,15 @@ function operate(state: State, op: InstanceOp, at: At, refuse: Refuse, done: Don
       return become({ status: 'warm' });
     case 'resume':
       return become({ status: 'running' });
+    case 'reboot': {
+      if (!pool.hasImage) return refuse('not_found image.not_found');
+      if (!tenant.networkUp) return refuse('failed_precondition tenant.network_down');
+      const uses = { vcpus: pool.vcpus, memMib: pool.memMib };
+      const without = put(state, at, { ...instance, status: 'stopped', uses: null })[at.tenant];
+      if (without !== undefined && exceedsQuota(without, uses))
+        return refuse('resource_exhausted quota.exceeded');
+      return become({ status: 'running', uses, boots: instance.boots + 1 });
+    }
     default:
       return done(put(state, at, null));
   }

@@ -212,7 +212,13 @@ const quotas = fc
   .map((over) => ({ ...DEFAULT_QUOTAS, ...over }));
 
 const ofInstance = <
-  T extends 'StartInstance' | 'StopInstance' | 'WakeInstance' | 'WarmInstance' | 'ResumeInstance',
+  T extends
+    | 'StartInstance'
+    | 'StopInstance'
+    | 'WakeInstance'
+    | 'WarmInstance'
+    | 'ResumeInstance'
+    | 'RebootInstance',
 >(
   type: T,
 ) => instance.map((address) => ({ type, ...address }));
@@ -255,6 +261,7 @@ const anyRequest: fc.Arbitrary<PlannableRequest> = fc.oneof(
   { weight: 3, arbitrary: ofInstance('WakeInstance') },
   { weight: 3, arbitrary: ofInstance('WarmInstance') },
   { weight: 3, arbitrary: ofInstance('ResumeInstance') },
+  { weight: 2, arbitrary: ofInstance('RebootInstance') },
   {
     weight: 4,
     arbitrary: fc.tuple(instance, fc.boolean(), fc.constantFrom(null, 5)).map(([address, force, secs]) => ({
@@ -297,6 +304,7 @@ function oneOfEach(): PlannableRequest[] {
     },
     { type: 'WarmInstance', ...acme },
     { type: 'ResumeInstance', ...acme },
+    { type: 'RebootInstance', ...acme },
     { ...sleeping, force: false },
     { type: 'WakeInstance', ...acme },
     { type: 'WarmInstance', ...acme },

@@ -59,6 +59,11 @@ export const operationRoutes = {
     'Let a warm instance run on, and keep it running until the hold ends, beside what the pool wants; success when it runs already.',
     { query: holding, hold: 'manual_run' },
   ),
+  rebootInstance: operation(
+    'RebootInstance',
+    'Let the guest of an instance shut down, and boot it again with its disks and its address; a hold that keeps it running stays.',
+    { query: z.strictObject({ ...dryRun, ...shutdown }), guestTime: shutdownTime },
+  ),
   destroyInstance: operation(
     'DestroyInstance',
     'Destroy an instance; with `wipe_volumes` its data is overwritten first. The pool may create another.',

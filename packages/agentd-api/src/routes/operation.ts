@@ -21,7 +21,7 @@ export interface OperationRoute extends RouteDefinition {
   readonly request: InstanceMethod;
   /** The state in which the instance is afterwards. */
   readonly status: InstanceStatus;
-  /** How the instance is held afterwards, for `hold_seconds`; null: a hold that it has is lifted. */
+  /** How the instance is held afterwards, for `hold_seconds`; null: a hold that keeps it in another state is lifted. */
   readonly hold: Hold['kind'] | null;
   /** Null when the guest gets no time of its own; a request with `force` gives it none. */
   readonly guestTime: GuestTime | null;

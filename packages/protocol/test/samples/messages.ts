@@ -97,6 +97,11 @@ export const v2Requests: Samples<V2Request> = {
   },
   WarmInstance: { plain: { type: 'WarmInstance', ...address } },
   ResumeInstance: { plain: { type: 'ResumeInstance', ...address } },
+  RebootInstance: {
+    plain: { type: 'RebootInstance', ...address },
+    graceful: { type: 'RebootInstance', ...address, force: false, shutdown_timeout_secs: 30 },
+    forced: { type: 'RebootInstance', ...address, force: true },
+  },
   ListTenants: { 'first-page': { type: 'ListTenants', cursor: null, limit: null } },
   ListInstances: {
     all: { type: 'ListInstances', tenant_id: null, pool_id: null, cursor: null, limit: null },

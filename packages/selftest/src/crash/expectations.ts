@@ -23,9 +23,19 @@ export function afterVmmDeath(observed: ObservedScenario, step: string): State[]
       return [at < committed ? 'idle' : 'sleeping'];
     case 'wake':
       return [at <= committed ? 'sleeping' : 'idle'];
+    case 'reboot':
+      // The VM that it ends, or the one that it has booted.
+      return ['running', 'idle'];
     default:
       return ['idle'];
   }
+}
+
+/** Where an operation may end whose VMM is gone together with hostd, out of the states without that. Pure. */
+export function afterLoss(states: readonly State[], { operation }: Scenario): State[] {
+  const lost = states.map((state) => (state === 'running' || state === 'warm' ? 'idle' : state));
+  // A reboot that is finished afterwards boots another VM.
+  return operation === 'reboot' ? [...lost, 'running'] : lost;
 }
 
 /** Which two points a second crash takes: the first in the operation, the second in its recovery. Pure. */
@@ -57,6 +67,7 @@ export function reasonsAfter(
     if (vmLost) return neverBegan ? null : ['start_failed', 'lost', 'exited'];
     return neverBegan ? null : ['start_failed'];
   }
+  if (scenario.operation === 'reboot') return ['start_failed', 'lost', 'exited'];
   if (scenario.operation === 'reap') return ['exited', 'lost'];
   if (scenario.operation === 'stop') return vmLost ? ['requested', 'lost', 'exited'] : ['requested'];
   return ['lost', 'exited'];

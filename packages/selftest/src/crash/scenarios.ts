@@ -121,6 +121,17 @@ export const SCENARIOS: readonly Scenario[] = [
     repeated: 'refused',
   },
   {
+    name: 'reboot',
+    operation: 'reboot',
+    subject: 'spare',
+    from: 'running',
+    to: 'running',
+    request: { type: 'RebootInstance', ...SPARE, force: true },
+    commit: 'journal',
+    recovery: 'finish',
+    repeated: 'ok',
+  },
+  {
     name: 'start of a new one',
     operation: 'start',
     subject: 'fresh',

@@ -5,7 +5,7 @@ import { HostdEnded, type LogLine } from '../host/hostd-process.js';
 import { killProcess } from '../host/vmm-processes.js';
 import type { Bench } from './bench.js';
 import { type CrashCase, type ObservedScenario, progressAt } from './cases.js';
-import { afterVmmDeath, pointsOfSecondCrash, statesOf } from './expectations.js';
+import { afterLoss, afterVmmDeath, pointsOfSecondCrash, statesOf } from './expectations.js';
 import type { Scenario } from './scenarios.js';
 import type { InstanceSubject, State } from './subjects.js';
 
@@ -225,9 +225,7 @@ async function crashBoth(bench: Bench, each: CrashCase, observed: ObservedScenar
   await world.setFailpoint(null);
   if ((await endOf(bench, 0)) !== 'alive') await world.restart();
   const states = statesOf(progressAt(observed, step, 'after'), scenario);
-  const allowed = states.map((state) =>
-    pid !== null && (state === 'running' || state === 'warm') ? 'idle' : state,
-  );
+  const allowed = pid === null ? states : afterLoss(states, scenario);
   return { allowed, vmLost: pid !== null, problems: [] };
 }
 
@@ -244,8 +242,7 @@ async function losePower(bench: Bench, each: CrashCase, observed: ObservedScenar
   await world.restart();
   await bench.consoleLost();
   const states = statesOf(progressAt(observed, step, where), scenario);
-  const allowed = states.map((state) => (state === 'running' || state === 'warm' ? 'idle' : state));
-  return { allowed, vmLost: true, problems: [] };
+  return { allowed: afterLoss(states, scenario), vmLost: true, problems: [] };
 }
 
 async function crashAgain(bench: Bench, each: CrashCase, observed: ObservedScenario): Promise<Crash> {

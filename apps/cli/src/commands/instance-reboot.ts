@@ -1,0 +1,18 @@
+import { operatingCommand } from './operate.js';
+import { addShutdownOptions, shutdownInput } from './shutdown-options.js';
+
+/** `mvm instance reboot`. */
+export const instanceReboot = operatingCommand({
+  route: 'rebootInstance',
+  doing: 'rebooting',
+  done: 'rebooted',
+  text: 'The guest is asked to shut down, as by a power button; when its time is over, its virtual machine is ended. Then the\ninstance boots again with its data disk and its address, from the image and with the size that its pool has now.\nReturns when the virtual machine runs. The time of --time comes on top of that of --timeout.\n\nWhat is refused is refused before the guest is asked: an instance that does not run, a missing image, a quota. When the\nnew virtual machine does not start, the instance is stopped; mvm instance info says why.',
+  examples: [
+    ['mvm instance reboot acme/web/i-0a1b2c3d', 'Restart one instance'],
+    ['mvm instance reboot --time 2m acme/web/i-0a1b2c3d', 'Give its guest two minutes to shut down'],
+    ['mvm instance reboot --force acme/web/i-0a1b2c3d', 'Restart one whose guest hangs'],
+    ['mvm instance list acme -o name | xargs mvm instance reboot', "Restart all of a tenant's, one by one"],
+  ],
+  addOptions: addShutdownOptions,
+  input: shutdownInput,
+});

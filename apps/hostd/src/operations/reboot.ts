@@ -1,0 +1,87 @@
+import { assertTransition, type RequestOf, toCodedError } from '@mvm/protocol';
+import type { Plan, Step } from '../execute/step.js';
+import { planReboot } from '../plan/plan-reboot.js';
+import type { InstanceAddress } from '../state/layout.js';
+import { requireInstance } from '../state/store.js';
+import { consoleTail } from './console-tail.js';
+import type { InstanceOperation, OperationDeps } from './operation.js';
+import type { OperationContext } from './operation-context.js';
+import { reapVm } from './reap.js';
+import { clearResumePending } from './resume-pending.js';
+import { type BootInputs, bootError, planBoot, prepareBoot } from './start.js';
+import { gracePeriodNotes, type StopOptions, waitForShutdown } from './stop.js';
+import { startFailedReason } from './stop-reasons.js';
+
+/** Without `force`, the guest may shut down first. */
+export function parseReboot(request: RequestOf<'RebootInstance'>): StopOptions {
+  return { force: request.force ?? false, shutdownTimeoutSecs: request.shutdown_timeout_secs ?? null };
+}
+
+/** Whether a reboot was complete, and only its journal was left. */
+export function hasRebooted(plan: Plan, { store }: OperationDeps): boolean {
+  const commit = plan.steps.find((step) => step.kind === 'instance.commit_running');
+  const instance = store.instance(plan.address);
+  return commit !== undefined && instance?.status === 'running' && instance.last_started_at === commit.at;
+}
+
+/**
+ * After a reboot whose new VM does not run: the instance is stopped, cleanly. The plan of the reap takes the place of the
+ * reboot's in the journal.
+ */
+export async function reapRebooted(
+  address: InstanceAddress,
+  error: unknown,
+  tail: string,
+  context: OperationContext,
+  deps: OperationDeps,
+): Promise<void> {
+  const message = `the reboot failed: ${toCodedError(error).message}`;
+  await reapVm(address, startFailedReason(message, { at: deps.clock.now(), tail }), context, deps);
+}
+
+function hasEndedVm(steps: readonly Step[], failed: Step): boolean {
+  return steps.indexOf(failed) >= steps.findIndex(({ kind }) => kind === 'vm.kill');
+}
+
+/**
+ * Ends an instance's VM and boots it again, with its disks and its address, and its pool's present image and resources.
+ * What is refused is refused before the guest is asked to shut down. Throws what `planReboot` and `prepareBoot` throw, and
+ * `not_found`. After a failure past the end of the old VM the instance is stopped.
+ */
+export const reboot: InstanceOperation<StopOptions, BootInputs> = {
+  name: 'reboot',
+  needsVm: true,
+  cancels: ({ force }) => (force ? ['sleep', 'reboot'] : ['sleep']),
+  isCancelable: ({ force }) => !force,
+  // The reboot whose grace period this one has skipped did what was asked for.
+  isDone: ({ address, canceled }, { store }) =>
+    canceled.has('reboot') && requireInstance(store, address).status === 'running',
+  prepare: async ({ address }, deps) => {
+    assertTransition(requireInstance(deps.store, address).status, 'reboot');
+    return await prepareBoot(address, deps);
+  },
+  readsSecrets: () => true,
+  plan: ({ address }, inputs, deps) => planBoot(address, inputs, deps, planReboot),
+  notes: (call, deps) => [
+    ...gracePeriodNotes(call, deps),
+    'when the new VM does not start, the instance is stopped',
+  ],
+  around: async (call, deps, run) => {
+    const { address } = call;
+    assertTransition(requireInstance(deps.store, address).status, 'reboot');
+    planBoot(address, await prepareBoot(address, deps), deps, planReboot).reservation.check();
+    await waitForShutdown(call, deps);
+    await run();
+    // A guest that was to hear that it goes on is gone.
+    await clearResumePending(address, deps.ports.layout);
+  },
+  onFailure: async ({ error, failedStep, plan }, { address, context }, inputs, deps) => {
+    if (!hasEndedVm(plan.steps, failedStep)) {
+      await deps.journal.end(address);
+      return error;
+    }
+    const tail = await consoleTail(deps.ports, address, inputs.consoleMark);
+    await reapRebooted(address, error, tail, context, deps);
+    return bootError(toCodedError(error), failedStep, tail);
+  },
+};
