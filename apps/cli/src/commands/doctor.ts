@@ -7,6 +7,7 @@ import { hostChecks } from '../doctor/host-checks.js';
 import { createHostProbe } from '../doctor/host-probe.js';
 import { keyChecks } from '../doctor/key-checks.js';
 import { networkChecks, type TenantRanges } from '../doctor/network-checks.js';
+import { securityChecks } from '../doctor/security-checks.js';
 import { toolChecks } from '../doctor/tool-checks.js';
 import { ReportedFailure } from '../errors/reported-failure.js';
 import { stripControlCharacters } from '../format/control-characters.js';
@@ -24,6 +25,7 @@ const TITLES: Readonly<Record<Area, string>> = {
   accounts: 'Accounts',
   network: 'Network',
   daemons: 'Daemons',
+  security: 'Security',
 };
 
 /** `mvm doctor`. */
@@ -31,6 +33,10 @@ export const doctor: CommandModule = {
   formats: ['table', 'json', 'yaml'],
   configure(command) {
     addStateDirOption(command);
+    command.option(
+      '--security',
+      'also look at what makes the host safe for tenants who do not trust each other',
+    );
     completeWith(command);
     teach(
       command,
@@ -38,6 +44,7 @@ export const doctor: CommandModule = {
       [
         ['mvm doctor', 'Before the first start, or when something is wrong'],
         ['sudo mvm doctor', 'As root, which may look at more'],
+        ['sudo mvm doctor --security', 'Swap, KSM, SMT, microcode, core files, directories, user ids'],
         [
           'mvm doctor -o json | jq -r \'.checks[] | select(.verdict == "fail") | .fix\'',
           'Only what there is to do',
@@ -58,7 +65,8 @@ export const doctor: CommandModule = {
     ]);
     const network = await runChecks(networkChecks(rangesOf(daemons)), probe);
     context.signal.throwIfAborted();
-    const checks = [...host, ...network, ...(await runChecks(daemonChecks, daemons))];
+    const security = invocation.flag('security') ? await runChecks(securityChecks, probe) : [];
+    const checks = [...host, ...network, ...(await runChecks(daemonChecks, daemons)), ...security];
     const counts = count(checks);
     if (invocation.format === 'json' || invocation.format === 'yaml') {
       context.stdout.write(

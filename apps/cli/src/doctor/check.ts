@@ -17,7 +17,7 @@ export interface CheckResult extends Finding {
   readonly area: Area;
 }
 
-export type Area = 'host' | 'tools' | 'accounts' | 'network' | 'daemons';
+export type Area = 'host' | 'tools' | 'accounts' | 'network' | 'daemons' | 'security';
 
 export interface Check<Subject> {
   readonly name: string;

@@ -34,6 +34,8 @@ function host(files: Record<string, string | undefined> = {}, overrides: Partial
     openReadWrite: async () => 'ok',
     kindOf: async () => 'device',
     freeBytes: async () => 50 * 1024 ** 3,
+    freeInodes: async () => 1_000_000,
+    isOpenToOthers: async () => false,
     run: async (program, args) => {
       const accounts: Record<string, string> = {
         group: 'mvm:x:990:',
@@ -80,6 +82,8 @@ describe('finds', () => {
     ['no default route', 'uplink', 'warn', host({ '/proc/net/route': 'Iface\tDestination\n' })],
     ['little space', 'disk-space', 'warn', host({}, { freeBytes: async () => 2 * 1024 ** 3 })],
     ['no space', 'disk-space', 'fail', host({}, { freeBytes: async () => 1024 })],
+    ['few inodes', 'inodes', 'warn', host({}, { freeInodes: async () => 5_000 })],
+    ['no inodes', 'inodes', 'fail', host({}, { freeInodes: async () => 0 })],
     ['no QEMU', 'qemu', 'fail', host({}, { run: async () => ({ kind: 'missing' }) })],
     [
       'a broken nft',

@@ -19,6 +19,7 @@ export function hostChecks(stateDir: string = STATE_DIR): readonly Check<HostPro
     { name: 'forwarding', area: 'host', run: checkForwarding },
     { name: 'uplink', area: 'host', run: checkUplink },
     { name: 'disk-space', area: 'host', run: (host) => checkSpace(host, stateDir) },
+    { name: 'inodes', area: 'host', run: (host) => checkInodes(host, stateDir) },
   ];
 }
 
@@ -134,6 +135,17 @@ async function checkSpace(host: HostProbe, stateDir: string): Promise<Finding> {
   const detail = `${formatBytes(free)} free at ${stateDir}`;
   if (free < GIB) return fail(detail, 'free some space: images and data disks go there');
   return free < 5 * GIB ? warn(detail, 'free some space before adding images or data disks') : ok(detail);
+}
+
+/** An instance takes some dozen files and directories. */
+async function checkInodes(host: HostProbe, stateDir: string): Promise<Finding> {
+  const free = await host.freeInodes(stateDir);
+  if (free === null) return ok(`as many as needed at ${stateDir}`);
+  const detail = `${free} left at ${stateDir}`;
+  const fix =
+    'find what made so many files (df -i), and remove some: a disk without inodes is full, whatever space it has';
+  if (free < 1_000) return fail(detail, fix);
+  return free < 20_000 ? warn(detail, fix) : ok(detail);
 }
 
 /** Whether `v20.19.1` or `6.1.0-13-amd64` is at least the given major and minor version. */

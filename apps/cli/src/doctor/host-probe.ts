@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { constants } from 'node:fs';
+import { constants, type StatsFs } from 'node:fs';
 import { access, open, readdir, readFile, stat, statfs } from 'node:fs/promises';
 import { release } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -27,6 +27,10 @@ export interface HostProbe {
   kindOf(path: string): Promise<'socket' | 'device' | 'other' | 'absent' | 'unreadable'>;
   /** Bytes that a user may still write where `path` is or would be. */
   freeBytes(path: string): Promise<number>;
+  /** Inodes that are left where `path` is or would be; null when its file system does not count them. */
+  freeInodes(path: string): Promise<number | null>;
+  /** Whether others than root can change what is in a directory, as hostd judges it; false when it is not there. */
+  isOpenToOthers(path: string): Promise<boolean>;
   /** Runs a program of this host with a time limit; without a shell. */
   run(program: string, args: readonly string[]): Promise<ToolAnswer>;
   /** As `run`, with both streams apart and whole; null when there is no such program. */
@@ -77,14 +81,17 @@ export function createHostProbe(env: Readonly<Record<string, string | undefined>
       }
     },
     freeBytes: async (path) => {
-      for (let at = path; ; at = dirname(at)) {
-        try {
-          const { bavail, bsize } = await statfs(at);
-          return bavail * bsize;
-        } catch (error) {
-          if (at === dirname(at)) throw error;
-        }
-      }
+      const { bavail, bsize } = await nearestFileSystem(path);
+      return bavail * bsize;
+    },
+    freeInodes: async (path) => {
+      const { files, ffree } = await nearestFileSystem(path);
+      return files === 0 ? null : ffree;
+    },
+    isOpenToOthers: async (path) => {
+      const found = await stat(path).catch(() => null);
+      if (found === null) return false;
+      return found.uid !== 0 || ((found.mode & 0o022) !== 0 && (found.mode & 0o1000) === 0);
     },
     run: async (program, args) => {
       const path = await findProgram(program, env.PATH ?? '');
@@ -129,4 +136,15 @@ function execute(
 
 function errnoOf(error: unknown): string {
   return (error as NodeJS.ErrnoException).code ?? 'unknown';
+}
+
+/** Of a path, or of the nearest directory above it that is there. */
+async function nearestFileSystem(path: string): Promise<StatsFs> {
+  for (let at = path; ; at = dirname(at)) {
+    try {
+      return await statfs(at);
+    } catch (error) {
+      if (at === dirname(at)) throw error;
+    }
+  }
 }

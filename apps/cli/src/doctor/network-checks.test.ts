@@ -34,6 +34,8 @@ function host({ uid = 0, files = {}, dirs = {}, policy = null }: Host): HostProb
     openReadWrite: refuse,
     kindOf: async (path) => (path in texts ? 'other' : 'absent'),
     freeBytes: refuse,
+    freeInodes: refuse,
+    isOpenToOthers: refuse,
     run: refuse,
     read: async (program, args) => {
       if (program === 'iptables-nft-save') return null;

@@ -130,7 +130,7 @@ function splitCgroups(roots: Readonly<Record<Controller, string>>, parent: strin
     root: roots.memory,
     async create(name, limits) {
       for (const root of distinct) await makeCgroup(root, parent, checkName(name));
-      await writeControl(path('memory', name), 'memory.limit_in_bytes', String(limits.memoryMaxBytes));
+      await limitMemory(path('memory', name), limits.memoryMaxBytes);
       await writeControl(path('cpu', name), 'cpu.cfs_period_us', String(PERIOD_US));
       await writeControl(path('cpu', name), 'cpu.cfs_quota_us', String(quotaUs(limits)));
       await writeControl(path('pids', name), 'pids.max', String(limits.pidsMax));
@@ -166,6 +166,22 @@ function splitCgroups(roots: Readonly<Record<Controller, string>>, parent: strin
       return [...new Set(names.flat())].sort();
     },
   };
+}
+
+/**
+ * Memory, and memory with swap together, of a version 1 cgroup: nothing of a guest is swapped, as with `memory.swap.max`
+ * of version 2. Kernels without swap accounting have the swappiness alone. Source: Linux, cgroup-v1/memory.rst.
+ */
+async function limitMemory(directory: string, bytes: number): Promise<void> {
+  const withSwap = 'memory.memsw.limit_in_bytes';
+  const countsSwap = (await readControl(directory, withSwap)) !== null;
+  // The limit of both may not be below that of memory, whichever is changed first.
+  if (countsSwap) await writeFile(join(directory, withSwap), '-1');
+  await writeControl(directory, 'memory.limit_in_bytes', String(bytes));
+  if (countsSwap) await writeControl(directory, withSwap, String(bytes));
+  if ((await readControl(directory, 'memory.swappiness')) !== null) {
+    await writeControl(directory, 'memory.swappiness', '0');
+  }
 }
 
 /** PRIVILEGE: moving a process into a cgroup needs write access to both ends of the move. */

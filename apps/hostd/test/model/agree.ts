@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { observeNetwork, verifyNetwork } from '@mvm/net-executor/observe';
 import { deriveTenantNet, instanceIp, macAddress, parseTapName, tapName } from '@mvm/protocol';
+import { vmUidRange } from '../../src/plan/port.js';
 import { errnoOf } from '../../src/state/fs-error.js';
 import {
   type InstanceRecord,
@@ -301,7 +302,8 @@ export async function networkProblems(host: ModelHost, state: State): Promise<st
         })),
     }));
   const observed = await observeNetwork({ uplinks: [] });
-  const context = { clusterCidr: host.config.clusterCidr, uplinks: [], base: 'present' } as const;
+  const { clusterCidr, vmUidBase } = host.config;
+  const context = { clusterCidr, uplinks: [], base: 'present', vmmUids: vmUidRange(vmUidBase) } as const;
   const drift = verifyNetwork({ tenants }, observed, context);
   return drift.map(
     ({ object, name, state: how, detail }) => `network: ${object} ${name} is ${how} (${detail})`,

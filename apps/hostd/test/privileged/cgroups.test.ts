@@ -40,6 +40,14 @@ describe('the cgroups of this host', () => {
     await cgroups.create('tn3i5', limits);
     await cgroups.create('tn4i3', limits);
     expect(await cgroups.list()).toEqual(['tn3i5', 'tn4i3']);
+    const memory = join(cgroups.root, parent, 'tn3i5');
+    const read = (file: string): Promise<string> => readFile(join(memory, file), 'utf8');
+    // Finding 22: nothing of a guest is swapped.
+    if (cgroups.version === 2) expect((await read('memory.swap.max')).trim()).toBe('0');
+    else {
+      expect((await read('memory.swappiness')).trim()).toBe('0');
+      expect((await read('memory.memsw.limit_in_bytes')).trim()).toBe(String(limits.memoryMaxBytes));
+    }
     const child = await sleeper();
     await cgroups.attach('tn3i5', child.pid);
     const membership = await readFile(`/proc/${child.pid}/cgroup`, 'utf8');

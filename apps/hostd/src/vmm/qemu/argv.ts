@@ -119,8 +119,17 @@ function machine(): string {
 }
 
 function kernelCommandLine(spec: VmSpec, host: QemuHost): string {
-  if (spec.accelerator !== 'tcg' || host.tscKhz === null) return spec.kernelArgs;
-  return `${spec.kernelArgs} tsc_early_khz=${host.tscKhz} tsc=reliable`;
+  const given = spec.kernelArgs.split(/\s+/);
+  const lacks = (name: string): boolean => !given.some((argument) => argument.startsWith(`${name}=`));
+  return [
+    spec.kernelArgs,
+    // A guest that panics reboots, which ends the VM (-no-reboot): it would stand still for ever, and count as running.
+    ...(lacks('panic') ? ['panic=-1'] : []),
+    ...(lacks('panic') && lacks('reboot') ? ['reboot=t'] : []),
+    ...(spec.accelerator !== 'tcg' || host.tscKhz === null
+      ? []
+      : [`tsc_early_khz=${host.tscKhz} tsc=reliable`]),
+  ].join(' ');
 }
 
 /** Descriptor from which QEMU reads the passphrase of encrypted drives, once, as it starts. */
