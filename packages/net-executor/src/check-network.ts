@@ -93,7 +93,7 @@ function subnetOf(net: TenantNet): Ipv4Cidr {
  * Whether one tenant may be beside others that are sound: no net id, no published port twice, no overlapping subnets. Throws
  * `already_exists`, reason `net.clash`, naming the other by its net id.
  */
-export function checkBeside(tenant: DesiredTenantNetwork, others: Iterable<DesiredTenantNetwork>): void {
+export function checkConflicts(tenant: DesiredTenantNetwork, others: Iterable<DesiredTenantNetwork>): void {
   const { net } = tenant;
   const subnet = subnetOf(net);
   const ports = new Set(publishedPorts(tenant));

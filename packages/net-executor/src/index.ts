@@ -7,7 +7,7 @@ export {
   TABLE_NAME,
   TENANT_LIMITS,
 } from './base-tables.js';
-export { checkBeside, checkDesiredNetwork, checkPort, checkTenant } from './check-network.js';
+export { checkConflicts, checkDesiredNetwork, checkPort, checkTenant } from './check-network.js';
 export { DROP_MEANINGS, type DropMeaning } from './drop-meanings.js';
 export { invertStep, invertSteps } from './invert.js';
 export { planNetwork } from './plan.js';
@@ -18,6 +18,10 @@ export { RULE_PREFERENCES, RULE_PROTOCOL, renderIpBatch } from './render-ip.js';
 export { renderNftScript } from './render-nft.js';
 export { renderBaseTables } from './render-tables.js';
 export { type NetElement, SET_NAMES, SETS, type SetName } from './sets.js';
+export type { Destination, NetworkSite, PathAnswer, PathStep, Route } from './trace/path.js';
+export { type PolicySource, policySource } from './trace/policy-source.js';
+export { type InboundAnswer, type InboundQuestion, traceInbound } from './trace/trace-inbound.js';
+export { type OutboundQuestion, traceOutbound } from './trace/trace-outbound.js';
 export type {
   DesiredHostNetwork,
   DesiredTenantNetwork,
@@ -38,7 +42,3 @@ export type {
 } from './types.js';
 export { type CheckedObjects, countChecked, type NetworkDrift, verifyNetwork } from './verify.js';
 export { spellOut, type WantedBridge, type WantedNetwork, type WantedTap } from './wanted.js';
-export { type InboundAnswer, type InboundQuestion, judgeInbound } from './why/judge-inbound.js';
-export { judgeOutbound, type OutboundQuestion } from './why/judge-outbound.js';
-export type { Destination, NetworkSite, PathAnswer, PathStep, Route } from './why/path.js';
-export { type PolicySource, policySource } from './why/policy-source.js';

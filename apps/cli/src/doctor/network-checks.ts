@@ -1,10 +1,10 @@
 import { MAX_TRACKED_PER_TENANT } from '@mvm/net-executor';
 import {
-  type ForeignBlock,
+  type FirewallConflict,
+  type FirewallFindings,
   type ForeignEffect,
-  type ForeignFindings,
   type ForeignSite,
-  findForeignBlocks,
+  findFirewallConflicts,
   findRoute,
   findWayBack,
 } from '@mvm/net-executor/observe';
@@ -77,7 +77,7 @@ async function signsOf(host: HostProbe): Promise<string[]> {
 }
 
 /** A block in words. */
-export function describeBlock({ software, where, effects }: ForeignBlock): string {
+export function describeBlock({ software, where, effects }: FirewallConflict): string {
   return `${software}: ${effects.map((effect) => EFFECTS[effect]).join(', ')}: stopped in ${where}`;
 }
 
@@ -85,9 +85,9 @@ export function describeBlock({ software, where, effects }: ForeignBlock): strin
 export async function lookForBlocks(
   host: HostProbe,
   ranges: TenantRanges,
-): Promise<{ readonly site: ForeignSite; readonly found: ForeignFindings }> {
+): Promise<{ readonly site: ForeignSite; readonly found: FirewallFindings }> {
   const site = await siteOf(host, ranges);
-  return { site, found: await findForeignBlocks((program, args) => host.read(program, args), site) };
+  return { site, found: await findFirewallConflicts((program, args) => host.read(program, args), site) };
 }
 
 async function checkFirewalls(host: HostProbe, ranges: TenantRanges): Promise<Finding> {

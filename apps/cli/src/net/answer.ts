@@ -1,13 +1,13 @@
 import {
   DROP_MEANINGS,
-  judgeInbound,
-  judgeOutbound,
   type PathAnswer,
   type PathStep,
   type PolicyPart,
   type PolicySource,
   policiesOf,
   policySource,
+  traceInbound,
+  traceOutbound,
 } from '@mvm/net-executor';
 import { CodedError } from '@mvm/protocol';
 import { formatAddress } from '../address/address.js';
@@ -95,9 +95,9 @@ function judge(
   }
   const site = { tenants: [guests], clusterCidr: host.cluster_cidr, uplinks };
   if (inbound !== null) {
-    return judgeInbound({ site, tenant: guests, port, protocol: inbound.protocol, guestPort: inbound.port });
+    return traceInbound({ site, tenant: guests, port, protocol: inbound.protocol, guestPort: inbound.port });
   }
-  return { ...judgeOutbound({ site, tenant: guests, port, to, route }), hostPorts: [] };
+  return { ...traceOutbound({ site, tenant: guests, port, to, route }), hostPorts: [] };
 }
 
 function reasonOf(judged: PathAnswer, obstacles: readonly Obstacle[]): string {

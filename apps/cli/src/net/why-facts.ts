@@ -1,6 +1,6 @@
 import type { AgentdClient, InstanceInfo, TenantSummary } from '@mvm/agentd-api';
 import { type Destination, policiesOf, type Route, type TenantGuests } from '@mvm/net-executor';
-import { type ForeignFindings, findRoute, findWayBack } from '@mvm/net-executor/observe';
+import { type FirewallFindings, findRoute, findWayBack } from '@mvm/net-executor/observe';
 import type { HostInfo, InstanceView, NetworkDrops, NetworkReport } from '@mvm/protocol';
 import { formatAddress, type InstanceAddress } from '../address/address.js';
 import { type CheckResult, runChecks } from '../doctor/check.js';
@@ -26,7 +26,7 @@ export interface WhyFacts {
   readonly report: NetworkReport;
   /** Null when hostd could not read them. */
   readonly drops: NetworkDrops | null;
-  readonly foreign: ForeignFindings;
+  readonly foreign: FirewallFindings;
   /** The checks of mvm doctor about forwarding. */
   readonly checks: readonly CheckResult[];
 }

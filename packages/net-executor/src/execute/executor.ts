@@ -1,5 +1,5 @@
 import { CodedError, type TenantNet } from '@mvm/protocol';
-import { checkBeside, checkDesiredNetwork, checkTenant } from '../check-network.js';
+import { checkConflicts, checkDesiredNetwork, checkTenant } from '../check-network.js';
 import { createCommandRunner } from '../command/command-runner.js';
 import { cidrText, interfaceName } from '../grammar.js';
 import { readDropCounts } from '../observe/drop-counts.js';
@@ -20,10 +20,10 @@ import { countChecked, overlapDrifts, verifyNetwork } from '../verify.js';
 import { spellOut, switchedUplinks, tenantProfiles } from '../wanted.js';
 import { createLock } from './lock.js';
 import type { NetworkExecutor, NetworkExecutorOptions, PortOptions } from './network-executor.js';
-import { planQuickly, type QuickChange } from './quick-plan.js';
+import { type IncrementalChange, planIncremental } from './plan-incremental.js';
+import { createPreforkPool } from './prefork-pool.js';
 import { runSteps } from './run-steps.js';
 import { netIdOf, scopeToTenant } from './scope.js';
-import { keepSpares } from './spare-programs.js';
 import { type NetworkWatch, watchNetwork } from './watch.js';
 
 // INVARIANTS
@@ -66,7 +66,7 @@ function uplinkName(name: string): string {
 export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkExecutor {
   const clusterCidr = cidrText(options.clusterCidr);
   const fixedUplinks = options.uplinks === 'auto' ? null : options.uplinks.map(uplinkName);
-  const runner = keepSpares(options.runner ?? createCommandRunner());
+  const runner = createPreforkPool(options.runner ?? createCommandRunner());
   const lock = createLock();
   const watches = new Set<NetworkWatch>();
   let wanted: Wanted = new Map();
@@ -156,11 +156,7 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
   }
 
   /** The steps of one tenant, looking at everything; damaged tables are loaded with everybody's elements. */
-  async function planThoroughly(
-    next: Wanted,
-    net: TenantNet,
-    keptFlows: readonly string[],
-  ): Promise<NetStep[]> {
+  async function planFull(next: Wanted, net: TenantNet, keptFlows: readonly string[]): Promise<NetStep[]> {
     const netId = net.tenant_net_id;
     const observed = await observe();
     const tenant = next.get(netId);
@@ -180,7 +176,7 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
 
   /** Bring one tenant from what was wanted of it to `after`; the others stay, and are not even looked at. */
   async function change(
-    request: Pick<QuickChange, 'kind' | 'net' | 'after' | 'port'>,
+    request: Pick<IncrementalChange, 'kind' | 'net' | 'after' | 'port'>,
     { keepFlows = false }: PortOptions = {},
   ): Promise<NetworkChange> {
     const keptFlows = keepFlows && request.port !== null ? [request.port.ipv4] : [];
@@ -188,7 +184,7 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
     const netId = net.tenant_net_id;
     if (after !== null) {
       checkTenant(after, clusterCidr);
-      checkBeside(after, others(netId));
+      checkConflicts(after, others(netId));
     }
     const next = new Map(wanted);
     if (after === null) next.delete(netId);
@@ -203,7 +199,7 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
         'Call reconcile first; restart hostd.',
       );
     }
-    const steps = await planQuickly(quick, seen, { ...context(), keptFlows }, runner);
+    const steps = await planIncremental(quick, seen, { ...context(), keptFlows }, runner);
     if (steps !== null) {
       try {
         const done = await run(steps);
@@ -214,7 +210,7 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
         options.logger?.warn({ err: error }, 'network change failed, looking at the whole network');
       }
     }
-    const done = await run(await planThoroughly(next, net, keptFlows));
+    const done = await run(await planFull(next, net, keptFlows));
     wanted = next;
     return done;
   }

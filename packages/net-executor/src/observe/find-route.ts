@@ -1,6 +1,6 @@
-import type { ReadProgram } from '../coexist/find-blocks.js';
 import { interfaceName, ipv4Text } from '../grammar.js';
-import type { Route } from '../why/path.js';
+import type { ReadProgram } from '../host-firewall/find-conflicts.js';
+import type { Route } from '../trace/path.js';
 import { asArray, asRecord, asText } from './json.js';
 
 /** The route in what `ip -j route get` says; null when it says none. Source: ip-route(8). */

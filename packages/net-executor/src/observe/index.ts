@@ -1,17 +1,17 @@
 export {
-  type ForeignBlock,
-  type ForeignEffect,
-  type ForeignFindings,
-  type ForeignSite,
-  findForeignBlocks,
-  type ReadProgram,
-} from '../coexist/find-blocks.js';
-export {
   type CommandResult,
   type CommandRunner,
   createCommandRunner,
   type Program,
 } from '../command/command-runner.js';
+export {
+  type FirewallConflict,
+  type FirewallFindings,
+  type ForeignEffect,
+  type ForeignSite,
+  findFirewallConflicts,
+  type ReadProgram,
+} from '../host-firewall/find-conflicts.js';
 export { type NetworkDrift, verifyNetwork } from '../verify.js';
 export { findRoute, findWayBack } from './find-route.js';
 export { checkSubnetFree, type HostNetwork, overlapping, readHostNetworks } from './host-networks.js';

@@ -1,10 +1,10 @@
 import { deriveTenantNet, macAddress, tapName } from '@mvm/protocol';
 import { expect, it } from 'vitest';
 import type { GuestPort, TenantPolicies } from '../types.js';
-import { judgeInbound } from './judge-inbound.js';
-import { judgeOutbound } from './judge-outbound.js';
 import type { Destination, Route } from './path.js';
 import { policySource } from './policy-source.js';
+import { traceInbound } from './trace-inbound.js';
+import { traceOutbound } from './trace-outbound.js';
 
 // That the answers are the kernel's is shown in test/privileged/why.test.ts; here, how they are told.
 
@@ -22,7 +22,7 @@ function outbound(to: Destination, policies: TenantPolicies = {}, route: Route =
   const [web, db] = [port(5, 'web'), port(6, 'db')];
   const tenant = { net, ports: [web, db], policies };
   const site = { tenants: [tenant], clusterCidr: '10.240.0.0/12', uplinks: ['eth0'] };
-  return judgeOutbound({ site, tenant, port: web, to, route });
+  return traceOutbound({ site, tenant, port: web, to, route });
 }
 
 it('tells the way of a packet in the order of the rules, to the one that decides', () => {
@@ -109,17 +109,17 @@ it('names the ports of the host that lead to a guest’s', () => {
   const tenant = { net, ports: [port(5, 'web')], policies: { pools: { web: { publish } } } };
   const site = { tenants: [tenant], clusterCidr: '10.240.0.0/12', uplinks: ['eth0'] };
   const question = { site, tenant, port: port(5, 'web'), protocol: 'tcp' } as const;
-  expect(judgeInbound({ ...question, guestPort: 80 })).toMatchObject({
+  expect(traceInbound({ ...question, guestPort: 80 })).toMatchObject({
     passes: true,
     hostPorts: [443, 8443],
     follows: { field: 'publish', of: 'receiver' },
   });
-  expect(judgeInbound({ ...question, guestPort: 81 })).toMatchObject({
+  expect(traceInbound({ ...question, guestPort: 81 })).toMatchObject({
     passes: false,
     hostPorts: [],
     counter: { name: 'c_unsolicited' },
   });
-  expect(judgeInbound({ ...question, guestPort: 80, site: { ...site, uplinks: [] } }).passes).toBe(false);
+  expect(traceInbound({ ...question, guestPort: 80, site: { ...site, uplinks: [] } }).passes).toBe(false);
 });
 
 it.each([

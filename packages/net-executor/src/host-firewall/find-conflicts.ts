@@ -30,7 +30,7 @@ export interface ForeignSite {
 export type ForeignEffect = 'egress' | 'answers' | 'same_tenant';
 
 /** A chain of other software that stops guests' packets. It opens nothing: what mvm drops stays dropped. */
-export interface ForeignBlock {
+export interface FirewallConflict {
   /** As far as its tables tell. */
   readonly software: 'docker' | 'firewalld' | 'ufw' | 'another firewall';
   /** Which chain decides, in words: `chain FORWARD of ip filter (iptables), by its policy`. */
@@ -41,9 +41,9 @@ export interface ForeignBlock {
 }
 
 /** `blocks` null: nothing could be seen; `problem` says why. */
-export type ForeignFindings =
+export type FirewallFindings =
   | {
-      readonly blocks: readonly ForeignBlock[];
+      readonly blocks: readonly FirewallConflict[];
       readonly looked: number;
       /** Base chains that guests' packets may meet and that are not read here, e.g. `netdev filter ingress`. */
       readonly unread: readonly string[];
@@ -76,7 +76,7 @@ function packets({
   return bridgedPassIp ? [...ways, ['same_tenant', between]] : ways;
 }
 
-function softwareOf(table: ForeignTable): ForeignBlock['software'] {
+function softwareOf(table: ForeignTable): FirewallConflict['software'] {
   const names = table.chains.map(({ name }) => name);
   if (table.name === 'firewalld') return 'firewalld';
   if (names.some((name) => name.startsWith('ufw-'))) return 'ufw';
@@ -119,10 +119,10 @@ function atHook({ hook }: ForeignChain, effect: ForeignEffect, packet: ForeignPa
 }
 
 /** The blocks in one table: each base chain that stops some packet, with all that it stops. Pure. */
-export function findBlocks(table: ForeignTable, site: ForeignSite): ForeignBlock[] {
+export function findConflicts(table: ForeignTable, site: ForeignSite): FirewallConflict[] {
   return table.chains
     .filter(({ hook }) => hook !== null && ROUTED_HOOKS.has(hook))
-    .flatMap((base): ForeignBlock[] => {
+    .flatMap((base): FirewallConflict[] => {
       const stopped = packets(site)
         .map(([effect, packet]) => ({ effect, ...evaluateChain(table, base, atHook(base, effect, packet)) }))
         .filter(({ verdict }) => verdict === 'drop');
@@ -186,7 +186,7 @@ async function readTable(family: string, name: string, read: ReadProgram): Promi
  * only; as root, for nobody else may see the rules. Rules are read as far as they can be: what a rule asks that is not
  * known here is taken not to hold.
  */
-export async function findForeignBlocks(read: ReadProgram, site: ForeignSite): Promise<ForeignFindings> {
+export async function findFirewallConflicts(read: ReadProgram, site: ForeignSite): Promise<FirewallFindings> {
   const chains = await read('nft', ['-j', 'list', 'chains']);
   if (chains === null) return { blocks: null, problem: 'nft is not installed' };
   if (chains.exitCode !== 0) {
@@ -208,7 +208,7 @@ export async function findForeignBlocks(read: ReadProgram, site: ForeignSite): P
     if (table !== null) tables.push(table);
   }
   return {
-    blocks: tables.flatMap((table) => findBlocks(table, site)),
+    blocks: tables.flatMap((table) => findConflicts(table, site)),
     looked: tables.length,
     unread: unreadChains(chains.stdout),
   };

@@ -22,9 +22,9 @@ const ANYBODY = '192.0.2.1';
 
 /**
  * What becomes of the first packet from beyond an uplink to a guest's port, and of the answer: to the host's port that is
- * published for it, or, when there is none, to the guest's own address. By the same rules as `judgeOutbound`. Pure.
+ * published for it, or, when there is none, to the guest's own address. By the same rules as `traceOutbound`. Pure.
  */
-export function judgeInbound({ site, tenant, port, protocol, guestPort }: InboundQuestion): InboundAnswer {
+export function traceInbound({ site, tenant, port, protocol, guestPort }: InboundQuestion): InboundAnswer {
   const rules = rulesOf(site);
   const trip = setOut(rules);
   const [uplink] = site.uplinks;

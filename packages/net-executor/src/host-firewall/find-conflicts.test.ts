@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type ForeignSite, findBlocks } from './find-blocks.js';
+import { type ForeignSite, findConflicts } from './find-conflicts.js';
 import { parseIptablesSave } from './parse-iptables-save.js';
 import { parseNftTable } from './parse-nft-table.js';
 
@@ -42,7 +42,7 @@ function blocksOf(
 ) {
   const table = parseIptablesSave(text, tool);
   if (table === null) throw new Error('there is no filter table');
-  return findBlocks(table, { ...site, ...over });
+  return findConflicts(table, { ...site, ...over });
 }
 
 describe('docker', () => {
@@ -119,7 +119,7 @@ describe('nftables', () => {
     rule: { family: 'inet', table: 'filter', chain: name, expr },
   });
   const blocks = (name: string, ...objects: object[]) =>
-    findBlocks(parseNftTable('inet', name, JSON.stringify({ nftables: objects })), site);
+    findConflicts(parseNftTable('inet', name, JSON.stringify({ nftables: objects })), site);
   const established = match({ ct: { key: 'state' } }, ['established', 'related'], 'in');
 
   it('a forward chain with policy drop stops guests', () => {
@@ -217,19 +217,19 @@ describe('other hooks than forward', () => {
     ['postrouting', by('oifname', 'eth0'), ['egress']],
     ['postrouting', by('oifname', 'br-tenant-3'), ['answers']],
   ])('a drop in %s by %o is found', (hook, match, effects) => {
-    const [block] = findBlocks(chain(hook, [match, { drop: null }]), site);
+    const [block] = findConflicts(chain(hook, [match, { drop: null }]), site);
     expect(block).toMatchObject({ where: 'chain c of inet other (nft), by a rule', effects });
   });
 
   it('nothing is said of a way out before a packet is routed, nor of a hook that it does not meet', () => {
-    expect(findBlocks(chain('prerouting', [by('oifname', 'eth0'), { drop: null }]), site)).toEqual([]);
-    expect(findBlocks(chain('output', [{ drop: null }]), site)).toEqual([]);
+    expect(findConflicts(chain('prerouting', [by('oifname', 'eth0'), { drop: null }]), site)).toEqual([]);
+    expect(findConflicts(chain('output', [{ drop: null }]), site)).toEqual([]);
   });
 
   it('iptables’ raw and mangle tables are read too', () => {
     const text = '*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -s 10.240.0.0/12 -j DROP\nCOMMIT\n';
     const table = parseIptablesSave(text, 'iptables', 'raw');
-    expect(table && findBlocks(table, site)).toMatchObject([
+    expect(table && findConflicts(table, site)).toMatchObject([
       { where: 'chain PREROUTING of ip raw (iptables), by a rule', effects: ['egress'] },
     ]);
   });

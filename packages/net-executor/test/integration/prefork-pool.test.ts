@@ -2,14 +2,14 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { createCommandRunner } from '../../src/command/command-runner.js';
-import { keepSpares, REFILL_DELAY_MS, type SpareRunner } from '../../src/execute/spare-programs.js';
+import { createPreforkPool, type PreforkPool, REFILL_DELAY_MS } from '../../src/execute/prefork-pool.js';
 
 const LOOK = 'ip -j -d -force -batch -';
-const SPARES = ['nft -f -', 'ip -batch -', LOOK].toSorted();
+const SPARES = ['nft -f -', 'ip -batch -', 'bridge -batch -', LOOK].toSorted();
 const BATCH = ['-batch', '-'];
 const SHOW = 'link show dev lo\n';
 
-let runner: SpareRunner;
+let runner: PreforkPool;
 
 /** Pid → command of the children of a process. */
 function childrenOf(pid: number): Map<number, string> {
@@ -28,7 +28,7 @@ const commands = () =>
 const pidOf = (command: string) => spares().find(([, other]) => other === command)?.[0];
 
 beforeEach(async () => {
-  runner = keepSpares(createCommandRunner());
+  runner = createPreforkPool(createCommandRunner());
   runner.refill();
   await vi.waitFor(() => expect(commands()).toEqual(SPARES));
 });

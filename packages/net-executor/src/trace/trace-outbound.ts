@@ -94,7 +94,7 @@ function forwarded(
  * hostd loads, read by their own texts. Limits are taken to be kept, and whether anybody listens at the destination is not
  * asked. Pure. Throws `invalid_argument` for an address or a link that is none.
  */
-export function judgeOutbound(question: OutboundQuestion): PathAnswer {
+export function traceOutbound(question: OutboundQuestion): PathAnswer {
   const { site, tenant, port, to, route } = question;
   const trip = setOut(rulesOf(site));
   const packet = packetOf(question);

@@ -2,11 +2,11 @@ import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import {
   type Destination,
-  judgeInbound,
-  judgeOutbound,
   type NetworkSite,
   type Route,
   type TenantPolicies,
+  traceInbound,
+  traceOutbound,
 } from '../../src/index.js';
 import { findRoute, type ReadProgram } from '../../src/observe/index.js';
 import { TCP_SYN, tcp, udp } from '../support/frames.js';
@@ -17,7 +17,7 @@ import { connects, pings, type RawPeer, settle } from '../support/raw-peer.js';
 import { CONTAINER_ADDRESS, HOST_MAC, UPLINK_ADDRESS } from '../support/topology.js';
 import { CLUSTER_CIDR, instancePort } from '../support/wish.js';
 
-// What `judgeOutbound` and `judgeInbound` say of random policies and what the kernel does with the packet: whether it gets
+// What `traceOutbound` and `traceInbound` say of random policies and what the kernel does with the packet: whether it gets
 // there and is answered, and which drop counter counts it.
 
 const SEED = 20_260_101;
@@ -145,7 +145,7 @@ it('says of every destination under random policies what the kernel does, and by
         if (port === undefined || address === from.ip || address === '10.240.1.77') continue;
         const to = { address, protocol, port: number };
         const route = await routeTo(address, from.ip);
-        const judged = judgeOutbound({ site, tenant, port, to, route });
+        const judged = traceOutbound({ site, tenant, port, to, route });
         const passes = tries(from, to);
         const counted = moved();
         const expected = judged.counter === null ? {} : { [nameOf(judged.counter)]: 1 };
@@ -192,7 +192,7 @@ it('says of every guest’s port whether the outside reaches it, and by which po
     ] as const) {
       const port = tenant.ports.find(({ ipv4 }) => ipv4 === guest.ip);
       if (port === undefined) throw new Error('its port is there');
-      const judged = judgeInbound({ site, tenant, port, protocol: 'tcp', guestPort });
+      const judged = traceInbound({ site, tenant, port, protocol: 'tcp', guestPort });
       for (const peer of host.peers) peer.forget();
       const [hostPort] = judged.hostPorts;
       let passes = false;

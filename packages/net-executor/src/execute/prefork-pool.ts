@@ -11,7 +11,7 @@ const KEPT: readonly { readonly program: Program; readonly args: readonly string
 export const REFILL_DELAY_MS = 20;
 
 /** A runner that keeps programs ready. */
-export interface SpareRunner extends CommandRunner {
+export interface PreforkPool extends CommandRunner {
   /** Starts what is missing soon; nothing when the runner below cannot prepare programs. */
   refill(): void;
   /** Lets the spares end with nothing to do; no more are kept. */
@@ -31,7 +31,7 @@ function keyOf(program: Program, args: readonly string[]): string {
  * what it does. A spare does one script, as any other; a spare that has ended meanwhile, or none in time, and the program
  * is started as ever. They belong to the network namespace in which this process was when it started them.
  */
-export function keepSpares(runner: CommandRunner): SpareRunner {
+export function createPreforkPool(runner: CommandRunner): PreforkPool {
   const prepare = runner.prepare?.bind(runner);
   const spares = new Map<string, PreparedCommand>();
   let timer: NodeJS.Timeout | undefined;

@@ -1,8 +1,8 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { findForeignBlocks, type ReadProgram } from '../../src/coexist/find-blocks.js';
 import { createNetworkExecutor, type NetworkExecutor } from '../../src/execute/index.js';
+import { findFirewallConflicts, type ReadProgram } from '../../src/host-firewall/find-conflicts.js';
 import { enterTestHost, nft, sh } from '../support/host.js';
 import { connects, pings, resolve, settle } from '../support/raw-peer.js';
 import { buildTopology, PUBLIC_ADDRESS, type Topology } from '../support/topology.js';
@@ -92,7 +92,7 @@ async function diagnose(bridgedPassIp: boolean) {
     // This kernel has no iptables-legacy.
   }
   const site = { bridge: 'br-tenant-1', uplinks: ['up0'], clusterCidr: CLUSTER_CIDR };
-  const found = await findForeignBlocks(read, { ...site, bridgedPassIp, legacyTables });
+  const found = await findFirewallConflicts(read, { ...site, bridgedPassIp, legacyTables });
   if (found.blocks === null) throw new Error(found.problem);
   return found.blocks;
 }
@@ -203,7 +203,7 @@ it('without root, it says that it cannot see', async () => {
       ...args,
     ]);
   const site = { bridge: 'br-tenant-1', uplinks: ['up0'], clusterCidr: CLUSTER_CIDR, bridgedPassIp: false };
-  expect(await findForeignBlocks(asNobody, { ...site, legacyTables: null })).toEqual({
+  expect(await findFirewallConflicts(asNobody, { ...site, legacyTables: null })).toEqual({
     blocks: null,
     problem: 'only root may see the rules of other software',
   });

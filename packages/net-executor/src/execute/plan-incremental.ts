@@ -15,7 +15,7 @@ import type {
 import { elementsOf, spellOut, tenantProfiles } from '../wanted.js';
 
 /** One request, as the short way needs it. */
-export interface QuickChange {
+export interface IncrementalChange {
   readonly kind: 'ensure' | 'remove' | 'attach' | 'detach';
   readonly net: TenantNet;
   /** The tenant as it was wanted until now, and as it is to be; null: not at all. */
@@ -51,7 +51,7 @@ function withCalmForwarding(link: ObservedLink, before: DesiredTenantNetwork | n
 }
 
 /** What the kernel has of profiles when all is well, in the scope of this tenant. */
-function assumeProfiles({ before, after, othersProfiles }: QuickChange): Profile[] {
+function assumeProfiles({ before, after, othersProfiles }: IncrementalChange): Profile[] {
   const own = before === null ? [] : tenantProfiles(before);
   const next = after === null ? [] : tenantProfiles(after);
   const wanted = new Set(next.map(({ id }) => id));
@@ -63,7 +63,7 @@ function assumeProfiles({ before, after, othersProfiles }: QuickChange): Profile
 
 /** The host as a whole as it stands when all is well, with these links looked at and the tenant's other ports assumed. */
 function assume(
-  change: QuickChange,
+  change: IncrementalChange,
   seen: ObservedNetwork,
   context: NetworkContext,
   links: readonly ObservedLink[],
@@ -98,7 +98,7 @@ function assume(
 }
 
 /** The links that a request must look at; null when the short way is not enough. */
-function linksToLookAt({ kind, net, before, after, port }: QuickChange): string[] | null {
+function linksToLookAt({ kind, net, before, after, port }: IncrementalChange): string[] | null {
   const bridge = net.bridge_name;
   const bridgeExists = linkExists(bridge);
   const tapExists = port !== null && linkExists(port.tapName);
@@ -127,8 +127,8 @@ function linksToLookAt({ kind, net, before, after, port }: QuickChange): string[
  * policy, proves that there is something to do: the transaction itself then shows whether the tables are there, and adding
  * or deleting an element succeeds whatever was there before. Throws as `planNetwork` and `observeNetwork`.
  */
-export async function planQuickly(
-  change: QuickChange,
+export async function planIncremental(
+  change: IncrementalChange,
   seen: ObservedNetwork,
   context: NetworkContext,
   runner: CommandRunner,
