@@ -11,6 +11,7 @@ import { type ObservedProfile, profileIdOf, profileSignature, toObservedProfile 
 import type {
   DesiredHostNetwork,
   DesiredTenantNetwork,
+  InstancePort,
   NetStep,
   NetworkChange,
   NetworkContext,
@@ -70,6 +71,8 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
   const lock = createLock();
   const watches = new Set<NetworkWatch>();
   let wanted: Wanted = new Map();
+  // Guests' addresses whose connections have ended with their port, and that no port had since.
+  const withoutFlows = new Set<string>();
   let switched: readonly string[] = [];
   // What the host had when everything was last looked at; null until then.
   let lastSeen: ObservedNetwork | null = null;
@@ -141,6 +144,7 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
     const change = await run(steps);
     remember(observed, steps);
     wanted = new Map(desired.tenants.map((tenant) => [tenant.net.tenant_net_id, tenant]));
+    for (const { ipv4 } of desired.tenants.flatMap(({ ports }) => ports)) withoutFlows.delete(ipv4);
     runner.refill();
     return change;
   }
@@ -179,7 +183,10 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
     request: Pick<IncrementalChange, 'kind' | 'net' | 'after' | 'port'>,
     { keepFlows = false }: PortOptions = {},
   ): Promise<NetworkChange> {
-    const keptFlows = keepFlows && request.port !== null ? [request.port.ipv4] : [];
+    const address = request.port?.ipv4;
+    // The kernel's whole table is gone through to end them, which takes longer than all the rest: not twice.
+    const none = request.kind === 'attach' && address !== undefined && withoutFlows.has(address);
+    const keptFlows = address !== undefined && (keepFlows || none) ? [address] : [];
     const { net, after } = request;
     const netId = net.tenant_net_id;
     if (after !== null) {
@@ -212,6 +219,22 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
     }
     const done = await run(await planFull(next, net, keptFlows));
     wanted = next;
+    return done;
+  }
+
+  /** As `change`, and remembers whether the port's address has connections. */
+  async function changePort(
+    request: Pick<IncrementalChange, 'kind' | 'net' | 'after'> & { readonly port: InstancePort },
+    options: PortOptions | undefined,
+  ): Promise<NetworkChange> {
+    const { ipv4 } = request.port;
+    const done = await change(request, options).catch((error: unknown) => {
+      withoutFlows.delete(ipv4);
+      throw error;
+    });
+    const ended = done.steps.some((step) => step.kind === 'flows.forget' && step.address === ipv4);
+    if (request.kind === 'attach') withoutFlows.delete(ipv4);
+    else if (ended) withoutFlows.add(ipv4);
     return done;
   }
 
@@ -278,7 +301,7 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
         const before = knownTenant(net);
         const others = before.ports.filter(({ tapName }) => tapName !== port.tapName);
         const after = { ...before, net, ports: [...others, port] };
-        return await change({ kind: 'attach', net, after, port }, options);
+        return await changePort({ kind: 'attach', net, after, port }, options);
       }),
     detachPort: (net, port, options) =>
       lock.run(async () => {
@@ -287,7 +310,7 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
         const ports = before.ports.filter(({ tapName }) => tapName !== port.tapName);
         // Nothing is made for a tenant that nobody wants.
         const after = wanted.has(net.tenant_net_id) ? { ...before, ports } : null;
-        return await change({ kind: 'detach', net, after, port }, options);
+        return await changePort({ kind: 'detach', net, after, port }, options);
       }),
     verify: async (netId) => (await inspect(netId)).drifts,
     inspect,

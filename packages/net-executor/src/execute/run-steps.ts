@@ -174,7 +174,10 @@ async function runGroup(
   }
 }
 
-/** Connections end while the rest is made: no VMM has a port yet, or any more, before all of it is done. */
+/**
+ * Connections end after the last TAP is gone, so that no packet on its way brings one back; those of an address that gets a
+ * TAP end while the rest is made, for no VMM has it before all of it is done.
+ */
 async function runAll(steps: readonly NetStep[], runner: CommandRunner): Promise<GroupOutcome> {
   const flows = steps.filter(({ kind }) => kind === 'flows.forget');
   if (flows.length === 0) return await runGroups(steps, runner);
@@ -183,6 +186,7 @@ async function runAll(steps: readonly NetStep[], runner: CommandRunner): Promise
     steps.filter(({ kind }) => kind !== 'flows.forget'),
     runner,
   );
+  if (steps.some(({ kind }) => kind === 'tap.delete')) await rest;
   const [outcome, ended] = await Promise.all([rest, runConntrack(flows, runner)]);
   return { made: outcome.made, error: outcome.error ?? ended.error };
 }

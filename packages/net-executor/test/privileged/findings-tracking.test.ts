@@ -121,31 +121,6 @@ describe('finding 6', () => {
     b1.tap.close();
     await executor.detachPort(TENANT_B, held);
     expect(tracked().filter((line) => line.includes('10.240.2.3'))).toEqual([]);
-    // What came to be meanwhile ends before the next guest has the address.
-    sh(
-      'conntrack',
-      '-I',
-      '-p',
-      'udp',
-      '-s',
-      b1.ip,
-      '-d',
-      PUBLIC_ADDRESS,
-      '--sport',
-      '161',
-      '--dport',
-      '9000',
-      '-r',
-      PUBLIC_ADDRESS,
-      '-q',
-      UPLINK_ADDRESS,
-      '--reply-port-src',
-      '9000',
-      '--reply-port-dst',
-      String(port),
-      '-t',
-      '600',
-    );
     await executor.attachPort(TENANT_B, held);
     expect(tracked().filter((line) => line.includes('10.240.2.3'))).toEqual([]);
     const next = plugIn(2, 3);
@@ -156,6 +131,63 @@ describe('finding 6', () => {
     settle(all);
     expect(next.received.some(({ ip }) => ip?.text === 'late')).toBe(false);
     topology = { ...topology, b1: next, peers: all };
+  });
+
+  it('what an earlier life of hostd left ends before an instance gets the address', async () => {
+    const port = instancePort(TENANT_B, 12);
+    const outside = ['--dport', '9000', '-t', '600'];
+    const opened = [
+      '-s',
+      port.ipv4,
+      '-d',
+      PUBLIC_ADDRESS,
+      '--sport',
+      '161',
+      '-r',
+      PUBLIC_ADDRESS,
+      '-q',
+      UPLINK_ADDRESS,
+    ];
+    sh(
+      'conntrack',
+      '-I',
+      '-p',
+      'udp',
+      ...opened,
+      '--reply-port-src',
+      '9000',
+      '--reply-port-dst',
+      '161',
+      ...outside,
+    );
+    const published = [
+      '-s',
+      PUBLIC_ADDRESS,
+      '-d',
+      UPLINK_ADDRESS,
+      '--sport',
+      '5',
+      '-r',
+      port.ipv4,
+      '-q',
+      PUBLIC_ADDRESS,
+    ];
+    sh(
+      'conntrack',
+      '-I',
+      '-p',
+      'udp',
+      ...published,
+      '--reply-port-src',
+      '80',
+      '--reply-port-dst',
+      '5',
+      ...outside,
+    );
+    expect(tracked().filter((line) => line.includes(port.ipv4)).length).toBe(2);
+    await executor.attachPort(TENANT_B, port);
+    expect(tracked().filter((line) => line.includes(port.ipv4))).toEqual([]);
+    await executor.detachPort(TENANT_B, port);
   });
 
   it('those of a guest that sleeps stand', async () => {
