@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
 import type { HostdClient } from '@mvm/hostd-client';
 import type { RunningDaemon } from '@mvm/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -183,6 +184,23 @@ test('another tenant’s guest by its MAC: not on this bridge', async () => {
   expect((await a1.run(`arping -f -c 1 -w 1 -I eth0 ${GUESTS.b1.ip}`)).status).toBe(1);
 });
 
+test('finding 1: what a guest sends to the link-local group of bridges reaches nobody, and is counted', async () => {
+  const counted = (): number => {
+    const text = execFileSync('nft', ['list', 'counter', 'bridge', 'mvm', 'c_linklocal'], {
+      encoding: 'utf8',
+    });
+    return Number(/packets (\d+)/.exec(text)?.[1]);
+  };
+  const before = counted();
+  const by = (lladdr: string): string =>
+    `ip neigh replace ${GATEWAY_A} lladdr ${lladdr} nud permanent dev eth0
+     ${ping(GATEWAY_A)}; status=$?; ip neigh del ${GATEWAY_A} dev eth0; exit $status`;
+  for (const last of ['00', '02', '03', '0e', '0f'])
+    expect((await a1.run(by(`01:80:c2:00:00:${last}`))).status).toBe(1);
+  expect(counted()).toBeGreaterThanOrEqual(before + 5);
+  expect((await a1.run(by('02:fc:00:03:00:01'))).status).toBe(0);
+});
+
 test('while a guest sleeps nobody takes its address; awake again it has it, and is as apart as before', async () => {
   await client.request({ type: 'SleepInstance', ...SLEEPER, force: false, drain_timeout_secs: null });
   const byNeighbour = takeAddress(GUESTS.a1.mac, GATEWAY_A, '02:fc:00:03:00:01');
@@ -192,8 +210,12 @@ test('while a guest sleeps nobody takes its address; awake again it has it, and 
     return results.map(({ status }) => status);
   };
   expect(await tried()).toEqual([1, 1]);
-  // The control. The stranger's gateway would answer on the bridge where the address belongs, so it hears nothing.
+  // Even without the rules: the bridge learns nothing, and has no entry for the sleeper's MAC.
   await removeRules();
+  expect(await tried()).toEqual([1, 1]);
+  // The control. The stranger's gateway would answer on the bridge where the address belongs, so it hears nothing.
+  for (const tap of readdirSync('/sys/class/net').filter((name) => name.startsWith('tn3i')))
+    execFileSync('ip', ['link', 'set', 'dev', tap, 'type', 'bridge_slave', 'learning', 'on']);
   expect(await tried()).toEqual([0, 1]);
   await putBack();
   expect(await tried()).toEqual([1, 1]);
