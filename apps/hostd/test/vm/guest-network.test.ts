@@ -1,5 +1,4 @@
 import { execFileSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
 import type { HostdClient } from '@mvm/hostd-client';
 import type { RunningDaemon } from '@mvm/testkit';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -193,8 +192,8 @@ test('finding 1: what a guest sends to the link-local group of bridges reaches n
   };
   const before = counted();
   const by = (lladdr: string): string =>
-    `ip neigh replace ${GATEWAY_A} lladdr ${lladdr} nud permanent dev eth0
-     ${ping(GATEWAY_A)}; status=$?; ip neigh del ${GATEWAY_A} dev eth0; exit $status`;
+    `arp -i eth0 -s ${GATEWAY_A} ${lladdr} || exit 99
+     ${ping(GATEWAY_A)}; status=$?; arp -i eth0 -d ${GATEWAY_A}; exit $status`;
   for (const last of ['00', '02', '03', '0e', '0f'])
     expect((await a1.run(by(`01:80:c2:00:00:${last}`))).status).toBe(1);
   expect(counted()).toBeGreaterThanOrEqual(before + 5);
@@ -214,7 +213,8 @@ test('while a guest sleeps nobody takes its address; awake again it has it, and 
   await removeRules();
   expect(await tried()).toEqual([1, 1]);
   // The control. The stranger's gateway would answer on the bridge where the address belongs, so it hears nothing.
-  for (const tap of readdirSync('/sys/class/net').filter((name) => name.startsWith('tn3i')))
+  const links = execFileSync('ip', ['-o', 'link', 'show'], { encoding: 'utf8' });
+  for (const [tap] of links.matchAll(/\btn3i\d+\b/g))
     execFileSync('ip', ['link', 'set', 'dev', tap, 'type', 'bridge_slave', 'learning', 'on']);
   expect(await tried()).toEqual([0, 1]);
   await putBack();

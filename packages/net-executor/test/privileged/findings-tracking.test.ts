@@ -190,6 +190,45 @@ describe('finding 6', () => {
     await executor.detachPort(TENANT_B, port);
   });
 
+  it('of many addresses at once, those that have connections lose them', async () => {
+    const ports = Array.from({ length: 20 }, (_, i) => instancePort(TENANT_B, 100 + i));
+    const [, second] = ports;
+    const opened = [
+      '-s',
+      second?.ipv4 ?? '',
+      '-d',
+      PUBLIC_ADDRESS,
+      '--sport',
+      '161',
+      '--dport',
+      '9000',
+      '-t',
+      '600',
+    ];
+    const kept = [
+      '-s',
+      '10.240.2.99',
+      '-d',
+      PUBLIC_ADDRESS,
+      '--sport',
+      '161',
+      '--dport',
+      '9000',
+      '-t',
+      '600',
+    ];
+    for (const entry of [opened, kept]) sh('conntrack', '-I', '-p', 'udp', ...entry);
+    const { desired } = topology;
+    await executor.reconcile({
+      tenants: desired.tenants.map((tenant) =>
+        tenant.net === TENANT_B ? { ...tenant, ports: [...tenant.ports, ...ports] } : tenant,
+      ),
+    });
+    expect(tracked().filter((line) => line.includes(second?.ipv4 ?? ''))).toEqual([]);
+    expect(tracked().filter((line) => line.includes('10.240.2.99')).length).toBe(1);
+    await executor.reconcile(desired);
+  });
+
   it('those of a guest that sleeps stand', async () => {
     const { a2 } = topology;
     const port = instancePort(TENANT_A, 9);
