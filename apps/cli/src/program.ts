@@ -59,7 +59,7 @@ export function buildProgram(options: ProgramOptions): Command {
     .helpCommand(false)
     .addOption(new Option('-o, --output <format>', 'How to print data').choices([...OUTPUT_FORMATS]))
     .option('--socket <path>', "Socket of agentd's API (MVM_SOCKET)")
-    .option('-q, --quiet', 'Print no messages and no progress, only data and errors')
+    .option('-q, --quiet', 'Print no messages and no progress, only data and errors; of listings only names')
     .addHelpText('after', `\n${EXIT_CODES}\n\n${ENVIRONMENT}\n`)
     .configureHelp({
       showGlobalOptions: true,
@@ -152,12 +152,21 @@ function globalOptionsOf(program: Command, command: Command): Option[] {
   );
 }
 
+function isListing(command: Command): boolean {
+  return command.name() === 'list' || command.name() === 'ps' || command.name() === 'ls';
+}
+
 function chooseFormat(
   command: Command,
   module: CommandModule,
   asked: OutputFormat | undefined,
 ): OutputFormat {
-  if (asked === undefined) return module.formats[0] ?? 'table';
+  if (asked === undefined) {
+    // As docker has it: a quiet listing is of names only.
+    const { quiet } = command.optsWithGlobals<GlobalOptions>();
+    if (quiet === true && isListing(command) && module.formats.includes('name')) return 'name';
+    return module.formats[0] ?? 'table';
+  }
   if (module.formats.includes(asked)) return asked;
   const instead =
     module.formats.length === 0 ? 'it takes no -o' : `it takes -o ${module.formats.join(', -o ')}`;

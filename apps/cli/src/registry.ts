@@ -34,6 +34,36 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/apply.js')).apply,
   },
   {
+    path: ['get'],
+    summary: 'Print the desired state in force, as apply takes it',
+    mutates: false,
+    load: async () => (await import('./commands/get.js')).get,
+  },
+  {
+    path: ['diff'],
+    summary: 'Compare the desired state in force with a file, field by field',
+    mutates: false,
+    load: async () => (await import('./commands/diff.js')).diff,
+  },
+  {
+    path: ['scale'],
+    summary: "Change a pool's counts",
+    mutates: true,
+    load: async () => (await import('./commands/scale.js')).scale,
+  },
+  {
+    path: ['prune'],
+    summary: 'Destroy stopped instances that no pool needs',
+    mutates: true,
+    load: async () => (await import('./commands/prune.js')).prune,
+  },
+  {
+    path: ['wait'],
+    summary: 'Wait until the host is as desired',
+    mutates: false,
+    load: async () => (await import('./commands/wait.js')).wait,
+  },
+  {
     path: ['status'],
     summary: 'Show desired against actual, and what is in the way',
     mutates: false,
@@ -266,11 +296,30 @@ export const COMMANDS: readonly CommandEntry[] = [
     mutates: false,
     load: async () => (await import('./commands/completion.js')).completion,
   },
+  // As users of docker type them.
   {
     path: ['ps'],
-    summary: 'List instances',
-    hidden: true,
+    aliases: ['ls'],
+    summary: 'Same as "instance list"',
     mutates: false,
     load: async () => (await import('./commands/instance-list.js')).instanceList,
+  },
+  {
+    path: ['logs'],
+    summary: 'Same as "instance logs"',
+    mutates: false,
+    load: async () => (await import('./commands/instance-logs.js')).instanceLogs,
+  },
+  {
+    path: ['stop'],
+    summary: 'Same as "instance stop"',
+    mutates: true,
+    load: async () => (await import('./commands/instance-stop.js')).instanceStop,
+  },
+  {
+    path: ['rm'],
+    summary: 'Same as "instance destroy"',
+    mutates: true,
+    load: async () => (await import('./commands/instance-destroy.js')).instanceDestroy,
   },
 ];

@@ -5,6 +5,7 @@ import { createColours } from './format/colours.js';
 import type { Invocation } from './invocation.js';
 import { readOwnVersion } from './own-version.js';
 import { buildProgram, commanderExitCode, type GlobalOptions } from './program.js';
+import { GROUPS } from './registry.js';
 import { TOOL_COMMANDS } from './tool-commands.js';
 
 export interface RunOptions {
@@ -36,9 +37,14 @@ export async function runCli({ argv, signal }: RunOptions): Promise<number> {
   }
 }
 
-/** The words to complete are data: `--` keeps commander from reading options out of them. */
+/** What commander is given. The words to complete are data: `--` keeps it from reading options out of them. */
 function wordsFor(argv: readonly string[]): string[] {
-  return argv[0] === '__complete' ? ['__complete', '--', ...argv.slice(1)] : [...argv];
+  const [first, ...rest] = argv;
+  if (first === '__complete') return ['__complete', '--', ...rest];
+  if (first === 'help') return [...rest, '--help'];
+  // A group without a verb is a question what there is.
+  if (first !== undefined && rest.length === 0 && Object.hasOwn(GROUPS, first)) return [first, '--help'];
+  return [...argv];
 }
 
 async function execute(

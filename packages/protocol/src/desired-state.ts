@@ -23,6 +23,11 @@ export const desiredPoolSchema = poolSpecSchema
     desired_counts: desiredCountsSchema.strict().default({ running: 0, warm: 0, sleeping: 0 }),
     runtime_policy: runtimePolicySchema.strict().prefault({}),
     pool_id: idSchema,
+    /**
+     * Destroy instances beyond the wanted counts, with their disks, once they are stopped for so long; absent: keep them,
+     * until `mvm prune` or the counts need them.
+     */
+    destroy_stopped_after_seconds: z.int().min(0).max(31_536_000).optional(),
   })
   .strict();
 export type DesiredPool = z.infer<typeof desiredPoolSchema>;

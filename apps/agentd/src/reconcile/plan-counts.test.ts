@@ -418,3 +418,40 @@ describe('light 3: an image that is not there is a problem before the next start
     expect(isConverged(result)).toBe(false);
   });
 });
+
+describe('light 9: what is stopped beyond the counts', () => {
+  const policy = { destroy_stopped_after_seconds: 60 };
+
+  it('is kept where the pool does not say otherwise', () => {
+    converge(pool([3, 0, 0]));
+    converge(pool([1, 0, 0]));
+    host.nowMs += 86_400_000;
+    expect(moves(planNow(pool([1, 0, 0])))).toEqual([]);
+    expect(host.instances.size).toBe(3);
+  });
+
+  it('is destroyed after the time that the pool says, and nothing else is', () => {
+    converge(pool([3, 0, 0], policy));
+    converge(pool([1, 0, 0], policy));
+    expect(states()).toEqual(['running', 'stopped', 'stopped']);
+    host.nowMs += 30_000;
+    expect(moves(planNow(pool([1, 0, 0], policy)))).toEqual([]);
+    host.nowMs += 40_000;
+    converge(pool([1, 0, 0], policy));
+    expect(states()).toEqual(['running']);
+  });
+
+  it('stays as far as the counts may need it: one that crashed is started again, not destroyed', () => {
+    converge(pool([1, 0, 0], { destroy_stopped_after_seconds: 0 }));
+    host.crash(view(1));
+    expect(moves(planNow(pool([1, 0, 0], { destroy_stopped_after_seconds: 0 })))).toEqual(['start 1']);
+  });
+
+  it('stays when it is held, or the pool is pinned', () => {
+    converge(pool([2, 0, 0], policy));
+    converge(pool([1, 0, 0], policy));
+    host.nowMs += 70_000;
+    expect(moves(planNow(pool([1, 0, 0], policy), { pinned: ['acme'] }))).toEqual([]);
+    expect(moves(planNow(pool([1, 0, 0], policy)))).toEqual(['destroy 2']);
+  });
+});

@@ -11,6 +11,7 @@ import {
   takeCensus,
 } from './census.js';
 import type { PlanDraft } from './plan-draft.js';
+import { planLeftovers } from './plan-leftovers.js';
 import { fillRunning } from './plan-running.js';
 import { planSpares } from './plan-spares.js';
 
@@ -43,6 +44,7 @@ export function planPool(draft: PlanDraft, input: PoolInput): void {
   const missing = Math.max(0, open - census.keptRunning.length);
   if (missing > held) fillRunning(draft, input, census, missing - held);
   else planSpares(draft, input, census, held - missing);
+  planLeftovers(draft, input, census);
   reportImage(draft, input);
   reportUnderWay(draft, input);
 }

@@ -66,18 +66,28 @@ export const apply: CommandModule = {
     const result = await withProgress(context, dryRun ? 'planning' : 'applying', () =>
       agentd.putDesired({ body: desired, query: { dry_run: dryRun } }, { signal: context.signal, timeoutMs }),
     );
-    await print(context, invocation, result);
-    if (dryRun && result.plan_error !== null) throw fromApiError(result.plan_error);
-    // --wait would end with this: somebody has to change something first.
-    if (dryRun && result.problems.some(({ kind }) => kind === 'blocked')) {
-      throw new ReportedFailure(ERROR_CODES.failed_precondition.exitCode);
-    }
+    await printApplied(context, invocation, result);
+    if (dryRun) endDryRun(result);
     if (result.applied && invocation.flag('wait'))
       await waitForConvergence(context, result.revision, timeoutMs);
   },
 };
 
-async function print(context: CliContext, { format }: Invocation, result: ApplyResult): Promise<void> {
+/** Ends a dry run as the real one would end with `--wait`. */
+export function endDryRun(result: ApplyResult): void {
+  if (result.plan_error !== null) throw fromApiError(result.plan_error);
+  // Somebody has to change something first.
+  if (result.problems.some(({ kind }) => kind === 'blocked')) {
+    throw new ReportedFailure(ERROR_CODES.failed_precondition.exitCode);
+  }
+}
+
+/** Prints what a state that was put, or planned, leads to. */
+export async function printApplied(
+  context: CliContext,
+  { format }: Invocation,
+  result: ApplyResult,
+): Promise<void> {
   if (format === 'json' || format === 'yaml') {
     context.stdout.write(await renderDocument('ApplyResult', result, format));
     return;

@@ -1,5 +1,6 @@
 import type { InstanceInfo } from '@mvm/agentd-api';
-import { formatAddress, parseInstanceAddress } from '../address/address.js';
+import { formatAddress } from '../address/address.js';
+import { resolveInstance } from '../address/resolve-instance.js';
 import type { CommandModule } from '../command.js';
 import type { CliContext } from '../context.js';
 import { renderConsoleTail } from '../errors/render-error.js';
@@ -24,7 +25,7 @@ export const instanceInfo: CommandModule = {
     ]);
   },
   async run(context, invocation) {
-    const { tenantId, poolId, instanceId } = parseInstanceAddress(invocation.operand(0));
+    const { tenantId, poolId, instanceId } = await resolveInstance(context, invocation.operand(0));
     const agentd = await context.agentd();
     const params = { tenant: tenantId, pool: poolId, instance: instanceId };
     const instance = await agentd.getInstance({ params }, { signal: context.signal });

@@ -1,5 +1,6 @@
 import type { InstanceView } from '@mvm/protocol';
 import { compareAddresses, formatAddress, parseScope } from '../address/address.js';
+import { refuseUnknown } from '../address/refuse-unknown.js';
 import type { CommandModule } from '../command.js';
 import type { CliContext } from '../context.js';
 import { formatAgeOf } from '../format/age.js';
@@ -36,6 +37,7 @@ export const instanceList: CommandModule = {
       kind: 'InstanceList',
       read: async () => {
         const { instances } = await agentd.listInstances({ query }, { signal: context.signal });
+        if (instances.length === 0) await refuseUnknown(context, { tenantId, poolId });
         return instances.toSorted(compareAddresses);
       },
       document: (items) => ({ items }),

@@ -1,5 +1,6 @@
 import { InvalidArgumentError, Option } from 'commander';
-import { formatAddress, parseInstanceAddress } from '../address/address.js';
+import { formatAddress } from '../address/address.js';
+import { resolveInstance } from '../address/resolve-instance.js';
 import type { CommandModule } from '../command.js';
 import { completeWith, teach } from '../help.js';
 import { createLogPrinter } from '../logs/log-printer.js';
@@ -31,7 +32,7 @@ export const instanceLogs: CommandModule = {
     );
   },
   async run(context, invocation) {
-    const address = parseInstanceAddress(invocation.operand(0));
+    const address = await resolveInstance(context, invocation.operand(0));
     const printer = createLogPrinter(context.stdout, invocation.flag('raw'));
     const stream = invocation.text('stream') === 'vmm' ? 'vmm' : 'console';
     let isEmpty = true;

@@ -1,7 +1,8 @@
 import type { CallOptions, OperationResult, operationRoutes } from '@mvm/agentd-api';
 import { isCodedError, type PlanView } from '@mvm/protocol';
 import { type Command, Option } from 'commander';
-import { formatAddress, type InstanceAddress, parseInstanceAddress } from '../address/address.js';
+import { formatAddress, type InstanceAddress } from '../address/address.js';
+import { resolveInstances } from '../address/resolve-instance.js';
 import type { CommandModule } from '../command.js';
 import type { CliContext } from '../context.js';
 import { exitCodeOf } from '../errors/exit-code.js';
@@ -69,7 +70,7 @@ export function operatingCommand(operation: OperatingCommand): CommandModule {
       teach(command, operation.text, operation.examples);
     },
     async run(context, invocation) {
-      const addresses = invocation.operands(0).map(parseInstanceAddress);
+      const addresses = await resolveInstances(context, invocation.operands(0));
       await operation.before?.(context, invocation, addresses);
       const results = await operate(context, invocation, addresses, operation);
       if (operation.hold !== undefined) sayHolds(context, results, operation.hold);
@@ -123,6 +124,10 @@ async function operate(
       if (invocation.format === 'table') context.stdout.write(`${formatAddress(result)} ${operation.done}\n`);
       if (invocation.format === 'name') context.stdout.write(`${formatAddress(result)}\n`);
     } catch (error) {
+      if (context.signal.aborted && !dryRun) {
+        const name = `${tenantId}/${poolId}/${instanceId}`;
+        context.say(`${doing} ${name} goes on in hostd without this command: mvm instance list --watch`);
+      }
       if (!isCodedError(error) || context.signal.aborted || addresses.length === 1) throw error;
       const address = `${tenantId}/${poolId}/${instanceId}`;
       context.stderr.write(renderError(error, context.errorColours, address));

@@ -1,5 +1,6 @@
 import { parseTenantId } from '@mvm/protocol';
 import { compareAddresses, formatAddress } from '../address/address.js';
+import { refuseUnknown } from '../address/refuse-unknown.js';
 import type { CommandModule } from '../command.js';
 import { poolColumns } from '../format/pool-columns.js';
 import { printList } from '../format/print.js';
@@ -21,6 +22,7 @@ export const poolList: CommandModule = {
     const agentd = await context.agentd();
     const query = tenant === undefined ? {} : { tenant: parseTenantId(tenant) };
     const { pools } = await agentd.listPools({ query }, { signal: context.signal });
+    if (pools.length === 0) await refuseUnknown(context, { tenantId: tenant });
     await printList(context, invocation, {
       kind: 'Pool',
       items: pools.toSorted(compareAddresses),

@@ -70,6 +70,11 @@ export async function waitForConvergence(
     }
   } catch (error) {
     progress.fail();
+    if (context.signal.aborted) {
+      context.say(
+        `revision ${revision} stays applied, and agentd goes on without this command: mvm status --watch`,
+      );
+    }
     throw error;
   }
 }

@@ -240,7 +240,7 @@ describe('operations', () => {
     expect(stderr).toContain('300 ms');
   });
 
-  it('end with 130 on Ctrl-C', async () => {
+  it('light 10: end with 130 on Ctrl-C, and say what goes on', async () => {
     const called = new Promise<void>((resolve) => {
       agentd.overrides.startInstance = () => {
         resolve();
@@ -250,7 +250,12 @@ describe('operations', () => {
     const running = startMvm(['instance', 'start', 'acme/web/i-00000002'], { socket: agentd.socketPath });
     await called;
     running.child.kill('SIGINT');
-    expect(await running.finished).toMatchObject({ code: 130, stdout: '', stderr: 'interrupted\n' });
+    expect(await running.finished).toMatchObject({
+      code: 130,
+      stdout: '',
+      stderr:
+        'starting acme/web/i-00000002 goes on in hostd without this command: mvm instance list --watch\ninterrupted\n',
+    });
   });
 });
 

@@ -17,6 +17,7 @@ import {
 import {
   assertTransition,
   CodedError,
+  type DesiredState,
   type HostInfo,
   type InstanceOperation,
   isCodedError,
@@ -42,6 +43,7 @@ export class ModelAgentd {
   host: HostInfo = data.hostInfo();
   /** Answers of `getStatus`, one per call; the last one is repeated. */
   statuses: Status[] = [data.status()];
+  desired: DesiredState = data.desired();
   log = Buffer.alloc(0);
   auditEntries = data.auditEntries();
   /** Takes the place of a route's own answer. */
@@ -162,6 +164,7 @@ export class ModelAgentd {
       if (this.statuses.length > 1) this.statuses.shift();
       return first;
     },
+    getDesired: () => ({ ...data.status().desired, desired: this.desired }),
     putDesired: ({ query }) => data.applyResult(query.dry_run !== true),
     listTenants: () => ({ tenants: data.tenants(this.instances) }),
     getTenant: ({ params }) => {

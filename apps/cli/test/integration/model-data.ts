@@ -6,15 +6,17 @@ import type {
   TenantSummary,
   VersionInfo,
 } from '@mvm/agentd-api';
-import type {
-  AuditEntryView,
-  AuditReportView,
-  HostInfo,
-  InstanceStatus,
-  NetworkDrops,
-  NetworkPlan,
-  NetworkReport,
-  PlanView,
+import {
+  type AuditEntryView,
+  type AuditReportView,
+  type DesiredState,
+  type HostInfo,
+  type InstanceStatus,
+  type NetworkDrops,
+  type NetworkPlan,
+  type NetworkReport,
+  type PlanView,
+  parseDesiredState,
 } from '@mvm/protocol';
 
 const DIGEST = `sha256:${'ab'.repeat(32)}`;
@@ -445,4 +447,35 @@ export function plan(object: string): PlanView {
     ],
     notes: ['a start of this instance is under way: the request would wait for it, and be planned anew'],
   };
+}
+
+/** What is wanted of the model: the tenant acme with the pool web. */
+export function desired(): DesiredState {
+  return parseDesiredState({
+    schema_version: 1,
+    node_id: 'node-1',
+    tenants: [
+      {
+        tenant_id: 'acme',
+        network: { tenant_net_id: 3, ipv4_subnet: '10.240.3.0/24' },
+        quotas: {
+          max_vcpus: 16,
+          max_mem_mib: 4096,
+          max_running: 8,
+          max_warm: 4,
+          max_pools: 4,
+          max_instances_per_pool: 16,
+          max_disk_gib: 100,
+        },
+        pools: [
+          {
+            pool_id: 'web',
+            flake_ref: 'demo',
+            instance_resources: { vcpus: 1, mem_mib: 128, data_disk_mib: 0 },
+            desired_counts: { running: 2, warm: 0, sleeping: 0 },
+          },
+        ],
+      },
+    ],
+  });
 }

@@ -173,7 +173,7 @@ it.each([
 });
 
 it.each([
-  [['logs'], '(Did you mean "mvm instance logs"?)'],
+  [['sleep'], '(Did you mean "mvm instance sleep"?)'],
   [['instance', 'describe'], '(Did you mean "mvm instance info"?)'],
 ])('%j is told where that is', async (words, advice) => {
   const { stderr, code } = await mvm(...words);

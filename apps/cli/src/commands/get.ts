@@ -1,0 +1,28 @@
+import { currentDesired } from '../apply/current-desired.js';
+import type { CommandModule } from '../command.js';
+import { completeWith, teach } from '../help.js';
+
+/** `mvm get`. */
+export const get: CommandModule = {
+  formats: ['yaml', 'json'],
+  configure(command) {
+    completeWith(command, 'none');
+    teach(
+      command,
+      'Prints the desired state in force as "mvm apply -f" takes it, defaults filled in, without anything around it.',
+      [
+        ['mvm get > state.yaml', 'Read back what is wanted'],
+        ["mvm get -o json | jq '.tenants[].pools[].desired_counts'", 'For scripts'],
+      ],
+    );
+  },
+  async run(context, { format }) {
+    const { desired } = await currentDesired(context);
+    if (format === 'json') {
+      context.stdout.write(`${JSON.stringify(desired, null, 2)}\n`);
+      return;
+    }
+    const { stringify } = await import('yaml');
+    context.stdout.write(stringify(desired, { lineWidth: 0, aliasDuplicateObjects: false }));
+  },
+};
