@@ -30,7 +30,7 @@ const COMPOSED = [
   /^(tenant|pool)\.(unmanaged|pinned|critical)$/,
   /^instance\.manual_(stop|sleep|warm)$/,
   /^quota\.max_[a-z_]+$/,
-  /^net\.(ip|nft)_failed$/,
+  /^net\.(ip|nft|bridge|conntrack)_failed$/,
   // Of the contract, whose own test compares them (packages/protocol/test/contract/error-table.test.ts).
   /^protocol\.[a-z_]+$/,
   /^net\.(id|prefix|offset)_out_of_range$|^net\.(subnet_outside_cluster|gateway_mismatch|bridge_mismatch)$/,
