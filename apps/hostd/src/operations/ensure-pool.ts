@@ -25,7 +25,6 @@ function makeReady({ tenant_id, pool_id, instance_id }: InstanceRecord, store: S
       const instance = store.instance(address);
       return instance?.status === 'created' ? planPrepare(instance) : null;
     },
-    done: 'instance is ready: its pool has an image',
   };
 }
 

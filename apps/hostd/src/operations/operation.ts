@@ -100,13 +100,11 @@ export interface InstanceOperation<O, P = void> {
   onFailure?(failure: PlanFailure, call: RunningCall<O>, prepared: P, deps: OperationDeps): Promise<unknown>;
 }
 
-/** A plan for one instance that follows from one for records. */
+/** A plan for one instance that follows from one for records: it becomes ready. */
 export interface FollowUp {
   readonly address: InstanceAddress;
   /** Under the instance's lock; null when there is nothing to do any more. */
   plan(): StepPlan | null;
-  /** What the log says then. */
-  readonly done: string;
 }
 
 /** What a plan for records leads to. */

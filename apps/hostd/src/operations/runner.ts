@@ -253,12 +253,12 @@ export function createOperationRunner(
     return { planned, release: (isDryRun ? undefined : planned.reserve?.()) ?? (() => {}) };
   }
 
-  async function runFollowUp({ address, plan, done }: FollowUp, context: OperationContext): Promise<void> {
+  async function runFollowUp({ address, plan }: FollowUp, context: OperationContext): Promise<void> {
     await mutex.run(addressText(address), async () => {
       const planned = plan();
       if (planned === null) return;
       await execute(planned, context);
-      context.logger.info({ ...address }, done);
+      context.logger.info({ ...address }, 'instance is ready: its pool has an image');
     });
   }
 

@@ -25,7 +25,7 @@ const vmSpec = z.object({
   accelerator: z.enum(ACCELERATORS),
 });
 
-/** Until version 0.1, QEMU's arguments stood beside what every driver records. */
+/** What hostd wrote at first: QEMU's arguments beside what every driver records. */
 function fromFirstForm(record: unknown): unknown {
   if (typeof record !== 'object' || record === null || !('argv' in record)) return record;
   const { argv, ...rest } = record;

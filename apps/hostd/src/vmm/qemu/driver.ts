@@ -83,10 +83,10 @@ export function createQemuVmm(options: QemuVmmOptions = {}): Vmm {
   const tscKhz = hostTscKhz();
   const version = createVersionReader(binary);
   let capabilities: Promise<VmmCapabilities> | null = null;
-  const launched = ({ record }: VmHandle, begun: number, verb: string): void => {
-    const { pid, spec } = record;
-    logger?.debug({ vmId: spec.vmId, pid, ms: performance.now() - begun }, `${verb} QEMU, paused`);
-  };
+  const timed = ({ record }: VmHandle, begun: number): object => ({
+    ...{ vmId: record.spec.vmId, pid: record.pid },
+    ms: performance.now() - begun,
+  });
   return {
     name: 'qemu',
     version,
@@ -109,7 +109,7 @@ export function createQemuVmm(options: QemuVmmOptions = {}): Vmm {
       const argv = renderQemuArgv(spec, { tscKhz: await tscKhz });
       const inputs = { memory: null, origin: null, passphrase };
       const handle = await launchQemu(how, argv, spec, attach, inputs);
-      launched(handle, begun, 'launched');
+      logger?.debug(timed(handle, begun), 'launched QEMU, paused');
       return handle;
     },
     restore: async (spec, attach, saved) => {
@@ -119,7 +119,7 @@ export function createQemuVmm(options: QemuVmmOptions = {}): Vmm {
       const memory = memoryOf(saved, spec.vmId);
       const inputs = { memory, origin: saved.origin, passphrase: saved.passphrase ?? null };
       const handle = await launchQemu(how, argv, spec, attach, inputs);
-      launched(handle, begun, 'restored');
+      logger?.debug(timed(handle, begun), 'restored QEMU, paused');
       return handle;
     },
     adopt: (record) => adoptQemu(record, boundLog),
