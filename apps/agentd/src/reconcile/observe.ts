@@ -2,6 +2,7 @@ import type { HostdClient } from '@mvm/hostd-client';
 import { type DesiredState, type InstanceView, isCodedError } from '@mvm/protocol';
 import pLimit from 'p-limit';
 import { addressOf } from './census.js';
+import { withoutFutureTimes } from './future-times.js';
 import { agentsToAskFor } from './readiness.js';
 import type { ObservedHost, ObservedTenant, PlanContext } from './types.js';
 
@@ -77,11 +78,12 @@ export async function observeHost(
   context: Pick<PlanContext, 'nowMs' | 'bootGraceMs'>,
   signal?: AbortSignal,
 ): Promise<ObservedHost> {
-  const [host, tenants, instances] = await Promise.all([
+  const [host, tenants, listed] = await Promise.all([
     client.request({ type: 'HostInfo' }, { signal }),
     listTenants(client, signal),
     listInstances(client, {}, signal),
   ]);
+  const instances = listed.map((view) => withoutFutureTimes(view, context.nowMs));
   const inQuestion = desired === null ? [] : agentsToAskFor(desired, instances, context);
   const connectedAgents = await connectedAmong(client, inQuestion, signal);
   return { tenants, instances, images: host.images, clusterCidr: host.cluster_cidr, connectedAgents };

@@ -8,6 +8,9 @@ import { readIfThere, writeFileAtomic } from './atomic-file.js';
 // - What `active` shows is on disk: a change is visible after its file was written, never before.
 // - At most one hold per instance.
 
+/** Small corrections of a clock. */
+const SLACK_MS = 60_000;
+
 const fileSchema = z.object({ schema_version: z.literal(1), holds: z.array(holdSchema) });
 
 /** Which instance a hold is about. */
@@ -64,6 +67,7 @@ export class HoldStore {
 
   /** The holds that have not ended at `nowMs`, in the order in which they were set. */
   active(nowMs: number): readonly Hold[] {
+    this.#bound(nowMs);
     return this.#holds.filter((hold) => Date.parse(hold.until) > nowMs);
   }
 
@@ -88,6 +92,24 @@ export class HoldStore {
     if (this.find(address, nowMs) === null) return false;
     await this.#change((holds) => holds.filter((other) => !isAbout(other, address)), nowMs);
     return true;
+  }
+
+  /**
+   * A hold that begins in the future was set before the clock was set back: it begins now, and lasts as long as it was meant
+   * to, not until the clock comes by its end. Written with the next change.
+   */
+  #bound(nowMs: number): void {
+    const isToCome = (hold: Hold): boolean => Date.parse(hold.since) > nowMs + SLACK_MS;
+    if (!this.#holds.some(isToCome)) return;
+    this.#holds = this.#holds.map((hold) => {
+      if (!isToCome(hold)) return hold;
+      const lastsMs = Date.parse(hold.until) - Date.parse(hold.since);
+      return {
+        ...hold,
+        since: new Date(nowMs).toISOString(),
+        until: new Date(nowMs + lastsMs).toISOString(),
+      };
+    });
   }
 
   #change(edit: (holds: readonly Hold[]) => readonly Hold[], nowMs: number): Promise<void> {
