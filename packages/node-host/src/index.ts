@@ -6,4 +6,4 @@ export {
   writeFileAtomic,
   writeNewFile,
 } from './durable-file.js';
-export { createSpaceReserve, isOutOfSpace, type SpaceReserve } from './space-reserve.js';
+export { createSpaceReserve, type SpaceReserve } from './space-reserve.js';

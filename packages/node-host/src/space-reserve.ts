@@ -15,7 +15,7 @@ import { syncDirectory, writeFileAtomic, writeNewFile } from './durable-file.js'
 export type ReserveSizes = readonly { readonly bytes: number; readonly count: number }[];
 
 /** 384 KiB: most of what hostd writes fits into a block, a plan of many steps does not. */
-export const DEFAULT_RESERVE: ReserveSizes = [
+const DEFAULT_RESERVE: ReserveSizes = [
   { bytes: 4_096, count: 32 },
   { bytes: 16_384, count: 16 },
 ];

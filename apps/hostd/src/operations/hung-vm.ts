@@ -8,7 +8,7 @@ import type { OperationContext } from './operation-context.js';
  * How long a request that ends a VM waits for the operation that is under way on its instance, before it ends the VMM under
  * it: a VMM that does not answer would keep that operation, and with it the instance, for minutes.
  */
-export const HUNG_AFTER_MS = 10_000;
+const HUNG_AFTER_MS = 10_000;
 
 /** A wait for an instance's lock. */
 export interface HungWatch {
