@@ -4,7 +4,7 @@ import {
   planSchema,
   poolViewSchema,
   tenantViewSchema,
-} from '@mvm/protocol';
+} from '@mvm/protocol/schemas';
 import { z } from 'zod';
 
 const count = z.int().min(0);

@@ -1,4 +1,4 @@
-import { networkDriftViewSchema, networkKindCountSchema } from '@mvm/protocol';
+import { networkDriftViewSchema, networkKindCountSchema } from '@mvm/protocol/schemas';
 import { z } from 'zod';
 import { apiErrorSchema } from './errors.js';
 import { holdSchema, statusCountsSchema } from './objects.js';

@@ -14,7 +14,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { createHostdClient } from '@mvm/hostd-client';
-import { v1RequestCodec } from '@mvm/protocol';
+import { v1RequestCodec } from '@mvm/protocol/v1';
 import { median, quantile, runFor } from './measure.mjs';
 import { canStartHostd, startHostd, startScript } from './processes.mjs';
 import { exchange } from './raw-client.mjs';

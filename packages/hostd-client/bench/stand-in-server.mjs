@@ -3,7 +3,8 @@
  * Argument: the socket's path.
  */
 import { createFrameServer } from '@mvm/framing';
-import { clientFrameCodec, decodeFirstFrame, serverFrameCodec, v1ResponseCodec } from '@mvm/protocol';
+import { clientFrameCodec, decodeFirstFrame, serverFrameCodec } from '@mvm/protocol';
+import { v1ResponseCodec } from '@mvm/protocol/v1';
 
 const server = createFrameServer({
   onConnection: async (connection) => {

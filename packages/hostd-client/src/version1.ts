@@ -1,12 +1,6 @@
 import { isFramingError, requestOnce } from '@mvm/framing';
-import {
-  METHODS,
-  type V1Request,
-  type V2Request,
-  type V2Response,
-  v1RequestCodec,
-  v1ResponseCodec,
-} from '@mvm/protocol';
+import { METHODS, type V2Request, type V2Response } from '@mvm/protocol';
+import { type V1Request, v1RequestCodec, v1ResponseCodec } from '@mvm/protocol/v1';
 import { badAnswer, hostdError, requestCanceled, requestTimeout } from './errors.js';
 
 /** What one exchange of version 1 needs. */

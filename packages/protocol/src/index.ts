@@ -27,9 +27,6 @@ export {
   type DesiredPool,
   type DesiredState,
   type DesiredTenant,
-  desiredPoolSchema,
-  desiredStateSchema,
-  desiredTenantSchema,
   parseDesiredState,
 } from './desired-state.js';
 export { type ErrorResponse, errorFromResponse, errorToResponse } from './error-response.js';
@@ -37,9 +34,7 @@ export {
   type GuestAgentRequest,
   type GuestAgentResponse,
   guestAgentRequestCodec,
-  guestAgentRequestSchemas,
   guestAgentResponseCodec,
-  guestAgentResponseSchemas,
 } from './guest-agent.js';
 export { generateInstanceId, isValidId, parseInstanceId, parsePoolId, parseTenantId } from './ids.js';
 export {
@@ -60,11 +55,9 @@ export {
   type MethodName,
   type MethodsWith,
   type PlannableRequest,
-  plannableRequestSchemas,
   type RequestOf,
   type ResponseOf,
   type V2Request,
-  v2RequestSchemas,
 } from './methods.js';
 export { bridgeName, macAddress, parseBridgeName, parseTapName, tapName } from './names.js';
 export {
@@ -77,31 +70,19 @@ export {
   type NetworkLimits,
   type NetworkPolicy,
   type NetworkPolicyProblem,
-  networkExceptionSchema,
-  networkLimitsSchema,
-  networkPolicySchema,
   type PoolNetworkPolicy,
   type PublishedPort,
-  poolNetworkPolicySchema,
-  publishedPortSchema,
 } from './network-policy.js';
-export {
-  type DesiredCounts,
-  desiredCountsSchema,
-  type InstanceResources,
-  type InstanceStatus,
-  instanceResourcesSchema,
-  instanceStatusSchema,
-  type PoolSpec,
-  poolSpecSchema,
-  type Quotas,
-  quotasSchema,
-  type RuntimePolicy,
-  roleSchema,
-  runtimePolicySchema,
+export type {
+  DesiredCounts,
+  InstanceResources,
+  InstanceStatus,
+  PoolSpec,
+  Quotas,
+  RuntimePolicy,
 } from './objects.js';
 export { quoteForMessage } from './quote.js';
-export { type TenantNet, tenantNetSchema } from './tenant-net.js';
+export type { TenantNet } from './tenant-net.js';
 export {
   checkTenantNet,
   deriveTenantNet,
@@ -112,15 +93,8 @@ export {
   reservedIp,
 } from './tenant-net-check.js';
 export { assertTransition, INSTANCE_TRANSITIONS, type InstanceOperation } from './transitions.js';
-export { type V1Request, type V1Response, v1RequestCodec, v1ResponseCodec } from './v1/codec.js';
-export { v1RequestSchemas, v1ResponseSchemas } from './v1/schemas.js';
-export {
-  type AuditEntryView,
-  type AuditReportView,
-  auditEntryViewSchema,
-  auditReportViewSchema,
-} from './v2/audit-views.js';
-export { helloSchema, MAX_REQUEST_ID, requestIdSchema, welcomeSchema } from './v2/frame-schemas.js';
+export type { AuditEntryView, AuditReportView } from './v2/audit-views.js';
+export { MAX_REQUEST_ID } from './v2/frame-schemas.js';
 export {
   type ClientFrame,
   clientFrameCodec,
@@ -130,52 +104,31 @@ export {
   type ServerFrame,
   serverFrameCodec,
 } from './v2/frames.js';
-export {
-  type DropCounterView,
-  dropCounterViewSchema,
-  type NetworkCommand,
-  type NetworkDriftView,
-  type NetworkDrops,
-  type NetworkKindCount,
-  type NetworkPlan,
-  type NetworkProbe,
-  type NetworkReport,
-  networkCommandSchema,
-  networkDriftViewSchema,
-  networkDropsSchema,
-  networkKindCountSchema,
-  networkPlanSchema,
-  networkProbeSchema,
-  networkReportSchema,
+export type {
+  DropCounterView,
+  NetworkCommand,
+  NetworkDriftView,
+  NetworkDrops,
+  NetworkKindCount,
+  NetworkPlan,
+  NetworkProbe,
+  NetworkReport,
 } from './v2/network-views.js';
-export { type V2Response, v2ResponseSchemas } from './v2/responses.js';
-export {
-  type HostInfo,
-  hostInfoSchema,
-  type ImageRef,
-  type ImageView,
-  type InstanceDetail,
-  type InstanceNet,
-  type InstanceRuntime,
-  type InstanceView,
-  imageRefSchema,
-  imageViewSchema,
-  instanceDetailSchema,
-  instanceNetSchema,
-  instanceRuntimeSchema,
-  instanceViewSchema,
-  type LogChunk,
-  logChunkSchema,
-  type PlanStep,
-  type PlanView,
-  type PoolView,
-  planSchema,
-  planStepSchema,
-  poolViewSchema,
-  type StopReason,
-  stopReasonSchema,
-  type TenantView,
-  tenantViewSchema,
+export type { V2Response } from './v2/responses.js';
+export type {
+  HostInfo,
+  ImageRef,
+  ImageView,
+  InstanceDetail,
+  InstanceNet,
+  InstanceRuntime,
+  InstanceView,
+  LogChunk,
+  PlanStep,
+  PlanView,
+  PoolView,
+  StopReason,
+  TenantView,
 } from './v2/views.js';
 export {
   FIRST_NEGOTIATED_VERSION,

@@ -1,5 +1,6 @@
 import type { Pass } from '@mvm/agentd-api';
-import { instanceStatusSchema, type NetworkReport } from '@mvm/protocol';
+import type { NetworkReport } from '@mvm/protocol';
+import { instanceStatusSchema } from '@mvm/protocol/schemas';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { ActionOutcome } from '../reconcile/execute.js';
 import type { ReconcileReport } from '../reconcile/loop.js';

@@ -8,9 +8,9 @@ import {
   isCodedError,
   type PoolSpec,
   type PoolView,
-  poolSpecSchema,
   type TenantNet,
 } from '@mvm/protocol';
+import { poolSpecSchema } from '@mvm/protocol/schemas';
 import { imageOf, shortDigest } from './census.js';
 import type { PlanDraft } from './plan-draft.js';
 import { planPool } from './plan-pool.js';

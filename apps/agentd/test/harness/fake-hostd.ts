@@ -6,11 +6,10 @@ import {
   errorToResponse,
   type ServerFrame,
   serverFrameCodec,
-  type V1Request,
   type V2Request,
   type V2Response,
-  v1ResponseCodec,
 } from '@mvm/protocol';
+import { type V1Request, v1ResponseCodec } from '@mvm/protocol/v1';
 import { ModelHost } from '../model/model-host.js';
 
 export interface FakeHostd {

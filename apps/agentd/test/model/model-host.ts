@@ -15,12 +15,12 @@ import {
   parseInstanceId,
   parsePoolId,
   parseTenantId,
-  poolSpecSchema,
   type Quotas,
   type TenantNet,
   type V2Request,
   type V2Response,
 } from '@mvm/protocol';
+import { poolSpecSchema } from '@mvm/protocol/schemas';
 
 export const DEMO_IMAGE: ImageView = {
   name: 'demo',

@@ -1,4 +1,4 @@
-import { desiredStateSchema } from '@mvm/protocol';
+import { desiredStateSchema } from '@mvm/protocol/schemas';
 import { currentDesired } from '../apply/current-desired.js';
 import { diffDesired, type FieldChange } from '../apply/diff-desired.js';
 import { readDesiredState } from '../apply/read-document.js';

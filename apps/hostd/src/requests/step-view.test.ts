@@ -1,4 +1,4 @@
-import { planStepSchema } from '@mvm/protocol';
+import { planStepSchema } from '@mvm/protocol/schemas';
 import { expect, test } from 'vitest';
 import { DIGEST, instanceRecord, NOW, poolRecord, tenantRecord } from '../../test/records.js';
 import type { Step } from '../execute/step.js';

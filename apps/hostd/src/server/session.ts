@@ -9,11 +9,10 @@ import {
   negotiateVersion,
   serverFrameCodec,
   toCodedError,
-  type V1Response,
   type V2Request,
   type V2Response,
-  v1ResponseCodec,
 } from '@mvm/protocol';
+import { type V1Response, v1ResponseCodec } from '@mvm/protocol/v1';
 import type { Dispatch } from '../requests/dispatch.js';
 import type { PeerCredentials } from '../system/peer-credentials.js';
 import { type Admission, ANSWER_BYTES, type CallerBudget, SHORT_ANSWER_BYTES } from './caller-budget.js';

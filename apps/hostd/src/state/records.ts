@@ -1,18 +1,16 @@
+import { CodedError, findNetworkPolicyProblems, type PoolNetworkPolicy } from '@mvm/protocol';
 import {
-  CodedError,
-  findNetworkPolicyProblems,
   imageRefSchema,
   instanceNetSchema,
   instanceResourcesSchema,
   instanceStatusSchema,
   networkPolicySchema,
-  type PoolNetworkPolicy,
   poolNetworkPolicySchema,
   poolSpecSchema,
   quotasSchema,
   stopReasonSchema,
   tenantNetSchema,
-} from '@mvm/protocol';
+} from '@mvm/protocol/schemas';
 import { z } from 'zod';
 import { vmRecordSchema } from './vm-record-schema.js';
 

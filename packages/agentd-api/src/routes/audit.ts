@@ -1,4 +1,4 @@
-import { auditEntryViewSchema, auditReportViewSchema } from '@mvm/protocol';
+import { auditEntryViewSchema, auditReportViewSchema } from '@mvm/protocol/schemas';
 import { z } from 'zod';
 import { none, ofTenant, tenant, wholeNumber } from './parameters.js';
 import type { RouteDefinition } from './route.js';

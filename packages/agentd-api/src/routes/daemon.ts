@@ -1,4 +1,4 @@
-import { desiredStateSchema, hostInfoSchema } from '@mvm/protocol';
+import { desiredStateSchema, hostInfoSchema } from '@mvm/protocol/schemas';
 import { z } from 'zod';
 import { applyResultSchema, pingResultSchema, versionInfoSchema } from '../results.js';
 import { desiredStatusSchema, statusSchema } from '../status.js';

@@ -1,4 +1,4 @@
-import { logChunkSchema } from '@mvm/protocol';
+import { logChunkSchema } from '@mvm/protocol/schemas';
 import { z } from 'zod';
 import { operation } from './operation.js';
 import { dryRun, flag, holding, ofInstance, wholeNumber } from './parameters.js';

@@ -1,4 +1,4 @@
-import { instanceViewSchema } from '@mvm/protocol';
+import { instanceViewSchema } from '@mvm/protocol/schemas';
 import { z } from 'zod';
 import { instanceInfoSchema, poolSummarySchema, tenantSummarySchema } from '../objects.js';
 import { none, ofInstance, ofPool, ofTenant, pool, tenant } from './parameters.js';

@@ -1,4 +1,4 @@
-import { networkDropsSchema, networkPlanSchema, networkReportSchema } from '@mvm/protocol';
+import { networkDropsSchema, networkPlanSchema, networkReportSchema } from '@mvm/protocol/schemas';
 import { z } from 'zod';
 import { flag, none, tenant } from './parameters.js';
 import type { RouteDefinition } from './route.js';

@@ -7,13 +7,9 @@ import {
   PROTOCOL_HISTORY,
   parseDesiredState,
   serverFrameCodec,
-  v1RequestCodec,
-  v1RequestSchemas,
-  v1ResponseCodec,
-  v1ResponseSchemas,
-  v2RequestSchemas,
-  v2ResponseSchemas,
 } from '../../src/index.js';
+import { v2RequestSchemas, v2ResponseSchemas } from '../../src/schemas.js';
+import { v1RequestCodec, v1RequestSchemas, v1ResponseCodec, v1ResponseSchemas } from '../../src/v1/index.js';
 import { examplesOf, tableRows } from './markdown.js';
 
 const PROTOCOL = 'docs/protocol.md';

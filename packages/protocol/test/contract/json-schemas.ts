@@ -1,16 +1,15 @@
 import { z } from 'zod';
+import { embeddedTableOf } from '../../src/json/embedded-message.js';
 import {
   desiredStateSchema,
   helloSchema,
   plannableRequestSchemas,
   requestIdSchema,
-  v1RequestSchemas,
-  v1ResponseSchemas,
   v2RequestSchemas,
   v2ResponseSchemas,
   welcomeSchema,
-} from '../../src/index.js';
-import { embeddedTableOf } from '../../src/json/embedded-message.js';
+} from '../../src/schemas.js';
+import { v1RequestSchemas, v1ResponseSchemas } from '../../src/v1/index.js';
 
 type JsonSchema = Record<string, unknown>;
 

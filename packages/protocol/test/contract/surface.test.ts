@@ -1,13 +1,15 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import * as protocol from '../../src/index.js';
+import * as schemas from '../../src/schemas.js';
+import * as v1 from '../../src/v1/index.js';
 import { expectCommitted, packagePath } from './golden-files.js';
 
 /** `type Name` or `Name` for everything that an index file exports; it may hold nothing but named re-exports. */
 function exportedNames(source: string): string[] {
   const names: string[] = [];
   const rest = source.replace(
-    /export (type )?\{([^}]*)\} from '(?:\.\/[a-z0-9/-]+\.js|@mvm\/errors)';/g,
+    /export (type )?\{([^}]*)\} from '(?:\.\.?\/[a-z0-9/-]+\.js|@mvm\/errors)';/g,
     (_all, allTypes, list: string) => {
       for (const entry of list.split(',').map((name) => name.trim())) {
         if (entry !== '') names.push(allTypes !== undefined ? `type ${entry}` : entry);
@@ -19,16 +21,28 @@ function exportedNames(source: string): string[] {
   return names.sort();
 }
 
-describe('public surface', () => {
-  const names = exportedNames(readFileSync(packagePath('src/index.ts'), 'utf8'));
+/** Entry point → its module; what each exports is committed. */
+const entryPoints = {
+  '.': { path: 'src/index.ts', module: protocol, golden: 'testdata/surface.txt' },
+  './v1': { path: 'src/v1/index.ts', module: v1, golden: 'testdata/surface.v1.txt' },
+  './schemas': { path: 'src/schemas.ts', module: schemas, golden: 'testdata/surface.schemas.txt' },
+};
+
+describe.each(Object.entries(entryPoints))('public surface of %s', (_name, { path, module, golden }) => {
+  const names = exportedNames(readFileSync(packagePath(path), 'utf8'));
 
   it('is the committed one', () => {
-    expectCommitted('testdata/surface.txt', `${names.join('\n')}\n`);
+    expectCommitted(golden, `${names.join('\n')}\n`);
   });
 
   it('exists at run time', () => {
-    expect(Object.keys(protocol).sort()).toEqual(names.filter((name) => !name.startsWith('type ')));
+    expect(Object.keys(module).sort()).toEqual(names.filter((name) => !name.startsWith('type ')));
   });
+});
+
+it('no name is exported by two entry points', () => {
+  const all = Object.values(entryPoints).flatMap(({ module }) => Object.keys(module));
+  expect(new Set(all).size).toBe(all.length);
 });
 
 describe('sources', () => {

@@ -1,12 +1,7 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import {
-  type Codec,
-  v1RequestCodec,
-  v1RequestSchemas,
-  v1ResponseCodec,
-  v1ResponseSchemas,
-} from '../../src/index.js';
+import type { Codec } from '../../src/index.js';
+import { v1RequestCodec, v1RequestSchemas, v1ResponseCodec, v1ResponseSchemas } from '../../src/v1/index.js';
 import { v1Requests, v1Responses } from '../samples/messages.js';
 import { listFolder, readGolden } from './golden-files.js';
 

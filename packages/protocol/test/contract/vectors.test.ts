@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { type Codec, isCodedError, v1RequestCodec, v1ResponseCodec } from '../../src/index.js';
+import { type Codec, isCodedError } from '../../src/index.js';
+import { v1RequestCodec, v1ResponseCodec } from '../../src/v1/index.js';
 import { packagePath } from './golden-files.js';
 
 interface Vector {

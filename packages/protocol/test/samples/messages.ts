@@ -1,11 +1,5 @@
-import type {
-  ClientFrame,
-  ServerFrame,
-  V1Request,
-  V1Response,
-  V2Request,
-  V2Response,
-} from '../../src/index.js';
+import type { ClientFrame, ServerFrame, V2Request, V2Response } from '../../src/index.js';
+import type { V1Request, V1Response } from '../../src/v1/index.js';
 import {
   address,
   auditEntry,

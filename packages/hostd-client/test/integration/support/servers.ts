@@ -8,13 +8,10 @@ import {
   errorToResponse,
   type ServerFrame,
   serverFrameCodec,
-  type V1Request,
-  type V1Response,
   type V2Request,
   type V2Response,
-  v1RequestCodec,
-  v1ResponseCodec,
 } from '@mvm/protocol';
+import { type V1Request, type V1Response, v1RequestCodec, v1ResponseCodec } from '@mvm/protocol/v1';
 import { afterEach } from 'vitest';
 import { createHostdClient, type HostdClient, type HostdClientOptions } from '../../../src/index.js';
 

@@ -1,0 +1,48 @@
+export { desiredPoolSchema, desiredStateSchema, desiredTenantSchema } from './desired-state.js';
+export { guestAgentRequestSchemas, guestAgentResponseSchemas } from './guest-agent.js';
+export { plannableRequestSchemas, v2RequestSchemas } from './methods.js';
+export {
+  networkExceptionSchema,
+  networkLimitsSchema,
+  networkPolicySchema,
+  poolNetworkPolicySchema,
+  publishedPortSchema,
+} from './network-policy.js';
+export {
+  desiredCountsSchema,
+  instanceResourcesSchema,
+  instanceStatusSchema,
+  poolSpecSchema,
+  quotasSchema,
+  roleSchema,
+  runtimePolicySchema,
+} from './objects.js';
+export { tenantNetSchema } from './tenant-net.js';
+export { auditEntryViewSchema, auditReportViewSchema } from './v2/audit-views.js';
+export { helloSchema, requestIdSchema, welcomeSchema } from './v2/frame-schemas.js';
+export {
+  dropCounterViewSchema,
+  networkCommandSchema,
+  networkDriftViewSchema,
+  networkDropsSchema,
+  networkKindCountSchema,
+  networkPlanSchema,
+  networkProbeSchema,
+  networkReportSchema,
+} from './v2/network-views.js';
+export { v2ResponseSchemas } from './v2/responses.js';
+export {
+  hostInfoSchema,
+  imageRefSchema,
+  imageViewSchema,
+  instanceDetailSchema,
+  instanceNetSchema,
+  instanceRuntimeSchema,
+  instanceViewSchema,
+  logChunkSchema,
+  planSchema,
+  planStepSchema,
+  poolViewSchema,
+  stopReasonSchema,
+  tenantViewSchema,
+} from './v2/views.js';
