@@ -23,7 +23,7 @@ export interface RawHeader {
 export function decodeHeader(block: Buffer): RawHeader | undefined {
   const wanted = block.subarray(148, 156);
   if (isZero(block)) return undefined;
-  if (parseNumber(wanted, 'a checksum') !== checksum(block)) {
+  if (Number.parseInt(text(wanted, 0, wanted.length).trim(), 8) !== checksum(block)) {
     throw badLayer('it is no tar archive, or it is damaged (checksum of a header)');
   }
   const isUstar = block.toString('latin1', 257, 263) === 'ustar\0';
