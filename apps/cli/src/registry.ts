@@ -223,6 +223,18 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/image-remove.js')).imageRemove,
   },
   {
+    path: ['image', 'info'],
+    summary: 'Show what a registered image is and how it runs (as root)',
+    mutates: false,
+    load: async () => (await import('./commands/image-info.js')).imageInfo,
+  },
+  {
+    path: ['image', 'prune'],
+    summary: 'Remove images and older versions that no pool needs (as root)',
+    mutates: true,
+    load: async () => (await import('./commands/image-prune.js')).imagePrune,
+  },
+  {
     path: ['kernel', 'add'],
     summary: 'Add a kernel that imported images boot (as root)',
     mutates: true,

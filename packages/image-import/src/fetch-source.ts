@@ -29,19 +29,22 @@ export interface FetchOptions extends RegistryOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Throws `image.source_not_found` when a local source is not there. */
+export async function checkSource(source: ImageSource): Promise<void> {
+  if (source.transport === 'oci' && !(await exists(join(source.path, 'index.json')))) {
+    throw sourceNotFound(source.path, 'is not an OCI layout: it has no index.json');
+  }
+  if (source.transport !== 'docker' && !(await exists(source.path))) {
+    throw sourceNotFound(source.path, 'does not exist');
+  }
+}
+
 /**
  * Makes a source readable as files: a layout is read where it is, everything else is copied by skopeo, which checks
  * digests. Throws `image.source_not_found`, `image.transfer_failed`, `image.tool_missing`.
  */
 export async function fetchSource(source: ImageSource, options: FetchOptions): Promise<BlobStore> {
-  if (source.transport === 'oci') {
-    if (!(await exists(join(source.path, 'index.json')))) {
-      throw sourceNotFound(source.path, 'is not an OCI layout: it has no index.json');
-    }
-    return ociLayout(source.path);
-  }
-  if (source.transport !== 'docker' && !(await exists(source.path)))
-    throw sourceNotFound(source.path, 'does not exist');
+  if (source.transport === 'oci') return ociLayout(source.path);
   const copy = skopeo(
     [
       'copy',

@@ -28,7 +28,7 @@ import {
 import { buildRootfs, DEFAULT_LIMITS } from '@mvm/rootfs-builder';
 import { type BlobStore, checkDigest } from './blobs.js';
 import { isIndex, parseIndex } from './documents.js';
-import { fetchSource, inspectRegistry, type RegistryOptions } from './fetch-source.js';
+import { checkSource, fetchSource, inspectRegistry, type RegistryOptions } from './fetch-source.js';
 import { chooseFromIndex, type OciImage, readImage } from './read-image.js';
 import { runOfImage } from './run-of-image.js';
 import { defaultName, type ImageSource, parseSource } from './source.js';
@@ -90,6 +90,7 @@ export async function importImage(
 ): Promise<ImportedImage> {
   const source = parseSource(request.source);
   const name = parseImageName(request.name ?? defaultName(source));
+  await checkSource(source);
   const kernel = await chooseKernel(dirs.kernels, request.kernel, options);
   const init = await readInitProgram();
   const keyOf = (manifestDigest: string): string =>

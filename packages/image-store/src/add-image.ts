@@ -169,7 +169,11 @@ export async function writeName(
 ): Promise<void> {
   const previous =
     before === undefined ? [] : [before.digest, ...before.previous].filter((old) => old !== digest);
-  const record: NameRecord = { name, digest, created_at: new Date().toISOString(), previous };
+  await replaceNameRecord(root, dir, { name, digest, created_at: new Date().toISOString(), previous });
+}
+
+/** Writes a name's record; `dir` is the caller's transfer directory. */
+export async function replaceNameRecord(root: string, dir: string, record: NameRecord): Promise<void> {
   await writeNewFile(join(dir, 'name.json'), Buffer.from(`${JSON.stringify(record)}\n`), 0o444);
-  await renameDurably(join(dir, 'name.json'), nameFile(root, name));
+  await renameDurably(join(dir, 'name.json'), nameFile(root, record.name));
 }

@@ -7,7 +7,7 @@ export function imageNotFound(name: string): CodedError {
     reason: 'image.not_found',
     message: `image ${name} is not registered on this host`,
     details: { image: name },
-    hint: `mvm image list shows what there is; to register it: sudo mvm image add ${name} --kernel <file> --rootfs <file>`,
+    hint: `mvm image list shows what there is; to make one out of an OCI image: sudo mvm image import <source> --name ${name}`,
   });
 }
 

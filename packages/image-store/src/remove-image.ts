@@ -42,7 +42,8 @@ export async function removeImage(root: string, imageName: string): Promise<Remo
   }
 }
 
-async function deleteUnreferenced(root: string, dir: string): Promise<string[]> {
+/** Deletes the files that no name refers to; `dir` is the caller's transfer directory. Their digests, sorted. */
+export async function deleteUnreferenced(root: string, dir: string): Promise<string[]> {
   const deleted: string[] = [];
   const before = await referencedDigests(root);
   for (const entry of await readdirIfThere(blobsDir(root))) {

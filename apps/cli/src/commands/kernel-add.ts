@@ -34,18 +34,18 @@ export const kernelAdd: CommandModule = {
   },
   async run(context, invocation) {
     const root = kernelsDir(chosenStateDir(context, invocation) ?? STATE_DIR);
-    const name = invocation.operands(0)[0];
+    const name = invocation.optionalOperand(0);
     const vmlinux = invocation.text('kernel');
     const modulesDir = invocation.text('modules');
     let kernel: StoredKernel;
-    if (name === undefined) {
+    if (name === undefined && vmlinux === undefined && modulesDir === undefined) {
       kernel = await addDistributionKernel(root, (what) => context.say(what));
-    } else if (vmlinux === undefined || modulesDir === undefined) {
+    } else if (name === undefined || vmlinux === undefined || modulesDir === undefined) {
       throw new CodedError({
         code: 'invalid_argument',
         reason: 'cli.usage',
-        message: 'a kernel of your own needs --kernel and --modules',
-        hint: "leave the name out to get the distribution's kernel",
+        message: 'a kernel of your own needs a name, --kernel and --modules',
+        hint: "leave all of them out to get the distribution's kernel",
       });
     } else kernel = await addKernel(root, name, { vmlinux, modulesDir, version: name });
     if (invocation.flag('default')) {

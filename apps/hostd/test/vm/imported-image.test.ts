@@ -21,7 +21,7 @@ beforeAll(async () => {
   await writeFile(join(keysDir, 'acme.key'), '5a'.repeat(32), { mode: 0o600 });
   // hostd puts secrets into memory only.
   await mkdir(host.runDir, { mode: 0o755 });
-  execFileSync('mount', ['-t', 'tmpfs', 'run', host.runDir]);
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'mode=0755', 'run', host.runDir]);
   await host.start({ args: ['--tenant-keys-dir', keysDir] });
   client = host.client();
 }, 240_000);
