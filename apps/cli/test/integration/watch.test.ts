@@ -1,3 +1,4 @@
+import { CodedError } from '@mvm/protocol';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { ModelAgentd } from './model-agentd.js';
 import { status } from './model-data.js';
@@ -51,6 +52,24 @@ describe('--watch', () => {
     ]);
   });
 
+  it('goes on when agentd restarts, and says so', async () => {
+    const running = startMvm(['ps', 'globex', '--watch'], { socket: agentd.socketPath });
+    await running.sawOutput('running');
+    const gone = { code: 'unavailable', reason: 'agentd.unreachable', message: 'agentd is gone' } as const;
+    agentd.fail('listInstances', new CodedError(gone));
+    const before = asked();
+    await expect.poll(asked, { timeout: 30_000 }).toBeGreaterThan(before + 1);
+    delete agentd.overrides.listInstances;
+    stopAll();
+    await running.sawOutput('stopped');
+    running.child.kill('SIGINT');
+    const { code, stderr } = await running.finished;
+    expect({ code, stderr }).toEqual({
+      code: 130,
+      stderr: 'agentd is gone; waiting for it\nconnected again\ninterrupted\n',
+    });
+  });
+
   it('of the status follows it', async () => {
     agentd.statuses = [status({ converged: false, settled: false }), status()];
     const running = startMvm(['status', '--watch', '-o', 'yaml'], { socket: agentd.socketPath });
@@ -72,13 +91,10 @@ describe('--watch', () => {
     expect(screens[0]).toMatch(/^INSTANCE .*ESC K\nglobex\/api\/i-00000001 .*ESC K\nESC J/);
   });
 
-  it('ends with the error when agentd goes away, and refuses what it cannot print', async () => {
+  it('ends with the error when agentd was never there, and refuses what it cannot print', async () => {
     const names = await runMvm(['instance', 'list', '--watch', '-o', 'name'], { socket: agentd.socketPath });
     expect(names).toMatchObject({ code: 2, stdout: '' });
-    const running = startMvm(['instance', 'list', '--watch'], { socket: agentd.socketPath });
-    await running.sawOutput('INSTANCE');
-    await agentd.stop();
-    expect((await running.finished).code).toBe(6);
-    agentd = await ModelAgentd.start();
+    const socket = `${agentd.socketPath}.none`;
+    expect((await runMvm(['instance', 'list', '--watch'], { socket })).code).toBe(6);
   });
 });
