@@ -1,6 +1,3 @@
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { createHostdClient, type HostdClient } from '@mvm/hostd-client';
 import { createNetworkExecutor } from '@mvm/net-executor/execute';
 import {
@@ -10,26 +7,12 @@ import {
   type PoolSpec,
   type Quotas,
 } from '@mvm/protocol';
-import { callVersionOne, type RunningDaemon, startDaemon } from '@mvm/testkit';
-import { execa } from 'execa';
+import { callVersionOne, createHost, type Host } from '@mvm/testkit';
 import { createCgroups } from '../src/cgroup/cgroups.js';
 import { DEFAULT_QUOTAS } from '../src/plan/plan-tenant.js';
 
-/** A hostd of its own: state, run directory, socket and cgroup that no other test has. */
-export interface TestHost {
-  /** 0755, so that other users reach the socket. */
-  readonly dir: string;
-  readonly stateDir: string;
-  readonly runDir: string;
-  readonly socketPath: string;
-  readonly cgroupParent: string;
-  /** Start (or start again) with these flags besides the host's own. */
-  start(options?: {
-    args?: readonly string[];
-    env?: Record<string, string>;
-    prefix?: readonly string[];
-  }): Promise<RunningDaemon>;
-  readonly args: readonly string[];
+/** A host with what hostd's tests ask of it. */
+export interface TestHost extends Host {
   client(): HostdClient;
   /** One version 1 exchange by a client that shares no code with ours. */
   v1(body: unknown): Promise<unknown>;
@@ -37,7 +20,7 @@ export interface TestHost {
   dispose(): Promise<void>;
 }
 
-let count = 0;
+export { until } from '@mvm/testkit';
 
 /** What hostds of this network namespace have set up there is taken down, so that the next test finds it as it was. */
 async function removeNetworks(): Promise<void> {
@@ -49,73 +32,33 @@ async function removeNetworks(): Promise<void> {
 
 /** Throws in a network namespace that leads anywhere: the machine's own is left alone. */
 export async function createTestHost(): Promise<TestHost> {
-  const { stdout: routes } = await execa('ip', ['route', 'show', 'default']);
-  if (routes !== '') throw new Error('run this tier by its script: it needs a network namespace of its own');
-  const dir = await mkdtemp('/tmp/mvmh-');
-  await chmod(dir, 0o755);
-  count += 1;
-  const stateDir = join(dir, 's');
-  const runDir = join(dir, 'r');
-  const socketPath = join(dir, 'r', 'hostd.sock');
-  const cgroupParent = `mvmh-${process.pid}-${count}`;
+  const host = await createHost({ prefix: 'mvmh', args: ['--group', 'mvmh-none', '--log-level', 'debug'] });
   const clients: HostdClient[] = [];
-  const daemons: RunningDaemon[] = [];
-  const args = [
-    ...['--state-dir', stateDir, '--run-dir', runDir, '--socket', socketPath],
-    ...['--cgroup-parent', cgroupParent, '--group', 'mvmh-none', '--log-level', 'debug'],
-  ];
   return {
-    dir,
-    stateDir,
-    runDir,
-    socketPath,
-    cgroupParent,
-    args,
-    start: async (options = {}) => {
-      const daemon = await startDaemon({
-        daemon: 'hostd',
-        ...(options.env?.MVM_FAILPOINT === undefined ? {} : { program: 'mvm-hostd-crash' }),
-        args: [...args, ...(options.args ?? [])],
-        socketPath,
-        ...(options.env === undefined ? {} : { env: options.env }),
-        ...(options.prefix === undefined ? {} : { prefix: options.prefix }),
-      });
-      daemons.push(daemon);
-      return daemon;
-    },
+    ...host,
+    // Only the build for crash tests has failpoints.
+    start: (options = {}) =>
+      host.start(
+        options.env?.MVM_FAILPOINT === undefined ? options : { program: 'mvm-hostd-crash', ...options },
+      ),
     client: () => {
-      const client = createHostdClient({ socketPath, clientName: 'test' });
+      const client = createHostdClient({ socketPath: host.socketPath, clientName: 'test' });
       clients.push(client);
       return client;
     },
-    v1: (body) => callVersionOne(socketPath, body, 60_000),
+    v1: (body) => callVersionOne(host.socketPath, body, 60_000),
     dispose: async () => {
       for (const client of clients) client.close();
-      for (const daemon of daemons) await daemon.stop();
-      const cgroups = await createCgroups({ parent: cgroupParent });
-      for (const name of await cgroups.list()) {
-        await cgroups.kill(name);
-        await cgroups.remove(name);
-      }
-      await removeNetworks();
-      await rm(dir, { recursive: true, force: true });
+      await host.dispose(async () => {
+        const cgroups = await createCgroups({ parent: host.cgroupParent });
+        for (const name of await cgroups.list()) {
+          await cgroups.kill(name);
+          await cgroups.remove(name);
+        }
+        await removeNetworks();
+      });
     },
   };
-}
-
-/** Waits until `probe` answers something but null or false; throws after `timeoutMs`. */
-export async function until<T>(
-  what: string,
-  probe: () => Promise<T> | T,
-  timeoutMs = 30_000,
-): Promise<NonNullable<T>> {
-  const deadline = performance.now() + timeoutMs;
-  for (;;) {
-    const found = await probe();
-    if (found !== null && found !== undefined && found !== false) return found as NonNullable<T>;
-    if (performance.now() > deadline) throw new Error(`${what}: not within ${timeoutMs} ms`);
-    await sleep(5);
-  }
 }
 
 /** The network that belongs to a net id. */

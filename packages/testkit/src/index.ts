@@ -1,4 +1,6 @@
 export { type RunningDaemon, startDaemon } from './daemon.js';
+export { demoImage, registerDemoImage } from './demo-image.js';
+export { createHost, type Host, requireOwnNetwork } from './host.js';
 export {
   diffHost,
   type HostDifference,
@@ -10,4 +12,5 @@ export { differences, type ListedEntry, listTreeProgram, parseListing } from './
 export { sha256, writeOciLayout } from './oci-layout.js';
 export { type TarSpec, writeTar } from './tar-writer.js';
 export { testUidBase } from './uid-base.js';
+export { until } from './until.js';
 export { callVersionOne } from './version-one-client.js';

@@ -84,15 +84,6 @@ export async function statusWhen(
   }
 }
 
-/** Waits until `check` holds; fails after 20 s. */
-export async function until(check: () => boolean, what: string): Promise<void> {
-  const deadline = performance.now() + 20_000;
-  while (!check()) {
-    if (performance.now() > deadline) throw new Error(`not in time: ${what}`);
-    await sleep(5);
-  }
-}
-
 export interface ProgramResult {
   readonly status: number | null;
   readonly stderr: string;

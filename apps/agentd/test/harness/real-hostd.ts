@@ -1,25 +1,18 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import type { AgentdClient } from '@mvm/agentd-api';
-import { buildGuestImage } from '@mvm/guest-image';
 import type { InstanceView } from '@mvm/protocol';
-import { type RunningDaemon, startDaemon } from '@mvm/testkit';
+import { demoImage, type RunningDaemon, requireOwnNetwork, startDaemon, until } from '@mvm/testkit';
 import type { AgentdHome } from './agentd.js';
 
 /** The cgroup of this test's VMs. */
 export const CGROUP_PARENT = `mvma-${process.pid}`;
 
 /** The demo image; throws in a network namespace that leads anywhere. */
-export async function prepareVmTier(): ReturnType<typeof buildGuestImage> {
-  if (execFileSync('ip', ['route', 'show', 'default'], { encoding: 'utf8' }) !== '') {
-    throw new Error('run the vm tier by `pnpm test:vm`: it needs a network namespace of its own');
-  }
+export async function prepareVmTier(): ReturnType<typeof demoImage> {
+  requireOwnNetwork();
   execFileSync('ip', ['link', 'set', 'lo', 'up']);
-  return buildGuestImage({
-    outDir: fileURLToPath(new URL('../../../../.cache/guest-image', import.meta.url)),
-  });
+  return demoImage();
 }
 
 /** The real hostd, in the home's directory; it lets agentd's group in. */
@@ -43,11 +36,9 @@ export async function consoleOf(client: AgentdClient, view: InstanceView): Promi
 
 /** The guest's own greeting on its console, once it is there. */
 export async function greetingOf(client: AgentdClient, view: InstanceView): Promise<string> {
-  for (let left = 120; left > 0; left -= 1) {
-    const text = await consoleOf(client, view);
-    const line = /mvm-guest ready .*boot_id=[0-9a-f-]{36}/.exec(text)?.[0];
-    if (line !== undefined) return line;
-    await sleep(500);
-  }
-  throw new Error(`${view.instance_id} did not greet`);
+  return until(
+    `${view.instance_id} is ready`,
+    async () => /mvm-guest ready .*boot_id=[0-9a-f-]{36}/.exec(await consoleOf(client, view))?.[0],
+    60_000,
+  );
 }

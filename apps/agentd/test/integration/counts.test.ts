@@ -1,5 +1,6 @@
+import { until } from '@mvm/testkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type AgentdHome, createAgentdHome, statusWhen, until } from '../harness/agentd.js';
+import { type AgentdHome, createAgentdHome, statusWhen } from '../harness/agentd.js';
 import { type FakeHostd, startFakeHostd } from '../harness/fake-hostd.js';
 import { desiredPool, desiredState, desiredTenant } from '../model/desired.js';
 
@@ -77,7 +78,7 @@ describe('wanted warm and sleeping counts', () => {
     };
     const first = await home.start();
     await home.client.putDesired({ body: acme(1, 0, 1) });
-    await until(() => hostd.changes.some(({ type }) => type === 'SleepInstance'), 'a sleep under way');
+    await until('a sleep under way', () => hostd.changes.some(({ type }) => type === 'SleepInstance'));
     await first.kill();
     hostd.gate = async () => {};
     await home.start();
@@ -133,7 +134,7 @@ describe('what goes wrong', () => {
     const params = { tenant: 'acme', pool: 'workers', instance: view?.instance_id ?? '' };
     changes();
     await home.client.sleepInstance({ params, query: { hold_seconds: 1 }, body: {} });
-    await until(() => count('running') === 2, 'woken again');
+    await until('woken again', () => count('running') === 2);
     expect(changes()).toEqual(['SleepInstance', 'WakeInstance']);
   });
 });

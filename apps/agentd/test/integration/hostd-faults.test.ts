@@ -1,5 +1,6 @@
+import { until } from '@mvm/testkit';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { type AgentdHome, createAgentdHome, statusWhen, until } from '../harness/agentd.js';
+import { type AgentdHome, createAgentdHome, statusWhen } from '../harness/agentd.js';
 import { type FakeHostd, startFakeHostd } from '../harness/fake-hostd.js';
 import { desiredPool, desiredState, desiredTenant } from '../model/desired.js';
 
@@ -68,7 +69,7 @@ it('finishes a pass in the middle of which hostd was restarted', async () => {
   };
   await home.start(['--parallel-actions', '1']);
   await home.client.putDesired({ body: threeWorkers });
-  await until(() => starts === 2, 'the second start under way');
+  await until('the second start under way', () => starts === 2);
   await fake.kill();
   const lost = await statusWhen(home.client, (status) => status.hostd.state === 'unreachable');
   expect(lost.converged).toBe(false);
@@ -131,7 +132,7 @@ it('ends at once on SIGTERM, also while hostd is slow, and takes its socket away
   };
   const daemon = await home.start();
   await home.client.putDesired({ body: threeWorkers });
-  await until(() => fake.changes.some(({ type }) => type === 'StartInstance'), 'a start under way');
+  await until('a start under way', () => fake.changes.some(({ type }) => type === 'StartInstance'));
   const waiting = home.client.reconcile().catch((error: unknown) => error);
   const from = performance.now();
   expect(await daemon.stop()).toBe('status 0');

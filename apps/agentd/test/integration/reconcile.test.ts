@@ -1,5 +1,6 @@
+import { until } from '@mvm/testkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type AgentdHome, createAgentdHome, statusWhen, until } from '../harness/agentd.js';
+import { type AgentdHome, createAgentdHome, statusWhen } from '../harness/agentd.js';
 import { type FakeHostd, startFakeHostd } from '../harness/fake-hostd.js';
 import { desiredPool, desiredState, desiredTenant } from '../model/desired.js';
 
@@ -124,7 +125,7 @@ describe('a start that fails', () => {
     await home.client.putDesired({ body: acme(1) });
     const from = performance.now();
     const starts = () => hostd.changes.filter(({ type }) => type === 'StartInstance').length;
-    await until(() => starts() === 4, 'four attempts');
+    await until('four attempts', () => starts() === 4);
     // 100 + 200 + 400 ms lie between the four.
     expect(performance.now() - from).toBeGreaterThan(690);
     const status = await statusWhen(home.client, ({ problems }) => problems.length > 0);
@@ -177,7 +178,7 @@ describe('a manual stop', () => {
     await statusWhen(home.client, ({ converged }) => converged);
     await home.client.stopInstance({ params: await firstInstance(), query: { hold_seconds: 1 } });
     expect(hostd.model.runningIn('acme')).toBe(0);
-    await until(() => hostd.model.runningIn('acme') === 1, 'started again');
+    await until('started again', () => hostd.model.runningIn('acme') === 1);
   });
 
   it('tried with dry_run answers the steps and changes nothing: no request, no hold, no pass', async () => {
@@ -390,7 +391,7 @@ describe('after kill -9', () => {
     };
     const first = await home.start();
     await home.client.putDesired({ body: acme(3) });
-    await until(() => hostd.changes.some(({ type }) => type === action), `${action} under way`);
+    await until(`${action} under way`, () => hostd.changes.some(({ type }) => type === action));
     expect(await first.kill()).toBe('SIGKILL');
     hostd.gate = async () => {};
     await home.start();

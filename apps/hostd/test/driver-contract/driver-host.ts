@@ -1,16 +1,15 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { buildGuestImage, type GuestImage } from '@mvm/guest-image';
+import type { GuestImage } from '@mvm/guest-image';
+import { demoImage, requireOwnNetwork } from '@mvm/testkit';
 import { type Cgroups, createCgroups } from '../../src/cgroup/cgroups.js';
 import { buildConfigDrive } from '../../src/disk/config-drive.js';
 import { ensureDataDisk } from '../../src/disk/data-disk.js';
 import type { VmSpec } from '../../src/vmm/vmm.js';
 
-const repo = join(dirname(fileURLToPath(import.meta.url)), '../../../..');
 const BRIDGE = 'br-drv';
 const GATEWAY = '10.240.9.1';
 const UID_BASE = 1_900_002_304;
@@ -39,10 +38,8 @@ export function ip(...args: string[]): string {
 export async function createDriverHost(
   options: { readonly image?: Pick<GuestImage, 'kernel' | 'initrd' | 'rootfs' | 'kernelArgs'> } = {},
 ): Promise<DriverHost> {
-  if (ip('route', 'show', 'default') !== '') {
-    throw new Error('run this tier by its script: it needs a network namespace of its own');
-  }
-  const image = options.image ?? (await buildGuestImage({ outDir: join(repo, '.cache/guest-image') }));
+  requireOwnNetwork();
+  const image = options.image ?? (await demoImage());
   const directory = await mkdtemp(join(tmpdir(), 'mvm-drv-'));
   ip('link', 'set', 'lo', 'up');
   ip('link', 'add', BRIDGE, 'type', 'bridge');

@@ -1,12 +1,12 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
-import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createHostdClient, type HostdClient } from '@mvm/hostd-client';
 import { addImage, imagesDir } from '@mvm/image-store';
 import { createNetworkExecutor } from '@mvm/net-executor/execute';
-import { testUidBase } from '@mvm/testkit';
+import { createHost, testUidBase } from '@mvm/testkit';
 import { execa } from 'execa';
 import { type Cgroups, createCgroups } from '../../src/cgroup/cgroups.js';
 import { type HostdConfig, settings } from '../../src/config/settings.js';
@@ -71,22 +71,20 @@ async function noNetworks(): Promise<void> {
 
 /** Throws in a network namespace that leads anywhere: the machine's own is left alone. */
 export async function createModelHost(): Promise<ModelHost> {
-  const { stdout: routes } = await execa('ip', ['route', 'show', 'default']);
-  if (routes !== '') throw new Error('run this tier by its script: it needs a network namespace of its own');
+  // In memory: hostd is killed here, the power never fails, and thousands of fsyncs would measure the disk.
+  const own = await createHost({ prefix: 'mvmm', parent: '/dev/shm' });
+  const { dir } = own;
   await execa('ip', ['link', 'set', 'lo', 'up']);
   const program = compileFakeVmm();
-  // In memory: hostd is killed here, the power never fails, and thousands of fsyncs would measure the disk.
-  const dir = await mkdtemp('/dev/shm/mvmm-');
-  await chmod(dir, 0o755);
   const defaults = Object.fromEntries(
     Object.entries(settings).map(([key, { defaultValue }]) => [key, defaultValue]),
   );
   const config: HostdConfig = {
     ...(defaults as unknown as HostdConfig),
-    stateDir: join(dir, 's'),
-    runDir: join(dir, 'r'),
-    socket: join(dir, 'r', 'hostd.sock'),
-    cgroupParent: `mvmm-${process.pid}`,
+    stateDir: own.stateDir,
+    runDir: own.runDir,
+    socket: own.socketPath,
+    cgroupParent: own.cgroupParent,
     group: 'mvmm-none',
     vmUidBase: testUidBase(),
     tenantKeysDir: join(dir, 'k'),
@@ -239,7 +237,7 @@ export async function createModelHost(): Promise<ModelHost> {
       await empty();
       spare?.process.kill('SIGKILL');
       await spare?.exited;
-      await rm(dir, { recursive: true, force: true });
+      await own.dispose();
     },
   };
   await host.reset();

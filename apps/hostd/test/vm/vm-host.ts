@@ -1,26 +1,22 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { buildGuestImage, type GuestVariant } from '@mvm/guest-image';
+import type { GuestVariant } from '@mvm/guest-image';
 import type { HostdClient } from '@mvm/hostd-client';
-import { addImage, imagesDir } from '@mvm/image-store';
-import { diffHost, type HostDifference, type HostSnapshot, snapshotHost } from '@mvm/testkit';
+import {
+  diffHost,
+  type HostDifference,
+  type HostSnapshot,
+  registerDemoImage,
+  snapshotHost,
+} from '@mvm/testkit';
 import type { InstanceAddress } from '../../src/state/layout.js';
 import { createTestHost, type TestHost, until } from '../daemon.js';
 
 /** A test host with the demo image, or its variant for tests, registered as `demo`. */
 export async function createVmHost(variant: GuestVariant = 'demo'): Promise<TestHost> {
   execFileSync('ip', ['link', 'set', 'lo', 'up']);
-  const outDir = fileURLToPath(new URL('../../../../.cache/guest-image', import.meta.url));
-  const image = await buildGuestImage({ outDir, variant });
   const host = await createTestHost();
-  await addImage(imagesDir(host.stateDir), {
-    name: 'demo',
-    kernel: image.kernel,
-    initrd: image.initrd,
-    rootfs: image.rootfs,
-    kernelArgs: image.kernelArgs,
-  });
+  await registerDemoImage(host.stateDir, variant);
   return host;
 }
 
