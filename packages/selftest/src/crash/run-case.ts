@@ -8,10 +8,14 @@ import type { Scenario } from './scenarios.js';
 import { act, type Crash, crash, describe, endOf } from './strike.js';
 import { BYSTANDER, type InstanceFacts, type InstanceSubject, type State } from './subjects.js';
 
-/** Lines of a recovery that may not be there: errors, and a VM that is launched or restored by nobody's request. */
-function logProblems(log: readonly LogLine[], vmLost: boolean): string[] {
+/**
+ * Lines of a recovery that may not be there: errors, and a VM that is launched or restored without a request. Only a
+ * reboot is finished by launching one.
+ */
+function logProblems(log: readonly LogLine[], vmLost: boolean, { operation }: Scenario): string[] {
+  const unwanted = operation === 'reboot' ? ['vm.restore'] : ['vm.launch', 'vm.restore'];
   return log.flatMap((line) => {
-    const launches = line.msg === 'step begins' && (line.step === 'vm.launch' || line.step === 'vm.restore');
+    const launches = line.msg === 'step begins' && unwanted.includes(line.step ?? '');
     if (launches) return [`recovery ran ${line.step}`];
     if (line.level >= 50 && !vmLost) return [`hostd logged an error: ${JSON.stringify(line).slice(0, 600)}`];
     return [];
@@ -75,11 +79,11 @@ async function judge(
   const { scenario } = each;
   const problems: string[] = [];
   const hostd = bench.world.hostd();
-  if (hostd !== before.hostd) problems.push(...logProblems(hostd.log, false));
+  if (hostd !== before.hostd) problems.push(...logProblems(hostd.log, false, scenario));
   else {
     // The same hostd went on: its log holds the operation itself as well.
     const errors = hostd.log.slice(before.logLength).filter(({ level }) => level >= 50);
-    problems.push(...logProblems(errors, vmLost));
+    problems.push(...logProblems(errors, vmLost, scenario));
   }
   if (!allowed.includes(state)) problems.push(`it is ${state}, and must be ${allowed.join(' or ')}`);
   const reasons = reasonsAfter(each, state, vmLost);
