@@ -120,11 +120,10 @@ fi
 stamp=node_modules/.mvm-setup
 fingerprint=$({ echo "$node_version"; cat pnpm-lock.yaml pnpm-workspace.yaml package.json apps/*/package.json packages/*/package.json scripts/*/package.json; } | sha256sum | cut -d' ' -f1)
 if [ ! -x node_modules/.bin/turbo ] || [ "$(cat "$stamp" 2>/dev/null)" != "$fingerprint" ]; then
-  pnpm_version=$(node -p 'require("./package.json").packageManager.replace("pnpm@", "")')
-  say "installing the JavaScript dependencies (pnpm $pnpm_version)"
+  say 'installing the JavaScript dependencies (pnpm)'
   log=$(mktemp)
   trap 'rm -f "$log"' EXIT
-  if ! CI=1 npx --yes "pnpm@$pnpm_version" install --frozen-lockfile --reporter=append-only >"$log" 2>&1; then
+  if ! CI=1 scripts/pnpm.sh install --frozen-lockfile --reporter=append-only >"$log" 2>&1; then
     tail -n 30 "$log" >&2
     die 'pnpm install failed (its last lines are above).'
   fi
