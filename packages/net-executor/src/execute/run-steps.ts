@@ -87,9 +87,29 @@ async function runNft(steps: readonly NetStep[], run: RunScript): Promise<GroupO
 /** How many calls of `conntrack` run at a time. */
 const MAX_CONNTRACK = 4;
 
+/** How often a call is made that stops at an entry which the kernel has forgotten meanwhile. */
+const MAX_CONNTRACK_RUNS = 10;
+
 /** Nothing to end is no failure. Source: conntrack-tools 1.4.7; its page says only that errors give 1. */
 function hasEnded({ exitCode, stderr }: CommandResult): boolean {
   return exitCode === 0 || (exitCode === 1 && / 0 flow entries have been deleted/.test(stderr));
+}
+
+/** `-D` lists entries and deletes each; it stops at one that has ended by itself in between. Source: conntrack-tools 1.4.7. */
+function stoppedAtEnded({ exitCode, stderr }: CommandResult): boolean {
+  return exitCode === 1 && /such conntrack doesn't exist/.test(stderr);
+}
+
+/** Null when the connections have ended, also when some still ended by themselves in the last run; else how it failed. */
+async function endFlows(args: readonly string[], runner: CommandRunner): Promise<CommandResult | null> {
+  for (let runs = 0; runs < MAX_CONNTRACK_RUNS; runs += 1) {
+    // PRIVILEGE: connections of others are deleted with CAP_NET_ADMIN.
+    // SAFETY: the address went through grammar.ts while the arguments were rendered.
+    const result = await runner.run('conntrack', args, '');
+    if (hasEnded(result)) return null;
+    if (!stoppedAtEnded(result)) return result;
+  }
+  return null;
 }
 
 /** From so many addresses on, one listing says which of them have connections at all. */
@@ -110,16 +130,15 @@ async function withConnections(
 /** Each call goes through the kernel's whole table, in some 0.1 s when that is full. */
 async function runConntrack(steps: readonly NetStep[], runner: CommandRunner): Promise<GroupOutcome> {
   const calls = (await withConnections(steps, runner)).flatMap(conntrackCalls);
-  let failed: CommandResult | undefined;
+  const failures: CommandResult[] = [];
   async function work(): Promise<void> {
-    for (let args = calls.pop(); args !== undefined && failed === undefined; args = calls.pop()) {
-      // PRIVILEGE: connections of others are deleted with CAP_NET_ADMIN.
-      // SAFETY: the address went through grammar.ts while the arguments were rendered.
-      const result = await runner.run('conntrack', args, '');
-      if (!hasEnded(result)) failed = result;
+    for (let args = calls.pop(); args !== undefined && failures.length === 0; args = calls.pop()) {
+      const failure = await endFlows(args, runner);
+      if (failure !== null) failures.push(failure);
     }
   }
   await Promise.all(Array.from({ length: MAX_CONNTRACK }, work));
+  const [failed] = failures;
   if (failed === undefined) return { made: steps, error: null };
   return { made: [], error: commandError('conntrack', 'ending tracked connections', failed) };
 }
