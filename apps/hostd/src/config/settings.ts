@@ -195,7 +195,7 @@ export const settings = {
     schema: z.int().min(2).max(4096),
     defaultValue: 16,
     meaning:
-      'Answers that one user has not taken yet, over all its connections; requests wait until there is room. One that is being carried out counts as 1 MiB, an operation as 4 KiB.',
+      'Answers that one user has not taken yet, over all its connections; reads wait until there is room, operations do not. A read that is being carried out counts as 1 MiB, an operation as 4 KiB.',
   },
   maxParallelOperations: {
     name: 'max-parallel-operations',

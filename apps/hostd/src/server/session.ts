@@ -78,9 +78,10 @@ function unexpectedHello(): CodedError {
   });
 }
 
-/** What a request may answer, in bytes: an operation answers little. */
-function answerBytes(request: V2Request): number {
-  return request.type === 'Ping' || METHODS[request.type].mutates ? SHORT_ANSWER_BYTES : ANSWER_BYTES;
+/** What a request may answer, in bytes: an operation answers little, and so does what waits for a change. */
+export function answerBytes({ type }: Pick<V2Request, 'type'>): number {
+  const short = type === 'Ping' || type === 'WaitForChange' || METHODS[type].mutates;
+  return short ? SHORT_ANSWER_BYTES : ANSWER_BYTES;
 }
 
 function tooManyConnections(uid: number): CodedError {

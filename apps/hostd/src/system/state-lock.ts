@@ -53,7 +53,7 @@ export function lockStateDir(stateDir: string): HostLock {
  * them under its running guests. Throws `already_exists`, reason `net.locked`. Source: flock(2), namespaces(7).
  */
 export function lockNetwork(): HostLock {
-  const fd = openSync('/proc/self/ns/net', 'r');
+  const fd = openSync('/proc/thread-self/ns/net', 'r');
   if (flock(fd, LOCK_EX | LOCK_NB) !== 0) {
     const why = lastErrorName();
     closeSync(fd);

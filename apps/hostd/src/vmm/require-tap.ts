@@ -4,8 +4,9 @@ import type { VmSpec } from './vmm.js';
 
 /** Throws `failed_precondition`, `vmm.tap_missing`, unless a VM's TAP is there. */
 export async function requireTap({ vmId, net }: Pick<VmSpec, 'vmId' | 'net'>): Promise<void> {
-  // /proc/net shows our own network namespace; /sys shows that of whoever mounted it.
-  const interfaces = await readFile('/proc/self/net/dev', 'utf8');
+  // /sys shows the network namespace of whoever mounted it, and /proc/self that of the main thread, which leaves the host's
+  // while it starts a VMM. The thread that reads this stays in it.
+  const interfaces = await readFile('/proc/thread-self/net/dev', 'utf8');
   const names = interfaces.split('\n').map((line) => line.split(':', 1)[0]?.trim());
   if (names.includes(net.tapName)) return;
   throw new CodedError({

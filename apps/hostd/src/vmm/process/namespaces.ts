@@ -3,7 +3,8 @@
  *
  * INVARIANTS
  * - This thread is in namespaces of its own only within `inOwnNamespaces`, in which nothing is awaited: no other code of
- *   hostd ever runs there.
+ *   hostd ever runs in this thread then. Files are read by other threads, which stay in the host's namespaces: what reads
+ *   /proc names `thread-self`, for `self` is this thread.
  * - A hostd that could not return to its own namespaces ends: it would set up networks where no guest is.
  */
 import { closeSync, openSync } from 'node:fs';
@@ -28,8 +29,9 @@ const KINDS = [
  */
 export function inOwnNamespaces<T>(spawn: () => T): T {
   // Source: namespaces(7), pid_namespaces(7): of the pid namespace, only children are in the new one.
-  const ours = KINDS.map(({ name, flag }) => ({ fd: openSync(`/proc/self/ns/${name}`, 'r'), flag }));
+  const ours: { readonly fd: number; readonly flag: number }[] = [];
   try {
+    for (const { name, flag } of KINDS) ours.push({ fd: openSync(`/proc/thread-self/ns/${name}`, 'r'), flag });
     if (unshare(KINDS.reduce((flags, { flag }) => flags | flag, 0)) !== 0) throw refused(lastErrorName());
     try {
       return spawn();
@@ -51,12 +53,12 @@ function refused(errno: string): CodedError {
   });
 }
 
-/** The first namespace that a process shares with this one, or null. PRIVILEGE: links in /proc of another user's process. */
+/** The first namespace that a process shares with the host, or null. PRIVILEGE: links in /proc of another user's process. */
 export async function findSharedNamespace(pid: number): Promise<string | null> {
   for (const { name } of KINDS) {
     const [its, ours] = await Promise.all([
       readlink(`/proc/${pid}/ns/${name}`),
-      readlink(`/proc/self/ns/${name}`),
+      readlink(`/proc/thread-self/ns/${name}`),
     ]);
     if (its === ours) return name;
   }
