@@ -155,7 +155,8 @@ const LEAST_AHEAD_BYTES = 32_768;
 
 /**
  * Room behind the end of a log, for entries of what frees space when the disk is full. `full`: there could be no more of it
- * for lack of space; then what failed is not written, so that room is left for what succeeds. Source: fallocate(2).
+ * for lack of space; then what failed is not written, so that room is left for what succeeds. What an earlier hostd has
+ * allocated is found by allocating just what is needed, which succeeds there on a full disk too. Source: fallocate(2).
  */
 function allocateAhead(
   file: FileHandle,
@@ -163,11 +164,13 @@ function allocateAhead(
   needed: number,
 ): { allocatedTo: number; full: boolean } {
   if (needed + LEAST_AHEAD_BYTES <= allocatedTo) return { allocatedTo, full: false };
-  if (fallocate(file.fd, FALLOC_FL_KEEP_SIZE, size, AHEAD_BYTES) === 0)
-    return { allocatedTo: size + AHEAD_BYTES, full: false };
+  const allocate = (bytes: number): boolean => fallocate(file.fd, FALLOC_FL_KEEP_SIZE, size, bytes) === 0;
+  if (allocate(AHEAD_BYTES)) return { allocatedTo: size + AHEAD_BYTES, full: false };
   const errno = lastErrorName();
   // A file system that cannot allocate ahead writes as ever.
-  return { allocatedTo, full: errno === 'ENOSPC' || errno === 'EDQUOT' };
+  if (errno !== 'ENOSPC' && errno !== 'EDQUOT') return { allocatedTo, full: false };
+  const enough = needed <= allocatedTo || allocate(needed - size);
+  return { allocatedTo: enough ? Math.max(allocatedTo, needed) : allocatedTo, full: true };
 }
 
 function noSpace(): Error {

@@ -64,9 +64,9 @@ test.each([
   await hostd.registerImage('demo');
   await hostd.registerImage('spare');
   await ensureTenantAndPool(client, 'acme', 3);
-  const ids = ['i-a', 'i-b', 'i-c', 'i-d'];
+  const ids = ['i-a', 'i-b', 'i-c', 'i-e', 'i-d'];
   for (const instance_id of ids) await client.request({ type: 'CreateInstance', ...address, instance_id });
-  for (const instance_id of ids.slice(0, 3))
+  for (const instance_id of ids.slice(0, 4))
     await client.request({ type: 'StartInstance', ...address, instance_id });
   fill();
 
@@ -88,15 +88,17 @@ test.each([
   // A hostd that starts on a full disk goes on.
   await hostd.close();
   hostd = await startInProcess(host);
+  await client.request({ type: 'StopInstance', ...address, instance_id: 'i-e', force: true });
   await client.request({ type: 'DestroyInstance', ...address, instance_id: 'i-c', wipe_volumes: false });
   expect((await removeImage(imagesDir(host.stateDir), 'spare')).name).toBe('spare');
   const { instances } = await client.request({ type: 'ListInstances' });
   expect(instances.map(({ instance_id, status }) => `${instance_id} ${status}`)).toEqual([
     'i-a stopped',
     expect.stringMatching(/^i-d (created|ready)$/),
+    'i-e stopped',
   ]);
   const log = await readFile(join(host.stateDir, 'tenants/acme/audit.log'), 'utf8');
-  expect(log.match(/"operation":"(stop|destroy)"/g)).toHaveLength(4);
+  expect(log.match(/"operation":"(stop|destroy)"/g)).toHaveLength(5);
   const { reports } = await client.request({ type: 'VerifyAudit', tenant_id: 'acme' });
   expect(reports.map(({ problem_count }) => problem_count)).toEqual([0]);
 });
