@@ -6,8 +6,14 @@ const ADDRESS = '10.240.3.5';
 const forget = { kind: 'flows.forget', address: ADDRESS } as const;
 
 // As conntrack-tools 1.4.7 ends.
-const NONE = { exitCode: 1, stderr: 'conntrack v1.4.7 (conntrack-tools): 0 flow entries have been deleted.\n' };
-const SOME = { exitCode: 0, stderr: 'conntrack v1.4.7 (conntrack-tools): 3 flow entries have been deleted.\n' };
+const NONE = {
+  exitCode: 1,
+  stderr: 'conntrack v1.4.7 (conntrack-tools): 0 flow entries have been deleted.\n',
+};
+const SOME = {
+  exitCode: 0,
+  stderr: 'conntrack v1.4.7 (conntrack-tools): 3 flow entries have been deleted.\n',
+};
 const VANISHED = {
   exitCode: 1,
   stderr: "conntrack v1.4.7 (conntrack-tools): Operation failed: such conntrack doesn't exist\n",
@@ -41,6 +47,8 @@ it.each([
 
 it('fails when the kernel refuses', async () => {
   const conntrack = conntrackThat(VANISHED, REFUSED);
-  await expect(runSteps([forget], conntrack.runner)).rejects.toMatchObject({ reason: 'net.conntrack_failed' });
+  await expect(runSteps([forget], conntrack.runner)).rejects.toMatchObject({
+    reason: 'net.conntrack_failed',
+  });
   expect(conntrack.runs()).toBe(2);
 });
