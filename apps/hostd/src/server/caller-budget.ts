@@ -2,8 +2,8 @@
  * What all connections of one user may have under way together: requests, answers that are not taken yet, connections.
  *
  * INVARIANTS
- * - Whoever waits, waits only for what the same user has under way; of two that need as much, the first comes first. One
- *   that needs little passes those that need more: a stop must not wait behind unread logs.
+ * - Whoever waits, waits only for what the same user has under way; of two that need as much, the first comes first. A
+ *   request with a short answer waits for no answers, only for a free place: a stop must not wait behind unread logs.
  */
 
 /** Limits for one user, over all its connections. */
@@ -11,7 +11,10 @@ export interface CallerLimits {
   readonly maxConnections: number;
   /** Requests under way. */
   readonly maxInFlight: number;
-  /** Bytes of answers that are not taken yet. A request that is being carried out counts with what it may answer. */
+  /**
+   * Bytes of answers that are not taken yet. A request that is being carried out counts with what it may answer. One that
+   * answers briefly (`SHORT_ANSWER_BYTES`) counts, and is carried out all the same.
+   */
   readonly maxAnswerBytes: number;
 }
 
@@ -52,7 +55,9 @@ export function createCallerBudget(limits: CallerLimits): CallerBudget {
   };
   /** One request at least is always carried out: an answer that fits into a frame fits in here. */
   const hasRoom = ({ inFlight, answerBytes }: Caller, bytes: number): boolean =>
-    inFlight === 0 || (inFlight < limits.maxInFlight && answerBytes + bytes <= limits.maxAnswerBytes);
+    inFlight === 0 ||
+    (inFlight < limits.maxInFlight &&
+      (bytes <= SHORT_ANSWER_BYTES || answerBytes + bytes <= limits.maxAnswerBytes));
   const wake = (uid: number, caller: Caller): void => {
     for (;;) {
       const next = caller.waiting.findIndex(({ bytes }) => hasRoom(caller, bytes));
