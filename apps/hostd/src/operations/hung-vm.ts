@@ -12,8 +12,8 @@ const HUNG_AFTER_MS = 10_000;
 
 /** A wait for an instance's lock. */
 export interface HungWatch {
-  /** The lock is ours: nothing is ended any more. Whether the VMM was. */
-  reached(): boolean;
+  /** The lock is ours: resolves once nothing is ended any more. Whether the VMM was. Never fails. */
+  reached(): Promise<boolean>;
 }
 
 /**
@@ -40,7 +40,8 @@ export function endVmmUnlessReached(
   const over = new AbortController();
   let ended = false;
   const end = async (): Promise<void> => {
-    await sleep(HUNG_AFTER_MS, undefined, { signal: over.signal, ref: false });
+    const isHung = await sleep(HUNG_AFTER_MS, true, { signal: over.signal, ref: false }).catch(() => false);
+    if (!isHung) return;
     const vmId = store.instance(address)?.net?.tap_dev;
     if (vmId === undefined) return;
     ended = true;
@@ -50,12 +51,14 @@ export function endVmmUnlessReached(
     );
     await endVmm(vmId, { cgroups, processes });
   };
-  end().catch((error: unknown) => {
-    if (!over.signal.aborted) logger.error({ err: error }, 'a VMM in the way could not be ended');
+  const settled = end().catch((error: unknown) => {
+    logger.error({ err: error }, 'a VMM in the way could not be ended');
   });
   return {
-    reached: () => {
+    reached: async () => {
       over.abort();
+      // What is ended by its VM's id must not be a VM that is started next.
+      await settled;
       return ended;
     },
   };

@@ -163,11 +163,11 @@ export function createOperationRunner(
     const slots = endsVm === null ? limit : endLimit;
     const hung = endsVm === 'force' ? endVmmUnlessReached(address, context, ports) : null;
     return await mutex.run(key, async () => {
-      const cutShort = hung?.reached() ?? false;
       const controller = new AbortController();
       const isCancelable = operation.isCancelable?.(options) === true;
       active.set(key, { name: operation.name, cancel: isCancelable ? controller : null });
       const { signal } = controller;
+      const cutShort = (await hung?.reached()) ?? false;
       const call = { address, options, canceled: namesOf(canceled), cutShort, context, signal };
       const execute = async (): Promise<void> => {
         const { plan: planned, prepared, release } = await plan(operation, call, false);

@@ -31,7 +31,8 @@ export function inOwnNamespaces<T>(spawn: () => T): T {
   // Source: namespaces(7), pid_namespaces(7): of the pid namespace, only children are in the new one.
   const ours: { readonly fd: number; readonly flag: number }[] = [];
   try {
-    for (const { name, flag } of KINDS) ours.push({ fd: openSync(`/proc/thread-self/ns/${name}`, 'r'), flag });
+    for (const { name, flag } of KINDS)
+      ours.push({ fd: openSync(`/proc/thread-self/ns/${name}`, 'r'), flag });
     if (unshare(KINDS.reduce((flags, { flag }) => flags | flag, 0)) !== 0) throw refused(lastErrorName());
     try {
       return spawn();
