@@ -146,7 +146,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     path: ['instance', 'resume'],
-    summary: 'Let warm instances run on',
+    summary: 'Resume warm instances',
     mutates: true,
     load: async () => (await import('./commands/instance-resume.js')).instanceResume,
   },

@@ -23,7 +23,7 @@ export const auditLog: CommandModule = {
     completeWith(command, 'tenant');
     teach(
       command,
-      'Who asked hostd for what, when, and how it ended. hostd writes an entry before it answers.\nThat nothing was changed afterwards is what "mvm audit verify" looks at.',
+      'Shows who sent which request to hostd, when, and how it ended. hostd writes an entry before it answers.\n"mvm audit verify" checks that no entry was changed afterwards.',
       [
         ['mvm audit log acme', 'Everything that is kept'],
         ['mvm audit log acme --since 2h -o wide', 'The last two hours, with message, caller and duration'],

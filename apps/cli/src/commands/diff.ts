@@ -19,7 +19,7 @@ export const diff: CommandModule = {
     completeWith(command, 'none');
     teach(
       command,
-      'Compares the desired state in force with a file, field by field, and changes nothing. What agentd would do about it:\nmvm apply --dry-run. The exit code is 1 when they differ.',
+      'Compares the desired state in force with a file, field by field, and changes nothing. To see what agentd would do:\nmvm apply --dry-run. The exit code is 1 when they differ.',
       [['mvm diff -f state.yaml', 'What would "mvm apply -f state.yaml" change?']],
     );
   },

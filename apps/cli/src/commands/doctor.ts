@@ -35,20 +35,17 @@ export const doctor: CommandModule = {
     addStateDirOption(command);
     command.option(
       '--security',
-      'also look at what makes the host safe for tenants who do not trust each other',
+      'also check what makes the host safe for tenants who do not trust each other',
     );
     completeWith(command);
     teach(
       command,
-      'Looks at everything that mvm needs and changes nothing. Exit code 4 when a check failed; warnings do not count.',
+      'Checks everything that mvm needs and changes nothing. Exit code 4 when a check failed; warnings do not count.',
       [
         ['mvm doctor', 'Before the first start, or when something is wrong'],
-        ['sudo mvm doctor', 'As root, which may look at more'],
+        ['sudo mvm doctor', 'As root, with more checks'],
         ['sudo mvm doctor --security', 'Swap, KSM, SMT, microcode, core files, directories, user ids'],
-        [
-          'mvm doctor -o json | jq -r \'.checks[] | select(.verdict == "fail") | .fix\'',
-          'Only what there is to do',
-        ],
+        ['mvm doctor -o json | jq -r \'.checks[] | select(.verdict == "fail") | .fix\'', 'Only the fixes'],
       ],
     );
   },

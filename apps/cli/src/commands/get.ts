@@ -9,7 +9,7 @@ export const get: CommandModule = {
     completeWith(command, 'none');
     teach(
       command,
-      'Prints the desired state in force as "mvm apply -f" takes it, defaults filled in, without anything around it.',
+      'Prints the desired state in force in the form that "mvm apply -f" takes, with all defaults filled in.',
       [
         ['mvm get > state.yaml', 'Read back what is wanted'],
         ["mvm get -o json | jq '.tenants[].pools[].desired_counts'", 'For scripts'],

@@ -10,7 +10,7 @@ export function addHoldOption(command: Command): void {
   command.addOption(
     new Option(
       '--hold <duration>',
-      'how long agentd leaves it so, 0s for not at all (default: 15m)',
+      'how long agentd keeps it in this state, 0s: not at all (default: 15m)',
     ).argParser(parseDuration),
   );
 }

@@ -12,18 +12,18 @@ export const instanceLogs: CommandModule = {
   configure(command) {
     command
       .argument('<instance>', 'address, <tenant>/<pool>/<instance>')
-      .option('-f, --follow', 'go on printing what is added, until the instance stops')
+      .option('-f, --follow', 'keep printing new output, until the instance stops')
       .addOption(
-        new Option('--stream <stream>', "the guest's console, or what the VMM itself says")
+        new Option('--stream <stream>', "the guest's console, or the output of its VMM")
           .choices(['console', 'vmm'])
           .default('console'),
       )
       .addOption(new Option('-n, --tail <lines>', 'only the last lines').argParser(parseLines))
-      .option('--raw', 'print every byte unchanged, control sequences and all');
+      .option('--raw', 'print every byte unchanged, including control sequences');
     completeWith(command, 'instance');
     teach(
       command,
-      'A guest writes what it likes: control sequences are taken out unless --raw is given, also into a pipe,\nwhich may end in a terminal. --raw prints every byte unchanged.',
+      'A guest can write any bytes. Control sequences are removed, also into a pipe, which may end in a terminal.\n--raw prints every byte unchanged.',
       [
         ['mvm instance logs acme/web/i-0a1b2c3d', 'The whole console'],
         ['mvm instance logs -f -n 20 acme/web/i-0a1b2c3d', 'The last 20 lines and what follows'],

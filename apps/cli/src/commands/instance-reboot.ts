@@ -6,7 +6,7 @@ export const instanceReboot = operatingCommand({
   route: 'rebootInstance',
   doing: 'rebooting',
   done: 'rebooted',
-  text: 'The guest is asked to shut down, as by a power button; when its time is over, its virtual machine is ended. Then the\ninstance boots again with its data disk and its address, from the image and with the size that its pool has now.\nReturns when the virtual machine runs. The time of --time comes on top of that of --timeout.\n\nWhat is refused is refused before the guest is asked: an instance that does not run, a missing image, a quota. When the\nnew virtual machine does not start, the instance is stopped; mvm instance info says why.',
+  text: 'Asks the guest to shut down, as a power button does. When --time is over, its virtual machine is ended. Then the\ninstance boots again with its data disk and its address, and with the current image and size of its pool.\nReturns when the virtual machine runs. The time of --time is added to that of --timeout.\n\nAn instance that does not run, a missing image or a quota is refused before the guest is asked. If the new virtual\nmachine does not start, the instance is stopped; mvm instance info says why.',
   examples: [
     ['mvm instance reboot acme/web/i-0a1b2c3d', 'Restart one instance'],
     ['mvm instance reboot --time 2m acme/web/i-0a1b2c3d', 'Give its guest two minutes to shut down'],

@@ -6,9 +6,9 @@ export const instanceResume = operatingCommand({
   doing: 'resuming',
   done: 'resumed',
   hold: { state: 'running', undo: 'stop' },
-  text: 'agentd then leaves it running for the time of --hold, beside those that its pool wants. A sleeping instance is woken instead: mvm instance wake.',
+  text: 'For the time of --hold, agentd lets it run, in addition to the instances that its pool wants. For a sleeping instance,\nuse mvm instance wake.',
   examples: [
-    ['mvm instance resume acme/web/i-0a1b2c3d', 'Let one warm instance run on'],
+    ['mvm instance resume acme/web/i-0a1b2c3d', 'Resume one warm instance'],
     ['mvm instance resume acme/web/i-0a1b2c3d acme/web/i-4e5f6071 -o json', 'Two, for scripts'],
   ],
 });

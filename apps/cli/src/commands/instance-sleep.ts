@@ -8,7 +8,7 @@ export const instanceSleep = operatingCommand({
   doing: 'putting to sleep',
   done: 'sleeping',
   hold: { state: 'asleep', undo: 'wake' },
-  text: 'The guest finishes or parks its work, then its memory goes to disk and its virtual machine ends; what it used is free.\nIt continues from there with "mvm instance wake". A guest that does not finish in time is put to sleep all the same.\nThe time of --drain-timeout comes on top of that of --timeout.',
+  text: 'The guest finishes or suspends its work. Then its memory goes to disk and its virtual machine ends, which frees memory\nand CPU. "mvm instance wake" continues it from there. A guest that does not finish in time is put to sleep anyway.\nThe time of --drain-timeout is added to that of --timeout.',
   examples: [
     ['mvm instance sleep acme/web/i-0a1b2c3d', 'Put one instance to sleep'],
     ['mvm instance sleep --drain-timeout 30s acme/web/i-0a1b2c3d', 'Give its guest half a minute'],

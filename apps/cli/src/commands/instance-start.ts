@@ -6,7 +6,7 @@ export const instanceStart = operatingCommand({
   doing: 'starting',
   done: 'started',
   hold: { state: 'running', undo: 'stop' },
-  text: 'Returns when the virtual machine runs. agentd then leaves it running\nfor the time of --hold, beside those that its pool wants. An instance that runs already is no error: its time begins anew.',
+  text: 'Returns when the virtual machine runs. For the time of --hold, agentd lets it run, in addition to the instances that\nits pool wants. The command succeeds if the instance already runs, and restarts its hold.',
   examples: [
     ['mvm instance start acme/web/i-0a1b2c3d', 'Start one instance'],
     [

@@ -20,12 +20,12 @@ export const kernelAdd: CommandModule = {
       .argument('[name]', "name of the kernel (default: the distribution's kernel, named after its package)")
       .option('--kernel <file>', 'Linux kernel: an ELF file (vmlinux)')
       .option('--modules <dir>', 'its modules, e.g. /lib/modules/<version>')
-      .option('--default', 'make it the one that imports take');
+      .option('--default', 'make it the kernel that imports use');
     addStateDirOption(command);
     completeWith(command, 'none');
     teach(
       command,
-      "Needs root. Without a name, downloads the distribution's kernel for virtual machines through apt; nothing is\ninstalled on the host. Images that are imported from then on boot it; those that are there keep theirs.",
+      "Needs root. Without a name, downloads the distribution's kernel for virtual machines through apt; nothing is\ninstalled on the host. With --default, later imports use it. Existing images keep their kernel.",
       [
         ['sudo mvm kernel add', "The distribution's kernel; the first one becomes the default"],
         ['sudo mvm kernel add own-6.6 --kernel vmlinux --modules ./modules', 'A kernel of your own'],

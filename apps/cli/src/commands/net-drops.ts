@@ -19,7 +19,7 @@ export const netDrops: CommandModule = {
     completeWith(command);
     teach(
       command,
-      'Every reason to drop a guest’s packet has a counter of its own. To see why a guest cannot reach something,\nwatch, and let the guest try: the counter that moves is the reason. When none moves, the packet never came\n(is the guest up, is its address right?) or got through and died elsewhere ("mvm doctor", other software’s rules).\nCounts are of all tenants together and begin anew when hostd loads its tables.',
+      'Each reason to drop a guest’s packet has its own counter. To see why a guest cannot reach something, use --watch and\nlet the guest try: the counter that changes is the reason. If none changes, the packet never arrived (does the guest\nrun, is its address right?), or other software dropped it later ("mvm doctor").\nThe counters are sums over all tenants. They start at zero when hostd loads its tables.',
       [
         ['mvm net drops --watch', 'What is dropped while you try'],
         ['mvm net drops -o wide', 'All counters, with what to look at'],

@@ -10,14 +10,14 @@ export const netPlan: CommandModule = {
   configure(command) {
     command
       .argument('[tenant]', 'only what belongs to this tenant')
-      .option('--from-scratch', 'what would run on a host that has none of it');
+      .option('--from-scratch', 'what would run on a host without any of it');
     completeWith(command, 'tenant');
     teach(
       command,
-      'Prints the exact text that hostd would give to ip and nft to bring the network in line; nothing when it is.\nRuns none of it. The output is a shell script: what you read is what would happen.',
+      'Prints the exact text that hostd would give to ip and nft to repair the network, and nothing if there is nothing to\nrepair. Does not run it. The output is a shell script.',
       [
         ['mvm net plan acme', 'What would be repaired now'],
-        ['mvm net plan acme --from-scratch', 'All that a tenant’s network consists of'],
+        ['mvm net plan acme --from-scratch', 'The whole network of a tenant'],
         ['mvm net plan acme --from-scratch -o json | jq -r ".commands[].script"', 'Only the scripts'],
       ],
     );

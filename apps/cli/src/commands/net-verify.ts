@@ -29,14 +29,11 @@ export const netVerify: CommandModule = {
   configure(command) {
     command
       .argument('[tenant]', 'only what belongs to this tenant')
-      .option(
-        '--deep',
-        "also send packets from a guest's place, to see that what must be blocked is blocked",
-      );
+      .option('--deep', 'also send packets as a guest would, and check that forbidden ones are blocked');
     completeWith(command, 'tenant');
     teach(
       command,
-      'Compares what the kernel has with what is recorded, object by object: bridges, addresses, TAPs and their\nowners, nftables tables, rules and set elements, routing rules, settings. Changes nothing. Exit code 4 when\nsomething differs. hostd repairs differences by itself within 10 seconds; one that stays needs somebody.\n\n--deep attaches a port to the bridge for a moment, guarded like an instance’s, and sends packets through it:\nto the gateway, the host, other tenants, private ranges, with forged addresses. A probe counts as blocked when\nno answer came and the named counter counted it. Nothing is sent beyond this host.',
+      'Compares the kernel with hostd’s records, object by object: bridges, addresses, TAPs and their owners, nftables\ntables, rules and set elements, routing rules, settings. Changes nothing. Exit code 4 when something differs.\nhostd repairs differences by itself within 10 seconds. Only a difference that stays needs your attention.\n\n--deep attaches a port to the bridge for a moment, with the rules of an instance’s port, and sends packets through\nit: to the gateway, the host, other tenants and private ranges, and with forged addresses. A probe counts as blocked\nif no answer came and the named counter counted it. No packet goes further than the next router.',
       [
         ['mvm net verify', 'The whole host'],
         ['mvm net verify acme --deep', 'One tenant, with packets'],

@@ -26,7 +26,7 @@ export const netWhy: CommandModule = {
     completeWith(command, 'instance', 'instance');
     teach(
       command,
-      'Says whether a guest reaches a destination, and why: the rules in the order in which its packet meets them, the one\nthat decides, which field of whose policy it follows from, what else on this host is in the way (the instance does\nnot run, the kernel is not as recorded, forwarding is off, another firewall), and what to do. Sends nothing and\nchanges nothing. A port without a protocol is TCP’s; without a port it is about a ping. Whether somebody listens at\nthe destination, and what happens beyond the uplink, it does not know. Only root may see other software’s rules.\n\nExit code 0 when it is reachable, 4 when it is not, others as everywhere.',
+      'Says whether a guest reaches a destination, and why. Lists the rules in the order in which the packet meets them, the\nrule that decides, the policy field behind it, other obstacles on this host (the instance does not run, the kernel\ndiffers from the records, forwarding is off, another firewall), and what to do. Sends and changes nothing.\n\nA port without a protocol means TCP. No port means a ping. It cannot know whether a program listens at the\ndestination, and what happens beyond the uplink. Only root may read other software’s rules.\n\nExit code 0 means reachable, 4 means not reachable.',
       [
         ['mvm net why acme/workers/i-0a1b2c3d 1.1.1.1:443', 'TCP to a port'],
         ['mvm net why acme/workers/i-0a1b2c3d 1.1.1.1:53/udp', 'UDP'],

@@ -23,9 +23,9 @@ export const prune: CommandModule = {
     completeWith(command, 'pool');
     teach(
       command,
-      'Destroys instances that are stopped and that no pool of the desired state needs, with their disks. Shows them and asks\nfirst. As many of a pool stay as it wants altogether; what is held, and what the desired state does not know, stays. To\nhave it done by agentd: destroy_stopped_after_seconds of a pool.',
+      'Destroys stopped instances that no pool of the desired state needs, with their disks. Lists them and asks first.\nA pool keeps as many instances as the sum of its counts. Held instances, and instances of pools that the desired state\ndoes not name, stay. To let agentd do this, set destroy_stopped_after_seconds of a pool.',
       [
-        ['mvm prune --dry-run', 'What would go?'],
+        ['mvm prune --dry-run', 'What would be destroyed?'],
         ['mvm prune acme --yes', "One tenant's, in a script"],
       ],
     );

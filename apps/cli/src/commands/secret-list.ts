@@ -13,7 +13,7 @@ export const secretList: CommandModule = {
     addStateDirOption(command);
     completeWith(command, 'tenant');
     teach(command, 'Names and sizes; no value is ever printed.', [
-      ['sudo mvm secret list acme', 'What there is, for a pool’s secret_scopes'],
+      ['sudo mvm secret list acme', 'Names for a pool’s secret_scopes'],
     ]);
   },
   async run(context, invocation) {

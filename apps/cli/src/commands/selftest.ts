@@ -39,7 +39,7 @@ export const selftest: CommandModule = {
       .option('--crash', 'kill hostd, VMMs and the power at the steps of every operation')
       .addOption(new Option('--operation <name>', 'only this operation, e.g. wake'))
       .addOption(new Option('--sample <n>', 'this many cases, drawn by the seed').argParser(parseCount))
-      .addOption(new Option('--all', 'every case: takes its time').conflicts('sample'))
+      .addOption(new Option('--all', 'every case; takes long').conflicts('sample'))
       .addOption(new Option('--seed <n>', 'which cases are drawn (default 1)').argParser(parseCount))
       .option('--image <name>', 'registered image to boot (default: demo, or the only one)')
       .addOption(
@@ -50,11 +50,11 @@ export const selftest: CommandModule = {
     completeWith(command);
     teach(
       command,
-      'Starts a hostd of its own with real VMs, in namespaces, a directory and cgroups of its own: tenants of this host\nare not touched, and nothing is left, also after Ctrl-C. Needs root. Without --crash one guest is started, put to sleep,\nwoken and destroyed. With --crash each step of each operation is crashed once, at a moment that the seed chooses, and\nwhat is left is judged: the state, the guest, the other tenant, the kernel. Exit code 1 when something is wrong.\n\nThe table says what became of each: done; undone, as if it had not been asked for; idle, prepared and not running;\nstopped, when the crash itself took the VM; or FAIL, with what was wrong below it. An empty cell was not tried.',
+      'Starts its own hostd with real VMs, in its own namespaces, directory and cgroups. It does not touch tenants of this\nhost, and leaves nothing, also after Ctrl-C. Needs root. Without --crash it starts, sleeps, wakes and destroys a guest.\nWith --crash it crashes each step of each operation once, at a moment that the seed chooses, and checks the state, the\nguest, another tenant and the kernel. Exit code 1 when something is wrong.\n\nResults in the table: done; undone, as if never requested; idle, prepared and not running; stopped, the crash itself\nended the VM; FAIL, with the error below it. An empty cell was not tried.',
       [
         ['sudo mvm selftest', 'Do VMs work here?'],
-        ['sudo mvm selftest --crash', 'Does hostd get over a crash at every step?'],
-        ['sudo mvm selftest --crash --operation wake --all', 'Every crash of a wake that there is'],
+        ['sudo mvm selftest --crash', 'Does hostd recover from a crash at every step?'],
+        ['sudo mvm selftest --crash --operation wake --all', 'All crashes of a wake'],
         ['sudo mvm selftest --crash --sample 20 --seed 7 -o json', 'Twenty cases, for a script'],
       ],
     );

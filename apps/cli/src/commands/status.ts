@@ -25,9 +25,9 @@ export const status: CommandModule = {
     completeWith(command);
     teach(
       command,
-      'What agentd wants, what it found when it last looked (every 10 seconds, and whenever it has acted), what it is about to\ndo and what keeps it from that. What there is this moment: mvm instance list.\nThe exit code is 0 when the host is as desired, 9 when it is but for instances that are held by hand, 10 while it\nconverges, 4 when it is not and agentd can do no more, 6 when agentd cannot ask hostd.',
+      'Shows what agentd wants, what it found in its last pass (at least every 10 seconds, and after each action), what it\nwill do next, and what prevents it. For the present moment: mvm instance list.\nExit code 0: the host is as desired. 9: as desired, except for instances that are held by hand. 10: it converges.\n4: agentd is stuck. 6: hostd does not answer agentd.',
       [
-        ['mvm status', 'Is all as it should be?'],
+        ['mvm status', 'Is the host as desired?'],
         ['mvm status --watch', 'Follow it'],
         ['mvm status -o wide', 'With the last actions'],
         ['mvm status -o json | jq .converged', 'For scripts; "mvm apply --wait" waits for true'],

@@ -20,7 +20,7 @@ export const wait: CommandModule = {
     teach(
       command,
       'Waits until the host is as desired, as "mvm apply --wait" does, with the same exit codes.',
-      [['mvm wait --timeout 5m', 'After a reboot, or after a change by somebody else']],
+      [['mvm wait --timeout 5m', 'After a reboot of the host, or after a change by another user']],
     );
   },
   async run(context, invocation) {

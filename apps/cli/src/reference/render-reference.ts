@@ -16,7 +16,7 @@ Fields are added to these documents, never renamed or removed.
 | code | meaning |
 |---|---|
 | 0 | done |
-| 1 | internal error |
+| 1 | internal error; the states differ (\`diff\`); something is wrong (\`selftest\`) |
 | 2 | usage, or an invalid argument or file |
 | 3 | not found |
 | 4 | conflicts with the present state |
