@@ -166,13 +166,14 @@ static void handle_frames(void) {
 void agent_serve(void) {
   if (port < 0) return;
   flush_answers();
-  for (;;) {
+  for (int has_read = 0;; has_read = 1) {
     handle_frames();
     if (in_used >= sizeof in - 1) return;
     ssize_t n = read(port, in + in_used, sizeof in - 1 - in_used);
     if (n == 0) {
-      // The host has hung up: what it began is void.
-      in_used = out_used = 0;
+      // The kernel takes the host for gone. It learns of a new connection later than of that one's first bytes: what has
+      // just been read is the new host's, and its answers wait until the port takes them.
+      if (!has_read) in_used = out_used = 0;
       return;
     }
     if (n < 0) return;
