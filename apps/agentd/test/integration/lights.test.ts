@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
+import { until } from '@mvm/testkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type AgentdHome, createAgentdHome, statusWhen } from '../harness/agentd.js';
 import { type FakeHostd, startFakeHostd } from '../harness/fake-hostd.js';
@@ -115,8 +116,11 @@ describe('light 7: a VM that ends by itself', () => {
       ({ recent }) => recent[0]?.kind === 'start' && recent.length > 2,
     );
     expect(status.last_pass?.number).toBeGreaterThan(1);
-    const [again] = (await home.client.listInstances()).instances;
-    expect(again).toMatchObject({ status: 'running', exit_count: 1 });
+    // The action is listed when it begins.
+    const again = await until('it runs again', async () =>
+      (await home.client.listInstances()).instances.find(({ status }) => status === 'running'),
+    );
+    expect(again).toMatchObject({ instance_id: first.instance_id, exit_count: 1 });
   });
 });
 

@@ -314,7 +314,7 @@ describe('resolveImage', () => {
     await expect(resolveImage(join(fixture.dir, 'nowhere'), 'demo')).rejects.toMatchObject({
       code: 'not_found',
       reason: 'image.not_found',
-      hint: expect.stringContaining('mvm image add demo'),
+      hint: expect.stringContaining('mvm image import <source> --name demo'),
     });
     expect(await listImages(join(fixture.dir, 'nowhere'))).toEqual([]);
   });
