@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { createFrameServer, type FrameServer } from '@mvm/framing';
-import { createNetworkExecutor, type NetworkExecutor } from '@mvm/net-executor/execute';
+import { createNetworkExecutor, findConntrackProblem, type NetworkExecutor } from '@mvm/net-executor/execute';
 import { readDefaultRouteLinks } from '@mvm/net-executor/observe';
 import { createSpaceReserve } from '@mvm/node-host';
 import { CodedError } from '@mvm/protocol';
@@ -286,6 +286,9 @@ async function prepare(
   const capabilities = await vmm.capabilities();
   const { accelerator, acceleratorReason: reason } = capabilities;
   logger.info({ accelerator, reason }, 'accelerator chosen');
+  const conntrackProblem = await findConntrackProblem();
+  if (conntrackProblem !== null)
+    logger.warn({ err: conntrackProblem }, 'conntrack does not work: no instance can start until it does');
   const reserve = createSpaceReserve(layout.reserveDir);
   const audit = ports.hooks.audit(
     createAuditLog(layout, {

@@ -73,6 +73,14 @@ describe('planNetwork', () => {
     expect(new Set(kinds.slice(3))).toEqual(new Set(['element.delete']));
   });
 
+  it('ends the connections of a guest that has no TAP any more, unless they are kept', () => {
+    const idle = applySteps(ready, planNetwork({ tenants: [{ net, ports: [] }] }, ready, context));
+    const plan = (flows: Partial<NetworkContext>) =>
+      planNetwork({ tenants: [{ net, ports: [] }] }, idle, { ...context, ...flows });
+    expect(plan({ endedFlows: [port.ipv4] })).toEqual([{ kind: 'flows.forget', address: port.ipv4 }]);
+    expect(plan({ endedFlows: [port.ipv4], keptFlows: [port.ipv4] })).toEqual([]);
+  });
+
   it('says nothing when nothing is to do', () => {
     expect(planNetwork(wish, busy, context)).toEqual([]);
   });

@@ -52,8 +52,11 @@ function planRemovals(links: readonly ObservedLink[]): NetStep[] {
 }
 
 /** Ends the connections of guests' addresses: those of TAPs that go, and once more before a TAP comes. */
-function planForgetting(addresses: readonly string[], { keptFlows = [] }: NetworkContext): NetStep[] {
-  return [...new Set(addresses)]
+function planForgetting(
+  addresses: readonly string[],
+  { keptFlows = [], endedFlows = [] }: NetworkContext,
+): NetStep[] {
+  return [...new Set([...endedFlows, ...addresses])]
     .filter((address) => !keptFlows.includes(address))
     .map((address) => ({ kind: 'flows.forget', address }));
 }

@@ -67,6 +67,8 @@ export interface NetworkContext {
   readonly vmmUids?: UidRange | undefined;
   /** Guests' addresses whose connections outlast their port: the same instance will have them again. */
   readonly keptFlows?: readonly string[] | undefined;
+  /** Addresses whose connections end even when no TAP goes: their guest slept. `keptFlows` counts more. */
+  readonly endedFlows?: readonly string[] | undefined;
   /** `absent`: nothing of ours is to stay, not even the base tables; the desired network must then be empty. */
   readonly base: 'present' | 'absent';
 }

@@ -60,6 +60,13 @@ it('only warns of a missing zstd, which pools without compression do not need', 
   expect(zstd).toMatchObject({ verdict: 'warn', fix: 'apt-get install zstd' });
 });
 
+it('finds a missing conntrack, without which no instance starts', async () => {
+  const run: HostProbe['run'] = async (program, args) =>
+    program === 'conntrack' ? { kind: 'missing' } : host().run(program, args);
+  const { conntrack } = await diagnose(host({}, { run }));
+  expect(conntrack).toMatchObject({ verdict: 'fail', fix: 'apt-get install conntrack' });
+});
+
 it('is content with a good host', async () => {
   const report = await diagnose(host());
   expect(Object.values(report).filter(({ verdict }) => verdict !== 'ok')).toEqual([]);

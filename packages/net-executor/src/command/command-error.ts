@@ -47,11 +47,11 @@ function diagnose(program: Program, result: CommandResult): Diagnosis {
       hint: 'Something else still uses the interface.',
     };
   }
-  return {
-    code: 'internal',
-    reason: `net.${program}_failed`,
-    hint: 'Nothing was changed. See the message; `mvm doctor` checks kernel and tools.',
-  };
+  const works =
+    program === 'conntrack'
+      ? 'No guest gets a network until `conntrack -C` works for root; it is of the package conntrack.'
+      : 'See the message; `mvm doctor` checks kernel and tools.';
+  return { code: 'internal', reason: `net.${program}_failed`, hint: `Nothing was changed. ${works}` };
 }
 
 /** A program's failure as CodedError; `what` says what was being done, e.g. `loading the filter`. */

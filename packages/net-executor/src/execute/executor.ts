@@ -131,8 +131,15 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
     lastSeen = observed;
   }
 
-  async function run(steps: readonly NetStep[]): Promise<NetworkChange> {
-    if (steps.length > 0) await runSteps(steps, runner);
+  /**
+   * What ends must always end: connections that cannot be ended stay until an instance gets their address. `strict`: that is
+   * now, and a failure like any other. Answers what was made.
+   */
+  async function run(planned: readonly NetStep[], strict = false): Promise<NetworkChange> {
+    const onFlowsLeft = (error: CodedError) =>
+      options.logger?.warn({ err: error }, 'connections of a guest could not be ended');
+    const steps =
+      planned.length === 0 ? planned : await runSteps(planned, runner, strict ? undefined : onFlowsLeft);
     options.logger?.debug({ steps: steps.map(({ kind }) => kind) }, 'network changed');
     return { steps };
   }
@@ -160,14 +167,18 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
   }
 
   /** The steps of one tenant, looking at everything; damaged tables are loaded with everybody's elements. */
-  async function planFull(next: Wanted, net: TenantNet, keptFlows: readonly string[]): Promise<NetStep[]> {
+  async function planFull(
+    next: Wanted,
+    net: TenantNet,
+    flows: Pick<NetworkContext, 'keptFlows' | 'endedFlows'>,
+  ): Promise<NetStep[]> {
     const netId = net.tenant_net_id;
     const observed = await observe();
     const tenant = next.get(netId);
     const desired = { tenants: tenant === undefined ? [] : [tenant] };
     const steps = planNetwork(desired, scope(observed, netId, net.ipv4_subnet, tenant), {
       ...context(),
-      keptFlows,
+      ...flows,
     });
     const { elements, profiles } = spellOut(toDesired(next), observed, context());
     const specs = profiles.map(({ spec }) => spec);
@@ -185,8 +196,14 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
   ): Promise<NetworkChange> {
     const address = request.port?.ipv4;
     // The kernel's whole table is gone through to end them, which takes longer than all the rest: not twice.
-    const none = request.kind === 'attach' && address !== undefined && withoutFlows.has(address);
-    const keptFlows = address !== undefined && (keepFlows || none) ? [address] : [];
+    const none = address !== undefined && withoutFlows.has(address);
+    const keep = keepFlows || (none && request.kind === 'attach');
+    const flows = {
+      keptFlows: address !== undefined && keep ? [address] : [],
+      // Of an instance that sleeps, which has no TAP, too.
+      endedFlows: address !== undefined && !none && request.kind === 'detach' ? [address] : [],
+    };
+    const strict = request.kind === 'attach';
     const { net, after } = request;
     const netId = net.tenant_net_id;
     if (after !== null) {
@@ -206,10 +223,10 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
         'Call reconcile first; restart hostd.',
       );
     }
-    const steps = await planIncremental(quick, seen, { ...context(), keptFlows }, runner);
+    const steps = await planIncremental(quick, seen, { ...context(), ...flows }, runner);
     if (steps !== null) {
       try {
-        const done = await run(steps);
+        const done = await run(steps, strict);
         wanted = next;
         return done;
       } catch (error) {
@@ -217,7 +234,7 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
         options.logger?.warn({ err: error }, 'network change failed, looking at the whole network');
       }
     }
-    const done = await run(await planFull(next, net, keptFlows));
+    const done = await run(await planFull(next, net, flows), strict);
     wanted = next;
     return done;
   }

@@ -1,5 +1,6 @@
 export type { DropCount } from '../observe/drop-counts.js';
 export { createNetworkExecutor } from './executor.js';
+export { findConntrackProblem } from './find-conntrack-problem.js';
 export type {
   NetworkExecutor,
   NetworkExecutorOptions,

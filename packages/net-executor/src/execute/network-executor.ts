@@ -34,7 +34,7 @@ export interface NetworkLogger {
 export interface PortOptions {
   /**
    * Tracked connections of the port's address are left: the instance that had the address will have it again, or has it
-   * again. Otherwise they end.
+   * again. Otherwise they end: when they cannot, attaching fails, and detaching says so in the log and goes on.
    */
   readonly keepFlows?: boolean | undefined;
 }

@@ -52,3 +52,13 @@ it('fails when the kernel refuses', async () => {
   });
   expect(conntrack.runs()).toBe(2);
 });
+
+it('goes on without, and tells, when connections may be left', async () => {
+  const conntrack = conntrackThat(REFUSED);
+  const left: string[] = [];
+  const tell = ({ reason }: { reason: string }) => left.push(reason);
+  expect(await runSteps([forget], conntrack.runner, tell)).toEqual([]);
+  expect(left).toEqual(['net.conntrack_failed']);
+  expect(await runSteps([forget], conntrackThat(SOME).runner, tell)).toEqual([forget]);
+  expect(left.length).toBe(1);
+});

@@ -208,13 +208,18 @@ async function runGroup(
   }
 }
 
+/** As of a group, and why connections did not end. */
+interface AllOutcome extends GroupOutcome {
+  readonly flowsError: CodedError | null;
+}
+
 /**
  * Connections end after the last TAP is gone, so that no packet on its way brings one back; those of an address that gets a
  * TAP end while the rest is made, for no VMM has it before all of it is done.
  */
-async function runAll(steps: readonly NetStep[], runner: CommandRunner): Promise<GroupOutcome> {
+async function runAll(steps: readonly NetStep[], runner: CommandRunner): Promise<AllOutcome> {
   const flows = steps.filter(({ kind }) => kind === 'flows.forget');
-  if (flows.length === 0) return await runGroups(steps, runner);
+  if (flows.length === 0) return { ...(await runGroups(steps, runner)), flowsError: null };
   // The first program has its script before the time is spent that it takes to start another.
   const rest = runGroups(
     steps.filter(({ kind }) => kind !== 'flows.forget'),
@@ -222,15 +227,22 @@ async function runAll(steps: readonly NetStep[], runner: CommandRunner): Promise
   );
   if (steps.some(({ kind }) => kind === 'tap.delete')) await rest;
   const [outcome, ended] = await Promise.all([rest, runConntrack(flows, runner)]);
-  return { made: outcome.made, error: outcome.error ?? ended.error };
+  return { ...outcome, flowsError: ended.error };
 }
 
 /**
  * Makes the steps in order: neighbours of one tool in one go, `ip` as one batch (of 100 lines at most), `nft` as one
  * transaction. Each script is rendered, and so checked, before the first is run. On a failure, what was made is undone, and
  * the error thrown; when undoing fails too, the error's `details.undone` is false and the next reconcile puts it right.
+ *
+ * Connections that could not be ended are such a failure too, unless `onFlowsLeft` hears of it: then all else is made.
+ * Resolves to the steps that were made.
  */
-export async function runSteps(steps: readonly NetStep[], runner: CommandRunner): Promise<void> {
+export async function runSteps(
+  steps: readonly NetStep[],
+  runner: CommandRunner,
+  onFlowsLeft?: (error: CodedError) => void,
+): Promise<readonly NetStep[]> {
   for (const group of groupSteps(steps)) {
     renderIpBatch(group.steps);
     renderBridgeBatch(group.steps);
@@ -238,9 +250,14 @@ export async function runSteps(steps: readonly NetStep[], runner: CommandRunner)
     renderNftScript(group.steps);
   }
   const outcome = await runAll(steps, runner);
-  if (outcome.error === null) return;
+  const { flowsError } = outcome;
+  const error = outcome.error ?? (onFlowsLeft === undefined ? flowsError : null);
+  if (error === null) {
+    if (flowsError === null) return steps;
+    onFlowsLeft?.(flowsError);
+    return steps.filter(({ kind }) => kind !== 'flows.forget');
+  }
   const undo = await runGroups(invertSteps(outcome.made), runner);
-  const { error } = outcome;
   Object.assign(error, { details: { ...error.details, undone: undo.error === null } });
   throw error;
 }
