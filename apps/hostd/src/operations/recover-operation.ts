@@ -1,5 +1,6 @@
 import { CodedError, toCodedError } from '@mvm/protocol';
 import { executePlan, stepsAfterCommit, undoSteps } from '../execute/execute-plan.js';
+import type { HostPorts } from '../execute/ports.js';
 import type { OperationName, Plan } from '../execute/step.js';
 import { addressText, type InstanceAddress } from '../state/layout.js';
 import type { InstanceRecord } from '../state/records.js';
@@ -28,6 +29,15 @@ function cleanupIncomplete(plan: Plan, cause: unknown): CodedError {
     hint: 'Remove the cause (the log of hostd names it), then repeat the request: it is tried again first.',
     cause,
   });
+}
+
+/**
+ * Whether the end of an instance's VM leaves nothing of an operation that did not end: a reboot, or a wake past its commit
+ * point. Their instance has a state from which it can be stopped.
+ */
+export async function isUndoneByEnd(plan: Plan, ports: HostPorts): Promise<boolean> {
+  if (plan.operation === 'reboot') return true;
+  return plan.operation === 'wake' && (await stepsAfterCommit(plan, ports)) !== null;
 }
 
 /**

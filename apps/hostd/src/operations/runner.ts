@@ -18,7 +18,7 @@ import type {
   RecordPlan,
 } from './operation.js';
 import type { OperationContext } from './operation-context.js';
-import { recoverOperation } from './recover-operation.js';
+import { isUndoneByEnd, recoverOperation } from './recover-operation.js';
 import { notifyGuestResumed } from './resume-pending.js';
 import { runJournaled } from './run-journaled.js';
 import { detectSecretsChange } from './secrets-epoch.js';
@@ -31,7 +31,7 @@ import { detectSecretsChange } from './secrets-epoch.js';
  *   Those on one tenant's records run one at a time, and never wait for an instance's lock while they hold the tenant's.
  * - A plan for an instance is durable in the journal before its first step, and the journal is cleared only when the plan
  *   is complete or completely undone. An operation finds no journal but its own: what an earlier one left is recovered
- *   first.
+ *   first, except what the end of the VM leaves nothing of.
  * - What was checked is reserved in one synchronous piece with the check.
  */
 export interface OperationRunner {
@@ -100,14 +100,16 @@ export function createOperationRunner(
 
   /**
    * The same before an operation that ends the VM: what cannot be recovered with a VMM that does not answer is recovered
-   * without it. `force`: its answer is not waited for at all.
+   * without it. `force`: its answer is not waited for at all. What would only be finished for its VM to be ended, is not:
+   * the operation's own plan takes its place in the journal.
    */
   async function recoverToEnd(
     address: InstanceAddress,
     how: 'ask' | 'force',
     context: OperationContext,
   ): Promise<void> {
-    if ((await journal.read(address)) === null) return;
+    const entry = await journal.read(address);
+    if (entry === null) return;
     if (how === 'ask') {
       try {
         await recover(address, context);
@@ -118,6 +120,7 @@ export function createOperationRunner(
     }
     const vmId = store.instance(address)?.net?.tap_dev;
     if (vmId !== undefined) await endVmm(vmId, ports);
+    if (await isUndoneByEnd(entry.plan, ports)) return;
     await recover(address, context);
   }
 
@@ -200,11 +203,15 @@ export function createOperationRunner(
     });
   }
 
-  /** What an operation that did not end left, which the next one recovers before it is planned; null: nothing. */
-  async function planRecovery(address: InstanceAddress): Promise<PlannedOperation | null> {
+  /** What an operation that did not end left, which one that `endsVm` so recovers before it is planned; null: nothing. */
+  async function planRecovery(
+    address: InstanceAddress,
+    endsVm: 'ask' | 'force' | null,
+  ): Promise<PlannedOperation | null> {
     if (store.instance(address) === undefined || active.has(addressText(address))) return null;
     const entry = await journal.read(address);
     if (entry === null) return null;
+    if (endsVm === 'force' && (await isUndoneByEnd(entry.plan, ports))) return null;
     const { operation, onFailure } = entry.plan;
     const then = 'the request is planned from what that leaves';
     if (onFailure === 'finish') {
@@ -218,7 +225,7 @@ export function createOperationRunner(
     address: InstanceAddress,
     options: O,
   ): Promise<PlannedOperation> {
-    const recovery = await planRecovery(address);
+    const recovery = await planRecovery(address, operation.endsVm?.(options) ?? null);
     if (recovery !== null) return recovery;
     const canceled = namesOf(cancelable(address, operation.cancels?.(options)));
     const call = { address, options, canceled, cutShort: false };

@@ -1,6 +1,7 @@
 import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { HostdClient } from '@mvm/hostd-client';
+import { toCodedError } from '@mvm/protocol';
 import { execa } from 'execa';
 import { createLayout, type InstanceAddress, type Layout } from '../../src/state/layout.js';
 import { createTestHost, ensureTenantAndPool, type TestHost } from '../daemon.js';
@@ -75,7 +76,12 @@ export async function createOneInstance(): Promise<OneInstance> {
     },
     dispose: async () => {
       one.faultOf = () => null;
-      await client.request({ type: 'DestroyInstance', ...address, wipe_volumes: false });
+      await client
+        .request({ type: 'DestroyInstance', ...address, wipe_volumes: false })
+        .catch((error: unknown) => {
+          // A test may have destroyed it.
+          if (toCodedError(error).code !== 'not_found') throw error;
+        });
       await client.close();
       await hostd.close();
       await host.dispose();

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { ensureTenantAndPool, poolSpec } from '../daemon.js';
 import { createOneInstance, type OneInstance } from '../fake-vmm/one-instance.js';
@@ -88,6 +88,33 @@ test.each(['launch', 'resume'] as const)(
     expect((await one.vm()).running).toBe(true);
   },
 );
+
+test.each([
+  { type: 'StopInstance', force: true },
+  { type: 'DestroyInstance', wipe_volumes: false },
+] as const)('what ends the VM of a reboot that did not end does not boot it first (%j)', async (request) => {
+  const journal = one.layout.journal(one.address);
+  one.faultOf = (call) => {
+    if (call === 'launch') copyFileSync(journal, `${journal}.kept`);
+    return null;
+  };
+  await reboot();
+  one.faultOf = () => null;
+  await reboot();
+  // As if the first of the two had neither ended nor been recovered.
+  renameSync(`${journal}.kept`, journal);
+  let launches = 0;
+  one.faultOf = (call) => {
+    if (call === 'launch') launches += 1;
+    return call === 'launch' ? 'fail' : null;
+  };
+  await one.client.request({ ...request, ...one.address });
+  expect(launches).toBe(0);
+  expect(existsSync(one.layout.vmSocketDir(one.vmId))).toBe(false);
+  expect(journaled()).toBe(false);
+  if (request.type === 'DestroyInstance') return;
+  expect(await one.described()).toMatchObject({ status: 'stopped', stop_reason: { kind: 'requested' } });
+});
 
 test('a dry run changes nothing and lists the steps of the reboot', async () => {
   const request = { type: 'RebootInstance', ...one.address } as const;

@@ -109,6 +109,18 @@ test('a guest that runs is not ended because that cannot be recorded; the next r
   expect(existsSync(one.layout.journal(one.address))).toBe(false);
 });
 
+test('a forced stop ends it, and is what is recorded', async () => {
+  await wakeUnrecorded();
+  const { pid } = await one.described();
+  await one.client.request({ type: 'StopInstance', ...one.address, force: true });
+  expect(await one.described()).toMatchObject({ status: 'stopped', stop_reason: { kind: 'requested' } });
+  expect(existsSync(`/proc/${pid}`)).toBe(false);
+  expect([snapshot('delta'), snapshot('delta.used')]).toEqual([false, false]);
+  expect(existsSync(one.layout.journal(one.address))).toBe(false);
+  expect(readFileSync(one.layout.auditLog('acme'), 'utf8')).not.toContain('vm_exited');
+  await one.client.request({ type: 'StartInstance', ...one.address });
+});
+
 test('and when it has ended meanwhile, it is recorded as lost', async () => {
   await wakeUnrecorded();
   const pid = (await one.described()).pid as number;
