@@ -18,7 +18,7 @@ const say = (/** @type {string} */ text) => console.log(`[dev] ${text}`);
 const packages = listPackages(root);
 
 say('building');
-if ((await run(join(root, 'node_modules/.bin/tsc'), ['-b', root], { cwd: root })) !== 0) {
+if ((await run(join(root, 'node_modules/typescript/bin/tsc'), ['-b', root], { cwd: root })) !== 0) {
   say('the build has errors; watching all the same');
 }
 
@@ -38,7 +38,7 @@ for (const { name, dir } of packages) {
 }
 
 const compiler = spawn(
-  join(root, 'node_modules/.bin/tsc'),
+  join(root, 'node_modules/typescript/bin/tsc'),
   ['-b', '--watch', '--preserveWatchOutput', root],
   {
     stdio: ['ignore', 'pipe', 'inherit'],
