@@ -58,7 +58,7 @@ export interface Call<O> {
 /** A call that runs, and is no dry run. */
 export interface RunningCall<O> extends Call<O> {
   readonly context: OperationContext;
-  /** Aborted by a call that cuts this one short. */
+  /** Aborted by a call that cuts this one short; its operation's name is the reason. */
   readonly signal: AbortSignal;
 }
 

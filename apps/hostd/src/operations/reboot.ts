@@ -1,4 +1,4 @@
-import { assertTransition, type RequestOf, toCodedError } from '@mvm/protocol';
+import { assertTransition, CodedError, type RequestOf, toCodedError } from '@mvm/protocol';
 import type { Plan, Step } from '../execute/step.js';
 import { planReboot } from '../plan/plan-reboot.js';
 import type { InstanceAddress } from '../state/layout.js';
@@ -43,10 +43,21 @@ function hasEndedVm(steps: readonly Step[], failed: Step): boolean {
   return steps.indexOf(failed) >= steps.findIndex(({ kind }) => kind === 'vm.kill');
 }
 
+/** What a reboot fails with when a stop or a destroy comes while the guest shuts down. */
+function rebootCanceled({ instance_id }: InstanceAddress): CodedError {
+  return new CodedError({
+    code: 'aborted',
+    reason: 'instance.reboot_overtaken',
+    message: `the reboot of instance ${instance_id} was overtaken by another request while the guest shut down`,
+    hint: 'Look at the state of the instance (mvm instance info), and start it if it is still wanted.',
+  });
+}
+
 /**
  * Ends an instance's VM and boots it again, with its disks and its address, and its pool's present image and resources.
  * What is refused is refused before the guest is asked to shut down. Throws what `planReboot` and `prepareBoot` throw, and
- * `not_found`. After a failure past the end of the old VM the instance is stopped.
+ * `not_found`. After a failure past the end of the old VM the instance is stopped. While the guest shuts down, a stop or a
+ * destroy ends it: `aborted`, `instance.reboot_overtaken`.
  */
 export const reboot: InstanceOperation<StopOptions, BootInputs> = {
   name: 'reboot',
@@ -69,9 +80,16 @@ export const reboot: InstanceOperation<StopOptions, BootInputs> = {
   around: async (call, deps, run) => {
     const { address } = call;
     assertTransition(requireInstance(deps.store, address).status, 'reboot');
-    planBoot(address, await prepareBoot(address, deps), deps, planReboot).reservation.check();
-    await waitForShutdown(call, deps);
-    await run();
+    const { reservation } = planBoot(address, await prepareBoot(address, deps), deps, planReboot);
+    const release = reservation.take();
+    try {
+      await waitForShutdown(call, deps);
+      // A forced reboot wants what this one does; a stop and a destroy do not.
+      if (call.signal.aborted && call.signal.reason !== 'reboot') throw rebootCanceled(address);
+      await run();
+    } finally {
+      release();
+    }
     // A guest that was to hear that it goes on is gone.
     await clearResumePending(address, deps.ports.layout);
   },

@@ -28,6 +28,17 @@ test('an instance that is being paused counts as warm, once, and not for itself'
   expect(reservations.warmCount('acme', three)).toBe(1);
 });
 
+test('an instance that is rebooted counts once, with the larger of what it has and will have', () => {
+  const running_with = { resources: { vcpus: 2, mem_mib: 256, data_disk_mib: 8 } } as never;
+  const one = instanceRecord({ instance_id: 'i-1', status: 'running', running_with });
+  const other = instanceRecord({ instance_id: 'i-2', status: 'stopped' });
+  const reservations = ledgerOf(one, other);
+  const release = reservations.reserveStart(one, { vcpus: 4, mem_mib: 128, data_disk_mib: 8 });
+  expect(reservations.runningUsage('acme', other)).toEqual({ running: 1, vcpus: 4, memMib: 256 });
+  release();
+  expect(reservations.runningUsage('acme', other)).toEqual({ running: 1, vcpus: 2, memMib: 256 });
+});
+
 test('max_warm is the last that may be warm', () => {
   const tenant = tenantRecord({ quotas: { ...DEFAULT_QUOTAS, max_warm: 2 } });
   expect(() => checkWarmQuota(tenant, 1)).not.toThrow();

@@ -36,6 +36,14 @@ export interface Reservations {
 
 const poolText = ({ tenant_id, pool_id }: PoolAddress): string => `${tenant_id}/${pool_id}`;
 
+function larger(a: InstanceResources, b: InstanceResources = a): InstanceResources {
+  return {
+    vcpus: Math.max(a.vcpus, b.vcpus),
+    mem_mib: Math.max(a.mem_mib, b.mem_mib),
+    data_disk_mib: Math.max(a.data_disk_mib, b.data_disk_mib),
+  };
+}
+
 export function createReservations(store: StateStore): Reservations {
   const starts = new Map<string, { address: InstanceAddress; resources: InstanceResources }>();
   const pauses = new Map<string, InstanceAddress>();
@@ -50,7 +58,9 @@ export function createReservations(store: StateStore): Reservations {
       .flatMap((instance) => {
         const resources = instance.running_with?.resources ?? store.pool(instance)?.instance_resources;
         return resources === undefined ? [] : [{ key: addressText(instance), resources }];
-      });
+      })
+      // One that is rebooted may take more than it has now.
+      .map(({ key, resources }) => ({ key, resources: larger(resources, starts.get(key)?.resources) }));
     const keys = new Set(recorded.map(({ key }) => key));
     const starting = [...starts]
       .filter(([key, claim]) => claim.address.tenant_id === tenantId && !keys.has(key))

@@ -160,7 +160,7 @@ export function createOperationRunner(
     context: OperationContext,
   ): Promise<boolean> {
     const canceled = cancelable(address, operation.cancels?.(options));
-    for (const { cancel } of canceled) cancel?.abort();
+    for (const { cancel } of canceled) cancel?.abort(operation.name);
     const key = addressText(address);
     const endsVm = operation.endsVm?.(options) ?? null;
     const slots = endsVm === null ? limit : endLimit;

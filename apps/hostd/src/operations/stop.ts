@@ -60,9 +60,10 @@ export const stop: InstanceOperation<StopOptions> = {
   cancels: ({ force }) => (force ? ['sleep', 'stop', 'reboot'] : ['sleep']),
   isCancelable: ({ force }) => !force,
   endsVm: ({ force }) => (force ? 'force' : 'ask'),
-  // The stop whose grace period this one has skipped, or the end of the VMM under another operation, did what was asked for.
+  // The stop whose grace period this one has skipped, the guest of a reboot that this one has ended, or the end of the VMM
+  // under another operation, did what was asked for.
   isDone: ({ address, canceled, cutShort }, { store }) => {
-    if (!canceled.has('stop') && !cutShort) return false;
+    if (!canceled.has('stop') && !canceled.has('reboot') && !cutShort) return false;
     const { status } = requireInstance(store, address);
     return canceled.has('stop') ? status === 'stopped' : !['running', 'warm', 'sleeping'].includes(status);
   },
