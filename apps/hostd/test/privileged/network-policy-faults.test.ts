@@ -170,7 +170,7 @@ describe('nft refuses', () => {
 
   test('a pool that cannot be removed is there, with its policy, and can be removed later', async () => {
     await ensureTenant(undefined, 'globex', 4);
-    await ensurePool({ publish: publish(8443) }, 'globex');
+    await ensurePool({ publish: publish(9443) }, 'globex');
     const remove = () => client.request({ type: 'RemovePool', tenant_id: 'globex', pool_id: 'web' });
     // Without the bridge the short way is not enough, and what there is must be listed. First nothing can be: hostd's own
     // look at its tables, every 10 s, would find the bridge gone and make it anew.
@@ -181,12 +181,12 @@ describe('nft refuses', () => {
     expect(error).toMatchObject({ code: 'internal', reason: 'net.nft_failed' });
     const { tenants } = await client.request({ type: 'ListTenants' });
     expect(tenants.find(({ tenant_id }) => tenant_id === 'globex')?.pools).toMatchObject([
-      { network_policy: { publish: publish(8443) } },
+      { network_policy: { publish: publish(9443) } },
     ]);
     await remove();
     expect(await drifts()).toEqual([]);
     // Nobody has its port any more.
-    await ensurePool({ publish: publish(8443) });
+    await ensurePool({ publish: publish(9443) });
     await client.request({ type: 'RemoveTenant', tenant_id: 'globex' });
   });
 });
