@@ -55,7 +55,7 @@ esac
     left: () => readFileSync(at('faults'), 'utf8').split('\n').filter(Boolean).length,
     blind: (on) => (on ? writeFileSync(at('blind'), '') : rmSync(at('blind'), { force: true })),
     close: () => {
-      execFileSync('umount', [PROGRAM]);
+      execFileSync('umount', ['--lazy', PROGRAM]);
     },
   };
 }

@@ -22,7 +22,7 @@ beforeAll(async () => {
 afterAll(async () => {
   rmSync(broken, { force: true });
   await one.dispose();
-  execFileSync('umount', [PROGRAM]);
+  execFileSync('umount', ['--lazy', PROGRAM]);
   rmSync(dir, { recursive: true });
 });
 
