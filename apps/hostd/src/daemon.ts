@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { dirname, join } from 'node:path';
 import { createFrameServer, type FrameServer } from '@mvm/framing';
@@ -36,13 +35,13 @@ import { createDispatch } from './requests/dispatch.js';
 import { createAccessPolicy } from './server/access-policy.js';
 import { createCallerBudget } from './server/caller-budget.js';
 import { type SessionOptions, serveSession } from './server/session.js';
-import { makePrivateDir, withSpaceReserve } from './state/atomic-file.js';
+import { withSpaceReserve } from './state/atomic-file.js';
 import { createAuditLog } from './state/audit-log.js';
 import { exists } from './state/exists.js';
 import { createLayout } from './state/layout.js';
 import { createPoolRevisions } from './state/pool-revisions.js';
 import { openStateStore } from './state/store.js';
-import { requireTrustedDirectory } from './state/trusted-directory.js';
+import { makeTrustedDirectory, requireTrustedDirectory } from './state/trusted-directory.js';
 import { createGroupLookup } from './system/account-files.js';
 import { forbidCoreDumps } from './system/core-dumps.js';
 import { hostFacts } from './system/host-facts.js';
@@ -237,7 +236,7 @@ export async function startDaemon(
   forbidCoreDumps((problem) => logger.warn({ problem }, 'core dumps could not be forbidden'));
   await checkPeerCredentials();
   await requireTrustedDirectories(config);
-  await makePrivateDir(config.stateDir);
+  await makeTrustedDirectory(config.stateDir, { mode: 0o700 });
   const locks: HostLock[] = [lockStateDir(config.stateDir)];
   const unlock = (): void => {
     for (const lock of locks.splice(0)) lock.release();
@@ -250,7 +249,7 @@ export async function startDaemon(
     ports = await buildPorts(config, logger, overrides, mutex, keySources);
     locks.push(lockCgroups(ports.cgroups.root, config.cgroupParent));
     locks.push(lockVmUids(ports.cgroups.root, config.vmUidBase));
-    await mkdir(config.runDir, { recursive: true, mode: 0o755 });
+    await makeTrustedDirectory(config.runDir, { mode: 0o755 });
     const { server, listenTarget } = await prepare(config, logger, ports, mutex, inherited, closing.signal);
     await server.listen(listenTarget);
     const running = ports;
@@ -337,7 +336,7 @@ async function prepare(
   const dispatch = createDispatch({ services, audit, clock: systemClock, newOpId, logger, reserve });
   const server = buildServer(config, logger, { dispatch });
   if (inherited !== null) return { server, listenTarget: inherited };
-  await mkdir(dirname(config.socket), { recursive: true, mode: 0o755 });
+  await makeTrustedDirectory(dirname(config.socket), { mode: 0o755, shared: true });
   const gid = createGroupLookup(config.group)()?.gid;
   if (gid === undefined)
     logger.warn({ group: config.group }, 'the group does not exist: only root may connect');

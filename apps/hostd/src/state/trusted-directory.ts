@@ -1,4 +1,4 @@
-import { lstat, realpath } from 'node:fs/promises';
+import { lstat, mkdir, realpath } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { CodedError } from '@mvm/protocol';
 import { errnoOf, fromFileError } from './fs-error.js';
@@ -30,15 +30,16 @@ function withAncestors(path: string): string[] {
   return above === path ? [path] : [path, ...withAncestors(above)];
 }
 
+export interface Trust {
+  /** The directory itself may have the sticky bit and be writable, as /tmp. */
+  readonly shared?: boolean | undefined;
+}
+
 /**
  * A directory that root's files are put into, and every directory above it, can be changed by root alone: they belong to
- * root, and others may write at most to ancestors with the sticky bit. What does not exist yet is not looked at. `shared`:
- * the directory itself may be such a one too. Throws `failed_precondition`, reason `state.unsafe_directory`.
+ * root, and others may write at most to ancestors with the sticky bit. What does not exist yet is not looked at. Throws `failed_precondition`, reason `state.unsafe_directory`.
  */
-export async function requireTrustedDirectory(
-  path: string,
-  { shared = false }: { readonly shared?: boolean } = {},
-): Promise<void> {
+export async function requireTrustedDirectory(path: string, { shared = false }: Trust = {}): Promise<void> {
   const real = await realpath(path).catch(() => path);
   for (const each of new Set([...withAncestors(path), ...withAncestors(real)])) {
     const owner = await lstat(each).catch((error: unknown) => {
@@ -58,4 +59,21 @@ export async function requireTrustedDirectory(
       details: { path: each },
     });
   }
+}
+
+/**
+ * Make a directory (and its missing parents) that root's files are put into; one that exists is left as it is. It is looked
+ * at before and after: where others may make files, another user may have been quicker to make it. `make` is for tests.
+ * Throws as `requireTrustedDirectory`, and what `fromFileError` makes of a failure.
+ */
+export async function makeTrustedDirectory(
+  path: string,
+  { mode, ...trust }: Trust & { readonly mode: number },
+  make: () => Promise<unknown> = () => mkdir(path, { recursive: true, mode }),
+): Promise<void> {
+  await requireTrustedDirectory(path, trust);
+  await make().catch((error: unknown) => {
+    throw fromFileError(error, `cannot make ${path}`);
+  });
+  await requireTrustedDirectory(path, trust);
 }

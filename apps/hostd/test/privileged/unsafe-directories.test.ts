@@ -1,8 +1,9 @@
-import { chmod, chown, mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, rm, stat, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { execa } from 'execa';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { makeTrustedDirectory } from '../../src/state/trusted-directory.js';
 
 const program = fileURLToPath(new URL('../../bin/mvm-hostd.js', import.meta.url));
 const AGENT = 64_123;
@@ -79,4 +80,20 @@ test('finding 5: a link of root’s is followed', async () => {
   await symlink(join(dir, 's'), join(dir, 'link'));
   const { stderr } = await start(join(dir, 'link'), '/dev/null/r');
   expect(stderr).not.toContain('state.unsafe_directory');
+});
+
+test('a directory that another user is quicker to make is refused', async () => {
+  const open = join(dir, 'open');
+  await mkdir(open);
+  await chmod(open, 0o1777);
+  await makeTrustedDirectory(join(open, 'a', 'b'), { mode: 0o700 });
+  expect((await stat(join(open, 'a', 'b'))).mode & 0o777).toBe(0o700);
+  const quicker = async () => {
+    await mkdir(join(open, 'c', 'd'), { recursive: true });
+    await chown(join(open, 'c'), AGENT, AGENT);
+  };
+  await expect(makeTrustedDirectory(join(open, 'c', 'd'), { mode: 0o700 }, quicker)).rejects.toMatchObject({
+    reason: 'state.unsafe_directory',
+    details: { path: join(open, 'c') },
+  });
 });
