@@ -63,6 +63,15 @@ test('finding 13: a seccomp policy that nothing enforces is refused, not stored'
   expect(() => planPool(input({ spec: strict }))).toThrow(
     expect.objectContaining({ code: 'unimplemented', reason: 'pool.seccomp_not_enforced' }),
   );
+  expect(() => planPool(input({ spec: strict, known: poolRecord() }))).toThrow('seccomp_policy strict');
+});
+
+test('one that a pool has from an older hostd stands', () => {
+  const strict = { ...spec, seccomp_policy: 'strict' } as const;
+  const known = poolRecord(strict);
+  expect(() =>
+    planPool(input({ spec: { ...strict, role: 'other' as never }, known, pools: [known] })),
+  ).not.toThrow();
 });
 
 test('a pool with instances is kept', () => {

@@ -91,9 +91,12 @@ function rangesText(ranges: readonly PortRange[]): string {
   return texts.length === 0 ? 'none' : texts.join(', ');
 }
 
-/** What is not enforced is not accepted: every VMM has QEMU's own filter, which is `baseline`. */
-function checkSeccompPolicy(pool: PoolAddress, { seccomp_policy }: PoolSpec): void {
-  if (seccomp_policy === 'baseline') return;
+/**
+ * What is not enforced is not accepted: every VMM has QEMU's own filter, which is `baseline`. What a pool has already, from
+ * an older hostd, stands.
+ */
+function checkSeccompPolicy({ pool, spec: { seccomp_policy }, known }: PoolInput): void {
+  if (seccomp_policy === 'baseline' || seccomp_policy === known?.seccomp_policy) return;
   throw new CodedError({
     code: 'unimplemented',
     reason: 'pool.seccomp_not_enforced',
@@ -123,7 +126,7 @@ function policyChange(tenant: TenantRecord, before: TenantPolicies, policies: Te
 export function planPool(input: PoolInput): StepPlan {
   const { tenant, pool, spec, known, pools, published, image } = input;
   if (spec.network_policy !== undefined) checkNetworkPolicy(spec.network_policy);
-  checkSeccompPolicy(pool, spec);
+  checkSeccompPolicy(input);
   checkPublished(pool, spec, published);
   checkPublishable(input);
   if (known === undefined && pools.length >= tenant.quotas.max_pools) {
