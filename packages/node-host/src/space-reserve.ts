@@ -79,7 +79,8 @@ export function createSpaceReserve(dir: string, sizes: ReserveSizes = DEFAULT_RE
     const handle = await open(file, 'r+').catch(() => null);
     if (handle === null) return false;
     try {
-      await handle.write(data, 0, data.length, 0);
+      // From its beginning, and until all is written: one write may be short.
+      await handle.writeFile(data);
       await handle.truncate(data.length);
       await handle.sync();
     } finally {
