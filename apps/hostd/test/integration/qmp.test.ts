@@ -3,6 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { connectQmp, MAX_QMP_LINE_BYTES, type QmpEvent } from '../../src/vmm/qemu/qmp.js';
 
@@ -122,6 +123,17 @@ describe('the QMP client', () => {
   ])('gives up on a peer that sends %s', async (_, greeting, reason) => {
     await serve(() => {}, greeting);
     await expect(connectQmp({ path, timeoutMs: 500 })).rejects.toMatchObject({ reason });
+  });
+
+  it('gives up on a line of countless small pieces before they take much memory', async () => {
+    await serve(() => {});
+    const qmp = await connectQmp({ path, timeoutMs: 2_000 });
+    for (let count = 0; count < 20_000 && !qmp.isClosed(); count += 1) {
+      peers[0]?.write('x');
+      await setImmediate();
+    }
+    expect(qmp.isClosed()).toBe(true);
+    await expect(qmp.execute('a')).rejects.toMatchObject({ reason: 'vmm.connection_lost' });
   });
 
   it('says that nobody listens', async () => {

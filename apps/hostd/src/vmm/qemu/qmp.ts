@@ -15,12 +15,12 @@ import { badAnswer, parseQmpMessage, type QmpMessage } from './qmp-message.js';
 export const MAX_QMP_LINE_BYTES = 1_048_576;
 const COMMAND_TIMEOUT_MS = 30_000;
 /**
- * What QEMU may send unasked (events, late answers), in bytes a second, and at once. A line counts as at least 256 bytes:
- * short ones cost time too. A busy guest's events are some hundred bytes a second.
+ * What QEMU may send unasked (events, late answers), in bytes a second, and at once. A line, and a piece of one, count as
+ * at least 256 bytes: short ones cost time and memory too. A busy guest's events are some hundred bytes a second.
  */
 const UNASKED_BYTES_PER_SECOND = 64 * 1024;
 const UNASKED_BURST_BYTES = 512 * 1024;
-const LEAST_LINE_BYTES = 256;
+const LEAST_BYTES = 256;
 
 export interface QmpEvent {
   readonly event: string;
@@ -191,14 +191,14 @@ class QmpConnection {
     }
     if (this.#failure !== null || rest.length === 0) return;
     this.#pieces.push(rest);
-    this.#pieceBytes += rest.length;
+    this.#pieceBytes += Math.max(LEAST_BYTES, rest.length);
     if (this.#pieceBytes > MAX_QMP_LINE_BYTES) this.#fail(connectionLost('QEMU sent an endless line'));
   }
 
   #line(bytes: Buffer): void {
     const line = bytes.toString('utf8').trim();
     const isAsked = line !== '' && this.#dispatch(parseQmpMessage(line));
-    if (!isAsked) this.#countUnasked(Math.max(LEAST_LINE_BYTES, bytes.length));
+    if (!isAsked) this.#countUnasked(Math.max(LEAST_BYTES, bytes.length));
   }
 
   /** Whether it is what somebody waits for. */
