@@ -142,9 +142,9 @@ async function sweepLater(
 ): Promise<void> {
   const remaining = new Set(left);
   for (let trial = 1; remaining.size > 0 && (await pauseBefore(trial, signal)); trial += 1) {
-    const taken = new Set(allInstances(ports).map((instance) => instance.net?.tap_dev));
     for (const vmId of remaining) {
-      if (!taken.has(vmId)) {
+      // Looked at each time anew: another one's removal takes its time, in which instances are created.
+      if (!allInstances(ports).some(({ net }) => net?.tap_dev === vmId)) {
         try {
           await removeTraces(vmId, ports);
         } catch (error) {
