@@ -3,16 +3,6 @@ import { expect, test, vi } from 'vitest';
 import { instanceRecord } from '../../test/records.js';
 import { endVmmUnlessReached } from './hung-vm.js';
 
-const timer = vi.hoisted(() => ({ elapse: () => {} }));
-vi.mock('node:timers/promises', async (original) => ({
-  ...(await original<typeof import('node:timers/promises')>()),
-  setTimeout: <T>(_ms: number, value: T, { signal }: { signal: AbortSignal }) =>
-    new Promise<T>((resolve, reject) => {
-      timer.elapse = () => resolve(value);
-      signal.addEventListener('abort', reject);
-    }),
-}));
-
 const instance = instanceRecord({ net: { ...instanceRecord().net, tap_dev: 'tn1i2' } as never });
 const context = { opId: 'op', peer: null, logger: pino({ level: 'silent' }), auditDetails: new Map() };
 const turns = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
@@ -34,10 +24,8 @@ function hostOf(): { ports: never; killed: string[]; finish(): void } {
 
 test('who has the lock goes on only when nothing is ended any more', async () => {
   const { ports, killed, finish } = hostOf();
-  const watch = endVmmUnlessReached(instance, context, ports);
-  timer.elapse();
-  await turns();
-  expect(killed).toEqual(['tn1i2']);
+  const watch = endVmmUnlessReached(instance, context, ports, 1);
+  await vi.waitFor(() => expect(killed).toEqual(['tn1i2']));
   let goesOn = false;
   const reached = Promise.resolve(watch.reached()).then((ended) => {
     goesOn = true;
@@ -52,9 +40,8 @@ test('who has the lock goes on only when nothing is ended any more', async () =>
 
 test('one that is reached in time ends nothing', async () => {
   const { ports, killed } = hostOf();
-  const watch = endVmmUnlessReached(instance, context, ports);
+  const watch = endVmmUnlessReached(instance, context, ports, 20);
   expect(await watch.reached()).toBe(false);
-  timer.elapse();
-  await turns();
+  await new Promise((resolve) => setTimeout(resolve, 40));
   expect(killed).toEqual([]);
 });

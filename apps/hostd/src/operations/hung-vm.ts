@@ -29,24 +29,25 @@ export async function endVmm(
 }
 
 /**
- * End the VMM of an instance unless `reached` is called within `HUNG_AFTER_MS`. The operation under way then fails, and
+ * End the VMM of an instance unless `reached` is called within `hungAfterMs`. The operation under way then fails, and
  * cleans up as after any VMM that dies.
  */
 export function endVmmUnlessReached(
   address: InstanceAddress,
   { logger }: OperationContext,
   { store, cgroups, processes }: Pick<HostPorts, 'store' | 'cgroups' | 'processes'>,
+  hungAfterMs = HUNG_AFTER_MS,
 ): HungWatch {
   const over = new AbortController();
   let ended = false;
   const end = async (): Promise<void> => {
-    const isHung = await sleep(HUNG_AFTER_MS, true, { signal: over.signal, ref: false }).catch(() => false);
+    const isHung = await sleep(hungAfterMs, true, { signal: over.signal, ref: false }).catch(() => false);
     if (!isHung) return;
     const vmId = store.instance(address)?.net?.tap_dev;
     if (vmId === undefined) return;
     ended = true;
     logger.warn(
-      { instance: addressText(address), waitedMs: HUNG_AFTER_MS },
+      { instance: addressText(address), waitedMs: hungAfterMs },
       'the operation under way does not end; its VMM is ended',
     );
     await endVmm(vmId, { cgroups, processes });
