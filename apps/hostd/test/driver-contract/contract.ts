@@ -6,6 +6,7 @@ import { isAlive } from '../../src/vmm/process/process-identity.js';
 import type { SavedVm, VmHandle, Vmm, VmRecord, VmSpec } from '../../src/vmm/vmm.js';
 import { until } from '../daemon.js';
 import type { DriverHost } from './driver-host.js';
+import { argvOf } from './qemu-argv.js';
 import { givenBack, type KeptPart, keepParts } from './saved-parts.js';
 
 /** A driver under the contract, with a host for its VMs. */
@@ -194,6 +195,7 @@ export function describeVmmContract(name: string, create: () => Promise<Contract
         { ...record, startTimeTicks: String(Number(record.startTimeTicks) + 1) },
         { ...record, hostBootId: '00000000-0000-0000-0000-000000000000' },
         { ...record, driverState: {} },
+        { ...record, driverState: { ...record.driverState, argv: [...argvOf(record), '-S'] } },
         { ...record, pid: process.pid },
         { ...record, vmm: 'firecracker' },
       ];
