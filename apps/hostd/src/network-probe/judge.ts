@@ -14,7 +14,7 @@ export interface Sighting {
   readonly after: Counts;
   /** Whether the host has a way out by an uplink. */
   readonly hasUplink: boolean;
-  /** Whether verify finds no difference; asked only when it decides. */
+  /** Whether verify finds no difference, before and after; asked only when it decides. */
   readonly intact: boolean;
 }
 

@@ -134,6 +134,7 @@ async function runProbes(
   });
   const hasUplink = readDefaultRouteLinks().length > 0;
   let before = await countsOf(network);
+  let intact = await isIntact(network);
   let whyNot: string | undefined;
   for (const probe of probes) {
     if (probe.leaves) {
@@ -156,11 +157,11 @@ async function runProbes(
       hasUplink,
     };
     const judged = judge(probe, { ...sighting, intact: false });
-    results.push(
-      judged.outcome === 'not_as_wanted'
-        ? judge(probe, { ...sighting, intact: (await network.inspect()).drifts.length === 0 })
-        : judged,
-    );
+    if (judged.outcome === 'not_as_wanted') {
+      // What was damaged before may have been repaired since: only rules that stood all the time are not to blame.
+      intact = intact && (await isIntact(network));
+      results.push(judge(probe, { ...sighting, intact }));
+    } else results.push(judged);
     before = after;
   }
   const still = await guest.pings(gatewayMac, net.gateway_ip, ANSWER_MS);
@@ -180,8 +181,11 @@ async function reasonNotToSend(
   if (results.some(({ outcome }) => outcome === 'not_as_wanted')) {
     return 'not sent, because a probe before it was not as wanted';
   }
-  const { drifts } = await network.inspect();
-  return drifts.length > 0 ? 'not sent, because the network is not as recorded' : '';
+  return (await isIntact(network)) ? '' : 'not sent, because the network is not as recorded';
+}
+
+async function isIntact(network: ProbeTenantOptions['network']): Promise<boolean> {
+  return (await network.inspect()).drifts.length === 0;
 }
 
 function hasAnswer(guest: StandIn, { answeredBy }: BlockedProbe): boolean {
