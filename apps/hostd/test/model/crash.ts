@@ -62,6 +62,11 @@ async function runCrash(ask: Ask, at: Where, vmToo: boolean, { model, rig, say }
   await rig.host.kill();
   const answer = await answered;
   const outcome = decided(model.state, ask, rig);
+  // A reboot that is journaled gives the instance another VM: by its own steps, or when it is recovered.
+  const relaunches =
+    'flag' in ask &&
+    ask.op === 'reboot' &&
+    existsSync(join(rig.host.layout.instanceDir(addressOf(ask.at)), 'op.json'));
   if (vmToo && 'at' in ask) await rig.killVm(model.state, ask.at);
   await rig.host.start();
   const heard = answer === 'unheard' ? null : answer;
@@ -69,7 +74,9 @@ async function runCrash(ask: Ask, at: Where, vmToo: boolean, { model, rig, say }
   const explained = explain(model.state, [{ ask, answer: heard }], recordedPart).filter(
     (state) => outcome === null || (recordedPart(state) === after) === (outcome === 'after'),
   );
-  const possible = vmToo && 'at' in ask ? explained.map((state) => withVmEnded(state, ask.at)) : explained;
+  const ended = (): State[] =>
+    'at' in ask ? explained.map((state) => withVmEnded(state, ask.at)) : explained;
+  const possible = vmToo ? [...(relaunches ? explained : []), ...ended()] : explained;
   model.state = onlyMatch(possible, rig.recorded(), text);
   say(`${text} → ${answer}${'at' in ask ? `, ${find(model.state, ask.at)?.status ?? 'gone'}` : ''}`);
 }
