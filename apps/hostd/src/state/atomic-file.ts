@@ -1,7 +1,9 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import * as files from '@mvm/node-host';
-import { fromFileError } from './fs-error.js';
+import { errnoOf, fromFileError } from './fs-error.js';
 
 export { isTemporaryName, syncDirectory } from '@mvm/node-host';
 
@@ -35,6 +37,17 @@ export async function makePrivateDir(path: string): Promise<void> {
   try {
     await mkdir(path, { recursive: true, mode: 0o700 });
   } catch (error) {
-    throw fromFileError(error, `cannot make ${path}`);
+    const cause = errnoOf(error) === 'ENOENT' ? await whyNotMade(path, error) : error;
+    throw fromFileError(cause, `cannot make ${path}`);
   }
+}
+
+/** Node.js 20 says ENOENT for a read-only file system too, when it makes missing parents; without them it is right. */
+async function whyNotMade(path: string, error: unknown): Promise<unknown> {
+  let missing = path;
+  while (missing !== dirname(missing) && !existsSync(dirname(missing))) missing = dirname(missing);
+  return mkdir(missing, { mode: 0o700 }).then(
+    () => error,
+    (cause: unknown) => cause,
+  );
 }

@@ -241,9 +241,9 @@ describe('a launch that fails', () => {
     lock.writeBigInt64LE(200n, 16);
     expect(fcntlLock(fd, F_OFD_SETLK, lock)).toBe(0);
     const size = (await stat(spec.consolePath)).size;
-    await expect(handle.resume()).rejects.toMatchObject({
-      reason: 'vmm.not_resumed',
-      message: expect.stringContaining('lock'),
+    expect(await handle.resume()).toMatchObject({
+      outcome: 'refused',
+      error: { reason: 'vmm.not_resumed', message: expect.stringContaining('lock') },
     });
     expect((await stat(spec.consolePath)).size).toBe(size);
     close(fd);

@@ -169,11 +169,13 @@ test('without space for a snapshot the guest runs on; with space it sleeps', asy
   await worksAgain();
 });
 
-test('without space for a journal nothing begins', async () => {
+test('without space for a journal nothing begins but what frees space', async () => {
   const before = await state();
   const { again, free } = await fill(0);
+  // What stops and destroys has room of its own: daemon-full-disk-ends.test.ts.
+  const { stop: _stop, destroy: _destroy, ...taking } = requests;
   try {
-    for (const request of Object.values(requests)) {
+    for (const request of Object.values(taking)) {
       await again();
       await refuses(request, full);
     }
