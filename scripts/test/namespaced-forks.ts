@@ -4,10 +4,12 @@ import { join } from 'node:path';
 import type { PoolOptions, PoolRunnerInitializer, PoolWorker, WorkerRequest } from 'vitest/node';
 
 const UNSHARE = ['--net', '--mount', '--propagation', 'private', '--'];
+/** Named network namespaces are files below /run/netns: of this worker alone, and gone with it. */
+const OWN_NETNS = 'mkdir -p /run/netns && mount -t tmpfs -o mode=0755 netns /run/netns && exec "$0" "$@"';
 const KILL_AFTER_MS = 10_000;
 
 /**
- * Vitest's pool of child processes, each in a network and mount namespace of its own, so that neither the host nor
+ * Vitest's pool of child processes, each in a network and mount namespace of its own, with named namespaces of its own, so that neither the host nor
  * another file sees what a test file does to interfaces, nftables, routing rules and mounts. Only root may use it.
  */
 export const namespacedForks: PoolRunnerInitializer = {
@@ -30,7 +32,7 @@ class NamespacedWorker implements PoolWorker {
     // unshare becomes node by exec: the process id and the channel to this process stay.
     this.#child = fork(join(distPath, 'workers/forks.js'), [], {
       execPath: 'unshare',
-      execArgv: [...UNSHARE, process.execPath, ...execArgv],
+      execArgv: [...UNSHARE, 'sh', '-c', OWN_NETNS, process.execPath, ...execArgv],
       env: env as NodeJS.ProcessEnv,
       stdio: 'pipe',
       serialization: 'advanced',
