@@ -42,7 +42,7 @@ export async function makePrivateDir(path: string): Promise<void> {
   }
 }
 
-/** Node.js 20 says ENOENT for a read-only file system too, when it makes missing parents; without them it is right. */
+/** Node.js says ENOENT for a read-only file system too, when it makes missing parents; without them it is right. */
 async function whyNotMade(path: string, error: unknown): Promise<unknown> {
   let missing = path;
   while (missing !== dirname(missing) && !existsSync(dirname(missing))) missing = dirname(missing);
