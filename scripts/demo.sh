@@ -28,7 +28,15 @@ t0=$(seconds)
 scripts/setup.sh --quiet
 t1=$(seconds)
 # One compiler for all projects: quicker from nothing than one per package, and instant when nothing has changed.
-if ! log=$(node_modules/.bin/tsc -b apps/hostd apps/agentd apps/cli scripts/demo 2>&1); then
+build() {
+  node_modules/typescript/bin/tsc -b apps/hostd apps/agentd apps/cli scripts/demo || return
+  # The first program of imported images' guests, in C.
+  local guest=packages/guest-boot
+  if [ ! -e $guest/dist/mvm-init ] || [ -n "$(find $guest/guest -newer $guest/dist/mvm-init -print -quit)" ]; then
+    node $guest/guest/build.mjs
+  fi
+}
+if ! log=$(build 2>&1); then
   printf '%s\n' "$log" >&2
   echo 'The build failed; its output is above.' >&2
   exit 1

@@ -21,6 +21,7 @@ say('building');
 if ((await run(join(root, 'node_modules/typescript/bin/tsc'), ['-b', root], { cwd: root })) !== 0) {
   say('the build has errors; watching all the same');
 }
+await run('node', [join(root, 'packages/guest-boot/guest/build.mjs')], { cwd: root });
 
 const session = process.getuid?.() === 0 ? await startSession() : null;
 if (session === null) say('not root: only rebuilding (run as root to have the daemons restarted, too)');

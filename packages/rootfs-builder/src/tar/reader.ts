@@ -37,7 +37,7 @@ type State =
     }
   | { readonly kind: 'map'; readonly header: RawHeader; readonly reader: SparseMapReader; left: number }
   | { readonly kind: 'data'; left: number; padding: number }
-  | { readonly kind: 'skip'; left: number }
+  | { readonly kind: 'skip'; left: number; readonly isPadding: boolean }
   | { readonly kind: 'end' };
 
 /** Reads a tar archive (ustar, pax, GNU, old) that is pushed in chunks, and tells a handler what it holds. */
@@ -85,9 +85,12 @@ export class TarReader {
     }
   }
 
-  /** To be called after the last chunk. Throws `image.bad_layer` when the archive is cut short. */
+  /**
+   * To be called after the last chunk. Throws `image.bad_layer` when the archive is cut short. Its end marker may be missing,
+   * and the padding of its last file too: umoci insert writes neither, and what is written in Go takes such archives.
+   */
   end(): void {
-    if (this.#state.kind === 'end') return;
+    if (this.#state.kind === 'end' || (this.#state.kind === 'skip' && this.#state.isPadding)) return;
     if (this.#state.kind === 'header' && this.#pendingBytes === 0 && this.#headerBytes === 0) return;
     throw badLayer('it is cut short');
   }
@@ -99,7 +102,8 @@ export class TarReader {
     if (state.left === 0) {
       if (state.kind === 'data') {
         this.#handler.endFile();
-        this.#state = state.padding > 0 ? { kind: 'skip', left: state.padding } : { kind: 'header' };
+        this.#state =
+          state.padding > 0 ? { kind: 'skip', left: state.padding, isPadding: true } : { kind: 'header' };
       } else this.#state = { kind: 'header' };
     }
     return chunk.subarray(part.length);
@@ -144,7 +148,7 @@ export class TarReader {
       return;
     }
     if (type === 'V') {
-      this.#state = size === 0 ? { kind: 'header' } : { kind: 'skip', left: padded(size) };
+      this.#state = size === 0 ? { kind: 'header' } : { kind: 'skip', left: padded(size), isPadding: false };
       return;
     }
     if (type === 'S') {

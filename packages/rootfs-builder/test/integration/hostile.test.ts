@@ -195,6 +195,14 @@ it('absolute names, empty layers and archives without an end are taken', async (
   expect(await build([Buffer.alloc(0), writeTar([]), archive])).toMatchObject({ inodes: 3 });
 });
 
+it('an archive that ends with its last file is taken, as umoci insert writes it; one that ends before is not', async () => {
+  const archive = writeTar([{ name: 'y', data: 'content' }]).subarray(0, 512 + 7);
+  await expect(build([archive.subarray(0, -1)])).rejects.toMatchObject(
+    refused('image.bad_layer', 'cut short'),
+  );
+  expect(await build([archive])).toMatchObject({ inodes: 2 });
+});
+
 it('an import that is given up leaves no process behind', async () => {
   const layers = await layerFiles(dir, [writeTar([{ name: 'x', data: Buffer.alloc(6 * MIB) }])], 'gzip');
   const controller = new AbortController();
