@@ -195,12 +195,17 @@ it('absolute names, empty layers and archives without an end are taken', async (
   expect(await build([Buffer.alloc(0), writeTar([]), archive])).toMatchObject({ inodes: 3 });
 });
 
-it('an archive that ends with its last file is taken, as umoci insert writes it; one that ends before is not', async () => {
-  const archive = writeTar([{ name: 'y', data: 'content' }]).subarray(0, 512 + 7);
-  await expect(build([archive.subarray(0, -1)])).rejects.toMatchObject(
+/** Ends right after the last file's content, as umoci insert writes it: no padding, no end marker. */
+const unpadded = () => writeTar([{ name: 'y', data: 'content' }]).subarray(0, 512 + 7);
+
+it('an archive that ends with its last file is taken', async () => {
+  expect(await build([unpadded()])).toMatchObject({ inodes: 2 });
+});
+
+it('an archive that ends within its last file is refused', async () => {
+  await expect(build([unpadded().subarray(0, -1)])).rejects.toMatchObject(
     refused('image.bad_layer', 'cut short'),
   );
-  expect(await build([archive])).toMatchObject({ inodes: 2 });
 });
 
 it('an import that is given up leaves no process behind', async () => {
