@@ -8,7 +8,8 @@ let host: TestHost;
 
 beforeAll(async () => {
   host = await createTestHost();
-  await host.start({ args: ['--max-in-flight', '4', '--frame-timeout-ms', '700'] });
+  const connections = ['--max-connections-per-user', '3000'];
+  await host.start({ args: ['--max-in-flight', '4', '--frame-timeout-ms', '700', ...connections] });
 });
 afterAll(() => host.dispose());
 
