@@ -50,7 +50,9 @@ export async function greeting(client: HostdClient, address: InstanceAddress, af
 export async function guestCount(client: HostdClient, address: InstanceAddress): Promise<number> {
   const { data_base64 } = await client.request({ type: 'InstanceLogs', ...address });
   const text = Buffer.from(data_base64, 'base64').toString();
-  return Math.max(0, ...[...text.matchAll(/alive count=(\d+)/g)].map((match) => Number(match[1])));
+  // Of this boot: an earlier one of the instance may have counted further.
+  const boot = text.slice(Math.max(0, text.lastIndexOf('mvm-guest ready')));
+  return Math.max(0, ...[...boot.matchAll(/alive count=(\d+)/g)].map((match) => Number(match[1])));
 }
 
 /** Path of a file of an instance. */
