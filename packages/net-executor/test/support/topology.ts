@@ -34,16 +34,24 @@ const TENANT_C = tenantNet(3);
 /** Port 8443 of the host is port 80 of tenant B's guest. */
 const PUBLISHED: PoolNetworkPolicy['publish'] = [{ protocol: 'tcp', host_port: 8443, guest_port: 80 }];
 
+/** A device on which the kernel says nothing by itself: no router solicitations and no group reports. */
+function silence(device: string): void {
+  sh('sysctl', '-qw', `net.ipv6.conf.${device}.addr_gen_mode=1`);
+}
+
 /** The uplink and the container network, before any tenant. `switchAll`: the host forwards everywhere, as with docker. */
 export function buildOutside(switchAll: boolean): Pick<Topology, 'internet' | 'container'> {
   const uplink = openTap('up0');
+  silence('up0');
   sh('ip', 'link', 'set', 'up0', 'address', HOST_MAC);
   sh('ip', 'address', 'add', `${UPLINK_ADDRESS}/24`, 'dev', 'up0');
   sh('ip', 'link', 'set', 'up0', 'up');
   sh('ip', 'route', 'add', 'default', 'via', '198.51.100.2');
   sh('ip', 'link', 'add', 'docker0', 'address', '02:42:ac:11:00:01', 'type', 'bridge', 'forward_delay', '0');
   sh('ip', 'address', 'add', '172.17.0.1/16', 'dev', 'docker0');
+  silence('docker0');
   const veth = openTap('veth0');
+  silence('veth0');
   sh('ip', 'link', 'set', 'veth0', 'master', 'docker0', 'up');
   sh('ip', 'link', 'set', 'docker0', 'up');
   if (switchAll) sh('sysctl', '-qw', 'net.ipv4.ip_forward=1');
