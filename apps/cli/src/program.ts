@@ -1,9 +1,10 @@
 import { Command, CommanderError, Option } from 'commander';
 import { withAdvice } from './advice.js';
 import type { CommandModule } from './command.js';
+import type { CommandEntry } from './command-entry.js';
 import { Invocation } from './invocation.js';
 import { OUTPUT_FORMATS, type OutputFormat } from './output-format.js';
-import { COMMANDS, type CommandEntry, GROUPS } from './registry.js';
+import { COMMANDS, GROUPS } from './registry.js';
 
 /** Options that every command takes. */
 export interface GlobalOptions {

@@ -1,17 +1,5 @@
-import type { CommandModule } from './command.js';
-
-/** One command of the tool, known by name without loading its code. */
-export interface CommandEntry {
-  /** Words after `mvm`. */
-  readonly path: readonly string[];
-  readonly summary: string;
-  readonly aliases?: readonly string[];
-  /** Left out of help, completion and the reference. */
-  readonly hidden?: boolean;
-  /** Whether it changes anything, be it for a moment: then it takes `--dry-run`, or registry.test.ts says why not. */
-  readonly mutates: boolean;
-  readonly load: () => Promise<CommandModule>;
-}
+import type { CommandEntry } from './command-entry.js';
+import { HOST_COMMANDS } from './host-commands.js';
 
 /** Groups of commands, by their first word. */
 export const GROUPS: Readonly<Record<string, string>> = {
@@ -176,84 +164,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     mutates: false,
     load: async () => (await import('./commands/audit-verify.js')).auditVerify,
   },
-  {
-    path: ['secret', 'set'],
-    summary: 'Set a secret of a tenant (as root)',
-    mutates: true,
-    load: async () => (await import('./commands/secret-set.js')).secretSet,
-  },
-  {
-    path: ['secret', 'list'],
-    aliases: ['ls'],
-    summary: "List the names of a tenant's secrets (as root)",
-    mutates: false,
-    load: async () => (await import('./commands/secret-list.js')).secretList,
-  },
-  {
-    path: ['secret', 'remove'],
-    aliases: ['rm'],
-    summary: 'Remove a secret of a tenant (as root)',
-    mutates: true,
-    load: async () => (await import('./commands/secret-remove.js')).secretRemove,
-  },
-  {
-    path: ['image', 'add'],
-    summary: 'Register a guest image (as root)',
-    mutates: true,
-    load: async () => (await import('./commands/image-add.js')).imageAdd,
-  },
-  {
-    path: ['image', 'import'],
-    summary: 'Make a guest image out of an OCI image (as root)',
-    mutates: true,
-    load: async () => (await import('./commands/image-import.js')).imageImport,
-  },
-  {
-    path: ['image', 'list'],
-    aliases: ['ls'],
-    summary: 'List registered images',
-    mutates: false,
-    load: async () => (await import('./commands/image-list.js')).imageList,
-  },
-  {
-    path: ['image', 'remove'],
-    aliases: ['rm'],
-    summary: 'Remove a guest image (as root)',
-    mutates: true,
-    load: async () => (await import('./commands/image-remove.js')).imageRemove,
-  },
-  {
-    path: ['image', 'info'],
-    summary: 'Show what a registered image is and how it runs (as root)',
-    mutates: false,
-    load: async () => (await import('./commands/image-info.js')).imageInfo,
-  },
-  {
-    path: ['image', 'prune'],
-    summary: 'Remove images and older versions that no pool needs (as root)',
-    mutates: true,
-    load: async () => (await import('./commands/image-prune.js')).imagePrune,
-  },
-  {
-    path: ['kernel', 'add'],
-    summary: 'Add a kernel that imported images boot (as root)',
-    mutates: true,
-    load: async () => (await import('./commands/kernel-add.js')).kernelAdd,
-  },
-  {
-    path: ['kernel', 'list'],
-    aliases: ['ls'],
-    summary: 'List kernels (as root)',
-    mutates: false,
-    load: async () => (await import('./commands/kernel-list.js')).kernelList,
-  },
-  {
-    path: ['kernel', 'remove'],
-    aliases: ['rm'],
-    summary: 'Remove a kernel (as root)',
-    mutates: true,
-    load: async () => (await import('./commands/kernel-remove.js')).kernelRemove,
-  },
+  ...HOST_COMMANDS,
   {
     path: ['net', 'verify'],
     summary: 'Compare the network with what is recorded, and try what must be blocked',

@@ -1,4 +1,4 @@
-import type { CommandEntry } from './registry.js';
+import type { CommandEntry } from './command-entry.js';
 
 /** Commands that look at the tree of all commands; completion scripts and the build of the documents call them. */
 export const TOOL_COMMANDS: readonly CommandEntry[] = [

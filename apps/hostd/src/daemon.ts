@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import type { Socket } from 'node:net';
 import { dirname, join } from 'node:path';
-import { createFrameServer, type FrameServer } from '@mvm/framing';
+import type { FrameServer } from '@mvm/framing';
 import { createNetworkExecutor, findConntrackProblem, type NetworkExecutor } from '@mvm/net-executor/execute';
 import { readDefaultRouteLinks } from '@mvm/net-executor/observe';
 import { createSpaceReserve } from '@mvm/node-host';
@@ -32,9 +31,7 @@ import { createOperationRunner } from './operations/runner.js';
 import { parsePortRange } from './plan/plan-pool.js';
 import { vmUidRange } from './plan/port.js';
 import { createDispatch } from './requests/dispatch.js';
-import { createAccessPolicy } from './server/access-policy.js';
-import { createCallerBudget } from './server/caller-budget.js';
-import { type SessionOptions, serveSession } from './server/session.js';
+import { createServer } from './server/create-server.js';
 import { withSpaceReserve } from './state/atomic-file.js';
 import { createAuditLog } from './state/audit-log.js';
 import { exists } from './state/exists.js';
@@ -46,11 +43,7 @@ import { createGroupLookup } from './system/account-files.js';
 import { forbidCoreDumps } from './system/core-dumps.js';
 import { hostFacts } from './system/host-facts.js';
 import { createKeyedMutex, type KeyedMutex } from './system/keyed-mutex.js';
-import {
-  checkPeerCredentials,
-  type PeerCredentials,
-  readPeerCredentials,
-} from './system/peer-credentials.js';
+import { checkPeerCredentials } from './system/peer-credentials.js';
 import { shareRuns } from './system/share-runs.js';
 import { type HostLock, lockCgroups, lockNetwork, lockStateDir, lockVmUids } from './system/state-lock.js';
 import { createTenantKeys, type KeySources, takeKeySources } from './system/tenant-keys.js';
@@ -157,48 +150,6 @@ function sharingReads(network: NetworkExecutor): NetworkExecutor {
       (netId) => netId,
     ),
   };
-}
-
-function buildServer(
-  config: HostdConfig,
-  logger: Logger,
-  session: Omit<
-    Parameters<typeof serveSession>[1],
-    'identify' | 'onProblem' | 'maxInFlight' | 'server' | 'budget'
-  >,
-): FrameServer {
-  const policy = createAccessPolicy({
-    allowUids: config.allowUid,
-    groupName: config.group,
-    group: createGroupLookup(config.group),
-  });
-  const identify = (socket: Socket): PeerCredentials => {
-    const peer = readPeerCredentials(socket);
-    policy.check(peer);
-    return peer;
-  };
-  const options: SessionOptions = {
-    ...session,
-    identify,
-    maxInFlight: config.maxInFlight,
-    budget: createCallerBudget({
-      maxConnections: config.maxConnectionsPerUser,
-      maxInFlight: config.maxInFlightPerUser,
-      maxAnswerBytes: config.maxAnswerMibPerUser * 1_048_576,
-    }),
-    server: `mvm-hostd ${HOSTD_VERSION}`,
-    onProblem: (problem, peer) => logger.debug({ err: problem, peer }, 'a connection was ended early'),
-  };
-  return createFrameServer({
-    limits: {
-      maxConnections: config.maxConnections,
-      frameTimeoutMs: config.frameTimeoutMs,
-      firstByteTimeoutMs: config.frameTimeoutMs,
-      idleTimeoutMs: config.idleTimeoutMs,
-    },
-    onConnection: (connection) => serveSession(connection, options),
-    onError: (error) => logger.debug({ err: error }, 'connection problem'),
-  });
 }
 
 function requireRoot(): void {
@@ -334,7 +285,7 @@ async function prepare(
   const probes = createNetworkProbes({ ports, mutex, vmUidBase: config.vmUidBase });
   const services = { ports, runner, audit, probes, facts, changes };
   const dispatch = createDispatch({ services, audit, clock: systemClock, newOpId, logger, reserve });
-  const server = buildServer(config, logger, { dispatch });
+  const server = createServer(config, logger, dispatch);
   if (inherited !== null) return { server, listenTarget: inherited };
   await makeTrustedDirectory(dirname(config.socket), { mode: 0o755, shared: true });
   const gid = createGroupLookup(config.group)()?.gid;

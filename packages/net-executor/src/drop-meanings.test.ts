@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { BASE_TABLES } from './base-tables.js';
+import { BASE_TABLES } from './base-tables/base-tables.js';
 import { DROP_MEANINGS } from './drop-meanings.js';
 import { DEFAULT_POLICY } from './policy.js';
 import { makeProfile } from './profile.js';

@@ -1,12 +1,12 @@
 export { applyStep, applySteps } from './apply-steps.js';
+export type { PolicyPart } from './base-tables/base-table.js';
+export { TABLE_NAME } from './base-tables/base-tables.js';
 export {
   DEFAULT_LIMITS,
   MAX_TRACKED_PER_TENANT,
-  type PolicyPart,
   PRIVATE_RANGES,
-  TABLE_NAME,
   TENANT_LIMITS,
-} from './base-tables.js';
+} from './base-tables/limits.js';
 export { checkConflicts, checkDesiredNetwork, checkPort, checkTenant } from './check-network.js';
 export { DROP_MEANINGS, type DropMeaning } from './drop-meanings.js';
 export { invertStep, invertSteps } from './invert.js';

@@ -1,5 +1,5 @@
 import type { NetworkException, NetworkLimits, NetworkPolicy, PoolNetworkPolicy } from '@mvm/protocol';
-import { DEFAULT_LIMITS } from './base-tables.js';
+import { DEFAULT_LIMITS } from './base-tables/limits.js';
 
 /** Limits with every field filled in. */
 export type CompleteLimits = { readonly [K in keyof NetworkLimits]-?: number };

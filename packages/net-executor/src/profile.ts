@@ -1,13 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { NetworkException } from '@mvm/protocol';
-import {
-  ANSWERS,
-  type BaseChain,
-  type BaseRule,
-  DEFAULT_LIMITS,
-  type PolicyPart,
-  TENANT_LIMITS,
-} from './base-tables.js';
+import type { BaseChain, BaseRule, PolicyPart } from './base-tables/base-table.js';
+import { ANSWERS } from './base-tables/inet-table.js';
+import { DEFAULT_LIMITS, TENANT_LIMITS } from './base-tables/limits.js';
 import { cidrText, numberText, portText } from './grammar.js';
 import type { CompletePolicy } from './policy.js';
 import { ruleComment } from './rule-comment.js';

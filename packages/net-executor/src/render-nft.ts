@@ -1,4 +1,4 @@
-import { TABLE_NAME } from './base-tables.js';
+import { TABLE_NAME } from './base-tables/base-tables.js';
 import {
   addressAndPort,
   chainName,

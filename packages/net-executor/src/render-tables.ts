@@ -1,4 +1,5 @@
-import { BASE_TABLES, type BaseChain, type BaseTable, TABLE_NAME } from './base-tables.js';
+import type { BaseChain, BaseTable } from './base-tables/base-table.js';
+import { BASE_TABLES, TABLE_NAME } from './base-tables/base-tables.js';
 import { ruleComment } from './rule-comment.js';
 import { MAP_TYPES, nftType, SET_NAMES, setShape } from './sets.js';
 

@@ -1,4 +1,4 @@
-import type { BaseRule, BaseTable } from './base-tables.js';
+import type { BaseRule, BaseTable } from './base-tables/base-table.js';
 
 // FNV-1a, 32 bits: tells one text of the rules from another; it is no protection against somebody with root.
 function fingerprint(text: string): string {

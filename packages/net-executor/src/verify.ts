@@ -1,4 +1,4 @@
-import { BASE_TABLES } from './base-tables.js';
+import { BASE_TABLES } from './base-tables/base-tables.js';
 import { type HostNetwork, overlapping } from './observe/host-networks.js';
 import { damagedProfiles, planNetwork } from './plan.js';
 import { makeProfile } from './profile.js';

@@ -1,5 +1,5 @@
 import { macAddress, parseIpv4, parseIpv4Cidr } from '@mvm/protocol';
-import { PRIVATE_RANGES } from './base-tables.js';
+import { PRIVATE_RANGES } from './base-tables/limits.js';
 import { tapMac } from './link-settings.js';
 import { type CompletePolicy, completePolicy } from './policy.js';
 import { type Profile, profileFor } from './profile.js';

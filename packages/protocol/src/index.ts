@@ -47,11 +47,11 @@ export {
   parseIpv4Cidr,
 } from './ipv4.js';
 export type { JsonValue } from './json/reader.js';
+export type { MethodDefinition } from './method-definition.js';
 export {
   failurePrefix,
   type InstanceMethod,
   METHODS,
-  type MethodDefinition,
   type MethodName,
   type MethodsWith,
   type PlannableRequest,

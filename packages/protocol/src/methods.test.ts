@@ -1,11 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import {
-  failurePrefix,
-  METHODS,
-  type MethodDefinition,
-  type MethodName,
-  plannableRequestSchemas,
-} from './methods.js';
+import type { MethodDefinition } from './method-definition.js';
+import { failurePrefix, METHODS, type MethodName, plannableRequestSchemas } from './methods.js';
 import { INSTANCE_TRANSITIONS } from './transitions.js';
 import { v1RequestSchemas } from './v1/schemas.js';
 import { v2ResponseSchemas } from './v2/responses.js';

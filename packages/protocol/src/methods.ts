@@ -1,30 +1,13 @@
 import { z } from 'zod';
 import { embeddedMessage } from './json/embedded-message.js';
+import { type MethodDefinition, requestsOf } from './method-definition.js';
 import { networkPolicySchema } from './network-policy.js';
 import { poolSpecSchema, quotasSchema } from './objects.js';
 import type { Tagged } from './tagged.js';
 import { tenantNetSchema } from './tenant-net.js';
 import { v1RequestSchemas } from './v1/schemas.js';
-import type { V2Response, v2ResponseSchemas } from './v2/responses.js';
+import type { V2Response } from './v2/responses.js';
 import { u64Schema } from './wire-integers.js';
-
-/** What one method of the contract is. Clients, agentd's routes and hostd's dispatch follow from it. */
-export interface MethodDefinition {
-  /** The first version of the protocol that has it. */
-  readonly since: 1 | 2;
-  /** The fields of the request in version 2; null for one without fields. */
-  readonly request: z.ZodObject | null;
-  /** The response that answers it, unless an Error does. */
-  readonly response: Exclude<keyof typeof v2ResponseSchemas, 'Error'>;
-  /** What the request addresses: its ids are `tenant_id`, `pool_id` and `instance_id` up to this object's. */
-  readonly object: 'host' | 'tenant' | 'pool' | 'instance';
-  /** Its name in audit logs, logs, plans and on the command line. */
-  readonly operation: string;
-  /** Whether it changes anything. One that does is audited, and `PlanRequest` says what it would do. */
-  readonly mutates: boolean;
-  /** Whether sending it again after it succeeded succeeds again and changes nothing. */
-  readonly idempotent: boolean;
-}
 
 const instanceAddress = { tenant_id: z.string(), pool_id: z.string(), instance_id: z.string() };
 const page = {
@@ -250,11 +233,9 @@ const plannableMethods = {
   },
   /** Go through a tenant's audit log, or through all of them (at most 25 on a page). */
   VerifyAudit: {
-    ...{
-      since: 2,
-      request: z.object({ tenant_id: z.string().nullish(), ...page }),
-      response: 'AuditReports',
-    },
+    since: 2,
+    request: z.object({ tenant_id: z.string().nullish(), ...page }),
+    response: 'AuditReports',
     object: 'host',
     operation: 'verify_audit',
     ...reads,
@@ -317,15 +298,6 @@ const plannableMethods = {
     ...reads,
   },
 } as const satisfies Record<string, MethodDefinition>;
-
-type Schemas<M extends Readonly<Record<string, MethodDefinition>>> = {
-  readonly [K in keyof M]: M[K]['request'];
-};
-
-function requestsOf<M extends Readonly<Record<string, MethodDefinition>>>(methods: M): Schemas<M> {
-  const schemas = Object.entries(methods).map(([name, { request }]) => [name, request]);
-  return Object.fromEntries(schemas) as Schemas<M>;
-}
 
 /** The requests that `PlanRequest` can ask about, by tag. */
 export const plannableRequestSchemas = requestsOf(plannableMethods);

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type CodedError, toCodedError } from '@mvm/protocol';
 import { execa } from 'execa';
-import { TABLE_NAME } from '../base-tables.js';
+import { TABLE_NAME } from '../base-tables/base-tables.js';
 import { COMMAND_ENVIRONMENT } from '../command/command-runner.js';
 import type { NetStep, NetworkChange } from '../types.js';
 

@@ -1,4 +1,5 @@
-import { BASE_TABLES, type BaseTable, TABLE_NAME } from '../base-tables.js';
+import type { BaseTable } from '../base-tables/base-table.js';
+import { BASE_TABLES, TABLE_NAME } from '../base-tables/base-tables.js';
 import { commandError } from '../command/command-error.js';
 import type { CommandRunner } from '../command/command-runner.js';
 import { asArray, asRecord, asText } from './json.js';

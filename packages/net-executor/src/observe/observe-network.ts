@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parseBridgeName, parseTapName } from '@mvm/protocol';
-import { TABLE_NAME } from '../base-tables.js';
+import { TABLE_NAME } from '../base-tables/base-tables.js';
 import { commandError } from '../command/command-error.js';
 import {
   type CommandResult,

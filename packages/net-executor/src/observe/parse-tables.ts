@@ -1,4 +1,5 @@
-import { BASE_TABLES, type BaseTable } from '../base-tables.js';
+import type { BaseTable } from '../base-tables/base-table.js';
+import { BASE_TABLES } from '../base-tables/base-tables.js';
 import { type ObservedProfile, profileIdOf } from '../profile.js';
 import { setNamesOf } from '../render-tables.js';
 import { ruleComment } from '../rule-comment.js';

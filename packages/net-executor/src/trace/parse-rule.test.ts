@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { BASE_TABLES } from '../base-tables.js';
+import { BASE_TABLES } from '../base-tables/base-tables.js';
 import { completePolicy } from '../policy.js';
 import { profileFor } from '../profile.js';
 import { parseRule } from './parse-rule.js';

@@ -1,4 +1,5 @@
-import { BASE_TABLES, type PolicyPart } from '../base-tables.js';
+import type { PolicyPart } from '../base-tables/base-table.js';
+import { BASE_TABLES } from '../base-tables/base-tables.js';
 import type { NetElement } from '../sets.js';
 import type { TenantGuests } from '../types.js';
 import { elementsOf, hostElements, tenantProfiles } from '../wanted.js';

@@ -1,4 +1,4 @@
-import type { PolicyPart } from '../base-tables.js';
+import type { PolicyPart } from '../base-tables/base-table.js';
 import type { TenantPolicies } from '../types.js';
 
 /** Where the present value of a part of a guest's policy comes from. */

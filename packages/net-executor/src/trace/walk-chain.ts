@@ -1,5 +1,5 @@
 import { cidrContains, parseIpv4, parseIpv4Cidr } from '@mvm/protocol';
-import type { BaseChain, BaseRule, PolicyPart } from '../base-tables.js';
+import type { BaseChain, BaseRule, PolicyPart } from '../base-tables/base-table.js';
 import { type NetElement, type SetName, setShape } from '../sets.js';
 import { parseRule, type RuleField, type RuleMatch, type Statement } from './parse-rule.js';
 

@@ -1,0 +1,163 @@
+import { once } from 'node:events';
+import { chmod, mkdir } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type CodedError, isCodedError } from '@mvm/protocol';
+import { fromFileError } from '../../state/fs-error.js';
+import { originMismatch } from '../origin.js';
+import type { BoundLog } from '../process/bound-log.js';
+import { killProcess } from '../process/kill-process.js';
+import { findSharedNamespace } from '../process/namespaces.js';
+import { isAlive, readHostBootId, readStartTime, verifyConfinement } from '../process/process-identity.js';
+import type { DriverState, VmExit, VmHandle, VmRecord, VmSpec } from '../vmm.js';
+import { qmpSocketPath, vmmRoot } from './argv.js';
+import { findUnheldLocks } from './disk-locks.js';
+import { createQemuHandle, removeSockets } from './handle.js';
+import { launchError, readLogTail } from './launch-error.js';
+import { connectQmp, type QmpClient } from './qmp.js';
+import { runState, type StateStream, stateLoaded, streamIncomingState } from './restore.js';
+import { type LaunchInputs, type SpawnOptions, spawnQemu } from './spawn.js';
+
+const READY_WITHIN_MS = 30_000;
+const CONNECT_AGAIN_MS = 4;
+const ENDS_WITHIN_MS = 500;
+
+export interface LaunchOptions extends SpawnOptions {
+  readonly boundLog: BoundLog;
+}
+
+/** What is recorded of a QEMU beside what every driver records. */
+interface QemuState extends DriverState {
+  /** Program first. */
+  readonly argv: readonly string[];
+}
+
+/** Null when another driver wrote it, or it is damaged. */
+export function parseState({ argv }: DriverState): QemuState | null {
+  return Array.isArray(argv) && argv.every((argument) => typeof argument === 'string') ? { argv } : null;
+}
+
+/** Answers once QEMU is paused, confined and identified; whatever fails, it is ended. Throws `vmm.*`. */
+export async function launchQemu(
+  how: LaunchOptions,
+  argv: readonly string[],
+  spec: VmSpec,
+  attach: (pid: number) => Promise<void>,
+  inputs: LaunchInputs,
+): Promise<VmHandle> {
+  const { memory, origin } = inputs;
+  await removeSockets(spec);
+  await makeRoot(spec);
+  const { child, logOffset } = await spawnQemu(how, argv, spec, inputs);
+  const childExit = once(child, 'exit').then(
+    ([exitCode, signal]: (number | string | null)[]): VmExit => ({
+      exitCode: typeof exitCode === 'number' ? exitCode : null,
+      signal: typeof signal === 'string' ? signal : null,
+    }),
+  );
+  const pid = child.pid as number;
+  const startTimeTicks = await readStartTime(pid);
+  const fail = async (what: string, cause?: unknown): Promise<CodedError> =>
+    launchError({ vmId: spec.vmId, what, logTail: await readLogTail(spec.vmmLogPath, logOffset), cause });
+  let qmp: QmpClient | null = null;
+  let streaming: StateStream | null = null;
+  try {
+    if (startTimeTicks === null) throw await fail(ending(await childExit));
+    await attach(pid);
+    if (memory !== null)
+      streaming = memory.file === null ? streamIncomingState(child, memory.bytes) : Promise.resolve(null);
+    const [connected, hostBootId] = await Promise.all([
+      readyQmp(qmpSocketPath(spec), childExit, fail),
+      readHostBootId(),
+    ]);
+    qmp = connected;
+    const mismatch = origin && originMismatch(origin, { vmm: 'qemu', vmmVersion: qmp.version });
+    if (mismatch !== null) throw mismatch;
+    // Answered by the main loop, which runs only after the privileges are dropped.
+    if (streaming === null) {
+      if ((await runState(qmp)) !== 'prelaunch') throw await fail('the guest did not wait to be let run');
+    } else {
+      await stateLoaded(qmp, streaming, fail);
+      // A QEMU that loaded its state and could not lock a disk is paused all the same, and fails only when it is let run:
+      // by then the snapshot is used up.
+      const unheld = (await findUnheldLocks(pid, spec.drives)).map(({ id }) => id).join(', ');
+      if (unheld !== '') throw await fail(`failed to get its lock alone on: ${unheld}`);
+    }
+    await verifyConfinement(pid, { uid: spec.uid, gid: spec.gid, rootPath: vmmRoot(spec) });
+    const shared = how.namespaces === 'own' ? await findSharedNamespace(pid) : null;
+    if (shared !== null) throw await fail(`it shares the host's ${shared} namespace`);
+    const record: VmRecord = {
+      vmm: 'qemu',
+      vmmVersion: qmp.version,
+      pid,
+      startTimeTicks,
+      hostBootId,
+      spec,
+      driverState: { argv: [how.binary, ...argv] } satisfies QemuState,
+    };
+    return createQemuHandle({
+      record,
+      qmp,
+      boundLog: how.boundLog,
+      child: { exit: childExit, detach: () => child.unref() },
+    });
+  } catch (error) {
+    qmp?.close();
+    // A process that is ending is in no cgroup a moment before it is gone.
+    if (isCodedError(error) && error.reason === 'cgroup.not_attached')
+      await Promise.race([childExit, sleep(ENDS_WITHIN_MS)]);
+    const endedByItself = startTimeTicks === null || !(await isAlive({ pid, startTimeTicks }));
+    const reported =
+      endedByItself && !isLaunchError(error) ? await fail(ending(await childExit), error) : error;
+    if (startTimeTicks !== null) await killProcess({ pid, startTimeTicks });
+    await removeSockets(spec);
+    // An image that cannot be read (damaged, or sealed with another key) is why QEMU was not content with it.
+    const unreadable = await streaming;
+    if (isCodedError(unreadable)) throw unreadable;
+    throw isCodedError(reported) ? reported : await fail(String(reported), reported);
+  }
+}
+
+/** The directory that QEMU is confined to: root's own, whatever our umask is. Its VMM may enter it and write nothing there. */
+async function makeRoot(spec: VmSpec): Promise<void> {
+  const root = vmmRoot(spec);
+  try {
+    await mkdir(root, { recursive: true });
+    // PRIVILEGE: the directory is readable by all, writable by none.
+    await chmod(root, 0o555);
+  } catch (error) {
+    throw fromFileError(error, `cannot make ${root}`);
+  }
+}
+
+/** Whether the error says why the launch failed. A process that has ended is in no cgroup, which says nothing. */
+function isLaunchError(error: unknown): boolean {
+  if (!isCodedError(error) || error.reason === 'cgroup.not_attached') return false;
+  return error.details.vm_id !== undefined || error.reason.startsWith('cgroup.');
+}
+
+/** Connects as soon as QEMU answers; fails at once when it ends first. */
+async function readyQmp(
+  path: string,
+  childExit: Promise<VmExit>,
+  fail: (what: string, cause?: unknown) => Promise<CodedError>,
+): Promise<QmpClient> {
+  let ended: VmExit | null = null;
+  void childExit.then((exit) => {
+    ended = exit;
+  });
+  const deadline = performance.now() + READY_WITHIN_MS;
+  for (;;) {
+    try {
+      return await connectQmp({ path, timeoutMs: Math.max(1, deadline - performance.now()) });
+    } catch (error) {
+      if (ended !== null) throw await fail(ending(ended), error);
+      if (performance.now() > deadline)
+        throw await fail(`it is not ready after ${READY_WITHIN_MS / 1000} s`, error);
+    }
+    await sleep(CONNECT_AGAIN_MS);
+  }
+}
+
+function ending({ exitCode, signal }: VmExit): string {
+  return signal === null ? `QEMU ended with exit code ${exitCode}` : `QEMU was ended by ${signal}`;
+}
