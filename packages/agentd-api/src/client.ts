@@ -1,6 +1,6 @@
+import { Agent, type RequestOptions, request } from 'node:http';
 import { checkSocketPath } from '@mvm/framing';
 import { CodedError } from '@mvm/protocol';
-import { Agent, request } from 'undici';
 import type { z } from 'zod';
 import { errorBodySchema, fromApiError } from './errors.js';
 import type { RouteDefinition } from './routes/route.js';
@@ -112,12 +112,8 @@ export function createAgentdClient(options: AgentdClientOptions): AgentdClient {
   const { socketPath } = options;
   checkSocketPath(socketPath);
   const defaultTimeoutMs = options.timeoutMs ?? 120_000;
-  const agent = new Agent({
-    connect: { socketPath, timeout: Math.min(defaultTimeoutMs, 5000) },
-    // The deadline of each call is its AbortSignal; undici's own, which are per part, stay out of its way.
-    headersTimeout: 0,
-    bodyTimeout: 0,
-  });
+  // Nothing but the signal of each call limits its time.
+  const agent = new Agent({ keepAlive: true });
 
   async function call(route: RouteDefinition, input: AnyInput, callOptions: CallOptions): Promise<unknown> {
     const path = renderTarget(route, input);
@@ -128,16 +124,8 @@ export function createAgentdClient(options: AgentdClientOptions): AgentdClient {
     let status: number;
     let text: string;
     try {
-      const answer = await request(`http://agentd${path}`, {
-        dispatcher: agent,
-        method: route.method,
-        signal,
-        ...(route.body === null
-          ? {}
-          : { body: JSON.stringify(input.body), headers: { 'content-type': 'application/json' } }),
-      });
-      status = answer.statusCode;
-      text = await answer.body.text();
+      const body = route.body === null ? undefined : JSON.stringify(input.body);
+      ({ status, text } = await exchange({ agent, socketPath, method: route.method, path, signal }, body));
     } catch (error) {
       throw transportError(error, {
         socketPath,
@@ -156,5 +144,27 @@ export function createAgentdClient(options: AgentdClientOptions): AgentdClient {
     ]),
   );
   // `calls` has exactly the keys of `routes`, and each answer was decoded by its route's own schema.
-  return { ...calls, close: () => agent.destroy() } as unknown as AgentdClient;
+  return { ...calls, close: async () => agent.destroy() } as unknown as AgentdClient;
+}
+
+/** One request and its whole answer. Rejects with Node's own error. */
+function exchange(
+  options: RequestOptions,
+  body: string | undefined,
+): Promise<{ readonly status: number; readonly text: string }> {
+  return new Promise((resolve, reject) => {
+    const sent = request({ ...options, host: 'agentd' }, (answer) => {
+      let text = '';
+      answer
+        .setEncoding('utf8')
+        .on('data', (part: string) => {
+          text += part;
+        })
+        .on('end', () => resolve({ status: answer.statusCode ?? 0, text }))
+        .on('error', reject);
+    });
+    sent.on('error', reject);
+    if (body !== undefined) sent.setHeader('content-type', 'application/json');
+    sent.end(body);
+  });
 }
