@@ -31,7 +31,7 @@ const LAYER_TYPES: Readonly<Record<string, Compression>> = {
   'application/vnd.docker.image.rootfs.diff.tar.zstd': 'zstd',
 };
 
-const MAGIC = { gzip: Buffer.from([0x1f, 0x8b]), zstd: Buffer.from([0x28, 0xb5, 0x2f, 0xfd]) };
+const GZIP_MAGIC = Buffer.from([0x1f, 0x8b]);
 
 /** An image, read and found consistent; its layers are not read yet. */
 export interface OciImage {
@@ -120,10 +120,10 @@ async function layerFile(store: BlobStore, layer: Descriptor, diffId: string): P
   const found = await stat(path).catch(() => undefined);
   if (found?.isFile() !== true) throw badLayout(`the layer ${layer.digest} is missing`);
   // skopeo 1.9 calls the plain layers of a docker archive gzip.
-  const isPacked = compression === 'none' || (await beginsWith(path, MAGIC[compression]));
+  const isPlain = compression === 'gzip' && !(await beginsWith(path, GZIP_MAGIC));
   return {
     path,
-    compression: isPacked ? compression : 'none',
+    compression: isPlain ? 'none' : compression,
     digest: layer.digest,
     sizeBytes: layer.size,
     diffId,

@@ -10,7 +10,7 @@ export interface OciImageSpec {
   readonly layers: readonly Buffer[];
   /** `config` of the image's configuration: Entrypoint, Cmd, User and so on. */
   readonly config?: object;
-  readonly compression?: 'none' | 'gzip' | 'zstd';
+  readonly compression?: LayerCompression;
   readonly architecture?: string;
   /** `org.opencontainers.image.ref.name`. */
   readonly reference?: string;
@@ -21,7 +21,9 @@ export interface WrittenImage {
   readonly digest: string;
 }
 
-const SUFFIX = { none: '', gzip: '+gzip', zstd: '+zstd' };
+const SUFFIX = { none: '', gzip: '+gzip', zstd: '+zstd', pzstd: '+zstd' };
+/** What packs the layers. `pzstd` writes a skippable frame before each frame. */
+type LayerCompression = keyof typeof SUFFIX;
 
 /** Writes an OCI image layout with these images into a directory, from nothing. */
 export async function writeOciLayout(
@@ -80,10 +82,10 @@ function json(value: object): Buffer {
   return Buffer.from(JSON.stringify(value));
 }
 
-function packed(layer: Buffer, compression: 'none' | 'gzip' | 'zstd'): Buffer {
+function packed(layer: Buffer, compression: LayerCompression): Buffer {
   if (compression === 'none') return layer;
   if (compression === 'gzip') return gzipSync(layer);
-  const { status, stdout } = spawnSync('zstd', ['-q', '-c'], { input: layer, maxBuffer: 2 ** 30 });
-  if (status !== 0) throw new Error('zstd failed');
+  const { status, stdout } = spawnSync(compression, ['-q', '-c'], { input: layer, maxBuffer: 2 ** 30 });
+  if (status !== 0) throw new Error(`${compression} failed`);
   return stdout;
 }

@@ -135,6 +135,11 @@ it('takes the image of this architecture, or the one that is named', async () =>
   });
 });
 
+it.each(['none', 'gzip', 'zstd', 'pzstd'] as const)('imports layers packed with %s', async (compression) => {
+  await layout('app', [{ layers: LAYERS.map(writeTar), config: CONFIG, compression }]);
+  expect(await run(`oci:${join(dir, 'app')}`)).toMatchObject({ outcome: 'added' });
+});
+
 it.each([
   ['a user that the image does not know', { ...CONFIG, User: 'nobody-knows' }, 'nobody-knows'],
   ['a group that the image does not know', { ...CONFIG, User: 'app:nobody-knows' }, 'nobody-knows'],
