@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { addKernel, kernelsDir } from '@mvm/guest-boot';
 import { imagesDir, resolveImage } from '@mvm/image-store';
-import { sha256, type TarSpec, writeOciLayout, writeTar } from '@mvm/testkit';
+import { type OciImageSpec, sha256, type TarSpec, writeOciLayout, writeTar } from '@mvm/testkit';
 import { execa } from 'execa';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { type ImportProgress, importImage } from '../../src/index.js';
@@ -53,8 +53,10 @@ const CONFIG = {
   Env: ['A=b=c'],
   StopSignal: 'SIGINT',
 };
-const layout = (name: string, images = [{ layers: LAYERS.map(writeTar), config: CONFIG }]) =>
-  writeOciLayout(join(dir, name), images);
+const layout = (
+  name: string,
+  images: readonly OciImageSpec[] = [{ layers: LAYERS.map(writeTar), config: CONFIG }],
+) => writeOciLayout(join(dir, name), images);
 const run = (source: string, more = {}) => importImage(dirs, { source, ...more });
 
 it('imports a layout, and finds the result again', async () => {
