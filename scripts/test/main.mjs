@@ -47,9 +47,11 @@ const stages = {
   // Before the first tier, so that no test spends its time limit on a download.
   'guest image': async () => notRun(missingForVms()) ?? check('scripts/guest-image.sh')(),
   ...Object.fromEntries(
-    TIERS.map(({ name, concurrency, missing }) => {
+    TIERS.map(({ name, inOneRun, concurrency, missing }) => {
       const task = `test:${name}`;
-      const packages = listPackages(root).filter(({ scripts }) => task in scripts);
+      const packages = inOneRun
+        ? [{ name: 'workspace', dir: root }]
+        : listPackages(root).filter(({ scripts }) => task in scripts);
       const command = `${turbo} ${task} --concurrency=${concurrency}`;
       return [name, async () => notRun(missing()) ?? runTests(name, packages, command)];
     }),

@@ -5,18 +5,19 @@ import { delimiter, join } from 'node:path';
 /**
  * @typedef {object} Tier
  * @property {string} name the vitest project and the suffix of the turbo task
+ * @property {boolean} inOneRun whether one vitest runs the tests of all packages, as a turbo task of the root
  * @property {number} concurrency packages at a time
  * @property {() => string | null} missing what keeps this tier from running here; null when nothing does
  */
 
 /** The tiers in the order in which they run. @type {Tier[]} */
 export const TIERS = [
-  { name: 'unit', concurrency: 2, missing: () => null },
-  { name: 'property', concurrency: 2, missing: () => null },
-  { name: 'contract', concurrency: 2, missing: () => null },
-  { name: 'integration', concurrency: 1, missing: () => null },
-  { name: 'privileged', concurrency: 1, missing: privilegedMissing },
-  { name: 'vm', concurrency: 1, missing: () => privilegedMissing() ?? vmMissing() },
+  { name: 'unit', inOneRun: true, concurrency: 1, missing: () => null },
+  { name: 'property', inOneRun: true, concurrency: 1, missing: () => null },
+  { name: 'contract', inOneRun: false, concurrency: 2, missing: () => null },
+  { name: 'integration', inOneRun: false, concurrency: 1, missing: () => null },
+  { name: 'privileged', inOneRun: false, concurrency: 1, missing: privilegedMissing },
+  { name: 'vm', inOneRun: false, concurrency: 1, missing: () => privilegedMissing() ?? vmMissing() },
 ];
 
 /** @returns {string | null} */
