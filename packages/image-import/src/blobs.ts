@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CodedError } from '@mvm/protocol';
@@ -29,18 +30,21 @@ export function skopeoDirectory(directory: string): BlobStore {
   };
 }
 
-/** Reads a document; undefined when there is none. Throws `image.bad_layout` when it is too large. */
+/** Reads a document; undefined when there is none. Throws `image.bad_layout` when it is no regular file or too large. */
 export async function readDocument(path: string): Promise<Buffer | undefined> {
   let file: Awaited<ReturnType<typeof open>>;
   try {
-    file = await open(path, 'r');
+    // A FIFO would be waited for.
+    file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     const errno = (error as NodeJS.ErrnoException).code;
     if (errno === 'ENOENT' || errno === 'ENOTDIR') return undefined;
     throw error;
   }
   try {
-    const { size } = await file.stat();
+    const found = await file.stat();
+    const { size } = found;
+    if (!found.isFile()) throw badLayout('a document is no regular file');
     if (size > MAX_DOCUMENT_BYTES) throw badLayout(`a document of ${size} bytes is too large`);
     return await file.readFile();
   } finally {

@@ -1,6 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CodedError } from '@mvm/protocol';
+import { limitExceeded } from '@mvm/rootfs-builder';
 import { execa } from 'execa';
 import { type BlobStore, ociLayout, skopeoDirectory } from './blobs.js';
 import { sourceNotFound } from './errors.js';
@@ -25,6 +26,8 @@ export interface RegistryOptions {
 export interface FetchOptions extends RegistryOptions {
   /** An empty directory of the caller's. */
   readonly stagingDir: string;
+  /** Bytes that may be copied into it. */
+  readonly maxBytes: number;
   readonly onProgress?: ((fetchedBytes: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -41,10 +44,11 @@ export async function checkSource(source: ImageSource): Promise<void> {
 
 /**
  * Makes a source readable as files: a layout is read where it is, everything else is copied by skopeo, which checks
- * digests. Throws `image.source_not_found`, `image.transfer_failed`, `image.tool_missing`.
+ * digests. Throws `image.source_not_found`, `image.transfer_failed`, `image.limit_exceeded`, `image.tool_missing`.
  */
 export async function fetchSource(source: ImageSource, options: FetchOptions): Promise<BlobStore> {
   if (source.transport === 'oci') return ociLayout(source.path);
+  const tooLarge = new AbortController();
   const copy = skopeo(
     [
       'copy',
@@ -53,13 +57,18 @@ export async function fetchSource(source: ImageSource, options: FetchOptions): P
       skopeoName(source),
       `dir:${options.stagingDir}`,
     ],
-    options.signal,
+    AbortSignal.any([tooLarge.signal, ...(options.signal === undefined ? [] : [options.signal])]),
   );
-  const timer = setInterval(() => {
-    void sizeOfDirectory(options.stagingDir).then((bytes) => options.onProgress?.(bytes));
-  }, PROGRESS_MS);
+  const look = async (): Promise<void> => {
+    const bytes = await sizeOfDirectory(options.stagingDir);
+    if (bytes > options.maxBytes) tooLarge.abort(limitExceeded('bytes to fetch', options.maxBytes));
+    else options.onProgress?.(bytes);
+  };
+  const timer = setInterval(() => void look(), PROGRESS_MS);
   try {
     await copy;
+    await look();
+    tooLarge.signal.throwIfAborted();
   } finally {
     clearInterval(timer);
   }

@@ -25,7 +25,7 @@ import {
   parseImageName,
   withTransferDir,
 } from '@mvm/image-store';
-import { buildRootfs, DEFAULT_LIMITS } from '@mvm/rootfs-builder';
+import { buildRootfs, DEFAULT_LIMITS, type ImageLimits } from '@mvm/rootfs-builder';
 import { type BlobStore, checkDigest } from './blobs.js';
 import { isIndex, parseIndex } from './documents.js';
 import { checkSource, fetchSource, inspectRegistry, type RegistryOptions } from './fetch-source.js';
@@ -100,12 +100,14 @@ export async function importImage(
     const found = await nameBuilt(dirs.images, name, keyOf(known));
     if (found !== undefined) return { ...found, manifestDigest: known, droppedXattrs: [] };
   }
+  const limits = { ...DEFAULT_LIMITS, maxBytes: request.maxBytes ?? DEFAULT_LIMITS.maxBytes };
   return withTransferDir(dirs.images, async (dir) => {
     const staging = join(dir, 'source');
     await mkdir(staging);
     const store = await fetchSource(pinned(source, known), {
       ...request.registry,
       stagingDir: staging,
+      maxBytes: limits.maxBytes,
       signal: options.signal,
       onProgress: (doneBytes) => report(options, { phase: 'fetch', doneBytes }),
     });
@@ -114,7 +116,7 @@ export async function importImage(
     const key = keyOf(image.manifestDigest);
     const found = await nameBuilt(dirs.images, name, key);
     if (found !== undefined) return { ...found, manifestDigest: image.manifestDigest, droppedXattrs: [] };
-    return build({ dirs, dir, name, request, image, kernel, init, key }, options);
+    return build({ dirs, dir, name, request, image, kernel, init, key, limits }, options);
   });
 }
 
@@ -128,16 +130,17 @@ interface BuildInput {
   readonly kernel: StoredKernel;
   readonly init: Buffer;
   readonly key: string;
+  readonly limits: ImageLimits;
 }
 
 async function build(input: BuildInput, options: ImportOptions): Promise<ImportedImage> {
-  const { dirs, dir, name, request, image, kernel, init, key } = input;
+  const { dirs, dir, name, request, image, kernel, init, key, limits } = input;
   const rootfs = join(dir, 'rootfs');
   const built = await buildRootfs({
     layers: image.layers,
     outputPath: rootfs,
     uuid: image.manifestDigest.split(':')[1]?.slice(0, 32) ?? '',
-    limits: { ...DEFAULT_LIMITS, maxBytes: request.maxBytes ?? DEFAULT_LIMITS.maxBytes },
+    limits,
     signal: options.signal,
     onProgress: ({ layer, layers, doneBytes, totalBytes }) =>
       report(options, { phase: 'build', layer, layers, doneBytes, totalBytes }),

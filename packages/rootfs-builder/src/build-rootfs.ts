@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
 import { type FileHandle, open } from 'node:fs/promises';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { CodedError } from '@mvm/protocol';
 import { DEFAULT_LIMITS, type ImageLimits } from './limits.js';
-import type { BuildJob, BuildProgress, BuiltRootfs, Compression, WorkerMessage } from './worker/job.js';
+import type { BuildJob, BuildProgress, BuiltRootfs, Compression } from './worker/job.js';
+import { readMessages, type WorkerMessage } from './worker/message.js';
 import { sandboxed } from './worker/sandbox.js';
 
 /** A layer's file. */
@@ -100,17 +100,25 @@ async function run(job: BuildJob, { fds, isRoot, signal, onProgress }: RunOption
   });
   child.stdin?.on('error', () => undefined);
   child.stdin?.end(`${JSON.stringify(job)}\n`);
-  const lines = createInterface({ input: child.stdout as NodeJS.ReadableStream });
-  lines.on('line', (line) => {
-    last = JSON.parse(line) as WorkerMessage;
-    if (last.kind === 'progress') onProgress?.(last);
-  });
+  let unreadable: Error | undefined;
+  readMessages(
+    child.stdout as NodeJS.ReadableStream,
+    (message) => {
+      last = message;
+      if (message.kind === 'progress') onProgress?.(message);
+    },
+    (error) => {
+      unreadable = error;
+      stop();
+    },
+  );
   try {
     const ended = await new Promise<string>((resolve, reject) => {
       child.on('error', reject);
       child.on('close', (code, killedBy) => resolve(killedBy ?? `exit code ${code}`));
     });
     signal?.throwIfAborted();
+    if (unreadable !== undefined) throw builderFailed(unreadable.message);
     if (last?.kind === 'done') return withoutKind(last);
     if (last?.kind === 'failed') throw asError(last);
     throw builderFailed(words.trim() || ended);
@@ -127,14 +135,8 @@ function withoutKind({ kind: _, ...built }: Extract<WorkerMessage, { kind: 'done
 }
 
 function asError({ error }: Extract<WorkerMessage, { kind: 'failed' }>): CodedError {
-  const { code, reason, message, hint, details } = error;
-  return new CodedError({
-    code: code as CodedError['code'],
-    reason,
-    message,
-    details,
-    ...(hint === null ? {} : { hint }),
-  });
+  const { hint, ...rest } = error;
+  return new CodedError({ ...rest, ...(hint === null ? {} : { hint }) });
 }
 
 function builderFailed(why: string): CodedError {

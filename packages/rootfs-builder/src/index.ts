@@ -1,3 +1,4 @@
 export { buildRootfs, type LayerFile } from './build-rootfs.js';
-export { DEFAULT_LIMITS } from './limits.js';
+export { limitExceeded } from './errors.js';
+export { DEFAULT_LIMITS, type ImageLimits } from './limits.js';
 export type { Compression } from './worker/job.js';

@@ -1,6 +1,9 @@
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pipeline, Readable } from 'node:stream';
 import { addKernel, kernelsDir } from '@mvm/guest-boot';
 import { imagesDir, resolveImage } from '@mvm/image-store';
 import { type OciImageSpec, sha256, type TarSpec, writeOciLayout, writeTar } from '@mvm/testkit';
@@ -188,4 +191,55 @@ it.each([
   ['docker-archive:/nowhere.tar', 'image.source_not_found'],
 ])('refuses the source %s', async (source, reason) => {
   await expect(run(source, { name: 'x' })).rejects.toMatchObject({ reason });
+});
+
+it('fetches no more than the limit from a registry that never stops', async () => {
+  const config = JSON.stringify({
+    architecture: 'amd64',
+    os: 'linux',
+    rootfs: { type: 'layers', diff_ids: [] },
+  });
+  const digest = (data: string) => `sha256:${sha256(Buffer.from(data))}`;
+  const manifest = JSON.stringify({
+    schemaVersion: 2,
+    mediaType: 'application/vnd.oci.image.manifest.v1+json',
+    config: {
+      mediaType: 'application/vnd.oci.image.config.v1+json',
+      digest: digest(config),
+      size: config.length,
+    },
+    layers: [{ mediaType: 'application/vnd.oci.image.layer.v1.tar', digest: digest('other'), size: 1024 }],
+  });
+  const registry = createServer((request, response) => {
+    if (request.url?.includes('/manifests/')) {
+      response.setHeader('content-type', 'application/vnd.oci.image.manifest.v1+json');
+      response.end(manifest);
+    } else if (request.url?.endsWith(digest(config))) response.end(config);
+    else if (request.url?.endsWith(digest('other'))) {
+      pipeline(Readable.from(endless()), response, () => undefined);
+    } else response.end('{}');
+  });
+  await new Promise<void>((done) => registry.listen(0, '127.0.0.1', done));
+  const { port } = registry.address() as AddressInfo;
+  try {
+    await expect(
+      run(`docker://127.0.0.1:${port}/team/app:1`, { maxBytes: 8 * 2 ** 20, registry: { tlsVerify: false } }),
+    ).rejects.toMatchObject({ reason: 'image.limit_exceeded' });
+  } finally {
+    registry.closeAllConnections();
+    registry.close();
+  }
+  expect(await readdir(join(dirs.images, 'tmp'))).toEqual([]);
+});
+
+/** At most 4 GiB. */
+function* endless(): Generator<Buffer> {
+  for (let i = 0; i < 4096; i += 1) yield Buffer.alloc(2 ** 20);
+}
+
+it('does not wait for a FIFO in a layout', async () => {
+  await layout('app');
+  await rm(join(dir, 'app', 'index.json'));
+  await execa('mkfifo', [join(dir, 'app', 'index.json')]);
+  await expect(run(`oci:${join(dir, 'app')}`)).rejects.toMatchObject({ reason: 'image.bad_layout' });
 });

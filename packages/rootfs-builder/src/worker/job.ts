@@ -35,21 +35,6 @@ export interface BuildProgress {
   readonly totalBytes: number;
 }
 
-/** The worker's answers, one line of JSON each; the last one is `done` or `failed`. */
-export type WorkerMessage =
-  | ({ readonly kind: 'progress' } & BuildProgress)
-  | ({ readonly kind: 'done' } & BuiltRootfs)
-  | {
-      readonly kind: 'failed';
-      readonly error: {
-        readonly code: string;
-        readonly reason: string;
-        readonly message: string;
-        readonly hint: string | null;
-        readonly details: Readonly<Record<string, string | number>>;
-      };
-    };
-
 /** A finished root file system, and what of its content decides how it runs. */
 export interface BuiltRootfs {
   readonly sizeBytes: number;

@@ -5,7 +5,8 @@
 import { createInterface } from 'node:readline';
 import { isCodedError } from '@mvm/protocol';
 import { build } from './build.js';
-import type { BuildJob, WorkerMessage } from './job.js';
+import type { BuildJob } from './job.js';
+import type { WorkerMessage } from './message.js';
 
 function answer(message: WorkerMessage): void {
   process.stdout.write(`${JSON.stringify(message)}\n`);
@@ -60,7 +61,7 @@ function describe(error: unknown): Extract<WorkerMessage, { kind: 'failed' }>['e
   return {
     code: 'internal',
     reason: 'image.builder_failed',
-    message: `the root file system cannot be built: ${message}`,
+    message: `the root file system cannot be built: ${message.slice(0, 1000)}`,
     hint: null,
     details: {},
   };
