@@ -244,7 +244,7 @@ async function prepare(
     createAuditLog(layout, {
       retentionDays: (tenantId) => store.tenant(tenantId)?.audit_retention_days ?? null,
       onProblem: (tenant, error) =>
-        logger.error({ tenant, err: error }, 'an audit log could not be put right or shortened'),
+        logger.error({ tenant, err: error }, 'an audit log could not be repaired or trimmed'),
     }),
   );
   await reserve.fill();

@@ -21,11 +21,11 @@ export async function serve(
     destination({ fd: 2, sync: true }),
   );
   const notifier = createServiceNotifier(process.env, (problem) =>
-    logger.warn({ problem }, 'the service manager could not be told'),
+    logger.warn({ problem }, 'the service manager could not be notified'),
   );
   for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
     process.on(event, (error: unknown) => {
-      logger.fatal({ err: error }, 'bug: an error that nobody handles; ending');
+      logger.fatal({ err: error }, 'bug: unhandled error; ending');
       process.exit(70);
     });
   }
@@ -48,7 +48,7 @@ export async function serve(
   const isFinished = await closeUnlessForced(daemon);
   if (watchdog !== null) clearInterval(watchdog);
   if (!isFinished) {
-    logger.warn('an operation takes too long and is cut short: the next start settles it');
+    logger.warn('an operation takes too long and is interrupted: the next start recovers it');
     process.exit(0);
   }
   logger.info('mvm-hostd has stopped');

@@ -76,7 +76,7 @@ async function isCommittedAfter(
     const at = { operation: plan.operation, kind: step.kind, index, undo: true };
     await ports.hooks.step(at, revertCommit);
   } catch (error) {
-    logger.error({ step: step.kind, err: error }, 'a commit point could not be revoked');
+    logger.error({ step: step.kind, err: error }, 'a commit point could not be reverted');
   }
   return (await stepsAfterCommit(plan, ports)) !== null;
 }

@@ -99,7 +99,7 @@ export async function tellGuestResumed(
       await told();
       return true;
     } catch (error) {
-      ports.logger.warn({ ...address, request: what, err: error }, 'the guest agent was not told');
+      ports.logger.warn({ ...address, request: what, err: error }, 'the guest agent was not notified');
       return false;
     }
   };

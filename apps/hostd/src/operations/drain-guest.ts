@@ -37,7 +37,7 @@ export async function drainGuest(
   const { timeoutSecs, signal } = options;
   const handle = instance.net == null ? undefined : vms.get(instance.net.tap_dev)?.handle;
   if (handle === undefined || !(await handle.hasAgent())) {
-    context.logger.info('the guest has no agent to be drained by');
+    context.logger.info('the guest has no agent to drain it');
     return 'no_agent';
   }
   const channel = createAgentChannel((signal) => handle.connectAgent(signal));
@@ -52,12 +52,12 @@ export async function drainGuest(
     const said = detail?.slice(0, MAX_DETAIL) ?? null;
     context.logger.warn(
       { detail: said },
-      'the guest says that it is not drained; it is put to sleep all the same',
+      'the guest reported that it is not drained; it is put to sleep anyway',
     );
     return 'refused';
   } catch (error) {
     if (signal.aborted) throw sleepCanceled(instance);
-    context.logger.warn({ err: error }, 'the guest did not drain in time; it is put to sleep all the same');
+    context.logger.warn({ err: error }, 'the guest did not drain in time; it is put to sleep anyway');
     return toCodedError(error).code === 'deadline_exceeded' ? 'timed_out' : 'failed';
   } finally {
     channel.close();

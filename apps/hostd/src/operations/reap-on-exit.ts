@@ -75,7 +75,7 @@ async function reapUntilDone(
       await audit.append(exitEntry(vm.address, how));
       return;
     } catch (error) {
-      logger.error({ err: error }, 'cleaning up after a VM failed; it is tried again');
+      logger.error({ err: error }, 'cleaning up after a VM failed; hostd will retry');
     }
   }
 }

@@ -100,17 +100,17 @@ async function sweepOrphans(
   const left: string[] = [];
   let removed = 0;
   const found = await findTraces(ports).catch((error: unknown) => {
-    context.logger.error({ err: error }, 'orphans could not be looked for');
+    context.logger.error({ err: error }, 'the search for orphans failed');
     return [];
   });
   for (const vmId of found.filter(isOrphan)) {
-    context.logger.warn({ vm: vmId }, 'removing what a VM of nobody left');
+    context.logger.warn({ vm: vmId }, 'removing leftovers of an unknown VM');
     try {
       await removeTraces(vmId, ports);
       removed += 1;
     } catch (error) {
       left.push(vmId);
-      context.logger.error({ vm: vmId, err: error }, 'what a VM left could not be removed yet');
+      context.logger.error({ vm: vmId, err: error }, 'leftovers of a VM could not be removed yet');
     }
   }
   return { removed, left };
@@ -148,7 +148,7 @@ async function sweepLater(
         try {
           await removeTraces(vmId, ports);
         } catch (error) {
-          context.logger.warn({ vm: vmId, err: error }, 'what a VM left could not be removed yet');
+          context.logger.warn({ vm: vmId, err: error }, 'leftovers of a VM could not be removed yet');
           continue;
         }
       }

@@ -73,13 +73,13 @@ export async function recoverOperation(
       return true;
     }
   } else if (plan.onFailure === 'undo' && store.instance(address)?.status === COMPLETE[plan.operation]) {
-    logger.info('an operation was complete, only its journal was left');
+    logger.info('an operation was complete, only its journal remained');
   } else {
     logger.warn('undoing an operation that did not end');
     if (!(await undoSteps(plan, ports, logger))) throw cleanupIncomplete(plan, null);
     if (plan.steps.some(({ kind }) => kind === 'vm.pause')) {
       await markResumePending(address, ports.layout).catch((error: unknown) => {
-        logger.warn({ err: error }, 'the guest will not hear that it goes on');
+        logger.warn({ err: error }, 'the guest will not be notified that it was resumed');
       });
     }
     if (plan.operation === 'start') {

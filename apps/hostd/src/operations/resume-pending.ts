@@ -48,11 +48,11 @@ async function tellIfPending(
   if (instance?.status === 'running') {
     const vmId = instance.net?.tap_dev ?? '';
     if (vms.get(vmId) === undefined) return true;
-    logger.info({ instance: addressText(address) }, 'the guest hears that it goes on');
+    logger.info({ instance: addressText(address) }, 'notifying the guest that it was resumed');
     try {
       if (!(await tellGuestResumed(address, vmId, ports))) return false;
     } catch (error) {
-      logger.warn({ instance: addressText(address), err: error }, 'the guest cannot be told that it goes on');
+      logger.warn({ instance: addressText(address), err: error }, 'the guest could not be notified that it was resumed');
       return false;
     }
   }

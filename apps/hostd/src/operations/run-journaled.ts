@@ -20,7 +20,7 @@ export async function runJournaled(
     if (completed === plan.steps.length) return;
     // It decides nothing: what is done is not undone because its progress cannot be written.
     await journal.progress(opId, plan, completed).catch((error: unknown) => {
-      logger.warn({ err: error }, 'how far an operation has come could not be noted');
+      logger.warn({ err: error }, 'the progress of an operation could not be recorded');
     });
   });
   const error = outcome.status === 'done' ? null : await onFailure(outcome);

@@ -115,7 +115,7 @@ export function createOperationRunner(
         await recover(address, context);
         return;
       } catch (error) {
-        context.logger.warn({ err: error }, 'an earlier operation is settled without its VMM');
+        context.logger.warn({ err: error }, 'an earlier operation is recovered without its VMM');
       }
     }
     const vmId = store.instance(address)?.net?.tap_dev;

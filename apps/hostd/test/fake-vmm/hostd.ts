@@ -38,7 +38,7 @@ const logger = pino(
 );
 for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
   process.on(event, (error: unknown) => {
-    logger.fatal({ err: error }, 'bug: an error that nobody handles; ending');
+    logger.fatal({ err: error }, 'bug: unhandled error; ending');
     process.exit(70);
   });
 }

@@ -134,7 +134,7 @@ END
   const log = hostd.logs().slice(from);
   expect(log).toContain('the guest did not drain in time');
   expect(log).toContain('"msg":"the guest is drained"');
-  expect(log).not.toContain('the guest says that it is not drained');
+  expect(log).not.toContain('the guest reported that it is not drained');
   await guest.output('rm /run/sleep-prep /run/asked');
 });
 
@@ -160,7 +160,7 @@ test.each([
 
 test('a guest without an agent sleeps and wakes', async () => {
   await behave('exec sleep 100000', 'exec 3>&-');
-  expect(await oneNight()).toEqual(['the guest has no agent to be drained by']);
+  expect(await oneNight()).toEqual(['the guest has no agent to drain it']);
   await calm();
   expect(await oneNight()).toEqual(['the guest is drained']);
 });
@@ -178,7 +178,7 @@ test.each([
   ['when its guest is paused for a sleep', 'exit 0', () => sleep(60), 'sleep/vm.pause/after'],
   ['when its guest is paused in memory', 'exit 0', warm, 'warm/vm.pause/after'],
 ])(
-  'hostd is killed %s: it starts without delay, and the guest hears that it goes on, and what time it is',
+  'hostd is killed %s: it starts without delay, and notifying the guest that it was resumed, and what time it is',
   async (_, prepare, ask, point) => {
     await guest.output(`printf '#!/bin/sh\\n%s\\n' '${prepare}' >/run/sleep-prep; chmod +x /run/sleep-prep`);
     const before = await awake();
