@@ -248,7 +248,7 @@ async function prepare(
     }),
   );
   await reserve.fill();
-  await audit.mend(systemClock.now());
+  await audit.repair(systemClock.now());
   const newOpId = (): string => randomBytes(8).toString('hex');
   const systemContext = (): OperationContext => {
     const opId = newOpId();

@@ -1,4 +1,9 @@
-import { type DesiredHostNetwork, type NetworkContext, renderNftScript, spellOut } from '../src/index.js';
+import {
+  type DesiredHostNetwork,
+  expandDesired,
+  type NetworkContext,
+  renderNftScript,
+} from '../src/index.js';
 import { observeNetwork } from '../src/observe/index.js';
 import { nft, sh } from '../test/support/host.js';
 import { CLUSTER_CIDR, instancePort, tenantNet } from '../test/support/wish.js';
@@ -36,7 +41,7 @@ export function wish(count: number): DesiredHostNetwork {
 
 async function tablesScript(count: number): Promise<string> {
   const observed = await observeNetwork({ uplinks: ['up0'] });
-  const { elements } = spellOut(wish(count), observed, CONTEXT);
+  const { elements } = expandDesired(wish(count), observed, CONTEXT);
   return renderNftScript([{ kind: 'tables.load', was: 'damaged', elements, profiles: [] }]);
 }
 

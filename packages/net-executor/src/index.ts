@@ -9,6 +9,7 @@ export {
 } from './base-tables/limits.js';
 export { checkConflicts, checkDesiredNetwork, checkPort, checkTenant } from './check-network.js';
 export { DROP_MEANINGS, type DropMeaning } from './drop-meanings.js';
+export { expandDesired, type WantedBridge, type WantedNetwork, type WantedTap } from './expand-desired.js';
 export { invertStep, invertSteps } from './invert.js';
 export { planNetwork } from './plan.js';
 export { type CompletePolicy, completePolicy, DEFAULT_POLICY } from './policy.js';
@@ -41,4 +42,3 @@ export type {
   UidRange,
 } from './types.js';
 export { type CheckedObjects, countChecked, type NetworkDrift, verifyNetwork } from './verify.js';
-export { spellOut, type WantedBridge, type WantedNetwork, type WantedTap } from './wanted.js';

@@ -1,6 +1,14 @@
 import { CodedError } from '@mvm/protocol';
 import { checkDesiredNetwork } from './check-network.js';
 import {
+  expandDesired,
+  FORWARD_ALL_KEY,
+  forwardingKey,
+  switchedUplinks,
+  type WantedNetwork,
+  type WantedTap,
+} from './expand-desired.js';
+import {
   BRIDGE_LINK_SETTINGS,
   BRIDGE_SETTINGS,
   differing,
@@ -11,14 +19,6 @@ import {
 import { profileSignature, toObservedProfile } from './profile.js';
 import { elementId, type NetElement } from './sets.js';
 import type { DesiredHostNetwork, NetStep, NetworkContext, ObservedLink, ObservedNetwork } from './types.js';
-import {
-  FORWARD_ALL_KEY,
-  forwardingKey,
-  spellOut,
-  switchedUplinks,
-  type WantedNetwork,
-  type WantedTap,
-} from './wanted.js';
 
 function nameTaken(link: ObservedLink): CodedError {
   return new CodedError({
@@ -243,7 +243,7 @@ export function planNetwork(
   context: NetworkContext,
 ): NetStep[] {
   checkDesiredNetwork(desired, context.clusterCidr);
-  const wanted = spellOut(desired, observed, context);
+  const wanted = expandDesired(desired, observed, context);
   const removed = linksToRemove(wanted, observed);
   const gone = new Set(removed.map(({ name }) => name));
   const kept = new Map(

@@ -1,10 +1,10 @@
 import { BASE_TABLES } from './base-tables/base-tables.js';
+import { expandDesired } from './expand-desired.js';
 import { type HostNetwork, overlapping } from './observe/host-networks.js';
 import { damagedProfiles, planNetwork } from './plan.js';
 import { makeProfile } from './profile.js';
 import type { NetElement } from './sets.js';
 import type { DesiredHostNetwork, NetStep, NetworkContext, ObservedNetwork } from './types.js';
-import { spellOut } from './wanted.js';
 
 /** One difference between what is wanted and what the kernel has. */
 export interface NetworkDrift {
@@ -177,7 +177,7 @@ export function countChecked(
   observed: ObservedNetwork,
   context: NetworkContext,
 ): CheckedObjects {
-  const wanted = spellOut(desired, observed, context);
+  const wanted = expandDesired(desired, observed, context);
   return {
     bridge: wanted.bridges.length,
     address: wanted.bridges.length,

@@ -93,7 +93,7 @@ export function operationHandlers(context: ApiContext): Handlers<keyof typeof op
     // What was made to run goes on running after a reboot.
     const keeps = route.hold === null && status === 'running' && before?.kind === 'manual_run';
     if (hold === null && !keeps) await holds.lift(address, now());
-    reconciler.nudge('request');
+    reconciler.enqueue('request');
     return { ...address, status, hold, plan: null };
   }
 

@@ -45,7 +45,7 @@ export interface ReconcilerOptions {
 }
 
 /** What the last pass that could observe saw and planned. */
-interface Outlook {
+interface LastObservation {
   readonly revision: string | null;
   readonly observed: ObservedHost;
   readonly observedAtMs: number;
@@ -64,7 +64,7 @@ export class Reconciler {
   #failures: Readonly<Record<string, FailureRecord>> = {};
   #recent: readonly Decision[] = [];
   #lastPass: Pass | null = null;
-  #outlook: Outlook | null = null;
+  #observation: LastObservation | null = null;
   #passes = 0;
   #failuresInRow = 0;
   #activeInRow = 0;
@@ -78,17 +78,17 @@ export class Reconciler {
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
-    options.desired.onChange(() => this.nudge('desired'));
+    options.desired.onChange(() => this.enqueue('desired'));
   }
 
   /** Begin; the first pass runs at once. */
   start(): void {
-    this.nudge('start');
-    this.#watching = watchHost(this.#options.client, () => this.nudge('event'), this.#stopping.signal);
+    this.enqueue('start');
+    this.#watching = watchHost(this.#options.client, () => this.enqueue('event'), this.#stopping.signal);
   }
 
   /** Ask for a pass that begins after now. */
-  nudge(trigger: Trigger): void {
+  enqueue(trigger: Trigger): void {
     if (this.#stopping.signal.aborted) return;
     this.#next = trigger;
     if (ASKED.has(trigger)) this.#asked += 1;
@@ -99,7 +99,7 @@ export class Reconciler {
   reconcileNow(): Promise<void> {
     if (this.#stopping.signal.aborted) return Promise.resolve();
     const ended = new Promise<void>((resolve) => this.#waiters.push(resolve));
-    this.nudge('request');
+    this.enqueue('request');
     return ended;
   }
 
@@ -119,24 +119,27 @@ export class Reconciler {
 
   report(): ReconcileReport {
     const { loaded } = this.#options.desired;
-    const outlook = this.#outlook;
+    const observation = this.#observation;
     const fresh =
       this.#asked === this.#answered &&
-      outlook !== null &&
-      outlook.plan !== null &&
-      outlook.revision === loaded?.revision &&
+      observation !== null &&
+      observation.plan !== null &&
+      observation.revision === loaded?.revision &&
       this.#lastPass?.error === null;
     // Nothing is wanted yet, so there is nothing to wait for.
     const idle = loaded === null && this.#asked === this.#answered;
     return {
       last_pass: this.#lastPass,
-      observed_at: outlook === null ? null : new Date(outlook.observedAtMs).toISOString(),
-      held: outlook?.plan?.pools.reduce((sum, pool) => sum + pool.held, 0) ?? 0,
-      converged: fresh && outlook?.plan !== null && isConverged(outlook.plan),
-      settled: idle || (fresh && outlook?.plan !== null && isSettled(outlook.plan)),
-      pools: outlook === null || outlook.plan === null ? [] : poolStatuses(outlook.plan, outlook.observed),
-      pending: outlook?.plan?.actions.map(toActionView) ?? [],
-      problems: [...(outlook?.plan?.problems ?? [])],
+      observed_at: observation === null ? null : new Date(observation.observedAtMs).toISOString(),
+      held: observation?.plan?.pools.reduce((sum, pool) => sum + pool.held, 0) ?? 0,
+      converged: fresh && observation?.plan !== null && isConverged(observation.plan),
+      settled: idle || (fresh && observation?.plan !== null && isSettled(observation.plan)),
+      pools:
+        observation === null || observation.plan === null
+          ? []
+          : poolStatuses(observation.plan, observation.observed),
+      pending: observation?.plan?.actions.map(toActionView) ?? [],
+      problems: [...(observation?.plan?.problems ?? [])],
       recent: [...this.#recent],
     };
   }
@@ -162,10 +165,10 @@ export class Reconciler {
       failuresInRow: this.#failuresInRow,
       actions: this.#lastPass?.actions ?? 0,
       activeInRow: this.#activeInRow,
-      problems: this.#outlook?.plan?.problems ?? [],
+      problems: this.#observation?.plan?.problems ?? [],
     };
     const { ms, trigger } = nextWait(result, this.#options.pacing, this.#options.now());
-    this.#timer = setTimeout(() => this.nudge(trigger), ms);
+    this.#timer = setTimeout(() => this.enqueue(trigger), ms);
   }
 
   async #pass(): Promise<void> {
@@ -227,11 +230,11 @@ export class Reconciler {
     metrics.observed(observed);
     this.#failures = failuresAfterObserving(this.#failures, observed.instances, now(), backoff);
     if (loaded === null) {
-      this.#outlook = { revision: null, observed, observedAtMs, plan: null };
+      this.#observation = { revision: null, observed, observedAtMs, plan: null };
       return { outcomes: [], error: null };
     }
     const planned = this.#plan(loaded.desired, observed);
-    this.#outlook = { revision: loaded.revision, observed, observedAtMs, plan: planned };
+    this.#observation = { revision: loaded.revision, observed, observedAtMs, plan: planned };
     const { outcomes, interrupted } = await executePlan(planned.actions, {
       client,
       concurrency,

@@ -1,8 +1,8 @@
 import type { HostdClient } from '@mvm/hostd-client';
 import { type DesiredState, type InstanceView, isCodedError } from '@mvm/protocol';
 import pLimit from 'p-limit';
-import { addressOf } from './census.js';
 import { withoutFutureTimes } from './future-times.js';
+import { addressOf } from './inventory.js';
 import { agentsToAskFor } from './readiness.js';
 import type { ObservedHost, ObservedTenant, PlanContext } from './types.js';
 

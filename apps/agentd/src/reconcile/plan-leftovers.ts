@@ -1,4 +1,4 @@
-import { type Census, type PoolInput, sinceMs } from './census.js';
+import { type PoolInput, type PoolInventory, sinceMs } from './inventory.js';
 import type { PlanDraft } from './plan-draft.js';
 
 /**
@@ -6,7 +6,11 @@ import type { PlanDraft } from './plan-draft.js';
  * longest first. As many stay as the counts may need, whatever state they are in; nothing that is held, busy or in a
  * pinned or critical pool is destroyed.
  */
-export function planLeftovers(draft: PlanDraft, input: PoolInput, { idle }: Pick<Census, 'idle'>): void {
+export function planLeftovers(
+  draft: PlanDraft,
+  input: PoolInput,
+  { idle }: Pick<PoolInventory, 'idle'>,
+): void {
   const { pool, tenantId, instances, protection, urgency } = input;
   const after = pool.destroy_stopped_after_seconds;
   if (after === undefined || protection !== null) return;

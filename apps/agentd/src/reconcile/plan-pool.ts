@@ -1,19 +1,19 @@
 import type { Hold } from '@mvm/agentd-api';
 import type { InstanceView } from '@mvm/protocol';
-import { imageProblem } from './boot-more.js';
 import {
-  type Census,
   holdOf,
   imageOf,
   isOutdated,
   type PoolInput,
+  type PoolInventory,
   shortDigest,
-  takeCensus,
-} from './census.js';
+  takeInventory,
+} from './inventory.js';
 import type { PlanDraft } from './plan-draft.js';
 import { planLeftovers } from './plan-leftovers.js';
 import { fillRunning } from './plan-running.js';
-import { planSpares } from './plan-spares.js';
+import { planStandby } from './plan-standby.js';
+import { imageProblem } from './scale-up.js';
 
 /** What a hold's instance went through, and what ends it early. */
 const BY_HAND: Readonly<Record<Hold['kind'], { done: string; undo: string }>> = {
@@ -31,20 +31,20 @@ const BY_HAND: Readonly<Record<Hold['kind'], { done: string; undo: string }>> = 
 export function planPool(draft: PlanDraft, input: PoolInput): void {
   const { tenantId, pool } = input;
   const wanted = pool.desired_counts;
-  const census = takeCensus(input, draft.context.nowMs);
+  const inventory = takeInventory(input, draft.context.nowMs);
   // What an operator keeps running fills what is missing; the rest of it runs beside the wanted ones, and nothing else is
   // stopped for it.
-  const open = Math.max(0, wanted.running - census.running.length);
-  const beside = census.keptRunning.slice(open);
-  const held = census.held.length + beside.length;
+  const open = Math.max(0, wanted.running - inventory.running.length);
+  const beside = inventory.keptRunning.slice(open);
+  const held = inventory.held.length + beside.length;
   draft.pools.push({ tenant_id: tenantId, pool_id: pool.pool_id, wanted: { ...wanted }, held });
-  reportHolds(draft, [...census.held, ...beside], input.holds);
-  reportFailed(draft, census);
-  reportOutdated(draft, input, census);
-  const missing = Math.max(0, open - census.keptRunning.length);
-  if (missing > held) fillRunning(draft, input, census, missing - held);
-  else planSpares(draft, input, census, held - missing);
-  planLeftovers(draft, input, census);
+  reportHolds(draft, [...inventory.held, ...beside], input.holds);
+  reportFailed(draft, inventory);
+  reportOutdated(draft, input, inventory);
+  const missing = Math.max(0, open - inventory.keptRunning.length);
+  if (missing > held) fillRunning(draft, input, inventory, missing - held);
+  else planStandby(draft, input, inventory, held - missing);
+  planLeftovers(draft, input, inventory);
   reportImage(draft, input);
   reportUnderWay(draft, input);
 }
@@ -94,7 +94,7 @@ function reportHolds(draft: PlanDraft, held: readonly InstanceView[], holds: rea
   }
 }
 
-function reportFailed(draft: PlanDraft, { failed }: Census): void {
+function reportFailed(draft: PlanDraft, { failed }: PoolInventory): void {
   for (const view of failed) {
     draft.report('failed', view, {
       reason: 'instance.wake_failed',
@@ -103,7 +103,7 @@ function reportFailed(draft: PlanDraft, { failed }: Census): void {
   }
 }
 
-function reportOutdated(draft: PlanDraft, input: PoolInput, { warm, sleeping }: Census): void {
+function reportOutdated(draft: PlanDraft, input: PoolInput, { warm, sleeping }: PoolInventory): void {
   const image = imageOf(input);
   for (const view of [...warm, ...sleeping].filter((entry) => isOutdated(entry, image))) {
     draft.report('outdated', view, {

@@ -1,8 +1,8 @@
 import type { InstanceView } from '@mvm/protocol';
-import { createMore, imageProblem, type Slots, startIdle } from './boot-more.js';
-import { addressOf, type Census, type PoolInput } from './census.js';
+import { addressOf, type PoolInput, type PoolInventory } from './inventory.js';
 import type { Obstacle, PlanDraft } from './plan-draft.js';
-import type { QuotaRefusal } from './quota-ledger.js';
+import type { QuotaRefusal } from './quota-reservations.js';
+import { createMore, imageProblem, type Slots, startIdle } from './scale-up.js';
 
 /**
  * Make `need` more instances run, by what takes the least time and loses the least: wake what sleeps, resume what is
@@ -10,14 +10,19 @@ import type { QuotaRefusal } from './quota-ledger.js';
  * counts are taken before those within, because no other has to be made in their place; of each kind, those that would
  * be let go last.
  */
-export function fillRunning(draft: PlanDraft, input: PoolInput, census: Census, need: number): void {
+export function fillRunning(
+  draft: PlanDraft,
+  input: PoolInput,
+  inventory: PoolInventory,
+  need: number,
+): void {
   const { tenantId, pool } = input;
   const subject = { tenant_id: tenantId, pool_id: pool.pool_id };
   const why = `${tenantId}/${pool.pool_id} wants ${pool.desired_counts.running} running and lacks ${need}`;
   const slots: Slots = { need, turn: 0, taken: 0 };
-  const refused = wakeOrResume(draft, input, suspended(pool.desired_counts, census), slots, why);
+  const refused = wakeOrResume(draft, input, suspended(pool.desired_counts, inventory), slots, why);
   if (slots.turn < need) {
-    const obstacle = refused ?? bootForRunning(draft, input, census, slots, why);
+    const obstacle = refused ?? bootForRunning(draft, input, inventory, slots, why);
     if (obstacle !== null) draft.reportObstacle(subject, obstacle);
   }
 }
@@ -25,14 +30,14 @@ export function fillRunning(draft: PlanDraft, input: PoolInput, census: Census, 
 function bootForRunning(
   draft: PlanDraft,
   input: PoolInput,
-  census: Census,
+  inventory: PoolInventory,
   slots: Slots,
   why: string,
 ): Obstacle | null {
   return (
     imageProblem(input) ??
-    startIdle(draft, input, census, slots, why) ??
-    wakeOrResume(draft, input, census.failed, slots, `${why}, and its last wake failed`) ??
+    startIdle(draft, input, inventory, slots, why) ??
+    wakeOrResume(draft, input, inventory.failed, slots, `${why}, and its last wake failed`) ??
     createMore(draft, input, slots, why)
   );
 }
@@ -40,7 +45,7 @@ function bootForRunning(
 /** Everything that has its memory, in the order in which it is made to run. */
 function suspended(
   wanted: PoolInput['pool']['desired_counts'],
-  { warm, sleeping }: Census,
+  { warm, sleeping }: PoolInventory,
 ): readonly InstanceView[] {
   // What would be let go last comes first.
   const sleepers = sleeping.toReversed();
@@ -58,7 +63,7 @@ function suspended(
 /** What a quota refused, when that left a slot open; null when none did. A resume needs no quota: warm ones count. */
 function wakeOrResume(
   draft: PlanDraft,
-  { ledger, urgency }: PoolInput,
+  { reservations, urgency }: PoolInput,
   candidates: readonly InstanceView[],
   slots: Slots,
   why: string,
@@ -83,7 +88,7 @@ function wakeOrResume(
       continue;
     }
     if (kind === 'wake') {
-      refused ??= ledger.start(view.resources);
+      refused ??= reservations.start(view.resources);
       if (refused !== null) continue;
     }
     draft.propose(action, { urgency, turn: slots.turn });

@@ -11,10 +11,10 @@ import {
   type TenantNet,
 } from '@mvm/protocol';
 import { poolSpecSchema } from '@mvm/protocol/schemas';
-import { imageOf, shortDigest } from './census.js';
+import { imageOf, shortDigest } from './inventory.js';
 import type { PlanDraft } from './plan-draft.js';
 import { planPool } from './plan-pool.js';
-import { QuotaLedger } from './quota-ledger.js';
+import { QuotaReservations } from './quota-reservations.js';
 import type { ObservedHost, ObservedTenant, Overrides } from './types.js';
 
 /** Lower comes first. */
@@ -44,7 +44,7 @@ export function planTenant(
   if (net === null || !ensureTenant(draft, desired, net, before, overrides)) return;
 
   const instances = observed.instances.filter((view) => view.tenant_id === desired.tenant_id);
-  const ledger = new QuotaLedger(desired.quotas, instances);
+  const reservations = new QuotaReservations(desired.quotas, instances);
   let pools = before?.pools.length ?? 0;
   for (const pool of desired.pools) {
     const protection = protectionOf(overrides, desired.tenant_id, pool.pool_id);
@@ -77,7 +77,7 @@ export function planTenant(
       images: observed.images,
       connectedAgents: observed.connectedAgents,
       holds: overrides.holds.filter((hold) => hold.tenant_id === desired.tenant_id),
-      ledger,
+      reservations,
       protection,
       urgency,
     });

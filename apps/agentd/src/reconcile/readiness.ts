@@ -1,5 +1,5 @@
 import type { DesiredState, InstanceView } from '@mvm/protocol';
-import { addressOf, sinceMs } from './census.js';
+import { addressOf, sinceMs } from './inventory.js';
 import { leadsTo } from './leads-to.js';
 import type { PlanContext } from './types.js';
 

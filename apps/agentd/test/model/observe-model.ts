@@ -1,4 +1,4 @@
-import { addressOf } from '../../src/reconcile/census.js';
+import { addressOf } from '../../src/reconcile/inventory.js';
 import type { ObservedHost, PlanContext } from '../../src/reconcile/types.js';
 import type { ModelHost } from './model-host.js';
 

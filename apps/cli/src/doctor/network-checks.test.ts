@@ -108,7 +108,7 @@ it('a host of its own is in order', async () => {
   expect((await diagnose({ policy: 'accept' }))['other-firewalls']?.detail).toContain('none stops guests');
 });
 
-it('a chain that stops guests is named, with the commands that mend it', async () => {
+it('a chain that stops guests is named, with the commands that repair it', async () => {
   const found = (await diagnose({ policy: 'drop' }))['other-firewalls'];
   expect(found).toMatchObject({
     verdict: 'warn',

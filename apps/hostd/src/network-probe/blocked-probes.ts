@@ -34,7 +34,7 @@ export interface BlockedProbe {
 /** Everything that decides which probes there are. */
 export interface ProbeSite {
   readonly net: TenantNet;
-  /** Of the stand-in. */
+  /** Of the peer. */
   readonly mac: string;
   readonly ip: string;
   readonly gatewayMac: string;
@@ -43,7 +43,7 @@ export interface ProbeSite {
   readonly unusedIp: string;
   /** IPv4 addresses of the host that are nobody's gateway, at most a few. */
   readonly hostAddresses: readonly string[];
-  /** Another tenant whose network is up, with the stand-in on its bridge; null when there is none. */
+  /** Another tenant whose network is up, with the peer on its bridge; null when there is none. */
   readonly other: { readonly net: TenantNet; readonly ip: string; readonly mac: string } | null;
   /** Whether the tenant's policy lets guests reach an address outside: then it is not probed. */
   readonly mayReach: (address: string) => boolean;

@@ -13,8 +13,8 @@ import {
 import type { HostNetwork } from '../execute/ports.js';
 import type { PortArgs } from '../execute/step.js';
 import { type BlockedProbe, FRAMES_PER_PROBE, type ProbeSite, planBlockedProbes } from './blocked-probes.js';
-import { type Counts, judge } from './judge.js';
-import { createStandIn, type StandIn } from './stand-in.js';
+import { type Counts, evaluateProbe } from './evaluate-probe.js';
+import { createProbePeer, type ProbePeer } from './probe-peer.js';
 import { openTap, type Tap } from './tap.js';
 
 /** How long a TAP that was just opened may take to become a port that forwards. */
@@ -29,7 +29,7 @@ export interface ProbeTenantOptions {
   readonly net: TenantNet;
   /** Another tenant whose network is up; null when there is none. */
   readonly otherNet: TenantNet | null;
-  /** The uid that the stand-in's TAP belongs to, as it would to a VMM's; the other tenant's likewise. */
+  /** The uid that the peer's TAP belongs to, as it would to a VMM's; the other tenant's likewise. */
   readonly uidOf: (net: TenantNet) => number;
   readonly unused: { readonly offset: number; readonly ip: string };
   readonly mayReach: ProbeSite['mayReach'];
@@ -80,17 +80,17 @@ export async function probeTenant(options: ProbeTenantOptions): Promise<NetworkP
   const { network, net, otherNet, uidOf } = options;
   const taps: Tap[] = [];
   const attached: { net: TenantNet; port: PortArgs }[] = [];
-  async function standInOn(on: TenantNet): Promise<StandIn> {
+  async function peerOn(on: TenantNet): Promise<ProbePeer> {
     const port = portOf(on, uidOf(on));
     attached.push({ net: on, port });
     await network.attachPort(on, port);
     const tap = openTap(port.tapName);
     taps.push(tap);
-    return createStandIn(tap, port.mac, port.ipv4);
+    return createProbePeer(tap, port.mac, port.ipv4);
   }
   try {
-    const guest = await standInOn(net);
-    const other = otherNet === null ? null : await standInOn(otherNet);
+    const guest = await peerOn(net);
+    const other = otherNet === null ? null : await peerOn(otherNet);
     return await runProbes(options, guest, other);
   } finally {
     for (const tap of taps) tap.close();
@@ -100,8 +100,8 @@ export async function probeTenant(options: ProbeTenantOptions): Promise<NetworkP
 
 async function runProbes(
   options: ProbeTenantOptions,
-  guest: StandIn,
-  other: StandIn | null,
+  guest: ProbePeer,
+  other: ProbePeer | null,
 ): Promise<NetworkProbe[]> {
   const { net, otherNet, network, unused, mayReach } = options;
   const gatewayMac = await guest.resolve(net.gateway_ip, READY_MS);
@@ -156,12 +156,12 @@ async function runProbes(
       after,
       hasUplink,
     };
-    const judged = judge(probe, { ...sighting, intact: false });
-    if (judged.outcome === 'not_as_wanted') {
+    const evaluated = evaluateProbe(probe, { ...sighting, intact: false });
+    if (evaluated.outcome === 'not_as_wanted') {
       // What was damaged before may have been repaired since: only rules that stood all the time are not to blame.
       intact = intact && (await isIntact(network));
-      results.push(judge(probe, { ...sighting, intact }));
-    } else results.push(judged);
+      results.push(evaluateProbe(probe, { ...sighting, intact }));
+    } else results.push(evaluated);
     before = after;
   }
   const still = await guest.pings(gatewayMac, net.gateway_ip, ANSWER_MS);
@@ -188,14 +188,14 @@ async function isIntact(network: ProbeTenantOptions['network']): Promise<boolean
   return (await network.inspect()).drifts.length === 0;
 }
 
-function hasAnswer(guest: StandIn, { answeredBy }: BlockedProbe): boolean {
+function hasAnswer(guest: ProbePeer, { answeredBy }: BlockedProbe): boolean {
   if (answeredBy === null) return guest.received().some(({ ip }) => ip?.icmpType === 0);
   return guest
     .received()
     .some(({ ip, arp }) => ip?.src === answeredBy || (arp?.operation === 2 && arp.senderIp === answeredBy));
 }
 
-function hasArrived(other: StandIn, guest: StandIn): boolean {
+function hasArrived(other: ProbePeer, guest: ProbePeer): boolean {
   return other
     .received()
     .some(

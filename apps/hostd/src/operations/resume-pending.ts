@@ -52,7 +52,10 @@ async function tellIfPending(
     try {
       if (!(await tellGuestResumed(address, vmId, ports))) return false;
     } catch (error) {
-      logger.warn({ instance: addressText(address), err: error }, 'the guest could not be notified that it was resumed');
+      logger.warn(
+        { instance: addressText(address), err: error },
+        'the guest could not be notified that it was resumed',
+      );
       return false;
     }
   }

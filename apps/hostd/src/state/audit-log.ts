@@ -43,7 +43,7 @@ export interface AuditSink {
 
 export interface AuditLog extends AuditSink {
   /** Put right what a killed hostd left in the logs of all tenants. A log that cannot be is reported and left. */
-  mend(at: string): Promise<void>;
+  repair(at: string): Promise<void>;
   /** Ids of all tenants that have a log, the removed ones too, sorted. */
   tenants(): Promise<string[]>;
   /** Go through a tenant's log; null when there is none. Never between a line and its head. */
@@ -156,7 +156,7 @@ export function createAuditLog(layout: Layout, options: AuditLogOptions = {}): A
         await write(tenant_id, at, entry);
         await prune(tenant_id, at).catch((error: unknown) => onProblem(tenant_id, error));
       }),
-    mend: async (at) => {
+    repair: async (at) => {
       for (const id of await tenants()) {
         await inTurn(id, () => write(id, at, null)).catch((error: unknown) => onProblem(id, error));
       }

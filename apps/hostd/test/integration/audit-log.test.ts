@@ -71,7 +71,7 @@ test('an append that was killed after any of its bytes is mended, says so, and l
     await writeFile(layout.auditLog('acme'), logAfter.slice(0, end));
     await writeFile(layout.auditHead('acme'), headBefore);
     const restarted = createAuditLog(layout);
-    await restarted.mend(AT);
+    await restarted.repair(AT);
     await restarted.append(entry('four'));
     const report = await restarted.verify('acme');
     expect(report, `cut at ${end}`).toMatchObject({ problemCount: 0, head: 'matches' });
@@ -82,12 +82,12 @@ test('an append that was killed after any of its bytes is mended, says so, and l
   }
 });
 
-test('a mend that was itself killed is mended again', async () => {
+test('a repair that was itself killed is repeated', async () => {
   await audit.append(entry('one'));
   await appendFile(layout.auditLog('acme'), `{"seq":2,${'x'.repeat(3000)}`);
   const torn = await readFile(layout.auditLog('acme'));
   const restarted = createAuditLog(layout);
-  await restarted.mend(AT);
+  await restarted.repair(AT);
   const mended = await readFile(layout.auditLog('acme'));
   const begin = torn.indexOf(0x0a) + 1;
   for (const written of [1, 50, mended.length - begin - 1, mended.length - begin]) {
@@ -96,7 +96,7 @@ test('a mend that was itself killed is mended again', async () => {
     await writeFile(layout.auditLog('acme'), half);
     await rm(layout.auditHead('acme'));
     const again = createAuditLog(layout);
-    await again.mend(AT);
+    await again.repair(AT);
     expect(await again.verify('acme'), `${written} bytes`).toMatchObject({
       problemCount: 0,
       head: 'matches',
@@ -208,7 +208,7 @@ test('kill -9 of a process that appends, again and again, leaves a log that veri
     await ended;
     answered += said.trimEnd().split('\n').length - 1;
     const restarted = createAuditLog(layout);
-    await restarted.mend(AT);
+    await restarted.repair(AT);
     expect(await restarted.verify('acme')).toMatchObject({ problemCount: 0, head: 'matches' });
   }
   expect((await operations()).filter((name) => name !== 'audit_mended').length).toBeGreaterThanOrEqual(

@@ -178,7 +178,7 @@ test.each([
   },
   {
     what: 'finding 1: a guard that lets link-local frames pass to the host itself',
-    // The stand-in's TAP is made as every TAP is, so the guard is what can fail; a rule that goes is restored at once.
+    // The peer's TAP is made as every TAP is, so the guard is what can fail; a rule that goes is restored at once.
     damage: () =>
       run('nft', [
         'insert',

@@ -1,5 +1,6 @@
 import { CodedError, type TenantNet } from '@mvm/protocol';
 import { checkConflicts, checkDesiredNetwork, checkTenant } from '../check-network.js';
+import { expandDesired, switchedUplinks, tenantProfiles } from '../expand-desired.js';
 import { cidrText, interfaceName } from '../grammar.js';
 import { observeNetwork } from '../observe/observe-network.js';
 import { readDefaultRouteLinks } from '../observe/uplinks.js';
@@ -14,7 +15,6 @@ import type {
   NetworkContext,
   ObservedNetwork,
 } from '../types.js';
-import { spellOut, switchedUplinks, tenantProfiles } from '../wanted.js';
 import type { NetworkExecutorOptions, PortOptions } from './network-executor.js';
 import { type IncrementalChange, planIncremental } from './plan-incremental.js';
 import type { PreforkPool } from './prefork-pool.js';
@@ -164,7 +164,7 @@ export function createNetworkState(options: NetworkExecutorOptions, runner: Pref
       ...context(),
       ...flows,
     });
-    const { elements, profiles } = spellOut(toDesired(next), observed, context());
+    const { elements, profiles } = expandDesired(toDesired(next), observed, context());
     const specs = profiles.map(({ spec }) => spec);
     const whole = steps.map((step) =>
       step.kind === 'tables.load' ? { ...step, elements, profiles: specs } : step,

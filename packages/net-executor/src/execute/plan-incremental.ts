@@ -1,5 +1,6 @@
 import type { TenantNet } from '@mvm/protocol';
 import type { CommandRunner } from '../command/command-runner.js';
+import { elementsOf, expandDesired, tenantProfiles } from '../expand-desired.js';
 import { PORT_SETTINGS, TAP_LINK_SETTINGS, tapMac } from '../link-settings.js';
 import { linkExists, observeLinks, readSettings } from '../observe/observe-network.js';
 import { planNetwork } from '../plan.js';
@@ -12,7 +13,6 @@ import type {
   ObservedLink,
   ObservedNetwork,
 } from '../types.js';
-import { elementsOf, spellOut, tenantProfiles } from '../wanted.js';
 
 /** One request, as the short way needs it. */
 export interface IncrementalChange {
@@ -69,12 +69,12 @@ function assume(
   links: readonly ObservedLink[],
 ): ObservedNetwork {
   const { before, net } = change;
-  const host = spellOut({ tenants: [] }, seen, context);
+  const host = expandDesired({ tenants: [] }, seen, context);
   const looked = new Set(links.map(({ name }) => name));
   const calm = (before?.ports ?? []).filter(
     ({ tapName }) => tapName !== change.port?.tapName && !looked.has(tapName),
   );
-  const settings = spellOut(
+  const settings = expandDesired(
     { tenants: before === null ? [] : [{ net, ports: calm }] },
     seen,
     context,

@@ -36,7 +36,7 @@ export interface FirewallConflict {
   /** Which chain decides, in words: `chain FORWARD of ip filter (iptables), by its policy`. */
   readonly where: string;
   readonly effects: readonly ForeignEffect[];
-  /** Commands that mend it, one per line. */
+  /** Commands that repair it, one per line. */
   readonly fix: readonly string[];
 }
 
@@ -182,7 +182,7 @@ async function readTable(family: string, name: string, read: ReadProgram): Promi
 }
 
 /**
- * Chains of other software that stop guests' packets although mvm lets them pass, with the commands that mend it. Reads
+ * Chains of other software that stop guests' packets although mvm lets them pass, with the commands that repair it. Reads
  * only; as root, for nobody else may see the rules. Rules are read as far as they can be: what a rule asks that is not
  * known here is taken not to hold.
  */

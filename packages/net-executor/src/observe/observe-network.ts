@@ -9,9 +9,9 @@ import {
   createCommandRunner,
   type Program,
 } from '../command/command-runner.js';
+import { BRIDGE_IPV4_SYSCTLS, disableIpv6Key, FORWARD_ALL_KEY, forwardingKey } from '../expand-desired.js';
 import { interfaceName } from '../grammar.js';
 import type { ObservedLink, ObservedNetwork } from '../types.js';
-import { BRIDGE_IPV4_SYSCTLS, disableIpv6Key, FORWARD_ALL_KEY, forwardingKey } from '../wanted.js';
 import { parseForwarding } from './parse-forwarding.js';
 import { parseLinks } from './parse-links.js';
 import { parseRules } from './parse-rules.js';

@@ -98,7 +98,7 @@ async function diagnose(bridgedPassIp: boolean) {
 }
 
 /** Runs the commands as an operator would, in a shell. */
-function mend(fix: readonly string[]): void {
+function repair(fix: readonly string[]): void {
   for (const line of fix) execFileSync('/bin/sh', ['-c', line], { stdio: 'pipe' });
 }
 
@@ -137,7 +137,7 @@ describe.each([
         where: expect.stringContaining('FORWARD of ip filter'),
         effects: ['egress', 'answers', ...(bridgedPassIp ? ['same_tenant'] : [])],
       });
-      mend(block?.fix ?? []);
+      repair(block?.fix ?? []);
       expect(egress()).toBe('open');
       expect(neighbour()).toBe(true);
       isolationHolds();
@@ -180,7 +180,7 @@ it("a host's own forward chain with policy drop: named, and the fix restores egr
       software: 'another firewall',
       where: 'chain forward of inet filter (nft), by its policy',
     });
-    mend(block?.fix ?? []);
+    repair(block?.fix ?? []);
     expect(egress()).toBe('open');
     isolationHolds();
     expect(await diagnose(false)).toEqual([]);

@@ -4,9 +4,9 @@ import { createNetworkExecutor, type NetworkExecutor } from '../../src/execute/i
 import {
   applySteps,
   type DesiredTenantNetwork,
+  expandDesired,
   type NetStep,
   type ObservedNetwork,
-  spellOut,
   type TenantPolicies,
 } from '../../src/index.js';
 import { observeNetwork } from '../../src/observe/index.js';
@@ -111,7 +111,7 @@ function makeExecutor(): NetworkExecutor {
 
 async function checkAgainstModel(executor: NetworkExecutor, wish: Wish): Promise<ObservedNetwork> {
   const observed = await observeNetwork({ uplinks: ['up0'] });
-  const wanted = spellOut({ tenants: [...wish.values()] }, observed, context);
+  const wanted = expandDesired({ tenants: [...wish.values()] }, observed, context);
   expect(await executor.verify()).toEqual([]);
   const names = [...wanted.bridges, ...wanted.taps].map(({ name }) => name);
   expect(observed.links.map(({ name }) => name).toSorted()).toEqual(names.toSorted());

@@ -56,7 +56,7 @@ function momentsAt(point: string, observed: ObservedScenario, hasPower: boolean)
   if (point === 'answer') return hasPower ? ['after', 'power-after'] : ['after'];
   if (!steps.includes(point)) return ['before', 'after', ...power];
   const touchesVm =
-    ['keeper', 'spare', 'fresh'].includes(scenario.subject) &&
+    ['keeper', 'spare', 'fresh'].includes(scenario.target) &&
     !['create', 'ensure_pool'].includes(scenario.operation) &&
     scenario.name !== 'reap';
   return [
@@ -91,8 +91,7 @@ const RARER = 6;
 
 /** Where a case stands in the draw, 0…1: the lowest is drawn first. */
 function rank({ id, moment, scenario }: CrashCase, seed: number): number {
-  const costly =
-    moment.startsWith('power') || (scenario.subject === 'keeper' && /vmm|hung|both/.test(moment));
+  const costly = moment.startsWith('power') || (scenario.target === 'keeper' && /vmm|hung|both/.test(moment));
   const uniform = (chance(id, seed) + 1) / 2 ** 32;
   return costly ? 1 - (1 - uniform) ** RARER : uniform;
 }
@@ -144,10 +143,10 @@ export function orderCases(cases: readonly CrashCase[]): CrashCase[] {
   while (left.length > 0) {
     const last = ordered.at(-1);
     const cost = (next: CrashCase): number => {
-      const fits = last !== undefined && last.scenario.subject === next.scenario.subject;
+      const fits = last !== undefined && last.scenario.target === next.scenario.target;
       return (
         (next.moment.startsWith('power') ? 8 : 0) +
-        (/vmm|hung|both/.test(next.moment) && next.scenario.subject === 'keeper' ? 4 : 0) +
+        (/vmm|hung|both/.test(next.moment) && next.scenario.target === 'keeper' ? 4 : 0) +
         (fits && last.scenario.to === next.scenario.from ? 0 : fits ? 1 : 2)
       );
     };

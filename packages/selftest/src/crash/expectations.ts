@@ -1,8 +1,8 @@
 import { type CrashCase, type ObservedScenario, type Progress, pointsOf } from './cases.js';
 import type { Scenario } from './scenarios.js';
-import type { State } from './subjects.js';
+import type { State } from './targets.js';
 
-/** The states that a scenario's subject may be in when its operation had come so far. Pure. */
+/** The states that a scenario's target may be in when its operation had come so far. Pure. */
 export function statesOf(progress: Progress, { from, to, operation }: Scenario): State[] {
   // A start that is undone leaves an instance prepared.
   const undone: State[] = from === 'new' && operation === 'start' ? ['new', 'idle'] : [from];
@@ -58,7 +58,7 @@ export function reasonsAfter(
   state: State,
   vmLost: boolean,
 ): readonly string[] | null {
-  const isInstance = ['keeper', 'spare', 'fresh'].includes(scenario.subject);
+  const isInstance = ['keeper', 'spare', 'fresh'].includes(scenario.target);
   if (state !== 'idle' || !isInstance || ['create', 'ensure_pool'].includes(scenario.operation)) return null;
   // A forced stop came while the VMM hung.
   if (moment === 'hung') return ['requested', 'start_failed', 'lost', 'exited'];

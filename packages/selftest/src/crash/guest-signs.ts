@@ -1,5 +1,5 @@
-import type { InstanceAddress } from './subjects.js';
-import { until, type World } from './world.js';
+import { type CrashHost, until } from './crash-host.js';
+import type { InstanceAddress } from './targets.js';
 
 /** What a guest has said on its console: its greeting with its boot id, and the highest number it has counted to. */
 export interface GuestSigns {
@@ -8,14 +8,14 @@ export interface GuestSigns {
 }
 
 /** Where the console stands now. */
-export async function consoleEnd({ client }: World, address: InstanceAddress): Promise<number> {
+export async function consoleEnd({ client }: CrashHost, address: InstanceAddress): Promise<number> {
   const chunk = await client.request({ type: 'InstanceLogs', ...address });
   return chunk.next_offset;
 }
 
 /** What the guest has said from `offset` on. Guests of other images than the demo's say nothing that is understood. */
 export async function guestSigns(
-  { client }: World,
+  { client }: CrashHost,
   address: InstanceAddress,
   offset: number,
 ): Promise<GuestSigns> {
@@ -28,14 +28,14 @@ export async function guestSigns(
 
 /** Waits for a guest's greeting after `offset`; null when it says nothing for `timeoutMs`. */
 export async function awaitGreeting(
-  world: World,
+  host: CrashHost,
   address: InstanceAddress,
   offset: number,
   timeoutMs: number,
 ): Promise<string | null> {
   return await until(
     'the greeting',
-    async () => (await guestSigns(world, address, offset)).bootId,
+    async () => (await guestSigns(host, address, offset)).bootId,
     timeoutMs,
   ).catch(() => null);
 }

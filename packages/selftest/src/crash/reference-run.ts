@@ -1,35 +1,35 @@
 import { runTool } from '../host/run-tool.js';
 import { killProcess } from '../host/vmm-processes.js';
-import type { Bench } from './bench.js';
 import type { ObservedScenario } from './cases.js';
+import { until } from './crash-host.js';
+import type { Fixture } from './fixture.js';
 import type { Scenario } from './scenarios.js';
-import { until } from './world.js';
 
 /**
  * Run every scenario through once without a crash: which steps it has, and what the host looks like before and after.
  * Throws when one of them fails by itself.
  */
 export async function observeScenarios(
-  bench: Bench,
+  fixture: Fixture,
   scenarios: readonly Scenario[],
   onProgress: (text: string) => void,
 ): Promise<ObservedScenario[]> {
   const observed: ObservedScenario[] = [];
   for (const scenario of scenarios) {
     onProgress(`${scenario.name}: looking at its steps`);
-    const subject = bench.subject(scenario.subject);
-    await subject.goTo(scenario.from);
-    await bench.learn();
-    const { log } = bench.world.hostd();
+    const target = fixture.target(scenario.target);
+    await target.goTo(scenario.from);
+    await fixture.learn();
+    const { log } = fixture.host.hostd();
     const since = log.length;
-    if (scenario.request !== null) await bench.world.client.request(scenario.request);
-    else await killAndAwaitReap(bench, since);
-    if ((await subject.state()) !== scenario.to) {
+    if (scenario.request !== null) await fixture.host.client.request(scenario.request);
+    else await killAndAwaitReap(fixture, since);
+    if ((await target.state()) !== scenario.to) {
       throw new Error(
-        `${scenario.name} left ${subject.name} ${await subject.state()} instead of ${scenario.to}`,
+        `${scenario.name} left ${target.name} ${await target.state()} instead of ${scenario.to}`,
       );
     }
-    await bench.learn();
+    await fixture.learn();
     const lines = log.slice(since);
     const steps = lines.flatMap(({ msg, step }) =>
       msg === 'step begins' && step !== undefined ? [step] : [],
@@ -44,10 +44,10 @@ export async function observeScenarios(
   return observed;
 }
 
-async function killAndAwaitReap(bench: Bench, since: number): Promise<void> {
-  const facts = await bench.spare.describe();
+async function killAndAwaitReap(fixture: Fixture, since: number): Promise<void> {
+  const facts = await fixture.spare.describe();
   if (facts?.pid != null) await killProcess(facts.pid);
-  const { log } = bench.world.hostd();
+  const { log } = fixture.host.hostd();
   await until('the reap', async () =>
     log.slice(since).some(({ msg }) => msg.startsWith('a VM ended by itself')),
   );

@@ -1,12 +1,12 @@
 import { isCodedError } from '@mvm/protocol';
 import type { CaseResult } from '../events.js';
 import type { HostdProcess, LogLine } from '../host/hostd-process.js';
-import type { Bench } from './bench.js';
 import type { CrashCase, ObservedScenario } from './cases.js';
 import { outcomeOf, reasonsAfter } from './expectations.js';
+import type { Fixture } from './fixture.js';
 import type { Scenario } from './scenarios.js';
-import { act, type Crash, crash, describe, endOf } from './strike.js';
-import { BYSTANDER, type InstanceFacts, type InstanceSubject, type State } from './subjects.js';
+import { BYSTANDER, type InstanceFacts, type InstanceTarget, type State } from './targets.js';
+import { act, type Crash, crash, describe, endOf } from './trigger.js';
 
 /**
  * Lines of a recovery that may not be there: errors, and a VM that is launched or restored without a request. Only a
@@ -23,22 +23,22 @@ function logProblems(log: readonly LogLine[], vmLost: boolean, { operation }: Sc
 }
 
 /** The caller goes on: what is not done is asked for again, what is done is refused or done once more. */
-async function goOn(bench: Bench, scenario: Scenario, state: State): Promise<string[]> {
-  const subject = bench.subject(scenario.subject);
+async function goOn(fixture: Fixture, scenario: Scenario, state: State): Promise<string[]> {
+  const target = fixture.target(scenario.target);
   if (state === scenario.from || (scenario.from === 'new' && state === 'idle')) {
-    const error = await act(bench, scenario);
+    const error = await act(fixture, scenario);
     if (error !== null) return [`the repeated request failed: ${describe(error)}`];
     return [];
   }
   if (state === scenario.to && scenario.request !== null) {
-    const error = await act(bench, scenario);
+    const error = await act(fixture, scenario);
     if (scenario.repeated === 'ok') return error === null ? [] : [`repeated, it failed: ${describe(error)}`];
     const refused =
       isCodedError(error) && ['failed_precondition', 'already_exists', 'not_found'].includes(error.code);
     return refused ? [] : [`repeated, it was not refused but: ${describe(error)}`];
   }
   const way = scenario.to === 'sleeping' || scenario.to === 'warm' ? 'running' : scenario.to;
-  await subject.goTo(way === state ? 'running' : way);
+  await target.goTo(way === state ? 'running' : way);
   return [];
 }
 
@@ -51,26 +51,26 @@ interface Before {
   readonly logLength: number;
 }
 
-async function makeReady(bench: Bench, { scenario }: CrashCase): Promise<Before> {
-  if ((await endOf(bench, 0)) !== 'alive') await bench.world.restart();
-  await bench.bystander.goTo('running');
-  if (scenario.subject === 'keeper') {
-    await bench.keeper.goTo('running');
-    await bench.awaitGuest('keeper');
+async function makeReady(fixture: Fixture, { scenario }: CrashCase): Promise<Before> {
+  if ((await endOf(fixture, 0)) !== 'alive') await fixture.host.restart();
+  await fixture.bystander.goTo('running');
+  if (scenario.target === 'keeper') {
+    await fixture.keeper.goTo('running');
+    await fixture.awaitGuest('keeper');
   }
-  await bench.subject(scenario.subject).goTo(scenario.from);
-  const hostd = bench.world.hostd();
+  await fixture.target(scenario.target).goTo(scenario.from);
+  const hostd = fixture.host.hostd();
   return {
-    bystander: await bench.bystander.describe(),
-    keeper: await bench.keeper.describe(),
+    bystander: await fixture.bystander.describe(),
+    keeper: await fixture.keeper.describe(),
     hostd,
     logLength: hostd.log.length,
   };
 }
 
-/** What is wrong with the subject, with the host, and with those that should have noticed nothing. */
+/** What is wrong with the target, with the host, and with those that should have noticed nothing. */
 async function judge(
-  bench: Bench,
+  fixture: Fixture,
   each: CrashCase,
   { allowed, vmLost }: Crash,
   state: State,
@@ -78,7 +78,7 @@ async function judge(
 ): Promise<string[]> {
   const { scenario } = each;
   const problems: string[] = [];
-  const hostd = bench.world.hostd();
+  const hostd = fixture.host.hostd();
   if (hostd !== before.hostd) problems.push(...logProblems(hostd.log, false, scenario));
   else {
     // The same hostd went on: its log holds the operation itself as well.
@@ -88,29 +88,29 @@ async function judge(
   if (!allowed.includes(state)) problems.push(`it is ${state}, and must be ${allowed.join(' or ')}`);
   const reasons = reasonsAfter(each, state, vmLost);
   if (reasons !== null) {
-    const facts = await (bench.subject(scenario.subject) as InstanceSubject).describe();
+    const facts = await (fixture.target(scenario.target) as InstanceTarget).describe();
     if (!reasons.includes(facts?.stopReason ?? 'none')) {
       problems.push(`its stop reason is ${facts?.stopReason}, and must be ${reasons.join(' or ')}`);
     }
   }
-  problems.push(...(await bench.differences()));
+  problems.push(...(await fixture.differences()));
   if (!each.moment.startsWith('power')) {
-    const untouched = scenario.subject !== 'keeper' || (!vmLost && state === scenario.from);
-    problems.push(...(await othersNoticed(bench, before, untouched)));
+    const untouched = scenario.target !== 'keeper' || (!vmLost && state === scenario.from);
+    problems.push(...(await othersNoticed(fixture, before, untouched)));
   }
-  if (scenario.subject === 'keeper' && state === 'running' && problems.length === 0) {
-    problems.push(...(await bench.guestProblems('keeper')));
+  if (scenario.target === 'keeper' && state === 'running' && problems.length === 0) {
+    problems.push(...(await fixture.guestProblems('keeper')));
   }
   return problems;
 }
 
-async function othersNoticed(bench: Bench, before: Before, keeperUntouched: boolean): Promise<string[]> {
+async function othersNoticed(fixture: Fixture, before: Before, keeperUntouched: boolean): Promise<string[]> {
   const problems: string[] = [];
-  const bystander = await bench.bystander.describe();
+  const bystander = await fixture.bystander.describe();
   if (bystander?.status !== 'running' || bystander.pid !== before.bystander?.pid) {
     problems.push(`${BYSTANDER.instance_id} of another tenant noticed: ${JSON.stringify(bystander)}`);
   }
-  const keeper = await bench.keeper.describe();
+  const keeper = await fixture.keeper.describe();
   const changed = keeper?.pid !== before.keeper?.pid || keeper?.status !== before.keeper?.status;
   if (keeperUntouched && changed) {
     problems.push(`the keeper was ${JSON.stringify(before.keeper)} and is ${JSON.stringify(keeper)}`);
@@ -123,7 +123,7 @@ async function othersNoticed(bench: Bench, before: Before, keeperUntouched: bool
  * result says it.
  */
 export async function runCase(
-  bench: Bench,
+  fixture: Fixture,
   each: CrashCase,
   observed: ObservedScenario,
 ): Promise<CaseResult> {
@@ -132,18 +132,18 @@ export async function runCase(
   const problems: string[] = [];
   let outcome = '';
   try {
-    const before = await makeReady(bench, each);
-    const crashed = await crash(bench, each, observed);
+    const before = await makeReady(fixture, each);
+    const crashed = await crash(fixture, each, observed);
     problems.push(...crashed.problems);
     if (problems.length === 0) {
-      const state = await bench.subject(scenario.subject).state();
+      const state = await fixture.target(scenario.target).state();
       outcome = outcomeOf(scenario, state, crashed.vmLost);
-      problems.push(...(await judge(bench, each, crashed, state, before)));
-      problems.push(...(await goOn(bench, scenario, state)));
-      problems.push(...(await bench.differences()).map((line) => `afterwards: ${line}`));
-      if (scenario.subject === 'keeper' && state === 'sleeping' && problems.length === 0) {
-        await bench.keeper.goTo('running');
-        problems.push(...(await bench.guestProblems('keeper')));
+      problems.push(...(await judge(fixture, each, crashed, state, before)));
+      problems.push(...(await goOn(fixture, scenario, state)));
+      problems.push(...(await fixture.differences()).map((line) => `afterwards: ${line}`));
+      if (scenario.target === 'keeper' && state === 'sleeping' && problems.length === 0) {
+        await fixture.keeper.goTo('running');
+        problems.push(...(await fixture.guestProblems('keeper')));
       }
     }
   } catch (error) {

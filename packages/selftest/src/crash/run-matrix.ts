@@ -1,15 +1,15 @@
 import type { CaseResult, InsideOptions, SelftestEvent } from '../events.js';
-import { type Bench, createBench } from './bench.js';
 import { enumerateCases, orderCases, selectCases } from './cases.js';
+import { createCrashHost } from './crash-host.js';
+import { createFixture, type Fixture } from './fixture.js';
 import { observeScenarios, stepsNotCovered } from './reference-run.js';
 import { runCase } from './run-case.js';
 import { SCENARIOS } from './scenarios.js';
-import { prepareTenants } from './subjects.js';
-import { createWorld } from './world.js';
+import { prepareTenants } from './targets.js';
 
 /**
  * The crash matrix: enumerate it from what hostd does, crash at the chosen points, judge. Results are given to `emit` one
- * by one. Throws when the world cannot be made, or an operation fails without any crash.
+ * by one. Throws when the host cannot be made, or an operation fails without any crash.
  */
 export async function runCrashMatrix(
   options: InsideOptions,
@@ -17,19 +17,19 @@ export async function runCrashMatrix(
 ): Promise<void> {
   const progress = (text: string): void => emit({ type: 'progress', text });
   progress('making a host of its own');
-  const world = await createWorld(options);
-  if (world.volume === null) {
-    emit({ type: 'note', text: `no loss of power is tried: ${world.volumeReason}` });
+  const host = await createCrashHost(options);
+  if (host.volume === null) {
+    emit({ type: 'note', text: `no loss of power is tried: ${host.volumeReason}` });
   }
-  const bench = await createBench(world);
-  await prepareTenants(world);
+  const fixture = await createFixture(host);
+  await prepareTenants(host);
   progress('booting two guests');
-  await bench.bystander.goTo('running');
-  await bench.keeper.goTo('running');
-  const observed = await observeScenarios(bench, SCENARIOS, progress);
+  await fixture.bystander.goTo('running');
+  await fixture.keeper.goTo('running');
+  const observed = await observeScenarios(fixture, SCENARIOS, progress);
   emit({ type: 'case', result: await coverage(options, observed) });
 
-  const wanted = enumerateCases(observed, world.volume !== null).filter(
+  const wanted = enumerateCases(observed, host.volume !== null).filter(
     ({ id, scenario }) =>
       (options.operation === null || scenario.operation === options.operation) &&
       (options.only === null || id.includes(options.only)),
@@ -38,10 +38,10 @@ export async function runCrashMatrix(
   const rows = [...new Set(wanted.map(({ scenario, step }) => `${scenario.name}/${step}`))];
   emit({ type: 'matrix', total: wanted.length, chosen: chosen.length, seed: options.seed, rows });
   if (chosen.length === 0) throw new Error('no case of the matrix was chosen');
-  await bench.keeper.goTo('running');
-  await bench.awaitGuest('keeper');
-  await bench.awaitGuest('bystander');
-  if (!bench.understandsGuests) {
+  await fixture.keeper.goTo('running');
+  await fixture.awaitGuest('keeper');
+  await fixture.awaitGuest('bystander');
+  if (!fixture.understandsGuests) {
     emit({
       type: 'note',
       text: 'the guests do not greet as the demo image does: whether they are the same ones is told by their processes only',
@@ -51,9 +51,9 @@ export async function runCrashMatrix(
     progress(each.id);
     const shape = observed.find(({ scenario }) => scenario === each.scenario);
     if (shape === undefined) throw new Error(`${each.id} was never observed`);
-    emit({ type: 'case', result: await runCase(bench, each, shape) });
+    emit({ type: 'case', result: await runCase(fixture, each, shape) });
   }
-  emit({ type: 'case', result: await atTheEnd(bench) });
+  emit({ type: 'case', result: await atTheEnd(fixture) });
 }
 
 async function timed(
@@ -90,20 +90,20 @@ async function coverage(
 }
 
 /** After the last crash: the other tenant's guest has counted on, and everything can be taken down without a trace. */
-async function atTheEnd(bench: Bench): Promise<CaseResult> {
+async function atTheEnd(fixture: Fixture): Promise<CaseResult> {
   return await timed('end/take down/nothing left', 'complete', async () => {
     const problems =
-      (await bench.bystander.state()) === 'running' ? await bench.guestProblems('bystander') : [];
-    for (const subject of [
-      bench.keeper,
-      bench.spare,
-      bench.fresh,
-      bench.bystander,
-      bench.pool,
-      bench.network,
+      (await fixture.bystander.state()) === 'running' ? await fixture.guestProblems('bystander') : [];
+    for (const target of [
+      fixture.keeper,
+      fixture.spare,
+      fixture.fresh,
+      fixture.bystander,
+      fixture.pool,
+      fixture.network,
     ]) {
-      await subject.goTo('absent');
+      await target.goTo('absent');
     }
-    return [...problems, ...(await bench.differences())];
+    return [...problems, ...(await fixture.differences())];
   });
 }

@@ -12,8 +12,8 @@ import {
   QUOTAS,
   SPARE,
   type State,
-  type SubjectName,
-} from './subjects.js';
+  type TargetName,
+} from './targets.js';
 
 /** One operation as it is crashed: from where, to where, and from which step on it counts as done. */
 export interface Scenario {
@@ -23,7 +23,7 @@ export interface Scenario {
   readonly operation: string;
   /** hostd's name for the operation that a step belongs to, where that is another one. */
   readonly operationOf?: Readonly<Record<string, string>>;
-  readonly subject: Exclude<SubjectName, 'bystander'>;
+  readonly target: Exclude<TargetName, 'bystander'>;
   readonly from: State;
   readonly to: State;
   /** Null: nobody asks, the VMM is killed. */
@@ -46,7 +46,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'sleep',
     operation: 'sleep',
-    subject: 'keeper',
+    target: 'keeper',
     from: 'running',
     to: 'sleeping',
     request: { type: 'SleepInstance', ...KEEPER, force: false },
@@ -57,7 +57,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'wake',
     operation: 'wake',
-    subject: 'keeper',
+    target: 'keeper',
     from: 'sleeping',
     to: 'running',
     request: { type: 'WakeInstance', ...KEEPER },
@@ -68,7 +68,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'warm',
     operation: 'warm',
-    subject: 'keeper',
+    target: 'keeper',
     from: 'running',
     to: 'warm',
     request: { type: 'WarmInstance', ...KEEPER },
@@ -79,7 +79,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'resume',
     operation: 'resume',
-    subject: 'keeper',
+    target: 'keeper',
     from: 'warm',
     to: 'running',
     request: { type: 'ResumeInstance', ...KEEPER },
@@ -90,7 +90,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'sleep of a warm one',
     operation: 'sleep',
-    subject: 'keeper',
+    target: 'keeper',
     from: 'warm',
     to: 'sleeping',
     request: { type: 'SleepInstance', ...KEEPER, force: true },
@@ -101,7 +101,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'start',
     operation: 'start',
-    subject: 'spare',
+    target: 'spare',
     from: 'idle',
     to: 'running',
     request: { type: 'StartInstance', ...SPARE },
@@ -112,7 +112,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'stop',
     operation: 'stop',
-    subject: 'spare',
+    target: 'spare',
     from: 'running',
     to: 'idle',
     request: { type: 'StopInstance', ...SPARE },
@@ -123,7 +123,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'reboot',
     operation: 'reboot',
-    subject: 'spare',
+    target: 'spare',
     from: 'running',
     to: 'running',
     request: { type: 'RebootInstance', ...SPARE, force: true },
@@ -134,7 +134,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'start of a new one',
     operation: 'start',
-    subject: 'fresh',
+    target: 'fresh',
     from: 'new',
     to: 'running',
     request: { type: 'StartInstance', ...FRESH },
@@ -145,7 +145,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'create',
     operation: 'create',
-    subject: 'spare',
+    target: 'spare',
     from: 'absent',
     to: 'idle',
     request: { type: 'CreateInstance', ...SPARE },
@@ -156,7 +156,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'destroy',
     operation: 'destroy',
-    subject: 'spare',
+    target: 'spare',
     from: 'running',
     to: 'absent',
     request: { type: 'DestroyInstance', ...SPARE, wipe_volumes: true },
@@ -167,7 +167,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'reap',
     operation: 'reap',
-    subject: 'spare',
+    target: 'spare',
     from: 'running',
     to: 'idle',
     request: null,
@@ -179,7 +179,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'stop of a sleeping one',
     operation: 'stop',
-    subject: 'spare',
+    target: 'spare',
     from: 'sleeping',
     to: 'idle',
     request: { type: 'StopInstance', ...SPARE },
@@ -190,7 +190,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'destroy of a sleeping one',
     operation: 'destroy',
-    subject: 'spare',
+    target: 'spare',
     from: 'sleeping',
     to: 'absent',
     request: { type: 'DestroyInstance', ...SPARE, wipe_volumes: true },
@@ -201,7 +201,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'ensure pool',
     operation: 'ensure_pool',
-    subject: 'pool',
+    target: 'pool',
     from: 'absent',
     to: 'up',
     request: { type: 'EnsurePool', ...EXTRA_POOL, spec: poolSpec(160) },
@@ -213,7 +213,7 @@ export const SCENARIOS: readonly Scenario[] = [
     name: 'ensure pool, image at last',
     operation: 'ensure_pool',
     operationOf: { 'instance.prepare': 'prepare' },
-    subject: 'fresh',
+    target: 'fresh',
     from: 'new',
     to: 'idle',
     request: { type: 'EnsurePool', ...LATE_POOL, spec: latePoolSpec(160) },
@@ -224,7 +224,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'remove pool',
     operation: 'remove_pool',
-    subject: 'pool',
+    target: 'pool',
     from: 'up',
     to: 'absent',
     request: { type: 'RemovePool', ...EXTRA_POOL },
@@ -235,7 +235,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'setup network',
     operation: 'setup_network',
-    subject: 'network',
+    target: 'network',
     from: 'absent',
     to: 'up',
     request: { type: 'SetupNetwork', ...tenant, net: NETWORK },
@@ -246,7 +246,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'teardown network',
     operation: 'teardown_network',
-    subject: 'network',
+    target: 'network',
     from: 'up',
     to: 'down',
     request: { type: 'TeardownNetwork', ...tenant, net: NETWORK },
@@ -257,7 +257,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'ensure tenant',
     operation: 'ensure_tenant',
-    subject: 'network',
+    target: 'network',
     from: 'up',
     to: 'moved',
     request: { type: 'EnsureTenant', ...tenant, net: OTHER_NETWORK, quotas: QUOTAS },
@@ -268,7 +268,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'ensure tenant, new',
     operation: 'ensure_tenant',
-    subject: 'network',
+    target: 'network',
     from: 'absent',
     to: 'up',
     request: { type: 'EnsureTenant', ...tenant, net: NETWORK, quotas: QUOTAS },
@@ -279,7 +279,7 @@ export const SCENARIOS: readonly Scenario[] = [
   {
     name: 'remove tenant',
     operation: 'remove_tenant',
-    subject: 'network',
+    target: 'network',
     from: 'moved',
     to: 'absent',
     request: { type: 'RemoveTenant', ...tenant },

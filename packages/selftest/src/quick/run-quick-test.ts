@@ -1,6 +1,6 @@
-import { createBench } from '../crash/bench.js';
-import { KEEPER, prepareTenants } from '../crash/subjects.js';
-import { createWorld } from '../crash/world.js';
+import { createCrashHost } from '../crash/crash-host.js';
+import { createFixture } from '../crash/fixture.js';
+import { KEEPER, prepareTenants } from '../crash/targets.js';
 import type { InsideOptions, SelftestEvent } from '../events.js';
 import { commonLines, diffLines, viewHost } from '../host/host-view.js';
 
@@ -13,10 +13,10 @@ export async function runQuickTest(
   emit: (event: SelftestEvent) => void,
 ): Promise<void> {
   emit({ type: 'progress', text: 'making a host of its own' });
-  const world = await createWorld(options);
-  const bench = await createBench(world);
-  await prepareTenants(world);
-  const before = await viewHost(world);
+  const host = await createCrashHost(options);
+  const fixture = await createFixture(host);
+  await prepareTenants(host);
+  const before = await viewHost(host);
   const stage = async (step: string, work: () => Promise<readonly string[]>): Promise<boolean> => {
     emit({ type: 'progress', text: step });
     const began = performance.now();
@@ -29,29 +29,29 @@ export async function runQuickTest(
     emit({ type: 'case', result: { id, operation: 'quick', step, moment: '', outcome, problems, ms } });
     return problems.length === 0;
   };
-  const { keeper } = bench;
+  const { keeper } = fixture;
   const passed =
     (await stage('start', async () => {
       await keeper.goTo('running');
-      await bench.awaitGuest('keeper');
+      await fixture.awaitGuest('keeper');
       return [];
     })) &&
     (await stage('sleep', async () => {
-      await world.client.request({ type: 'SleepInstance', ...KEEPER, force: false });
+      await host.client.request({ type: 'SleepInstance', ...KEEPER, force: false });
       return [];
     })) &&
     (await stage('wake', async () => {
       await keeper.goTo('running');
-      return await bench.guestProblems('keeper');
+      return await fixture.guestProblems('keeper');
     })) &&
     (await stage('kill -9 of hostd', async () => {
-      world.hostd().signal('SIGKILL');
-      await world.hostd().exited;
-      await world.restart();
-      return await bench.guestProblems('keeper');
+      host.hostd().signal('SIGKILL');
+      await host.hostd().exited;
+      await host.restart();
+      return await fixture.guestProblems('keeper');
     }));
   await stage('destroy', async () => {
     await keeper.goTo('absent');
-    return passed ? diffLines(commonLines(before, []), await viewHost(world)) : [];
+    return passed ? diffLines(commonLines(before, []), await viewHost(host)) : [];
   });
 }

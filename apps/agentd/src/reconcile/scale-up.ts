@@ -1,7 +1,7 @@
 import type { InstanceView } from '@mvm/protocol';
-import { addressOf, type Census, imageOf, type PoolInput } from './census.js';
+import { addressOf, imageOf, type PoolInput, type PoolInventory } from './inventory.js';
 import type { Obstacle, PlanDraft } from './plan-draft.js';
-import type { QuotaRefusal } from './quota-ledger.js';
+import type { QuotaRefusal } from './quota-reservations.js';
 
 /** Slots of a pool that are to be filled, as far as they still are. */
 export interface Slots {
@@ -33,11 +33,11 @@ export function imageProblem(input: PoolInput): Obstacle | null {
 export function startIdle(
   draft: PlanDraft,
   input: PoolInput,
-  { idle }: Pick<Census, 'idle'>,
+  { idle }: Pick<PoolInventory, 'idle'>,
   slots: Slots,
   why: string,
 ): QuotaRefusal | null {
-  const { tenantId, pool, ledger, urgency } = input;
+  const { tenantId, pool, reservations, urgency } = input;
   for (const view of idle) {
     if (isComing(view)) slots.taken += 1;
     if (view.operation !== null) continue;
@@ -52,7 +52,7 @@ export function startIdle(
       continue;
     }
     if (slots.turn >= slots.need) continue;
-    const refusal = ledger.start(view.resources);
+    const refusal = reservations.start(view.resources);
     if (refusal !== null) return refusal;
     draft.propose(start, { urgency, turn: slots.turn });
     slots.turn += 1;
@@ -68,12 +68,13 @@ export function createMore(
   slots: Slots,
   why: string,
 ): QuotaRefusal | null {
-  const { tenantId, pool, ledger, urgency } = input;
+  const { tenantId, pool, reservations, urgency } = input;
   const subject = { tenant_id: tenantId, pool_id: pool.pool_id };
   for (let slot = slots.turn + slots.taken; slot < slots.need; slot += 1) {
     // A new instance is made to run, so both are asked before it is made.
     const refusal =
-      ledger.start(pool.instance_resources) ?? ledger.create(pool.pool_id, pool.instance_resources);
+      reservations.start(pool.instance_resources) ??
+      reservations.create(pool.pool_id, pool.instance_resources);
     if (refusal !== null) return refusal;
     const create = { kind: 'create', ...subject, reason: `${why}: create one, then start it` } as const;
     if (!draft.propose(create, { urgency, turn: slots.turn })) return null;

@@ -1,7 +1,7 @@
 import type { Hold } from '@mvm/agentd-api';
 import type { DesiredPool, ImageView, InstanceView } from '@mvm/protocol';
 import { leadsTo } from './leads-to.js';
-import type { QuotaLedger } from './quota-ledger.js';
+import type { QuotaReservations } from './quota-reservations.js';
 
 /** One desired pool and everything that its instances' plan depends on. */
 export interface PoolInput {
@@ -13,7 +13,7 @@ export interface PoolInput {
   readonly holds: readonly Hold[];
   /** Addresses of instances whose guest's agent is there. */
   readonly connectedAgents: readonly string[];
-  readonly ledger: QuotaLedger;
+  readonly reservations: QuotaReservations;
   /** Nothing may be stopped: `pinned` or `critical`, or null. */
   readonly protection: 'pinned' | 'critical' | null;
   readonly urgency: number;
@@ -22,7 +22,7 @@ export interface PoolInput {
 /**
  * A pool's instances by what they are, or will be when the operation under way has ended. Each is in exactly one list.
  */
-export interface Census {
+export interface PoolInventory {
   /** Left alone, whatever they are: an operator has stopped, warmed or put them to sleep. */
   readonly held: readonly InstanceView[];
   /** Left running: an operator has started, woken or resumed them. */
@@ -83,31 +83,39 @@ export function isOutdated(view: InstanceView, image: ImageView | undefined): bo
 }
 
 /** Sort a pool's instances. */
-export function takeCensus(input: PoolInput, nowMs: number): Census {
+export function takeInventory(input: PoolInput, nowMs: number): PoolInventory {
   const image = imageOf(input);
-  const census = { held: [], keptRunning: [], running: [], warm: [], sleeping: [], failed: [], idle: [] } as {
-    [list in keyof Census]: InstanceView[];
+  const inventory = {
+    held: [],
+    keptRunning: [],
+    running: [],
+    warm: [],
+    sleeping: [],
+    failed: [],
+    idle: [],
+  } as {
+    [list in keyof PoolInventory]: InstanceView[];
   };
   for (const view of input.instances) {
     const status = leadsTo(view);
     const hold = holdOf(view, input.holds, nowMs)?.kind;
-    if (status === 'running' && hold === 'manual_run') census.keptRunning.push(view);
-    else if (status === 'running') census.running.push(view);
+    if (status === 'running' && hold === 'manual_run') inventory.keptRunning.push(view);
+    else if (status === 'running') inventory.running.push(view);
     // One that was to be kept running and does not run has lost what the hold was for.
-    else if (hold !== undefined && hold !== 'manual_run') census.held.push(view);
-    else if (status === 'warm') census.warm.push(view);
-    else if (status !== 'sleeping') census.idle.push(view);
-    else if (view.operation === null && view.stop_reason?.kind === 'wake_failed') census.failed.push(view);
-    else census.sleeping.push(view);
+    else if (hold !== undefined && hold !== 'manual_run') inventory.held.push(view);
+    else if (status === 'warm') inventory.warm.push(view);
+    else if (status !== 'sleeping') inventory.idle.push(view);
+    else if (view.operation === null && view.stop_reason?.kind === 'wake_failed') inventory.failed.push(view);
+    else inventory.sleeping.push(view);
   }
-  const lettingGo = (a: InstanceView, b: InstanceView): number =>
+  const inOrderOfRemoval = (a: InstanceView, b: InstanceView): number =>
     Number(isOutdated(b, image)) - Number(isOutdated(a, image)) ||
     sinceMs(a) - sinceMs(b) ||
     a.instance_id.localeCompare(b.instance_id);
-  census.warm.sort(lettingGo);
-  census.sleeping.sort(lettingGo);
-  census.idle.sort(oldestFirst);
-  return census;
+  inventory.warm.sort(inOrderOfRemoval);
+  inventory.sleeping.sort(inOrderOfRemoval);
+  inventory.idle.sort(oldestFirst);
+  return inventory;
 }
 
 function oldestFirst(a: InstanceView, b: InstanceView): number {

@@ -1,18 +1,18 @@
 import { commonLines, diffLines, linesOf, type Naming, viewHost } from '../host/host-view.js';
+import { type CrashHost, until } from './crash-host.js';
 import { awaitGreeting, consoleEnd, type GuestSigns, guestSigns } from './guest-signs.js';
 import {
   BYSTANDER,
-  freshSubject,
-  type InstanceSubject,
-  instanceSubject,
+  freshTarget,
+  type InstanceTarget,
+  instanceTarget,
   KEEPER,
-  networkSubject,
-  poolSubject,
+  networkTarget,
+  poolTarget,
   SPARE,
   type State,
-  type Subject,
-} from './subjects.js';
-import { until, type World } from './world.js';
+  type Target,
+} from './targets.js';
 
 const GREETING_TIMEOUT_MS = 180_000;
 const COUNT_TIMEOUT_MS = 180_000;
@@ -27,21 +27,21 @@ interface WatchedGuest {
 }
 
 /**
- * The subjects of a run with what is known of them: what the host looks like for each of their states, and which boot of
+ * The targets of a run with what is known of them: what the host looks like for each of their states, and which boot of
  * which guest is to go on.
  */
-export interface Bench {
-  readonly world: World;
-  readonly keeper: InstanceSubject;
-  readonly spare: InstanceSubject;
-  readonly fresh: InstanceSubject;
-  readonly bystander: InstanceSubject;
-  readonly network: Subject;
-  readonly pool: Subject;
-  subject(name: 'keeper' | 'spare' | 'fresh' | 'network' | 'pool'): Subject;
-  /** Take what the host shows now as right for the states that the subjects are in. */
+export interface Fixture {
+  readonly host: CrashHost;
+  readonly keeper: InstanceTarget;
+  readonly spare: InstanceTarget;
+  readonly fresh: InstanceTarget;
+  readonly bystander: InstanceTarget;
+  readonly network: Target;
+  readonly pool: Target;
+  target(name: 'keeper' | 'spare' | 'fresh' | 'network' | 'pool'): Target;
+  /** Take what the host shows now as right for the states that the targets are in. */
   learn(): Promise<void>;
-  /** How the host differs from what is right for the subjects' states; waits a little for what is just ending. */
+  /** How the host differs from what is right for the targets' states; waits a little for what is just ending. */
   differences(): Promise<string[]>;
   /** A guest has been started from nothing: another boot is to be watched. */
   startsAnew(name: GuestName): Promise<void>;
@@ -58,7 +58,7 @@ export interface Bench {
 /** Whose guest is told apart from another boot of the same instance. */
 export type GuestName = 'keeper' | 'bystander';
 
-export async function createBench(world: World): Promise<Bench> {
+export async function createFixture(host: CrashHost): Promise<Fixture> {
   const guests: Record<GuestName, WatchedGuest> = {
     keeper: { offset: 0, bootId: null, count: 0 },
     bystander: { offset: 0, bootId: null, count: 0 },
@@ -66,39 +66,39 @@ export async function createBench(world: World): Promise<Bench> {
   const addresses = { keeper: KEEPER, bystander: BYSTANDER } as const;
   let understands = true;
   const startsAnew = async (name: GuestName): Promise<void> => {
-    guests[name] = { offset: await consoleEnd(world, addresses[name]), bootId: null, count: 0 };
+    guests[name] = { offset: await consoleEnd(host, addresses[name]), bootId: null, count: 0 };
   };
-  const keeper = instanceSubject(world, 'keeper', KEEPER, () => startsAnew('keeper'));
-  const spare = instanceSubject(world, 'spare', SPARE);
-  const bystander = instanceSubject(world, 'bystander', BYSTANDER, () => startsAnew('bystander'));
-  const network = networkSubject(world);
-  const pool = poolSubject(world);
-  const fresh = freshSubject(world);
-  const all: readonly Subject[] = [keeper, spare, fresh, bystander, network, pool];
-  /** By kind of subject and state: the lines of its own that a view has then. */
+  const keeper = instanceTarget(host, 'keeper', KEEPER, () => startsAnew('keeper'));
+  const spare = instanceTarget(host, 'spare', SPARE);
+  const bystander = instanceTarget(host, 'bystander', BYSTANDER, () => startsAnew('bystander'));
+  const network = networkTarget(host);
+  const pool = poolTarget(host);
+  const fresh = freshTarget(host);
+  const all: readonly Target[] = [keeper, spare, fresh, bystander, network, pool];
+  /** By kind of target and state: the lines of its own that a view has then. */
   const known = new Map<string, readonly string[]>();
   let common: readonly string[] | null = null;
-  const keyOf = ({ name }: Subject, state: State): string =>
+  const keyOf = ({ name }: Target, state: State): string =>
     // What was never started looks like what does not run.
     `${name === 'network' || name === 'pool' ? name : 'instance'} ${state === 'new' ? 'idle' : state}`;
 
-  async function look(): Promise<{ lines: string[]; states: Map<Subject, State> }> {
-    const states = new Map<Subject, State>();
-    for (const subject of all) states.set(subject, await subject.state());
-    return { lines: await viewHost(world), states };
+  async function look(): Promise<{ lines: string[]; states: Map<Target, State> }> {
+    const states = new Map<Target, State>();
+    for (const target of all) states.set(target, await target.state());
+    return { lines: await viewHost(host), states };
   }
 
-  /** The names of each subject; a TAP that an absent one had may have become another's, with its addresses. */
-  function namings(states: ReadonlyMap<Subject, State>): Map<Subject, Naming> {
-    const present = all.filter((subject) => states.get(subject) !== 'absent');
-    const taken = new Set(present.flatMap((subject) => subject.naming()?.names.map(([text]) => text) ?? []));
-    const found = new Map<Subject, Naming>();
-    for (const subject of all) {
-      const naming = subject.naming();
+  /** The names of each target; a TAP that an absent one had may have become another's, with its addresses. */
+  function namings(states: ReadonlyMap<Target, State>): Map<Target, Naming> {
+    const present = all.filter((target) => states.get(target) !== 'absent');
+    const taken = new Set(present.flatMap((target) => target.naming()?.names.map(([text]) => text) ?? []));
+    const found = new Map<Target, Naming>();
+    for (const target of all) {
+      const naming = target.naming();
       if (naming === null) continue;
-      const isPresent = present.includes(subject);
+      const isPresent = present.includes(target);
       found.set(
-        subject,
+        target,
         isPresent ? naming : { ...naming, names: naming.names.filter(([text]) => !taken.has(text)) },
       );
     }
@@ -109,27 +109,27 @@ export async function createBench(world: World): Promise<Bench> {
     const { lines, states } = await look();
     const names = namings(states);
     const problems = diffLines(common ?? [], commonLines(lines, [...names.values()]));
-    for (const subject of all) {
-      const state = states.get(subject) as State;
-      const naming = names.get(subject);
-      const wanted = known.get(keyOf(subject, state));
+    for (const target of all) {
+      const state = states.get(target) as State;
+      const naming = names.get(target);
+      const wanted = known.get(keyOf(target, state));
       if (wanted === undefined)
-        problems.push(`nobody knows what ${subject.name} looks like when it is ${state}`);
+        problems.push(`nobody knows what ${target.name} looks like when it is ${state}`);
       else {
         const mine = naming === undefined ? [] : linesOf(lines, naming);
-        problems.push(...diffLines(wanted, mine).map((line) => `${subject.name}, ${state}: ${line}`));
+        problems.push(...diffLines(wanted, mine).map((line) => `${target.name}, ${state}: ${line}`));
       }
     }
     return problems;
   }
 
   const signs = async (name: GuestName): Promise<GuestSigns> =>
-    await guestSigns(world, addresses[name], guests[name].offset);
+    await guestSigns(host, addresses[name], guests[name].offset);
 
   async function awaitGuest(name: GuestName): Promise<void> {
     const guest = guests[name];
     if (!understands || guest.bootId !== null) return;
-    guest.bootId = await awaitGreeting(world, addresses[name], guest.offset, GREETING_TIMEOUT_MS);
+    guest.bootId = await awaitGreeting(host, addresses[name], guest.offset, GREETING_TIMEOUT_MS);
     if (guest.bootId === null) understands = false;
     else await until('the first count', async () => (await signs(name)).count > 0, COUNT_TIMEOUT_MS);
   }
@@ -155,31 +155,31 @@ export async function createBench(world: World): Promise<Bench> {
     return [];
   }
 
-  const bench: Bench = {
-    world,
+  const fixture: Fixture = {
+    host,
     keeper,
     spare,
     bystander,
     network,
     pool,
     fresh,
-    subject: (name) => ({ keeper, spare, fresh, network, pool })[name],
+    target: (name) => ({ keeper, spare, fresh, network, pool })[name],
     learn: async () => {
       const { lines, states } = await look();
       const names = namings(states);
       common = commonLines(lines, [...names.values()]);
-      for (const [subject, state] of states) {
-        const naming = names.get(subject);
+      for (const [target, state] of states) {
+        const naming = names.get(target);
         const mine = naming === undefined ? [] : linesOf(lines, naming);
-        const before = known.get(keyOf(subject, state));
-        // What two subjects of a kind differ in would be overlooked or reported by chance.
+        const before = known.get(keyOf(target, state));
+        // What two targets of a kind differ in would be overlooked or reported by chance.
         const odd = before === undefined ? [] : diffLines(before, mine);
         if (odd.length > 0) {
           throw new Error(
-            `${subject.name}, ${state}, is not as before though nothing crashed:\n${odd.join('\n')}`,
+            `${target.name}, ${state}, is not as before though nothing crashed:\n${odd.join('\n')}`,
           );
         }
-        known.set(keyOf(subject, state), mine);
+        known.set(keyOf(target, state), mine);
       }
     },
     differences: async () => {
@@ -193,7 +193,7 @@ export async function createBench(world: World): Promise<Bench> {
     startsAnew,
     consoleLost: async () => {
       for (const name of ['keeper', 'bystander'] as const) {
-        if (await bench[name].describe()) guests[name].offset = await consoleEnd(world, addresses[name]);
+        if (await fixture[name].describe()) guests[name].offset = await consoleEnd(host, addresses[name]);
       }
     },
     awaitGuest,
@@ -202,5 +202,5 @@ export async function createBench(world: World): Promise<Bench> {
     },
     guestProblems,
   };
-  return bench;
+  return fixture;
 }

@@ -1,7 +1,7 @@
 import { deriveTenantNet } from '@mvm/protocol';
 import { describe, expect, it } from 'vitest';
 import { type BlockedProbe, planBlockedProbes } from './blocked-probes.js';
-import { judge, type Sighting } from './judge.js';
+import { evaluateProbe, type Sighting } from './evaluate-probe.js';
 
 const probe: BlockedProbe = {
   name: 'p',
@@ -50,13 +50,17 @@ describe('a probe that must be blocked', () => {
       'c_private',
     ],
   ] as const)('%s', (_what, over, rises, outcome, counter) => {
-    expect(judge(probe, sighting(over, rises))).toMatchObject({ outcome, counter, expects: 'blocked' });
+    expect(evaluateProbe(probe, sighting(over, rises))).toMatchObject({
+      outcome,
+      counter,
+      expects: 'blocked',
+    });
   });
 
   it('needs no count where no rule of ours is to see it', () => {
     const silent = { ...probe, counters: [], leaves: false };
-    expect(judge(silent, sighting({}, {})).outcome).toBe('as_wanted');
-    expect(judge(silent, sighting({ delivered: true }, {})).outcome).toBe('not_as_wanted');
+    expect(evaluateProbe(silent, sighting({}, {})).outcome).toBe('as_wanted');
+    expect(evaluateProbe(silent, sighting({ delivered: true }, {})).outcome).toBe('not_as_wanted');
   });
 });
 

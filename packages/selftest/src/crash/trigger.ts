@@ -3,11 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isCodedError } from '@mvm/protocol';
 import { HostdEnded, type LogLine } from '../host/hostd-process.js';
 import { killProcess } from '../host/vmm-processes.js';
-import type { Bench } from './bench.js';
 import { type CrashCase, type ObservedScenario, progressAt } from './cases.js';
 import { afterLoss, afterVmmDeath, pointsOfSecondCrash, statesOf } from './expectations.js';
+import type { Fixture } from './fixture.js';
 import type { Scenario } from './scenarios.js';
-import type { InstanceSubject, State } from './subjects.js';
+import type { InstanceTarget, State } from './targets.js';
 
 const DEATH_TIMEOUT_MS = 120_000;
 const REQUEST_TIMEOUT_MS = 120_000;
@@ -16,9 +16,9 @@ const HUNG_BOUND_MS = 45_000;
 
 /** How a crash went: what must hold now. */
 export interface Crash {
-  /** States that the subject may be in. */
+  /** States that the target may be in. */
   readonly allowed: readonly State[];
-  /** Whether the subject's VM was ended by the crash itself. */
+  /** Whether the target's VM was ended by the crash itself. */
   readonly vmLost: boolean;
   readonly problems: readonly string[];
 }
@@ -28,14 +28,14 @@ function fail(text: string): Crash {
 }
 
 /** Send the scenario's request, or kill the VMM; resolves to null when it was answered with success, else the error. */
-export async function act(bench: Bench, { request }: Scenario): Promise<unknown> {
+export async function act(fixture: Fixture, { request }: Scenario): Promise<unknown> {
   if (request === null) {
-    const { pid } = (await bench.spare.describe()) ?? { pid: null };
+    const { pid } = (await fixture.spare.describe()) ?? { pid: null };
     if (pid !== null) await killProcess(pid);
     return null;
   }
   try {
-    await bench.world.client.request(request, { timeoutMs: REQUEST_TIMEOUT_MS });
+    await fixture.host.client.request(request, { timeoutMs: REQUEST_TIMEOUT_MS });
     return null;
   } catch (error) {
     return error;
@@ -43,28 +43,28 @@ export async function act(bench: Bench, { request }: Scenario): Promise<unknown>
 }
 
 /** Resolves to how hostd ended, or to `alive` when it has not within `ms`. */
-export async function endOf(bench: Bench, ms: number): Promise<string> {
+export async function endOf(fixture: Fixture, ms: number): Promise<string> {
   const controller = new AbortController();
   const timer = sleep(ms, 'alive', { signal: controller.signal }).catch(() => 'alive');
-  const how = await Promise.race([bench.world.hostd().exited, timer]);
+  const how = await Promise.race([fixture.host.hostd().exited, timer]);
   controller.abort();
   return how;
 }
 
 /** Act with a failpoint set, and wait until hostd has died of it. */
-async function dieAt(bench: Bench, scenario: Scenario, point: string): Promise<string | null> {
+async function dieAt(fixture: Fixture, scenario: Scenario, point: string): Promise<string | null> {
   const operation = scenario.operationOf?.[point.split('/')[0] ?? ''] ?? scenario.operation;
-  await bench.world.setFailpoint(`${operation}/${point}`);
-  const answered = act(bench, scenario);
+  await fixture.host.setFailpoint(`${operation}/${point}`);
+  const answered = act(fixture, scenario);
   const how = await Promise.race([
-    endOf(bench, DEATH_TIMEOUT_MS),
+    endOf(fixture, DEATH_TIMEOUT_MS),
     answered.then(async (error) => {
       // A point after the answer's last step may still come.
-      const ended = await endOf(bench, scenario.request === null ? DEATH_TIMEOUT_MS : 2_000);
+      const ended = await endOf(fixture, scenario.request === null ? DEATH_TIMEOUT_MS : 2_000);
       return ended === 'alive' ? `answered (${describe(error)})` : ended;
     }),
   ]);
-  await bench.world.setFailpoint(null);
+  await fixture.host.setFailpoint(null);
   await answered;
   return how === 'SIGKILL' ? null : `${point} was not reached: hostd is ${how}`;
 }
@@ -74,21 +74,23 @@ export function describe(error: unknown): string {
   return isCodedError(error) ? `${error.reason}: ${error.message}` : String(error);
 }
 
-async function crashInside(bench: Bench, each: CrashCase, observed: ObservedScenario): Promise<Crash> {
+async function crashInside(fixture: Fixture, each: CrashCase, observed: ObservedScenario): Promise<Crash> {
   const { scenario, step, moment } = each;
   const where = moment === 'before' ? 'before' : 'after';
   const missed =
-    step === 'answer' ? await dieAnswered(bench, scenario) : await dieAt(bench, scenario, `${step}/${where}`);
+    step === 'answer'
+      ? await dieAnswered(fixture, scenario)
+      : await dieAt(fixture, scenario, `${step}/${where}`);
   if (missed !== null) return fail(missed);
-  await bench.world.restart();
+  await fixture.host.restart();
   return { allowed: statesOf(progressAt(observed, step, where), scenario), vmLost: false, problems: [] };
 }
 
 /** hostd is killed when its client has the answer. */
-async function dieAnswered(bench: Bench, scenario: Scenario): Promise<string | null> {
-  const error = await act(bench, scenario);
-  bench.world.hostd().signal('SIGKILL');
-  await bench.world.hostd().exited;
+async function dieAnswered(fixture: Fixture, scenario: Scenario): Promise<string | null> {
+  const error = await act(fixture, scenario);
+  fixture.host.hostd().signal('SIGKILL');
+  await fixture.host.hostd().exited;
   return error === null ? null : `it failed without a crash: ${describe(error)}`;
 }
 
@@ -103,10 +105,10 @@ function lastStep(log: readonly LogLine[], since: number): { step: string; done:
   return last;
 }
 
-async function crashDuring(bench: Bench, each: CrashCase, observed: ObservedScenario): Promise<Crash> {
-  const { world } = bench;
+async function crashDuring(fixture: Fixture, each: CrashCase, observed: ObservedScenario): Promise<Crash> {
+  const { host } = fixture;
   const { scenario, step, delayMs } = each;
-  const hostd = world.hostd();
+  const hostd = host.hostd();
   const since = hostd.log.length;
   const begun = new Promise<void>((resolve) => {
     const watching = hostd.onStep((name) => {
@@ -115,7 +117,7 @@ async function crashDuring(bench: Bench, each: CrashCase, observed: ObservedScen
       resolve();
     });
   });
-  const answered = act(bench, scenario);
+  const answered = act(fixture, scenario);
   const seen = await Promise.race([begun, answered.then(() => sleep(2_000, 'not begun'))]);
   if (seen === 'not begun') return fail(`${step} did not begin`);
   await sleep(delayMs);
@@ -124,23 +126,23 @@ async function crashDuring(bench: Bench, each: CrashCase, observed: ObservedScen
   await answered;
   // The signal may have come some steps later than it was meant to.
   const reached = lastStep(hostd.log, since);
-  await world.restart();
+  await host.restart();
   const progress =
     reached === null ? 'either' : progressAt(observed, reached.step, reached.done ? 'after' : 'within');
   return { allowed: statesOf(progress, scenario), vmLost: false, problems: [] };
 }
 
 /** hostd stops before the step, loses the VMM, and goes on. */
-async function crashVmm(bench: Bench, each: CrashCase, observed: ObservedScenario): Promise<Crash> {
-  const { world } = bench;
+async function crashVmm(fixture: Fixture, each: CrashCase, observed: ObservedScenario): Promise<Crash> {
+  const { host } = fixture;
   const { scenario, step } = each;
-  const subject = bench.subject(scenario.subject) as InstanceSubject;
-  const hostd = world.hostd();
-  await world.setFailpoint(`${scenario.operation}/${step}/before/stop`);
-  const answered = act(bench, scenario);
+  const target = fixture.target(scenario.target) as InstanceTarget;
+  const hostd = host.hostd();
+  await host.setFailpoint(`${scenario.operation}/${step}/before/stop`);
+  const answered = act(fixture, scenario);
   await untilStopped(hostd.pid);
-  await world.setFailpoint(null);
-  const pid = await world.vmmPid(subject.tap() ?? '');
+  await host.setFailpoint(null);
+  const pid = await host.vmmPid(target.tap() ?? '');
   if (pid !== null) await killProcess(pid);
   hostd.signal('SIGCONT');
   const error = await answered;
@@ -151,13 +153,13 @@ async function crashVmm(bench: Bench, each: CrashCase, observed: ObservedScenari
   const allowed = afterVmmDeath(observed, step);
   // What hostd notices by itself, it cleans up by itself.
   const deadline = performance.now() + 30_000;
-  while (!allowed.includes(await subject.state()) && performance.now() < deadline) await sleep(20);
+  while (!allowed.includes(await target.state()) && performance.now() < deadline) await sleep(20);
   return { allowed, vmLost: true, problems: [] };
 }
 
 /** Resolves to null when it is answered with success, else to the error. */
-async function stopByForce({ world }: Bench, { address }: InstanceSubject): Promise<unknown> {
-  return await world.client
+async function stopByForce({ host }: Fixture, { address }: InstanceTarget): Promise<unknown> {
+  return await host.client
     .request({ type: 'StopInstance', ...address, force: true }, { timeoutMs: REQUEST_TIMEOUT_MS })
     .then(() => null)
     .catch((error: unknown) => error);
@@ -167,16 +169,16 @@ async function stopByForce({ world }: Bench, { address }: InstanceSubject): Prom
  * hostd stops before the step, the VMM stops answering, and hostd goes on. A stop by force (for a destroy: that itself) must
  * do without the VMM, in bounded time.
  */
-async function crashHung(bench: Bench, each: CrashCase): Promise<Crash> {
-  const { world } = bench;
+async function crashHung(fixture: Fixture, each: CrashCase): Promise<Crash> {
+  const { host } = fixture;
   const { scenario, step } = each;
-  const subject = bench.subject(scenario.subject) as InstanceSubject;
-  const hostd = world.hostd();
-  await world.setFailpoint(`${scenario.operation}/${step}/before/stop`);
-  const answered = act(bench, scenario);
+  const target = fixture.target(scenario.target) as InstanceTarget;
+  const hostd = host.hostd();
+  await host.setFailpoint(`${scenario.operation}/${step}/before/stop`);
+  const answered = act(fixture, scenario);
   await untilStopped(hostd.pid);
-  await world.setFailpoint(null);
-  const pid = await world.vmmPid(subject.tap() ?? '');
+  await host.setFailpoint(null);
+  const pid = await host.vmmPid(target.tap() ?? '');
   if (pid !== null) process.kill(pid, 'SIGSTOP');
   hostd.signal('SIGCONT');
   if (pid === null) {
@@ -187,7 +189,7 @@ async function crashHung(bench: Bench, each: CrashCase): Promise<Crash> {
   const began = performance.now();
   const problems: string[] = [];
   if (scenario.operation !== 'destroy') {
-    const stopped = await stopByForce(bench, subject);
+    const stopped = await stopByForce(fixture, target);
     // What was under way may have come to its end first.
     if (stopped !== null && !describe(stopped).startsWith('instance.invalid_transition')) {
       problems.push(`a forced stop failed: ${describe(stopped)}`);
@@ -196,7 +198,7 @@ async function crashHung(bench: Bench, each: CrashCase): Promise<Crash> {
   await answered;
   const ms = performance.now() - began;
   if (ms > HUNG_BOUND_MS) problems.push(`it took ${Math.round(ms)} ms to end a VMM that hangs`);
-  if ((await world.vmmPid(subject.tap() ?? '')) !== null) problems.push('the VMM that hangs still lives');
+  if ((await host.vmmPid(target.tap() ?? '')) !== null) problems.push('the VMM that hangs still lives');
   return { allowed: [scenario.operation === 'destroy' ? 'absent' : 'idle'], vmLost: true, problems };
 }
 
@@ -211,76 +213,78 @@ async function untilStopped(pid: number): Promise<void> {
 }
 
 /** hostd and the VMM die together, and so does the recovery when it begins to clean up after the VM. */
-async function crashBoth(bench: Bench, each: CrashCase, observed: ObservedScenario): Promise<Crash> {
-  const { world } = bench;
+async function crashBoth(fixture: Fixture, each: CrashCase, observed: ObservedScenario): Promise<Crash> {
+  const { host } = fixture;
   const { scenario, step } = each;
-  const missed = await dieAt(bench, scenario, `${step}/after`);
+  const missed = await dieAt(fixture, scenario, `${step}/after`);
   if (missed !== null) return fail(missed);
-  const pid = await world.vmmPid((bench.subject(scenario.subject) as InstanceSubject).tap() ?? '');
+  const pid = await host.vmmPid((fixture.target(scenario.target) as InstanceTarget).tap() ?? '');
   if (pid !== null) await killProcess(pid);
-  await world.setFailpoint('reap/journal/before');
-  await world.restart().catch((error: unknown) => {
+  await host.setFailpoint('reap/journal/before');
+  await host.restart().catch((error: unknown) => {
     if (!(error instanceof HostdEnded) || error.how !== 'SIGKILL') throw error;
   });
-  await world.setFailpoint(null);
-  if ((await endOf(bench, 0)) !== 'alive') await world.restart();
+  await host.setFailpoint(null);
+  if ((await endOf(fixture, 0)) !== 'alive') await host.restart();
   const states = statesOf(progressAt(observed, step, 'after'), scenario);
   const allowed = pid === null ? states : afterLoss(states, scenario);
   return { allowed, vmLost: pid !== null, problems: [] };
 }
 
-async function losePower(bench: Bench, each: CrashCase, observed: ObservedScenario): Promise<Crash> {
-  const { world } = bench;
+async function losePower(fixture: Fixture, each: CrashCase, observed: ObservedScenario): Promise<Crash> {
+  const { host } = fixture;
   const { scenario, step, moment } = each;
   const where = moment === 'power-before' ? 'before' : 'after';
   const missed =
-    step === 'answer' ? await dieAnswered(bench, scenario) : await dieAt(bench, scenario, `${step}/${where}`);
+    step === 'answer'
+      ? await dieAnswered(fixture, scenario)
+      : await dieAt(fixture, scenario, `${step}/${where}`);
   if (missed !== null) return fail(missed);
-  await world.killVmms();
-  await world.volume?.copyDisk();
-  await world.reboot();
-  await world.restart();
-  await bench.consoleLost();
+  await host.killVmms();
+  await host.volume?.copyDisk();
+  await host.reboot();
+  await host.restart();
+  await fixture.consoleLost();
   const states = statesOf(progressAt(observed, step, where), scenario);
   return { allowed: afterLoss(states, scenario), vmLost: true, problems: [] };
 }
 
-async function crashAgain(bench: Bench, each: CrashCase, observed: ObservedScenario): Promise<Crash> {
-  const { world } = bench;
+async function crashAgain(fixture: Fixture, each: CrashCase, observed: ObservedScenario): Promise<Crash> {
+  const { host } = fixture;
   const { scenario, step } = each;
   const { first, second, where } = pointsOfSecondCrash(observed, step);
-  const missed = await dieAt(bench, scenario, first);
+  const missed = await dieAt(fixture, scenario, first);
   if (missed !== null) return fail(missed);
-  await world.setFailpoint(`${scenario.operation}/${second}`);
-  const how = await world.restart().then(
+  await host.setFailpoint(`${scenario.operation}/${second}`);
+  const how = await host.restart().then(
     () => 'serving',
     (error: unknown) => (error instanceof HostdEnded ? error.how : Promise.reject(error)),
   );
-  await world.setFailpoint(null);
+  await host.setFailpoint(null);
   if (how !== 'SIGKILL') return fail(`${second} was not reached in recovery: hostd is ${how}`);
-  await world.restart();
+  await host.restart();
   const progress = progressAt(observed, scenario.recovery === 'finish' ? 'journal' : scenario.commit, where);
   return { allowed: statesOf(progress, scenario), vmLost: false, problems: [] };
 }
 
 /** Crash at the case's point and moment, and restart: resolves when hostd serves again. */
-export async function crash(bench: Bench, each: CrashCase, observed: ObservedScenario): Promise<Crash> {
+export async function crash(fixture: Fixture, each: CrashCase, observed: ObservedScenario): Promise<Crash> {
   switch (each.moment) {
     case 'before':
     case 'after':
-      return await crashInside(bench, each, observed);
+      return await crashInside(fixture, each, observed);
     case 'during':
-      return await crashDuring(bench, each, observed);
+      return await crashDuring(fixture, each, observed);
     case 'vmm':
-      return await crashVmm(bench, each, observed);
+      return await crashVmm(fixture, each, observed);
     case 'hung':
-      return await crashHung(bench, each);
+      return await crashHung(fixture, each);
     case 'both':
-      return await crashBoth(bench, each, observed);
+      return await crashBoth(fixture, each, observed);
     case 'power-before':
     case 'power-after':
-      return await losePower(bench, each, observed);
+      return await losePower(fixture, each, observed);
     case 'again':
-      return await crashAgain(bench, each, observed);
+      return await crashAgain(fixture, each, observed);
   }
 }

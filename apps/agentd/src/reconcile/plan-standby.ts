@@ -1,8 +1,8 @@
 import type { InstanceView } from '@mvm/protocol';
-import { createMore, imageProblem, type Slots, startIdle } from './boot-more.js';
-import { type Census, type PoolInput, sinceMs } from './census.js';
+import { type PoolInput, type PoolInventory, sinceMs } from './inventory.js';
 import type { Obstacle, PlanDraft } from './plan-draft.js';
-import { planSurplus, sayProtected } from './plan-surplus.js';
+import { planScaleDown, reportProtected } from './scale-down.js';
+import { createMore, imageProblem, type Slots, startIdle } from './scale-up.js';
 
 /**
  * Bring a pool, of which as many run as are wanted, to its warm and sleeping counts.
@@ -12,17 +12,22 @@ import { planSurplus, sayProtected } from './plan-surplus.js';
  * is used where something lacks (a warm one goes to sleep, a sleeping one is woken to become warm), and is stopped
  * otherwise: the oldest snapshot is discarded first. Slots of what is held by hand stay empty.
  */
-export function planSpares(draft: PlanDraft, input: PoolInput, census: Census, held: number): void {
-  const { pool, ledger } = input;
+export function planStandby(
+  draft: PlanDraft,
+  input: PoolInput,
+  inventory: PoolInventory,
+  held: number,
+): void {
+  const { pool, reservations } = input;
   const wanted = pool.desired_counts;
-  const { warm, sleeping, running } = census;
+  const { warm, sleeping, running } = inventory;
   let spareWarm = Math.max(0, warm.length - wanted.warm);
   let spareSleeping = Math.max(0, sleeping.length - wanted.sleeping);
   let lackSleeping = Math.max(0, wanted.sleeping - sleeping.length);
   let lackWarm = Math.max(0, wanted.warm - warm.length);
   const kept = Math.min(held, lackSleeping);
   lackSleeping -= kept;
-  const allowed = allowWarm(draft, input, lackWarm - Math.min(held - kept, lackWarm), ledger);
+  const allowed = allowWarm(draft, input, lackWarm - Math.min(held - kept, lackWarm), reservations);
   lackWarm = allowed.now;
 
   // A sleeping one gives its memory back, so it comes first: where quotas are tight, both are reached only in this order.
@@ -38,7 +43,7 @@ export function planSpares(draft: PlanDraft, input: PoolInput, census: Census, h
   extra -= toWarm;
   // What becomes warm once the quota has room again is not stopped meanwhile.
   const toStop = Math.max(0, extra - allowed.later);
-  planSurplus(draft, input, running, { toStop, toSleep, toWarm });
+  planScaleDown(draft, input, running, { toStop, toSleep, toWarm });
   lackSleeping -= toSleep;
   lackWarm -= toWarm;
 
@@ -49,7 +54,7 @@ export function planSpares(draft: PlanDraft, input: PoolInput, census: Census, h
   wakeToWarm(draft, input, sleeping.slice(sleeping.length - toWake).toReversed());
   discard(draft, input, sleeping.slice(0, spareSleeping), 'sleeping');
   discard(draft, input, warm.slice(fromWarm, fromWarm + spareWarm), 'warm');
-  bootSpares(draft, input, census, { lackSleeping, lackWarm });
+  bootSpares(draft, input, inventory, { lackSleeping, lackWarm });
 }
 
 function describe({ tenantId, pool }: PoolInput): string {
@@ -61,10 +66,10 @@ function allowWarm(
   draft: PlanDraft,
   input: PoolInput,
   lacking: number,
-  ledger: PoolInput['ledger'],
+  reservations: PoolInput['reservations'],
 ): { readonly now: number; readonly later: number } {
   for (let allowed = 0; allowed < lacking; allowed += 1) {
-    const refusal = ledger.warm();
+    const refusal = reservations.warm();
     if (refusal === null) continue;
     draft.reportObstacle({ tenant_id: input.tenantId, pool_id: input.pool.pool_id }, refusal);
     return { now: allowed, later: refusal.passing ? lacking - allowed : 0 };
@@ -91,12 +96,12 @@ function sleepWarm(draft: PlanDraft, input: PoolInput, views: readonly InstanceV
 
 /** One that sleeps beyond its count, and lacks among the warm: it runs first, and is paused in a later pass. */
 function wakeToWarm(draft: PlanDraft, input: PoolInput, views: readonly InstanceView[]): void {
-  const { pool, ledger, urgency } = input;
+  const { pool, reservations, urgency } = input;
   const { warm, sleeping } = pool.desired_counts;
   const why = `${describe(input)} wants ${warm} warm and ${sleeping} sleeping, and this one sleeps beyond that`;
   for (const view of views) {
     if (isBusy(draft, view, `${why}; to be woken`)) continue;
-    const refusal = ledger.start(view.resources);
+    const refusal = reservations.start(view.resources);
     if (refusal !== null) {
       draft.reportObstacle(view, refusal);
       return;
@@ -117,7 +122,7 @@ function discard(
   const { pool, protection, urgency } = input;
   const counts = `${describe(input)} wants ${pool.desired_counts[state]} ${state}`;
   if (views.length > 0 && protection !== null) {
-    sayProtected(draft, input, protection, `${counts} and has ${views.length} more`);
+    reportProtected(draft, input, protection, `${counts} and has ${views.length} more`);
     return;
   }
   const what = state === 'sleeping' ? 'its snapshot is discarded' : 'its memory is given up';
@@ -139,7 +144,7 @@ function discard(
 function bootSpares(
   draft: PlanDraft,
   input: PoolInput,
-  census: Census,
+  inventory: PoolInventory,
   { lackSleeping, lackWarm }: { lackSleeping: number; lackWarm: number },
 ): void {
   const need = lackSleeping + lackWarm;
@@ -150,7 +155,7 @@ function bootSpares(
     ...(lackSleeping > 0 ? [`${lackSleeping} sleeping`] : []),
   ].join(' and ');
   const why = `${describe(input)} lacks ${missing}, and they have to boot first`;
-  const onTheWay = census.running.find(({ operation }) => operation !== null);
+  const onTheWay = inventory.running.find(({ operation }) => operation !== null);
   if (onTheWay !== undefined) {
     isBusy(draft, onTheWay, `${why}; to be booted`);
     return;
@@ -158,7 +163,7 @@ function bootSpares(
   const slots: Slots = { need, turn: 0, taken: 0 };
   const obstacle: Obstacle | null =
     imageProblem(input) ??
-    startIdle(draft, input, census, slots, why) ??
+    startIdle(draft, input, inventory, slots, why) ??
     createMore(draft, input, slots, why);
   if (obstacle !== null)
     draft.reportObstacle(subject, { ...obstacle, message: `${why}: ${obstacle.message}` });

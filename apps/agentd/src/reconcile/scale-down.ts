@@ -1,10 +1,10 @@
 import type { InstanceView } from '@mvm/protocol';
-import { type PoolInput, sinceMs } from './census.js';
+import { type PoolInput, sinceMs } from './inventory.js';
 import type { PlanDraft } from './plan-draft.js';
 import { readyAt } from './readiness.js';
 
 /** What is to become of the instances that run beyond the wanted count; together as many as there are. */
-export interface SurplusUse {
+export interface ScaleDown {
   readonly toStop: number;
   readonly toSleep: number;
   readonly toWarm: number;
@@ -19,11 +19,11 @@ export interface SurplusUse {
  * Only stops look for another instance when the newest has to wait: were an older one paused in its place, the pool would
  * for a while have fewer that are ready than it wants.
  */
-export function planSurplus(
+export function planScaleDown(
   draft: PlanDraft,
   input: PoolInput,
   running: readonly InstanceView[],
-  use: SurplusUse,
+  use: ScaleDown,
 ): void {
   const newestFirst = [...running].sort(byNewest);
   const coming = newestFirst.filter(({ operation }) => operation !== null);
@@ -64,7 +64,7 @@ function stopSurplus(
   const { graceful_shutdown_seconds } = pool.runtime_policy;
   const has = `${tenantId}/${pool.pool_id} wants ${pool.desired_counts.running} running and has ${newestFirst.length}`;
   if (protection !== null) {
-    sayProtected(draft, input, protection, has);
+    reportProtected(draft, input, protection, has);
     return newestFirst.slice(0, surplus);
   }
   const stoppable = newestFirst.filter(
@@ -163,7 +163,7 @@ function reportNotYet(
 }
 
 /** Report that nothing of a pool is stopped. */
-export function sayProtected(
+export function reportProtected(
   draft: PlanDraft,
   { tenantId, pool }: Pick<PoolInput, 'tenantId' | 'pool'>,
   protection: 'pinned' | 'critical',

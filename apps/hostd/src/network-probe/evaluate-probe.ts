@@ -8,7 +8,7 @@ export type Counts = ReadonlyMap<string, number>;
 export interface Sighting {
   /** Whether an answer came back to the sender. */
   readonly answered: boolean;
-  /** Whether the other tenant's stand-in received a frame of it. */
+  /** Whether the other tenant's peer received a frame of it. */
   readonly delivered: boolean;
   readonly before: Counts;
   readonly after: Counts;
@@ -26,7 +26,7 @@ function rise(name: string, { before, after }: Sighting): number {
  * What a probe that must be blocked came to. Blocked is: nobody answered, nobody received it, and a counter that is
  * there for it counted every frame. Without the count, "blocked" would be no more than "nothing works".
  */
-export function judge(probe: BlockedProbe, sighting: Sighting): NetworkProbe {
+export function evaluateProbe(probe: BlockedProbe, sighting: Sighting): NetworkProbe {
   const { name, sends, counters, leaves } = probe;
   const result = (
     outcome: NetworkProbe['outcome'],

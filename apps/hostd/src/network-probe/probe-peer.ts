@@ -14,7 +14,7 @@ import type { Tap } from './tap.js';
 const LOOK_MS = 2;
 
 /** Something that behaves as a guest behind a guarded TAP: it answers ARP for its address, and can send what it likes. */
-export interface StandIn {
+export interface ProbePeer {
   readonly mac: string;
   readonly ip: string;
   /** Sends a frame exactly as given. */
@@ -32,7 +32,7 @@ export interface StandIn {
 
 const ASK_AGAIN_MS = 50;
 
-export function createStandIn(tap: Tap, mac: string, ip: string): StandIn {
+export function createProbePeer(tap: Tap, mac: string, ip: string): ProbePeer {
   let received: ReceivedFrame[] = [];
   let nextId = 1;
 
@@ -63,7 +63,7 @@ export function createStandIn(tap: Tap, mac: string, ip: string): StandIn {
     }
   }
 
-  const standIn: StandIn = {
+  const peer: ProbePeer = {
     mac,
     ip,
     sendFrame: (frame) => tap.send(frame),
@@ -88,7 +88,7 @@ export function createStandIn(tap: Tap, mac: string, ip: string): StandIn {
     async pings(viaMac, address, timeoutMs) {
       nextId += 1;
       const id = nextId;
-      standIn.sendPacket(viaMac, pingPacket(ip, address, id));
+      peer.sendPacket(viaMac, pingPacket(ip, address, id));
       const answered = await waitFor(
         ({ ip: packet }) =>
           packet?.icmpType === 0 && packet.icmpId === id && packet.src === address ? true : undefined,
@@ -97,5 +97,5 @@ export function createStandIn(tap: Tap, mac: string, ip: string): StandIn {
       return answered === true;
     },
   };
-  return standIn;
+  return peer;
 }

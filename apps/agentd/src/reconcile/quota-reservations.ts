@@ -25,7 +25,7 @@ interface Usage {
  * now. INVARIANT: `start`, `warm` and `create` either refuse and change nothing, or count what they allow; stops are not
  * counted before they have been observed.
  */
-export class QuotaLedger {
+export class QuotaReservations {
   readonly #quotas: Quotas;
   readonly #held = noUsage();
   readonly #settled = noUsage();

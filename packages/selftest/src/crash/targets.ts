@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { deriveTenantNet, isCodedError, type PoolSpec, type Quotas, type V2Request } from '@mvm/protocol';
 import type { Naming } from '../host/host-view.js';
-import type { World } from './world.js';
+import type { CrashHost } from './crash-host.js';
 
 /** What an instance, a tenant or a pool is: `new` has never been started, `idle` is ready or stopped. */
 export type State = 'absent' | 'new' | 'idle' | 'running' | 'warm' | 'sleeping' | 'up' | 'down' | 'moved';
@@ -13,10 +13,10 @@ export type State = 'absent' | 'new' | 'idle' | 'running' | 'warm' | 'sleeping' 
  * `bystander`: another tenant's running instance, which must notice nothing. `network`: a tenant without instances.
  * `pool`: a pool without instances. `fresh`: an instance that was created before its pool had an image.
  */
-export type SubjectName = 'keeper' | 'spare' | 'fresh' | 'bystander' | 'network' | 'pool';
+export type TargetName = 'keeper' | 'spare' | 'fresh' | 'bystander' | 'network' | 'pool';
 
-export interface Subject {
-  readonly name: SubjectName;
+export interface Target {
+  readonly name: TargetName;
   /** Throws for a state that is none, e.g. an answer that contradicts itself. */
   state(): Promise<State>;
   /** Bring it into a state by plain requests. */
@@ -31,7 +31,7 @@ export interface InstanceAddress {
   readonly instance_id: string;
 }
 
-export interface InstanceSubject extends Subject {
+export interface InstanceTarget extends Target {
   readonly address: InstanceAddress;
   tap(): string | null;
   describe(): Promise<InstanceFacts | null>;
@@ -85,7 +85,7 @@ export function poolSpec(memMib: number): PoolSpec {
 }
 
 /** Record the two tenants that have instances, and their pools. */
-export async function prepareTenants({ client, memMib, stateDir }: World): Promise<void> {
+export async function prepareTenants({ client, memMib, stateDir }: CrashHost): Promise<void> {
   for (const [tenant_id, id] of [
     [KEEPER.tenant_id, 3],
     [BYSTANDER.tenant_id, 4],
@@ -124,18 +124,18 @@ function nextRequest(address: InstanceAddress, from: State, to: State): V2Reques
   return ask(to === 'warm' ? 'WarmInstance' : 'ResumeInstance');
 }
 
-/** An instance as a subject; `ready` is awaited whenever a guest of it has been started from nothing. */
-export function instanceSubject(
-  world: World,
-  name: SubjectName,
+/** An instance as a target; `ready` is awaited whenever a guest of it has been started from nothing. */
+export function instanceTarget(
+  host: CrashHost,
+  name: TargetName,
   address: InstanceAddress,
   booted: () => Promise<void> = async () => {},
-): InstanceSubject {
+): InstanceTarget {
   let naming: Naming | null = null;
   let tap: string | null = null;
   const describe = async (): Promise<InstanceFacts | null> => {
     try {
-      const view = await world.client.request({ type: 'DescribeInstance', ...address });
+      const view = await host.client.request({ type: 'DescribeInstance', ...address });
       if (view.net !== null) {
         tap = view.net.tap_dev;
         const { mac, guest_ip } = view.net;
@@ -160,7 +160,7 @@ export function instanceSubject(
       throw error;
     }
   };
-  const subject: InstanceSubject = {
+  const target: InstanceTarget = {
     name,
     address,
     describe,
@@ -176,21 +176,21 @@ export function instanceSubject(
     },
     goTo: async (to) => {
       for (let tries = 0; tries < 8; tries += 1) {
-        const from = await subject.state();
+        const from = await target.state();
         if (from === to) return;
-        await world.client.request(nextRequest(address, from, to));
+        await host.client.request(nextRequest(address, from, to));
         if ((from === 'idle' || from === 'new') && to !== 'absent' && to !== 'new') await booted();
       }
       throw new Error(`${address.instance_id} does not become ${to}`);
     },
   };
-  return subject;
+  return target;
 }
 
 /** The tenant whose network is set up and taken down. */
-export function networkSubject(world: World): Subject {
-  const { client } = world;
-  const subject: Subject = {
+export function networkTarget(host: CrashHost): Target {
+  const { client } = host;
+  const target: Target = {
     name: 'network',
     naming: () => ({
       also: [],
@@ -217,7 +217,7 @@ export function networkSubject(world: World): Subject {
     goTo: async (to) => {
       const tenant_id = NETWORK_TENANT;
       for (let tries = 0; tries < 4; tries += 1) {
-        const from = await subject.state();
+        const from = await target.state();
         if (from === to) return;
         if (to === 'absent') await client.request({ type: 'RemoveTenant', tenant_id });
         else if (to === 'down' && from === 'up') {
@@ -230,7 +230,7 @@ export function networkSubject(world: World): Subject {
       throw new Error(`${tenant_id} does not become ${to}`);
     },
   };
-  return subject;
+  return target;
 }
 
 /** Its pool's image is registered after the instance was created. */
@@ -240,23 +240,23 @@ const LATE_IMAGE = 'selftest-late';
 
 export const latePoolSpec = (memMib: number): PoolSpec => ({ ...poolSpec(memMib), flake_ref: LATE_IMAGE });
 
-export function freshSubject(world: World): InstanceSubject {
-  const subject = instanceSubject(world, 'fresh', FRESH);
-  const { client } = world;
+export function freshTarget(host: CrashHost): InstanceTarget {
+  const target = instanceTarget(host, 'fresh', FRESH);
+  const { client } = host;
   return {
-    ...subject,
+    ...target,
     goTo: async (to) => {
       if (to !== 'new') {
-        await subject.goTo(to);
+        await target.goTo(to);
         return;
       }
-      const state = await subject.state();
+      const state = await target.state();
       if (state === 'new') return;
-      await subject.goTo('absent');
-      await world.removeImage(LATE_IMAGE);
-      await client.request({ type: 'EnsurePool', ...LATE_POOL, spec: latePoolSpec(world.memMib) });
+      await target.goTo('absent');
+      await host.removeImage(LATE_IMAGE);
+      await client.request({ type: 'EnsurePool', ...LATE_POOL, spec: latePoolSpec(host.memMib) });
       await client.request({ type: 'CreateInstance', ...FRESH });
-      await world.addImage(LATE_IMAGE);
+      await host.addImage(LATE_IMAGE);
     },
   };
 }
@@ -264,9 +264,9 @@ export function freshSubject(world: World): InstanceSubject {
 /** The pool that is recorded and removed. */
 export const EXTRA_POOL = { tenant_id: KEEPER.tenant_id, pool_id: 'extra' } as const;
 
-export function poolSubject(world: World): Subject {
-  const { client } = world;
-  const subject: Subject = {
+export function poolTarget(host: CrashHost): Target {
+  const { client } = host;
+  const target: Target = {
     name: 'pool',
     naming: () => ({ names: [[EXTRA_POOL.pool_id, '<pool>']], also: [] }),
     state: async () => {
@@ -275,10 +275,10 @@ export function poolSubject(world: World): Subject {
       return tenant?.pools.some(({ pool_id }) => pool_id === EXTRA_POOL.pool_id) === true ? 'up' : 'absent';
     },
     goTo: async (to) => {
-      if ((await subject.state()) === to) return;
+      if ((await target.state()) === to) return;
       if (to === 'absent') await client.request({ type: 'RemovePool', ...EXTRA_POOL });
-      else await client.request({ type: 'EnsurePool', ...EXTRA_POOL, spec: poolSpec(world.memMib) });
+      else await client.request({ type: 'EnsurePool', ...EXTRA_POOL, spec: poolSpec(host.memMib) });
     },
   };
-  return subject;
+  return target;
 }

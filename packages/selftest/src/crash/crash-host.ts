@@ -13,7 +13,7 @@ import { createStateVolume, type StateVolume } from '../host/state-volume.js';
 import { findProcesses, killProcess } from '../host/vmm-processes.js';
 
 /** The host that is crashed: one hostd, its directories and its network namespace. */
-export interface World extends ViewPlace {
+export interface CrashHost extends ViewPlace {
   readonly client: HostdClient;
   /** Null where power cannot be lost; the reason is in `volumeReason`. */
   readonly volume: StateVolume | null;
@@ -23,12 +23,12 @@ export interface World extends ViewPlace {
   hostd(): HostdProcess;
   /** Start one, in place of the one that has ended. Rejects with its log when it does not come up. */
   restart(): Promise<void>;
-  /** Have it strike itself at a point; null: no more. */
+  /** Have hostd kill or stop itself at a point; null: at none. */
   setFailpoint(point: string | null): Promise<void>;
   /** Register the image under a name, or take the name away. */
   addImage(name: string): Promise<void>;
   removeImage(name: string): Promise<void>;
-  /** SIGKILL every VMM of this world. */
+  /** SIGKILL every VMM of this host. */
   killVmms(): Promise<void>;
   /** The pid of a VM's VMM as the kernel shows it, or null. */
   vmmPid(tap: string): Promise<number | null>;
@@ -36,7 +36,7 @@ export interface World extends ViewPlace {
   reboot(): Promise<void>;
 }
 
-export async function createWorld(options: InsideOptions): Promise<World> {
+export async function createCrashHost(options: InsideOptions): Promise<CrashHost> {
   const { dir, cgroupParent } = options;
   const stateDir = join(dir, 's');
   const runDir = join(dir, 'r');
@@ -76,7 +76,7 @@ export async function createWorld(options: InsideOptions): Promise<World> {
   await writeFile(configPath(dir), '# Nothing: a self-test does not take over the settings of this host.\n');
   let hostd = await start();
   const client = createHostdClient({ socketPath, clientName: 'mvm-selftest' });
-  const world: World = {
+  const host: CrashHost = {
     dir,
     stateDir,
     runDir,
@@ -110,8 +110,8 @@ export async function createWorld(options: InsideOptions): Promise<World> {
       return found.find(({ argv }) => /qemu|firecracker/.test(argv[0] ?? ''))?.pid ?? null;
     },
     reboot: async () => {
-      if (made.volume === null) throw new Error('this world has no disk that could lose power');
-      await world.killVmms();
+      if (made.volume === null) throw new Error('this host has no disk that could lose power');
+      await host.killVmms();
       for (const { pid } of await findProcesses(`${dir}/`)) {
         if (pid !== process.ppid) await killProcess(pid);
       }
@@ -124,7 +124,7 @@ export async function createWorld(options: InsideOptions): Promise<World> {
       await made.volume.comeBack();
     },
   };
-  return world;
+  return host;
 }
 
 function configPath(dir: string): string {

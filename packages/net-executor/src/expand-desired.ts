@@ -230,7 +230,7 @@ function wantedSysctls(
  * Every link, rule, element, profile and setting that follows from the wish. `observed` is asked only for what the wish depends
  * on: whether the kernel has IPv6, and which uplinks forwarded before us.
  */
-export function spellOut(
+export function expandDesired(
   desired: DesiredHostNetwork,
   observed: ObservedNetwork,
   context: NetworkContext,
