@@ -200,6 +200,11 @@ describe('desired state', () => {
       'tenants[1].network.ipv4_subnet',
     ],
     [
+      'an unknown field of a sleep policy',
+      withPool({ sleep_policy: { idle_secs: 5 } }),
+      'tenants[0].pools[0].sleep_policy',
+    ],
+    [
       'a pool twice',
       { ...state, tenants: [{ ...tenant, pools: [pool, pool] }] },
       'tenants[0].pools[1].pool_id',

@@ -10,6 +10,7 @@ import {
   quotasSchema,
   runtimePolicySchema,
 } from './objects.js';
+import { sleepPolicySchema } from './sleep-policy.js';
 import { deriveTenantNet } from './tenant-net-check.js';
 
 const idSchema = z.string().refine(isValidId, {
@@ -28,6 +29,8 @@ export const desiredPoolSchema = poolSpecSchema
      * until `mvm prune` or the counts need them.
      */
     destroy_stopped_after_seconds: z.int().min(0).max(31_536_000).optional(),
+    /** Put idle instances to sleep, and wake them when they are needed; absent or null: never. agentd's matter alone. */
+    sleep_policy: sleepPolicySchema.nullish(),
   })
   .strict();
 export type DesiredPool = z.infer<typeof desiredPoolSchema>;

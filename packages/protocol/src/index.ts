@@ -82,6 +82,7 @@ export type {
   RuntimePolicy,
 } from './objects.js';
 export { quoteForMessage } from './quote.js';
+export type { SleepPolicy } from './sleep-policy.js';
 export type { TenantNet } from './tenant-net.js';
 export {
   checkTenantNet,
@@ -93,6 +94,7 @@ export {
   reservedIp,
 } from './tenant-net-check.js';
 export { assertTransition, INSTANCE_TRANSITIONS, type InstanceOperation } from './transitions.js';
+export type { InstanceActivity } from './v2/activity-view.js';
 export type { AuditEntryView, AuditReportView } from './v2/audit-views.js';
 export { MAX_REQUEST_ID } from './v2/frame-schemas.js';
 export {

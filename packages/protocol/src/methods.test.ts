@@ -27,6 +27,7 @@ describe('METHODS', () => {
       'DescribeInstance',
       'HostInfo',
       'InstanceLogs',
+      'ListActivity',
       'ListInstances',
       'ListTenants',
       'NetworkDrops',

@@ -200,6 +200,15 @@ const plannableMethods = {
     operation: 'list_instances',
     ...reads,
   },
+  /** How busy the VMs that run or are warm have been. Answers a page, sorted by tenant, pool and instance. */
+  ListActivity: {
+    since: 2,
+    request: z.object({ ...page }),
+    response: 'Activity',
+    object: 'host',
+    operation: 'list_activity',
+    ...reads,
+  },
   DescribeInstance: {
     since: 2,
     request: z.object(instanceAddress),

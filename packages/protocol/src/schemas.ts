@@ -17,7 +17,9 @@ export {
   roleSchema,
   runtimePolicySchema,
 } from './objects.js';
+export { sleepPolicySchema } from './sleep-policy.js';
 export { tenantNetSchema } from './tenant-net.js';
+export { instanceActivitySchema } from './v2/activity-view.js';
 export { auditEntryViewSchema, auditReportViewSchema } from './v2/audit-views.js';
 export { helloSchema, requestIdSchema, welcomeSchema } from './v2/frame-schemas.js';
 export {

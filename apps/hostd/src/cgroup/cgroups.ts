@@ -41,6 +41,8 @@ export interface Cgroups {
   /** Moves all threads of a process. Errors: `cgroup.not_attached`. */
   attach(name: string, pid: number): Promise<void>;
   stats(name: string): Promise<CgroupStats>;
+  /** CPU time of its processes since it was made, in microseconds; null where no hierarchy of ours counts it. */
+  cpuUsec(name: string): Promise<number | null>;
   /** SIGKILL to all processes, and wait until they are gone. Errors: `cgroup.still_busy`. */
   kill(name: string): Promise<void>;
   /** Errors: `cgroup.still_busy` while it holds processes. */
@@ -105,6 +107,10 @@ function unifiedCgroups(root: string, parent: string): Cgroups {
         pidsCurrent: toNumber(await readControl(directory, 'pids.current')),
       };
     },
+    async cpuUsec(name) {
+      const text = await readControl(path(name), 'cpu.stat');
+      return toNumber(/^usage_usec (\d+)$/m.exec(text ?? '')?.[1] ?? null);
+    },
     async kill(name) {
       const directory = path(name);
       try {
@@ -153,6 +159,11 @@ function splitCgroups(roots: Readonly<Record<Controller, string>>, parent: strin
         pidsMax: toNumber(await readControl(path('pids', name), 'pids.max')),
         pidsCurrent: toNumber(await readControl(path('pids', name), 'pids.current')),
       };
+    },
+    async cpuUsec(name) {
+      // There when cpuacct is mounted together with cpu, as systemd does; in nanoseconds.
+      const nanoseconds = toNumber(await readControl(path('cpu', name), 'cpuacct.usage'));
+      return nanoseconds === null ? null : Math.floor(nanoseconds / 1000);
     },
     async kill(name) {
       for (const controller of CONTROLLERS) await killEach(path(controller, name));

@@ -15,6 +15,7 @@ import { parseStop, stop } from '../operations/stop.js';
 import { parseTeardownNetwork, teardownNetwork } from '../operations/teardown-network.js';
 import { wake } from '../operations/wake.js';
 import { warm } from '../operations/warm.js';
+import { listActivity } from './activity.js';
 import { auditLog, verifyAudit } from './audit.js';
 import type { PlannableMethod, RequestEntry, RequestServices } from './handler.js';
 import { hostInfo, ping, waitForChange } from './host-info.js';
@@ -90,6 +91,7 @@ export const requestTable: { readonly [M in PlannableMethod]: RequestEntry<M> } 
   })),
   ListTenants: { handle: listTenants },
   ListInstances: { handle: listInstances },
+  ListActivity: { handle: listActivity },
   DescribeInstance: { handle: describeInstance },
   InstanceLogs: { handle: instanceLogs },
   VerifyNetwork: { handle: verifyNetwork },

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Tagged } from '../tagged.js';
 import { v1ResponseSchemas } from '../v1/schemas.js';
+import { instanceActivitySchema } from './activity-view.js';
 import { auditEntryViewSchema, auditReportViewSchema } from './audit-views.js';
 import { networkDropsSchema, networkPlanSchema, networkReportSchema } from './network-views.js';
 import {
@@ -34,6 +35,12 @@ export const v2ResponseSchemas = {
   }),
   Instances: z.object({ instances: z.array(instanceViewSchema), next_cursor: z.string().nullable() }),
   InstanceDetail: instanceDetailSchema,
+  /** `monotonic_ms`: milliseconds since the host booted, at which the counters were read; no change of its clock moves it. */
+  Activity: z.object({
+    activity: z.array(instanceActivitySchema),
+    monotonic_ms: z.number(),
+    next_cursor: z.string().nullable(),
+  }),
   Logs: logChunkSchema,
   AuditEntries: z.object({ entries: z.array(auditEntryViewSchema), next_cursor: z.string().nullable() }),
   AuditReports: z.object({ reports: z.array(auditReportViewSchema), next_cursor: z.string().nullable() }),

@@ -101,6 +101,10 @@ export const v2Requests: Samples<V2Request> = {
     all: { type: 'ListInstances', tenant_id: null, pool_id: null, cursor: null, limit: null },
     'next-page': { type: 'ListInstances', tenant_id: 'acme', pool_id: 'workers', cursor: 'c1', limit: 100 },
   },
+  ListActivity: {
+    all: { type: 'ListActivity', cursor: null, limit: null },
+    'next-page': { type: 'ListActivity', cursor: 'c1', limit: 100 },
+  },
   DescribeInstance: { plain: { type: 'DescribeInstance', ...address } },
   InstanceLogs: {
     tail: { type: 'InstanceLogs', ...address, stream: null, offset: null, max_bytes: null },
@@ -179,6 +183,42 @@ export const v2Responses: Samples<V2Response> = {
     empty: { type: 'Instances', instances: [], next_cursor: null },
   },
   InstanceDetail: { plain: { type: 'InstanceDetail', ...instanceDetail } },
+  Activity: {
+    plain: {
+      type: 'Activity',
+      activity: [
+        {
+          ...address,
+          status: 'running',
+          pid: 4711,
+          cpu_usec: 1_250_000,
+          rx_bytes: 74_120,
+          rx_packets: 512,
+          tx_bytes: 90_004,
+          tx_packets: 498,
+        },
+      ],
+      monotonic_ms: 86_400_000,
+      next_cursor: null,
+    },
+    unknown: {
+      type: 'Activity',
+      activity: [
+        {
+          ...address,
+          status: 'warm',
+          pid: 4712,
+          cpu_usec: null,
+          rx_bytes: null,
+          rx_packets: null,
+          tx_bytes: null,
+          tx_packets: null,
+        },
+      ],
+      monotonic_ms: 86_400_010,
+      next_cursor: 'c2',
+    },
+  },
   Logs: {
     plain: {
       type: 'Logs',

@@ -35,6 +35,18 @@ export function parseStartTime(stat: string): string | null {
   return fields[19] ?? null;
 }
 
+/** Clock ticks of /proc in a second: the same on every Linux that Node runs on. Source: proc(5), sysconf(3). */
+const TICKS_PER_SECOND = 100;
+
+/** CPU time of all threads of that very process, in microseconds; null when it is gone. Source: proc(5). */
+export async function readCpuUsec({ pid, startTimeTicks }: ProcessIdentity): Promise<number | null> {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);
+  if (text === null || parseStartTime(text) !== startTimeTicks) return null;
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  const ticks = Number(fields[11]) + Number(fields[12]);
+  return Number.isFinite(ticks) ? ticks * (1_000_000 / TICKS_PER_SECOND) : null;
+}
+
 /** Whether that very process is alive. */
 export async function isAlive({ pid, startTimeTicks }: ProcessIdentity): Promise<boolean> {
   return (await readStartTime(pid)) === startTimeTicks;
