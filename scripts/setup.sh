@@ -36,6 +36,7 @@ useradd:passwd:shadow-utils:shadow
 dpkg-deb:dpkg:dpkg:dpkg
 iptables-nft:iptables:iptables-nft:iptables-nft
 faketime:faketime:libfaketime:libfaketime
+systemd-sysusers:systemd:systemd:systemd
 ping:iputils-ping:iputils:iputils
 prlimit:util-linux:util-linux-core:util-linux
 skopeo:skopeo:skopeo:skopeo

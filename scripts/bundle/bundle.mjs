@@ -12,6 +12,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
  * @property {Record<string, string>} entries program name to the absolute path of its TypeScript source
  * @property {string} outDir is emptied first
  * @property {string[]} [external] packages that are left out and loaded at run time
+ * @property {string} [interpreter] absolute path of the Node that runs the programs when they are executed
  */
 
 /**
@@ -20,7 +21,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
  * @param {BundleOptions} options
  * @returns {Promise<string[]>} paths of the modules that were bundled
  */
-export async function bundle({ entries, outDir, external = [] }) {
+export async function bundle({ entries, outDir, external = [], interpreter }) {
   rmSync(outDir, { recursive: true, force: true });
   mkdirSync(outDir, { recursive: true });
   const build = await rolldown({
@@ -42,6 +43,7 @@ export async function bundle({ entries, outDir, external = [] }) {
       entryFileNames: '[name].js',
       chunkFileNames: '[name]-[hash].js',
       assetFileNames: 'assets/[name][extname]',
+      ...(interpreter && { banner: (chunk) => (chunk.name in entries ? `#!${interpreter}` : '') }),
       sourcemap: true,
       // From the repository's root: where it is checked out makes no difference.
       sourcemapPathTransform: (source, map) => relative(root, resolve(dirname(map), source)),

@@ -3,6 +3,12 @@ import type { CommandEntry } from './command-entry.js';
 /** Commands that read and write this host's own files, without the daemons. */
 export const HOST_COMMANDS: readonly CommandEntry[] = [
   {
+    path: ['setup'],
+    summary: 'Set up this host after the installation (as root)',
+    mutates: true,
+    load: async () => (await import('./commands/setup.js')).setup,
+  },
+  {
     path: ['secret', 'set'],
     summary: 'Set a secret of a tenant (as root)',
     mutates: true,

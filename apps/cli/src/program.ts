@@ -36,8 +36,8 @@ const INTRODUCTION = `Runs and inspects tenants' microVMs on this host.
 An instance is addressed as <tenant>/<pool>/<instance>. What runs is decided by the desired state:
 write it to a file, "mvm apply" it, and watch "mvm status" and "mvm instance list".`;
 
-const EXIT_CODES = `Exit codes:
-  0 done   1 internal error   2 usage or invalid argument   3 not found   4 conflict with the present state
+/** What the exit codes mean, a line each or more. */
+export const EXIT_CODES = `  0 done   1 internal error   2 usage or invalid argument   3 not found   4 conflict with the present state
   5 permission denied   6 daemon unreachable   7 out of some resource   8 versions do not match
   9 as desired but for what is held by hand (apply --wait, status)   10 converging (status)
   124 timed out   130 interrupted`;
@@ -61,7 +61,7 @@ export function buildProgram(options: ProgramOptions): Command {
     .addOption(new Option('-o, --output <format>', 'How to print data').choices([...OUTPUT_FORMATS]))
     .option('--socket <path>', "Socket of agentd's API (MVM_SOCKET)")
     .option('-q, --quiet', 'Print no messages and no progress, only data and errors; of listings only names')
-    .addHelpText('after', `\n${EXIT_CODES}\n\n${ENVIRONMENT}\n`)
+    .addHelpText('after', `\nExit codes:\n${EXIT_CODES}\n\n${ENVIRONMENT}\n`)
     .configureHelp({
       showGlobalOptions: true,
       visibleGlobalOptions: (command) => globalOptionsOf(program, command),

@@ -16,4 +16,11 @@ export const TOOL_COMMANDS: readonly CommandEntry[] = [
     mutates: false,
     load: async () => (await import('./commands/reference.js')).reference,
   },
+  {
+    path: ['__manual'],
+    summary: 'Print the manual pages as JSON',
+    hidden: true,
+    mutates: false,
+    load: async () => (await import('./commands/manual.js')).manual,
+  },
 ];

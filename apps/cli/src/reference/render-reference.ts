@@ -41,12 +41,13 @@ Fields are added to these documents, never renamed or removed.
 /** The reference of all commands as Markdown; `program` must be configured throughout. */
 export function renderReference(program: Command): string {
   const global = `## Options of every command\n\n${optionTable(program.options.filter(({ long }) => long !== '--version'))}`;
-  const sections = leaves(program).map(renderCommand);
+  const sections = commandsOf(program).map(renderCommand);
   return `${[PREFACE, global, ...sections].join('\n')}`;
 }
 
-function leaves(command: Command): Command[] {
-  if (command.commands.length > 0) return command.commands.flatMap(leaves);
+/** Every command that help shows, without the groups. */
+export function commandsOf(command: Command): Command[] {
+  if (command.commands.length > 0) return command.commands.flatMap(commandsOf);
   const entry = COMMANDS.find(({ path }) => path.join(' ') === pathOf(command).replace(/^mvm /, ''));
   return entry?.hidden === true ? [] : [command];
 }
