@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { readlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { FrameServer } from '@mvm/framing';
 import { createNetworkExecutor, findConntrackProblem, type NetworkExecutor } from '@mvm/net-executor/execute';
@@ -279,6 +280,7 @@ async function prepare(
     startedAt: systemClock.now(),
     capabilities,
     clusterCidr,
+    networkNamespace: readlinkSync('/proc/self/ns/net'),
     uplinks: () => (config.uplink.length === 0 ? readDefaultRouteLinks() : config.uplink),
     vmmVersion: () => vmm.version().catch(() => null),
   };

@@ -1,12 +1,21 @@
 import type { CommandModule } from '../command.js';
 import type { CliContext } from '../context.js';
 import { accountChecks } from '../doctor/account-checks.js';
-import { type Area, type CheckResult, runChecks, type Verdict } from '../doctor/check.js';
+import {
+  type Area,
+  type Check,
+  type CheckResult,
+  type Finding,
+  runChecks,
+  skip,
+  type Verdict,
+} from '../doctor/check.js';
 import { askDaemons, type DaemonFacts, daemonChecks } from '../doctor/daemon-checks.js';
 import { hostChecks } from '../doctor/host-checks.js';
-import { createHostProbe } from '../doctor/host-probe.js';
+import { createHostProbe, type HostProbe } from '../doctor/host-probe.js';
 import { keyChecks } from '../doctor/key-checks.js';
 import { networkChecks, type TenantRanges } from '../doctor/network-checks.js';
+import { inNetworkOf } from '../doctor/network-probe.js';
 import { securityChecks } from '../doctor/security-checks.js';
 import { toolChecks } from '../doctor/tool-checks.js';
 import { ReportedFailure } from '../errors/reported-failure.js';
@@ -53,17 +62,24 @@ export const doctor: CommandModule = {
     const { socketPath } = context;
     const ownVersion = readOwnVersion();
     const probe = createHostProbe(context.env);
-    const [host, daemons] = await Promise.all([
-      runChecks(
-        [...hostChecks(chosenStateDir(context, invocation)), ...toolChecks, ...accountChecks, ...keyChecks],
-        probe,
-      ),
-      context.agentd().then((agentd) => askDaemons(agentd, { socketPath, ownVersion }, context.signal)),
-    ]);
-    const network = await runChecks(networkChecks(rangesOf(daemons)), probe);
+    const agentd = await context.agentd();
+    const daemons = await askDaemons(agentd, { socketPath, ownVersion }, context.signal);
+    const network = await networkProbe(probe, daemons);
+    const ofHost = [
+      ...hostChecks(chosenStateDir(context, invocation)),
+      ...toolChecks,
+      ...accountChecks,
+      ...keyChecks,
+      ...networkChecks(rangesOf(daemons)),
+    ];
+    const host = await runChecks(
+      ofHost.map((check) => (isOfNetwork(check) && network === null ? { ...check, run: notSeen } : check)),
+      probe,
+      (check) => (isOfNetwork(check) ? (network ?? probe) : probe),
+    );
     context.signal.throwIfAborted();
     const security = invocation.flag('security') ? await runChecks(securityChecks, probe) : [];
-    const checks = [...host, ...network, ...(await runChecks(daemonChecks, daemons)), ...security];
+    const checks = [...host, ...(await runChecks(daemonChecks, daemons)), ...security];
     const counts = count(checks);
     if (invocation.format === 'json' || invocation.format === 'yaml') {
       context.stdout.write(
@@ -76,6 +92,22 @@ export const doctor: CommandModule = {
     if (counts.fail > 0) throw new ReportedFailure(NOT_READY_EXIT_CODE);
   },
 };
+
+/** Checks that depend on the network in which they look. */
+function isOfNetwork({ area, name }: Check<HostProbe>): boolean {
+  return area === 'network' || name === 'forwarding' || name === 'uplink';
+}
+
+/** What looks where hostd works; null when that is another network, and this process may not enter it. */
+async function networkProbe(probe: HostProbe, { host }: DaemonFacts): Promise<HostProbe | null> {
+  return host === undefined || host instanceof Error ? probe : inNetworkOf(probe, host);
+}
+
+async function notSeen(): Promise<Finding> {
+  return skip(
+    'hostd is in another network namespace than this process; "sudo mvm doctor" on its host looks there',
+  );
+}
 
 /** As hostd says; empty when it does not answer. */
 function rangesOf({ host }: DaemonFacts): TenantRanges {

@@ -41,11 +41,15 @@ export function skip(detail: string): Finding {
   return { verdict: 'skip', detail };
 }
 
-/** Runs checks one after the other; one that throws is a failed one. */
-export async function runChecks<S>(checks: readonly Check<S>[], subject: S): Promise<CheckResult[]> {
+/** Runs checks one after the other, each on its subject; one that throws is a failed one. */
+export async function runChecks<S>(
+  checks: readonly Check<S>[],
+  subject: S,
+  subjectOf: (check: Check<S>) => S = () => subject,
+): Promise<CheckResult[]> {
   const results: CheckResult[] = [];
   for (const check of checks) {
-    const finding = await check.run(subject).catch((error: unknown) => {
+    const finding = await check.run(subjectOf(check)).catch((error: unknown) => {
       const why = error instanceof Error ? error.message : String(error);
       return fail(`could not be checked: ${why}`, 'see whether this user may read what the check reads');
     });

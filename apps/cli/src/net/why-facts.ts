@@ -1,11 +1,18 @@
 import type { AgentdClient, InstanceInfo, TenantSummary } from '@mvm/agentd-api';
 import { type Destination, policiesOf, type Route, type TenantGuests } from '@mvm/net-executor';
 import { type FirewallFindings, findRoute, findWayBack } from '@mvm/net-executor/observe';
-import type { HostInfo, InstanceView, NetworkDrops, NetworkReport } from '@mvm/protocol';
+import {
+  CodedError,
+  type HostInfo,
+  type InstanceView,
+  type NetworkDrops,
+  type NetworkReport,
+} from '@mvm/protocol';
 import { formatAddress, type InstanceAddress } from '../address/address.js';
 import { type CheckResult, runChecks } from '../doctor/check.js';
 import type { HostProbe } from '../doctor/host-probe.js';
 import { lookForBlocks, networkChecks } from '../doctor/network-checks.js';
+import { inNetworkOf } from '../doctor/network-probe.js';
 import { usageError } from '../errors/usage-error.js';
 import type { AskedDestination } from './destination.js';
 
@@ -71,12 +78,13 @@ function addressOf(
 }
 
 /**
- * Asks agentd, and looks at this host. Throws as the client does, and `invalid_argument`, reason `cli.usage`, for an
- * instance that has no address yet.
+ * Asks agentd, and looks at this host in the network that hostd works in. Throws as the client does, `invalid_argument`,
+ * reason `cli.usage`, for an instance that has no address yet, and `failed_precondition`, reason `net.other_namespace`, when
+ * hostd's network is another one that this process may not enter.
  */
 export async function gatherFacts(
   agentd: AgentdClient,
-  host: HostProbe,
+  caller: HostProbe,
   of: InstanceAddress,
   asked: AskedDestination | null,
   signal: AbortSignal,
@@ -97,6 +105,16 @@ export async function gatherFacts(
     agentd.verifyNetwork({ query: { tenant: of.tenantId } }, options),
     agentd.getNetworkDrops({}, options).catch(() => null),
   ]);
+  const host = await inNetworkOf(caller, info);
+  if (host === null) {
+    throw new CodedError({
+      code: 'failed_precondition',
+      reason: 'net.other_namespace',
+      message:
+        'hostd is in another network namespace than this process, which cannot see the way of its packets',
+      hint: `Run it as root on hostd's host: sudo mvm net why; or in its network: nsenter --net --target ${info.pid}`,
+    });
+  }
   const to: Destination =
     asked === null
       ? { address: instance.net.guest_ip, protocol: 'icmp' }

@@ -69,6 +69,21 @@ describe('mvm doctor on this machine', () => {
     expect(verdicts((await diagnose(agentd.socketPath)).diagnosis)).toMatchObject({ images: 'warn' });
   });
 
+  it('does not judge the network of the caller when hostd is in another one', async () => {
+    agentd.host = { ...agentd.host, network_namespace: 'net:[1]' };
+    const { diagnosis } = await diagnose(agentd.socketPath);
+    expect(verdicts(diagnosis)).toMatchObject({
+      forwarding: 'skip',
+      uplink: 'skip',
+      'other-firewalls': 'skip',
+      'guest-routes': 'skip',
+      'forwarding-kept': 'skip',
+    });
+    const why = await runMvm(['net', 'why', 'acme/web/i-00000001', '1.1.1.1'], { socket: agentd.socketPath });
+    expect(why.code).toBe(4);
+    expect(why.stderr).toContain('net.other_namespace');
+  });
+
   it('prints a report for people', async () => {
     const { stdout, stderr } = await runMvm(['doctor'], { socket: agentd.socketPath });
     expect(stdout).toMatch(/^Host\n {2}ok {4}node +v\d+/);

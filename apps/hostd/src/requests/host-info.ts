@@ -13,6 +13,8 @@ export interface HostFacts {
   readonly clusterCidr: string;
   /** Interfaces through which guests leave the host, as of now. */
   readonly uplinks: () => readonly string[];
+  /** As the kernel names it: `net:[4026531840]`. */
+  readonly networkNamespace: string;
   /** Null when the VMM is not installed: a host without it still answers. May be some seconds old. */
   readonly vmmVersion: () => Promise<string | null>;
 }
@@ -59,6 +61,7 @@ export const hostInfo: RequestHandler<'HostInfo'> = async (_request, { ports, fa
     cgroup_version: cgroups.version,
     cluster_cidr: facts.clusterCidr,
     uplinks: [...facts.uplinks()],
+    network_namespace: facts.networkNamespace,
     state_dir: layout.stateDir,
     images: imagesWithin(images, PAGE_BYTES),
     tenants: tenants.length,

@@ -133,6 +133,8 @@ export const hostInfoSchema = z.object({
   cluster_cidr: z.string(),
   /** Interfaces through which guests leave the host, as of now; absent: an older hostd does not say. */
   uplinks: z.array(z.string()).optional(),
+  /** The network namespace that hostd and tenants' networks are in, as the kernel names it: `net:[4026531840]`. */
+  network_namespace: z.string().optional(),
   state_dir: z.string(),
   images: z.array(imageViewSchema),
   tenants: z.int(),

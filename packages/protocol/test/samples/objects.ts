@@ -160,6 +160,7 @@ export const hostInfo: HostInfo = {
   cgroup_version: 2,
   cluster_cidr: '10.240.0.0/12',
   uplinks: ['eth0'],
+  network_namespace: 'net:[4026531840]',
   state_dir: '/var/lib/mvm',
   images: [{ ...image, size_bytes: 41_943_040, created_at: '2026-11-23T09:58:00.000Z', problem: '' }],
   tenants: 1,
