@@ -7,6 +7,7 @@ import type { Metrics } from '../metrics/metrics.js';
 import type { NetworkCheck } from '../network/network-check.js';
 import type { HoldStore } from '../state/hold-store.js';
 import { failureKey, targetOf, toActionView } from './actions.js';
+import { type ActivityRecords, activityAfterObserving } from './activity.js';
 import { type ActionOutcome, executePlan, isConnectionFailure } from './execute.js';
 import { type BackoffPolicy, failuresAfterObserving, recordFailure } from './failures.js';
 import { observeHost } from './observe.js';
@@ -62,6 +63,7 @@ export class Reconciler {
   readonly #options: ReconcilerOptions;
   readonly #stopping = new AbortController();
   #failures: Readonly<Record<string, FailureRecord>> = {};
+  #activity: ActivityRecords = {};
   #recent: readonly Decision[] = [];
   #lastPass: Pass | null = null;
   #observation: LastObservation | null = null;
@@ -229,6 +231,7 @@ export class Reconciler {
     const observedAtMs = now();
     metrics.observed(observed);
     this.#failures = failuresAfterObserving(this.#failures, observed.instances, now(), backoff);
+    this.#activity = activityIn(observed, loaded?.desired ?? null, this.#activity);
     if (loaded === null) {
       this.#observation = { revision: null, observed, observedAtMs, plan: null };
       return { outcomes: [], error: null };
@@ -254,11 +257,19 @@ export class Reconciler {
   #plan(desired: DesiredState, observed: ObservedHost): Plan {
     const { holds, pinned, critical, maxActions, bootGraceMs, now } = this.#options;
     const nowMs = now();
+    const { activity } = observed;
+    const records = activityIn(observed, desired, this.#activity);
     return plan({
       desired,
       observed,
       overrides: { holds: holds.active(nowMs), pinned, critical },
-      context: { nowMs, failures: this.#failures, bootGraceMs, maxActions },
+      context: {
+        nowMs,
+        failures: this.#failures,
+        bootGraceMs,
+        maxActions,
+        ...(activity == null ? {} : { activity: { records, monotonicMs: activity.monotonicMs } }),
+      },
     });
   }
 
@@ -288,6 +299,16 @@ export class Reconciler {
   #releaseWaiters(waiters: readonly (() => void)[]): void {
     for (const release of waiters) release();
   }
+}
+
+/** The records of how busy instances are, after this look; none when hostd did not tell. */
+function activityIn(
+  { activity, instances }: ObservedHost,
+  desired: DesiredState | null,
+  before: ActivityRecords,
+): ActivityRecords {
+  if (activity == null || desired === null) return {};
+  return activityAfterObserving(before, activity, desired, instances);
 }
 
 function stopped(): CodedError {

@@ -1,6 +1,13 @@
 import type { HostdClient } from '@mvm/hostd-client';
-import { type DesiredState, type InstanceView, isCodedError } from '@mvm/protocol';
+import {
+  type DesiredState,
+  type InstanceActivity,
+  type InstanceView,
+  isCodedError,
+  type ResponseOf,
+} from '@mvm/protocol';
 import pLimit from 'p-limit';
+import type { ActivitySample } from './activity.js';
 import { withoutFutureTimes } from './future-times.js';
 import { addressOf } from './inventory.js';
 import { agentsToAskFor } from './readiness.js';
@@ -71,6 +78,36 @@ async function connectedAmong(
   }
 }
 
+/** Codes with which a hostd answers that does not know a request. */
+const UNKNOWN: ReadonlySet<string> = new Set(['unimplemented', 'protocol_mismatch', 'invalid_argument']);
+
+/** How busy all instances are, page by page; null when hostd has no such request. */
+async function listActivity(client: HostdClient, signal?: AbortSignal): Promise<ActivitySample | null> {
+  const activity: InstanceActivity[] = [];
+  let monotonicMs = 0;
+  let cursor: string | null = null;
+  do {
+    try {
+      const page: ResponseOf<'ListActivity'> = await client.request(
+        { type: 'ListActivity', ...(cursor === null ? {} : { cursor }) },
+        { signal },
+      );
+      activity.push(...page.activity);
+      // All pages are read at nearly the same time; the last is the one that a later look must come after.
+      monotonicMs = page.monotonic_ms;
+      cursor = page.next_cursor;
+    } catch (error) {
+      if (isCodedError(error) && UNKNOWN.has(error.code)) return null;
+      throw error;
+    }
+  } while (cursor !== null);
+  return { activity, monotonicMs };
+}
+
+function hasSleepPolicy({ tenants }: DesiredState): boolean {
+  return tenants.some(({ pools }) => pools.some(({ sleep_policy }) => sleep_policy != null));
+}
+
 /** What the planner needs to know of the host to bring it to `desired`. Throws the errors of `HostdClient.request`. */
 export async function observeHost(
   client: HostdClient,
@@ -86,5 +123,13 @@ export async function observeHost(
   const instances = listed.map((view) => withoutFutureTimes(view, context.nowMs));
   const inQuestion = desired === null ? [] : agentsToAskFor(desired, instances, context);
   const connectedAgents = await connectedAmong(client, inQuestion, signal);
-  return { tenants, instances, images: host.images, clusterCidr: host.cluster_cidr, connectedAgents };
+  const activity = desired !== null && hasSleepPolicy(desired) ? await listActivity(client, signal) : null;
+  return {
+    tenants,
+    instances,
+    images: host.images,
+    clusterCidr: host.cluster_cidr,
+    connectedAgents,
+    activity,
+  };
 }

@@ -1,5 +1,6 @@
 import type { Hold } from '@mvm/agentd-api';
 import type { InstanceView } from '@mvm/protocol';
+import { countsWithIdle } from './idle-counts.js';
 import {
   holdOf,
   imageOf,
@@ -10,6 +11,7 @@ import {
   takeInventory,
 } from './inventory.js';
 import type { PlanDraft } from './plan-draft.js';
+import { planIdle } from './plan-idle.js';
 import { planLeftovers } from './plan-leftovers.js';
 import { fillRunning } from './plan-running.js';
 import { planStandby } from './plan-standby.js';
@@ -26,12 +28,13 @@ const BY_HAND: Readonly<Record<Hold['kind'], { done: string; undo: string }>> = 
 /**
  * Bring one pool to its counts: first as many running ones as are wanted, and only then the warm and the sleeping, so
  * that nothing is paused, booted or discarded while a running one is missing. A slot whose instance is held, or waits
- * after failures, is not filled by a new instance.
+ * after failures, is not filled by a new instance. Last, what is idle is paused or put to sleep where the pool says so.
  */
-export function planPool(draft: PlanDraft, input: PoolInput): void {
-  const { tenantId, pool } = input;
-  const wanted = pool.desired_counts;
-  const inventory = takeInventory(input, draft.context.nowMs);
+export function planPool(draft: PlanDraft, desired: PoolInput): void {
+  const { tenantId, pool } = desired;
+  const inventory = takeInventory(desired, draft.context.nowMs);
+  const wanted = countsWithIdle(pool, inventory);
+  const input = { ...desired, pool: { ...pool, desired_counts: wanted } };
   // What an operator keeps running fills what is missing; the rest of it runs beside the wanted ones, and nothing else is
   // stopped for it.
   const open = Math.max(0, wanted.running - inventory.running.length);
@@ -45,6 +48,7 @@ export function planPool(draft: PlanDraft, input: PoolInput): void {
   if (missing > held) fillRunning(draft, input, inventory, missing - held);
   else planStandby(draft, input, inventory, held - missing);
   planLeftovers(draft, input, inventory);
+  planIdle(draft, desired, inventory);
   reportImage(draft, input);
   reportUnderWay(draft, input);
 }

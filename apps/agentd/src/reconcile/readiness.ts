@@ -17,7 +17,7 @@ export function readyAt(
 
 /**
  * The instances whose agents a plan may have to know of: those that run for less than `bootGraceMs`, in pools that want
- * some warm or asleep and of which more run than are wanted. Pure.
+ * some warm or asleep and of which more run than are wanted, or that put idle ones to sleep. Pure.
  */
 export function agentsToAskFor(
   desired: DesiredState,
@@ -25,12 +25,12 @@ export function agentsToAskFor(
   { nowMs, bootGraceMs }: Pick<PlanContext, 'nowMs' | 'bootGraceMs'>,
 ): readonly InstanceView[] {
   return desired.tenants.flatMap(({ tenant_id, pools }) =>
-    pools.flatMap(({ pool_id, desired_counts: { running, warm, sleeping } }) => {
-      if (warm + sleeping === 0) return [];
+    pools.flatMap(({ pool_id, desired_counts: { running, warm, sleeping }, sleep_policy }) => {
+      if (warm + sleeping === 0 && sleep_policy == null) return [];
       const own = instances.filter(
         (view) => view.tenant_id === tenant_id && view.pool_id === pool_id && leadsTo(view) === 'running',
       );
-      if (own.length <= running) return [];
+      if (own.length <= running && sleep_policy == null) return [];
       return own.filter((view) => view.operation === null && sinceMs(view) + bootGraceMs > nowMs);
     }),
   );

@@ -10,9 +10,18 @@ import type {
   TenantNet,
   TenantView,
 } from '@mvm/protocol';
+import type { ActivityRecords, ActivitySample } from './activity.js';
 
 /** A tenant as hostd lists it, with its pools. */
 export type ObservedTenant = TenantView & { readonly pools: readonly PoolView[] };
+
+/** What a decision was made of: the values that were seen, and the thresholds that they were compared with. */
+export interface Rule {
+  /** Specific and stable, e.g. `sleep_policy.idle`. */
+  readonly name: string;
+  readonly values: Readonly<Record<string, number | string | null>>;
+  readonly thresholds: Readonly<Record<string, number | string | null>>;
+}
 
 /** What hostd said of its host, all at one time. Instances that are destroyed are left out. */
 export interface ObservedHost {
@@ -21,6 +30,8 @@ export interface ObservedHost {
   readonly images: readonly ImageView[];
   /** `tenant/pool/instance` of those that were asked about (see readiness.ts) and whose guest's agent is there. */
   readonly connectedAgents: readonly string[];
+  /** How busy instances are; null when no pool has a sleep policy, or hostd cannot tell. */
+  readonly activity?: ActivitySample | null;
   /** The range that every tenant's subnet must be inside. */
   readonly clusterCidr: string;
 }
@@ -54,6 +65,8 @@ export interface PlanContext {
   readonly bootGraceMs: number;
   /** At most this many actions in one plan, 1 or more. */
   readonly maxActions: number;
+  /** How busy instances have been, up to `monotonicMs` on the host's monotonic clock; absent: nothing is known. */
+  readonly activity?: { readonly records: ActivityRecords; readonly monotonicMs: number };
 }
 
 /** The fields of each kind of action. A new kind does not compile before it has an executor and a request. */
@@ -80,7 +93,12 @@ export interface ActionFields {
 export type ActionKind = keyof ActionFields;
 /** One thing to do, plain data, with the reason for people. */
 export type Action<K extends ActionKind = ActionKind> = {
-  [P in K]: { readonly kind: P; readonly reason: string } & Readonly<ActionFields[P]>;
+  [P in K]: {
+    readonly kind: P;
+    readonly reason: string;
+    /** What it was decided by, where that is more than the counts. */
+    readonly rule?: Rule;
+  } & Readonly<ActionFields[P]>;
 }[K];
 
 /** Wanted and actual of one pool, as the plan saw them. */

@@ -30,6 +30,7 @@ const READS: ReadonlySet<string> = new Set([
   'HostInfo',
   'ListTenants',
   'ListInstances',
+  'ListActivity',
   'DescribeInstance',
   'InstanceLogs',
   'PlanRequest',

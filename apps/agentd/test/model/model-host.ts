@@ -7,6 +7,7 @@ import {
   DEFAULT_CLUSTER_CIDR,
   type ImageRef,
   type ImageView,
+  type InstanceActivity,
   type InstanceView,
   type NetworkDriftView,
   type NetworkPolicy,
@@ -81,6 +82,11 @@ export class ModelHost {
   agentAfterMs = 0;
   /** What a verification finds. */
   drifts: NetworkDriftView[] = [];
+  /** How far its clock is ahead of its monotonic clock, as after a step of the clock. */
+  clockSkewMs = 0;
+  /** CPU time and bytes of each VM since it was launched, by `tenant/pool/instance`; see `work`. */
+  readonly #counters = new Map<string, { cpuUsec: number; bytes: number }>();
+  #launched = 4241;
   /** Told that something may have changed. */
   onChange: () => void = () => {};
   /** Asked before a change; throw to make it fail. */
@@ -118,6 +124,27 @@ export class ModelHost {
     };
   }
 
+  /** The time of its monotonic clock. */
+  get monotonicMs(): number {
+    return this.nowMs - this.clockSkewMs;
+  }
+
+  /** A VM uses CPU time and its TAP carries bytes. */
+  work(address: InstanceAddress, { cpuUsec, bytes }: { cpuUsec: number; bytes: number }): void {
+    const before = this.#counters.get(key(address)) ?? { cpuUsec: 0, bytes: 0 };
+    this.#counters.set(key(address), { cpuUsec: before.cpuUsec + cpuUsec, bytes: before.bytes + bytes });
+  }
+
+  #activity(): InstanceActivity[] {
+    return this.#instanceViews({}).flatMap((view) => {
+      const { tenant_id, pool_id, instance_id, status, pid } = view;
+      if ((status !== 'running' && status !== 'warm') || pid === null) return [];
+      const { cpuUsec, bytes } = this.#counters.get(key(view)) ?? { cpuUsec: 0, bytes: 0 };
+      const counted = { cpu_usec: cpuUsec, rx_bytes: bytes, rx_packets: 0, tx_bytes: 0, tx_packets: 0 };
+      return [{ tenant_id, pool_id, instance_id, status, pid, ...counted }];
+    });
+  }
+
   /** The answer to one request; throws the CodedError that hostd would answer with. */
   handle(request: V2Request): V2Response {
     switch (request.type) {
@@ -135,6 +162,13 @@ export class ModelHost {
         return this.#page(this.#instanceViews(request), request, (instances, next_cursor) => ({
           type: 'Instances',
           instances,
+          next_cursor,
+        }));
+      case 'ListActivity':
+        return this.#page(this.#activity(), request, (activity, next_cursor) => ({
+          type: 'Activity',
+          activity,
+          monotonic_ms: this.monotonicMs,
           next_cursor,
         }));
       case 'DescribeInstance':
@@ -429,7 +463,10 @@ export class ModelHost {
       const image = this.#tenant(view.tenant_id).pools.get(view.pool_id)?.image;
       view.image = image ?? fail('not_found', 'image.not_found', 'the pool has no image');
     }
-    Object.assign(view, { status: to, status_since: at, pid: 4242, last_started_at: at, stop_reason: null });
+    this.#launched += 1;
+    const pid = this.#launched;
+    this.#counters.delete(key(view));
+    Object.assign(view, { status: to, status_since: at, pid, last_started_at: at, stop_reason: null });
   }
 
   #find(address: { tenant_id: string; pool_id: string; instance_id: string }): InstanceView {

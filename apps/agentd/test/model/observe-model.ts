@@ -1,3 +1,4 @@
+import type { ActivitySample } from '../../src/reconcile/activity.js';
 import { addressOf } from '../../src/reconcile/inventory.js';
 import type { ObservedHost, PlanContext } from '../../src/reconcile/types.js';
 import type { ModelHost } from './model-host.js';
@@ -17,6 +18,13 @@ export function observeModel(host: ModelHost): ObservedHost {
     clusterCidr: info.cluster_cidr,
     connectedAgents: instances.instances.filter((view) => host.agentConnected(view) === true).map(addressOf),
   };
+}
+
+/** How busy the model's instances are, as hostd would tell. */
+export function sampleModel(host: ModelHost): ActivitySample {
+  const answer = host.handle({ type: 'ListActivity' });
+  if (answer.type !== 'Activity') throw new Error('the model answered with something else');
+  return { activity: answer.activity, monotonicMs: answer.monotonic_ms };
 }
 
 /** A planner's context without failures. */
