@@ -8,6 +8,8 @@ case " $* " in
     cat <<'HELP'
 npm run demo             two tenants' microVMs, from nothing to running, then everything is taken down again
 npm run demo -- --keep   leaves it running and prints what to try
+npm run demo -- --status shows what --keep left: which processes run, and how to talk to them
+npm run demo -- --start  starts again what you killed of it
 npm run demo -- --stop   takes down what --keep left
 
 Needs root and Linux on x86-64. Everything runs in a network namespace and a temporary directory of its own; the

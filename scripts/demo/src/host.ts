@@ -3,7 +3,7 @@ import { chownSync, closeSync, existsSync, mkdirSync, openSync, readFileSync } f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type RunningDaemon, snapshotHost, startDaemon } from '@mvm/testkit';
+import { type RunningDaemon, snapshotHost, startDaemon, testUidBase } from '@mvm/testkit';
 import { ACCOUNT_NAME, type Account, ensureAccount } from './account.js';
 import { type DemoState, writeState } from './demo-state.js';
 import { createNamespace, type DemoNamespace, enterPrefix } from './namespace.js';
@@ -27,14 +27,22 @@ export interface DemoHost {
   markKept(): void;
 }
 
+/** The demo that an earlier run left, to start again in it what has ended. Throws when its namespace has ended. */
+export async function reopenDemoHost(repo: string, left: DemoState): Promise<DemoHost> {
+  const { holder, dir } = left;
+  if (holder === null || !isAlive(holder))
+    throw new Error('its network namespace has ended, and its VMs with it');
+  const namespace = { holder, repoRoot: join(dir, 'checkout'), nodePath: join(dir, 'node') };
+  return demoHost(repo, left, { account: await ensureAccount(), namespace });
+}
+
 /** Nothing is made before `prepare`; the host as it is now is what `takeDown` compares with. */
 export async function createDemoHost(repo: string): Promise<DemoHost> {
   const id = `mvm-demo-${randomBytes(3).toString('hex')}`;
   const dir = join(shortTemporaryDirectory(), id);
-  const paths = demoPaths(dir);
   const demo = processRef(process.pid);
   if (demo === null) throw new Error('/proc is not mounted');
-  let state: DemoState = {
+  const state: DemoState = {
     id,
     dir,
     demo,
@@ -46,8 +54,18 @@ export async function createDemoHost(repo: string): Promise<DemoHost> {
     agentd: null,
     kept: false,
   };
-  let account: Account | null = null;
-  let namespace: DemoNamespace | null = null;
+  return demoHost(repo, state, { account: null, namespace: null });
+}
+
+function demoHost(
+  repo: string,
+  first: DemoState,
+  made: { readonly account: Account | null; readonly namespace: DemoNamespace | null },
+): DemoHost {
+  let state = first;
+  let { account, namespace } = made;
+  const { id, dir } = state;
+  const paths = demoPaths(dir);
 
   const remember = (change: Partial<DemoState>): void => {
     state = { ...state, ...change };
@@ -87,6 +105,8 @@ export async function createDemoHost(repo: string): Promise<DemoHost> {
           place: namespace,
           detached: true,
           logFd,
+          // The same in every run of one demo: VMs that outlived an earlier hostd keep their users.
+          env: { MVM_HOSTD_VM_UID_BASE: String(testUidBase(state.demo.pid)) },
           args: [
             ...['--socket', paths.hostdSocket, '--state-dir', paths.hostdState, '--run-dir', paths.hostdRun],
             ...['--group', ACCOUNT_NAME, '--cgroup-parent', id],

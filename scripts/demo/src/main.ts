@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { clearState, readState } from './demo-state.js';
 import { createDemoHost } from './host.js';
+import { printStatus, startAgain } from './kept-demo.js';
 import { createMvm } from './mvm.js';
 import { isAlive } from './processes.js';
 import { heading, printFailure, printKept, printTakenDown } from './report.js';
@@ -13,11 +14,13 @@ import { createStages, renderStageTable } from './stages.js';
 import { takeDown } from './take-down.js';
 
 const repo = fileURLToPath(new URL('../../..', import.meta.url));
-const { values: options } = parseArgs({
-  options: { keep: { type: 'boolean', default: false }, stop: { type: 'boolean', default: false } },
-});
+const flag = { type: 'boolean', default: false } as const;
+const { values: options } = parseArgs({ options: { keep: flag, start: flag, status: flag, stop: flag } });
 
-process.exitCode = options.stop ? await stop() : await demo();
+if (options.stop) process.exitCode = await stop();
+else if (options.status) process.exitCode = await printStatus(repo);
+else if (options.start) process.exitCode = await startAgain(repo);
+else process.exitCode = await demo();
 
 /** Takes down what `--keep`, or a demo that was killed, left. */
 async function stop(): Promise<number> {
@@ -36,8 +39,10 @@ async function stop(): Promise<number> {
 async function demo(): Promise<number> {
   const left = readState(repo);
   if (left !== null) {
-    if (left.kept && left.hostd !== null && isAlive(left.hostd)) {
-      console.error('A demo is still running: npm run demo -- --stop');
+    if (left.kept && left.holder !== null && isAlive(left.holder)) {
+      console.error(
+        'A demo is still there: npm run demo -- --status shows it, --start starts again what has ended, --stop removes it.',
+      );
       return 1;
     }
     if (isAlive(left.demo)) {

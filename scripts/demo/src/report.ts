@@ -53,6 +53,9 @@ export function printKept(state: DemoState, mvm: Mvm, instance: string): void {
   mvm tenant info acme
   mvm doctor
   nsenter -t ${state.holder?.pid} -n ip -br addr      # the demo's own network
+  kill -9 ${state.hostd?.pid}                         # hostd: its VMs run on
+  npm run demo -- --start                             # starts again what has ended
+  npm run demo -- --status
 ${heading('Stop it:')}
   npm run demo -- --stop`);
 }

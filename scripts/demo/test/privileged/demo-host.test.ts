@@ -11,10 +11,12 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { testUidBase } from '@mvm/testkit';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readState } from '../../src/demo-state.js';
-import { createDemoHost } from '../../src/host.js';
+import { createDemoHost, reopenDemoHost } from '../../src/host.js';
+import { partsOf } from '../../src/kept-demo.js';
 import { enterPrefix } from '../../src/namespace.js';
 import { isAlive } from '../../src/processes.js';
 import { takeDown } from '../../src/take-down.js';
@@ -96,6 +98,45 @@ test('a demo that was killed is taken down from its record, with what still runs
   expect(await takeDown(repo, left)).toEqual({ differences: [], problems: [] });
   expect(await ended).toBe('SIGKILL');
   expect(existsSync(group)).toBe(false);
+});
+
+test('what was killed of a kept demo is started again where it was', async () => {
+  // Stands for hostd: serves its socket, and nothing else.
+  const program = join(repo, 'apps/hostd/bin/mvm-hostd.js');
+  mkdirSync(join(repo, 'apps/hostd/bin'), { recursive: true });
+  writeFileSync(join(repo, 'apps/hostd/package.json'), '{ "type": "commonjs" }');
+  writeFileSync(
+    program,
+    "const path = process.argv[process.argv.indexOf('--socket') + 1]; require('node:fs').rmSync(path, { force: true }); require('node:fs').writeFileSync(path + '.uid', process.env.MVM_HOSTD_VM_UID_BASE); require('node:net').createServer().listen(path);",
+  );
+  cpSync(new URL('../../../../deploy/systemd', import.meta.url), join(repo, 'deploy/systemd'), {
+    recursive: true,
+  });
+  const host = await createDemoHost(repo);
+  await host.prepare();
+  await host.startHostd();
+  host.markKept();
+  await host.killHostd();
+  const killed = readState(repo);
+  if (killed === null) throw new Error('nothing recorded');
+  expect(partsOf(killed).map(({ name, isRunning }) => [name, isRunning])).toEqual([
+    ['namespace', true],
+    ['hostd', false],
+    ['agentd', false],
+  ]);
+
+  // Another process starts it again; VMs that run on keep the users that they have.
+  const other = { ...killed, demo: { ...killed.demo, pid: killed.demo.pid + 1 } };
+  await (await reopenDemoHost(repo, other)).startHostd();
+  expect(readFileSync(join(killed.dir, 'run/hostd.sock.uid'), 'utf8')).toBe(
+    String(testUidBase(other.demo.pid)),
+  );
+  const again = readState(repo);
+  if (again === null) throw new Error('nothing recorded');
+  expect(again).toMatchObject({ id: killed.id, holder: killed.holder, kept: true });
+  expect(partsOf(again)[1]).toMatchObject({ name: 'hostd', isRunning: true });
+  expect(await takeDown(repo, again)).toMatchObject({ differences: [] });
+  await expect(reopenDemoHost(repo, again)).rejects.toThrow('its network namespace has ended');
 });
 
 test('an account that exists is used and stays', async () => {
