@@ -23,7 +23,7 @@ const ELSEWHERE: Readonly<Record<string, readonly string[]>> = {
   up: ['apply'],
 };
 
-/** The commands that somebody who typed this unknown word may have meant, without `mvm`; at most four. Pure. */
+/** The commands that this unknown word may mean, without `mvm`; at most four. Pure. */
 export function commandsLike(word: string): string[] {
   const named = COMMANDS.filter(
     ({ hidden, path, aliases }) => hidden !== true && (path[1] === word || aliases?.includes(word) === true),

@@ -39,7 +39,7 @@ write it to a file, "mvm apply" it, and watch "mvm status" and "mvm instance lis
 /** What the exit codes mean, a line each or more. */
 export const EXIT_CODES = `  0 done   1 internal error   2 usage or invalid argument   3 not found   4 conflict with the present state
   5 permission denied   6 daemon unreachable   7 out of some resource   8 versions do not match
-  9 as desired but for what is held by hand (apply --wait, status)   10 converging (status)
+  9 as desired but for what an operator holds (apply --wait, status)   10 converging (status)
   124 timed out   130 interrupted`;
 
 const ENVIRONMENT = `Environment:

@@ -163,7 +163,7 @@ function requireRoot(): void {
   });
 }
 
-/** Nobody but root can change the directories that hold root's files; the socket's may be shared, as /run/mvm is. */
+/** Only root can change the directories that hold root's files; the socket's may be shared, as /run/mvm is. */
 async function requireTrustedDirectories({ stateDir, runDir, socket }: HostdConfig): Promise<void> {
   await requireTrustedDirectory(stateDir);
   await requireTrustedDirectory(join(runDir, 'vm'));
@@ -209,7 +209,7 @@ export async function startDaemon(
       close: async ({ force }) => {
         closing.abort();
         await server.close({ timeoutMs: force ? 1 : CLOSE_TIMEOUT_MS });
-        // What is under way keeps its VMs and the lock: let go of them midway, it would take a guest for dead.
+        // Operations under way keep their VMs and the lock: without them, they would take a living guest for dead.
         if (!force && !mutex.idle()) return false;
         running.vms.detachAll();
         await running.network.close();

@@ -24,7 +24,7 @@ function bound(type: number, path: string): number {
   return fd;
 }
 
-/** A socket that listens and that nobody accepts on, to be handed to a daemon. */
+/** A socket that listens without a process that accepts, to be handed to a daemon. */
 export function createListeningSocket(path: string): { readonly fd: number; close(): void } {
   const fd = bound(SOCK_STREAM, path);
   if (listenOn(fd, 16) !== 0) throw new Error(`cannot listen on ${path}`);

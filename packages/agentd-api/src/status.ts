@@ -36,7 +36,7 @@ export type ActionView = z.infer<typeof actionViewSchema>;
 
 /**
  * Something that keeps a tenant, pool or instance from its desired state, or that agentd leaves alone on purpose.
- * `blocked`: somebody has to change something; `backoff`: tried, failed, tried again at `until`; `waiting`: an operation
+ * `blocked`: an operator has to change something; `backoff`: tried, failed, tried again at `until`; `waiting`: an operation
  * is under way, a minimum time has not passed, a guest has not booted, or the pass was full. The others keep nothing
  * from being as desired: `hold`: stopped, warmed, put to sleep or made to run by
  * hand, left alone until `until`; `unmanaged`: on the
@@ -74,7 +74,7 @@ export const poolStatusSchema = z.object({
   pool_id: z.string(),
   wanted: z.object({ running: z.int(), warm: z.int(), sleeping: z.int() }),
   actual: statusCountsSchema,
-  /** Instances stopped, warmed or put to sleep by hand whose slot is kept, and those made to run beside the wanted ones. */
+  /** Instances stopped, warmed or put to sleep by an operator whose slot is kept, and those made to run in addition to the wanted ones. */
   held: z.int(),
   converged: z.boolean(),
 });
@@ -128,7 +128,7 @@ export const networkStatusSchema = z.object({
   drift_count: z.int(),
   /** The first of them, at most 50, each with the time since when every verification has found it. */
   drifts: z.array(networkDriftViewSchema.extend({ since: timestamp })),
-  /** How many of these hostd should have repaired by now: somebody must look. */
+  /** How many of these hostd should have repaired by now: an operator must look. */
   persistent: z.int(),
   /** Why the last verification failed; the rest is then of the one before. Null when it did not. */
   error: apiErrorSchema.nullable(),
@@ -155,7 +155,7 @@ export const statusSchema = z.object({
   /** True when the last pass looked at the host for the present revision, found nothing to do and no problem but holds. */
   converged: z.boolean(),
   /**
-   * True when agentd can do nothing more for the present revision until somebody changes something; with `converged`
+   * True when agentd can do nothing more for the present revision until an operator changes something; with `converged`
    * false, `problems` says what. A client that waits stops waiting when this is true.
    */
   settled: z.boolean(),

@@ -9,13 +9,14 @@ export interface TransportFacts {
 
 const HINTS: Readonly<Record<string, string>> = {
   ENOENT: 'Start it (systemctl start mvm-agentd), or give the socket that it listens on with --socket.',
-  ECONNREFUSED: 'The socket is there but nobody listens: start mvm-agentd (systemctl start mvm-agentd).',
+  ECONNREFUSED:
+    'The socket exists but no process listens on it: start mvm-agentd (systemctl start mvm-agentd).',
   EACCES: "Run as a member of the socket's group (see ls -l), or as the user that runs mvm-agentd.",
 };
 
 const MEANINGS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such socket',
-  ECONNREFUSED: 'nobody listens',
+  ECONNREFUSED: 'no process listens',
   EACCES: 'this user may not',
   ECONNRESET: 'the connection was closed',
   EPIPE: 'the connection was closed',

@@ -63,7 +63,7 @@ export interface VerifyOptions {
 /**
  * Goes through a whole log and names everything in it that cannot have been written by hostd in that order: a changed,
  * moved, repeated, inserted or missing line, and, against the head, lines that are gone at the end. A log and a head
- * that were both made anew from beginning to end are not told apart from true ones: nobody can, without a copy.
+ * that were both made anew from beginning to end cannot be told from true ones without a copy.
  */
 export async function verifyAuditLog(
   chunks: AsyncIterable<Uint8Array>,
@@ -92,7 +92,7 @@ class Verifier {
   #unchainedBytes = 0;
   #first: Link | null = null;
   #last: Link | null = null;
-  /** For a chain that begins later than with entry 1: whether an entry says that those before were let go. */
+  /** For a chain that begins later than with entry 1: whether an entry says that those before were removed. */
   #startVouched = true;
 
   constructor(options: VerifyOptions) {
@@ -212,7 +212,7 @@ class Verifier {
     if (head === 'damaged') {
       this.#add(
         'audit.head_damaged',
-        'the head file is not readable: whether the end is whole cannot be told',
+        'the head file is not readable: missing entries at the end would not show',
         null,
       );
       return 'bad';
@@ -220,7 +220,11 @@ class Verifier {
     if (head === null) {
       if (last === null) return 'matches';
       if (last.seq === 1) return 'one_behind';
-      this.#add('audit.head_missing', 'there is no head file: whether the end is whole cannot be told', null);
+      this.#add(
+        'audit.head_missing',
+        'there is no head file: missing entries at the end would not show',
+        null,
+      );
       return 'bad';
     }
     const lastSeq = last?.seq ?? 0;

@@ -72,7 +72,7 @@ function connectFailed(path: string, cause: Error): FramingError {
   if (errno === 'ECONNREFUSED' || errno === 'ENOENT' || errno === 'ENOTDIR' || errno === 'ENOTSOCK') {
     return new FramingError({
       reason: 'connection.refused',
-      message: `nobody listens on ${path} (${errno})`,
+      message: `no process listens on ${path} (${errno})`,
       hint: 'start the server, or check the path of its socket',
       details: { path, errno },
       cause,

@@ -11,7 +11,7 @@ export const FRAMING_REASONS = {
   'frame.truncated': 'unavailable',
   /** A frame was begun and not completed in time. */
   'frame.timeout': 'deadline_exceeded',
-  /** Nobody listens on the path. */
+  /** No process listens on the path. */
   'connection.refused': 'unavailable',
   /** The path may not be connected to by this user. */
   'connection.denied': 'permission_denied',

@@ -32,7 +32,7 @@ export class FrameReader {
     return this.#end === null && this.#decoder.partial;
   }
 
-  /** Whether somebody waits for a frame. */
+  /** Whether a caller waits for a frame. */
   get waiting(): boolean {
     return this.#waiting !== null;
   }

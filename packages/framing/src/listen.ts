@@ -8,7 +8,7 @@ import { inUse, listenFailed, removeStaleSocket } from './stale-socket.js';
 /** Where a server listens: a path of its own, or a descriptor that is listening already (socket activation). */
 export type ListenTarget =
   | {
-      /** At most 107 bytes; its directory must exist and be writable for nobody but the owner. */
+      /** At most 107 bytes; its directory must exist and be writable by its owner only. */
       readonly path: string;
       /** Permissions of the socket file; default 0600. */
       readonly mode?: number | undefined;
@@ -18,7 +18,7 @@ export type ListenTarget =
   | { readonly fd: number };
 
 /**
- * Starts listening. On a path, nobody can connect before mode and group are set: the socket is bound without any
+ * Starts listening. On a path, no process can connect before mode and group are set: the socket is bound without any
  * permission. The umask is changed for the length of one synchronous call, so this must run in the main thread.
  * Throws `socket.path_too_long`, `socket.path_invalid`, `socket.in_use`, `socket.path_occupied`, `socket.fd_invalid`,
  * `socket.listen_failed`; the server listens nowhere then.

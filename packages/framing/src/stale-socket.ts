@@ -17,10 +17,10 @@ import { FramingError, isFramingError } from './errors.js';
 const O_PATH = 0o10000000;
 
 /**
- * Removes a socket file on which nobody answers, so that its path can be bound again. Does nothing when nothing is
- * there. Never removes a socket that somebody bound between the question and the removal: the file is moved aside
+ * Removes a socket file without a listener, so that its path can be bound again. Does nothing when nothing is
+ * there. Never removes a socket that was bound between the question and the removal: the file is moved aside
  * first, and put back when it is not the one that was asked.
- * Throws `failed_precondition`: `socket.in_use` when somebody answers, or may; `socket.path_occupied` for anything that
+ * Throws `failed_precondition`: `socket.in_use` when a process answers, or may; `socket.path_occupied` for anything that
  * is no socket.
  */
 export async function removeStaleSocket(path: string): Promise<void> {

@@ -77,7 +77,7 @@ export function writeFrame(
     const frame = encodeFrame(body, options.maxFrameBytes);
     if (signal?.aborted) return reject(requestCanceled(signal));
     const settle = (error?: unknown): void => {
-      // A failed write calls back before the stream emits its error, which must not find nobody listening.
+      // A failed write calls back before the stream emits its error, which needs a listener by then.
       if (error !== undefined) stream.on('error', () => {});
       stream.off('error', onError).off('close', onClose);
       signal?.removeEventListener('abort', onAbort);

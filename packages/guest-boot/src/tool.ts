@@ -44,7 +44,7 @@ export async function runTool(
   const words = result.stderr.trim().split('\n').slice(-3).join('; ');
   throw kernelUnusable(
     `${command} failed: ${words === '' ? result.shortMessage : words}`,
-    'Repeat it; if it fails again, run the named program by hand to see more.',
+    'Repeat it; if it fails again, run the named program yourself to see more.',
     result,
   );
 }

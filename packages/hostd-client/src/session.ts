@@ -22,7 +22,7 @@ interface Call {
   readonly request: V2Request;
   resolve(response: V2Response): void;
   reject(error: unknown): void;
-  /** Nobody waits for the answer any more. */
+  /** No caller waits for the answer any more. */
   abandoned: boolean;
 }
 

@@ -42,7 +42,7 @@ export function unsupported(what: string): CodedError {
   });
 }
 
-/** `invalid_argument`, reason `image.bad_config`: what the image says of how it runs. */
+/** `invalid_argument`, reason `image.bad_config`: the image's configuration cannot be used. */
 export function badConfig(what: string, hint: string): CodedError {
   return new CodedError({
     code: 'invalid_argument',

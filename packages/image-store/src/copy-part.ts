@@ -9,7 +9,7 @@ import { errnoOf, toStoreError } from './store-error.js';
 
 /**
  * Modification time of every file in a blob, milliseconds since the epoch. Whoever writes to such a file changes it,
- * which makes a check of size and time at each start a cheap stand-in for hashing.
+ * which makes a check of size and time at each start a cheap substitute for hashing.
  */
 export const BLOB_MTIME_MS = 1_000_000_000_000;
 

@@ -73,7 +73,7 @@ export async function readBlob(root: string, digest: string): Promise<BlobState>
   return { kind: 'present', dir, manifest };
 }
 
-/** How a part's file differs from what was added, judged by size and modification time. */
+/** How a part's file differs from what was added, compared by size and modification time. */
 export type PartFinding = 'intact' | 'touched' | { readonly problem: string };
 
 /** `touched` means that only hashing can tell whether the content is still right. */

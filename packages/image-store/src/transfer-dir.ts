@@ -2,7 +2,7 @@
  * INVARIANTS
  * - Whatever is being written lives in a directory of its own below `tmp/`, named after the process that writes it:
  *   `<pid>.<start time>.<random>`. Nothing outside `tmp/` is ever half-written.
- * - The directory of a process that is gone (pid and start time both count) belongs to nobody and is removed by the
+ * - The directory of a process that is gone (pid and start time both count) is unowned and is removed by the
  *   next writer; that of a living process is never touched by another.
  */
 import { randomBytes } from 'node:crypto';

@@ -28,7 +28,7 @@ function removeLink(observed: ObservedNetwork, name: string): ObservedNetwork {
   return {
     ...observed,
     sysctls,
-    // The ports of a bridge that goes become nobody's.
+    // The ports of a removed bridge belong to none.
     links: links.map((link) => (link.master === name ? toNoPort(link) : link)),
   };
 }

@@ -33,7 +33,7 @@ export interface WantedTap {
   readonly ipv4: string;
 }
 
-/** What the kernel must have, object by object; the wish spelled out. */
+/** What the kernel must have, object by object: the desired state expanded. */
 export interface WantedNetwork {
   readonly bridges: readonly WantedBridge[];
   readonly taps: readonly WantedTap[];
@@ -227,7 +227,7 @@ function wantedSysctls(
 }
 
 /**
- * Every link, rule, element, profile and setting that follows from the wish. `observed` is asked only for what the wish depends
+ * Every link, rule, element, profile and setting that follows from the desired state. `observed` is used only for what that depends
  * on: whether the kernel has IPv6, and which uplinks forwarded before us.
  */
 export function expandDesired(

@@ -5,7 +5,7 @@ import type { NetStep } from './types.js';
 
 /**
  * The steps that undo one step, given that it was made; empty for what stays (base tables that were damaged, settings of
- * a link that goes away with it, a profile of which nobody knows what it was made from).
+ * a link that goes away with it, a profile whose source is not known).
  */
 export function invertStep(step: NetStep): NetStep[] {
   switch (step.kind) {

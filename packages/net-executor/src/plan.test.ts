@@ -85,7 +85,7 @@ describe('planNetwork', () => {
     expect(planNetwork(wish, busy, context)).toEqual([]);
   });
 
-  it('writes a deletion so that it succeeds when somebody was quicker', () => {
+  it('writes a deletion so that it succeeds when it was deleted meanwhile', () => {
     const script = renderNftScript(planNetwork(nothing, busy, context));
     expect(script).toMatch(/^add element bridge mvm taps \{ "tn3i5" \}$/m);
     expect(script).toMatch(/^delete element bridge mvm taps \{ "tn3i5" \}$/m);
@@ -107,7 +107,7 @@ describe('planNetwork', () => {
     ]);
   });
 
-  it('refuses a name that somebody else has, and leaves it alone when nobody wants it', () => {
+  it('refuses a name that a foreign interface has, and leaves it alone when it is not desired', () => {
     const foreign = {
       name: 'br-tenant-3',
       kind: 'other',

@@ -30,7 +30,7 @@ function nameTaken(link: ObservedLink): CodedError {
   });
 }
 
-/** Links that must go: nobody wants them, or they cannot be changed into what is wanted. */
+/** Links that must go: they are not desired, or cannot be changed into what is wanted. */
 function linksToRemove(wanted: WantedNetwork, observed: ObservedNetwork): ObservedLink[] {
   const bridges = new Set(wanted.bridges.map(({ name }) => name));
   const owners = new Map(wanted.taps.map(({ name, ownerUid }) => [name, ownerUid]));
@@ -158,7 +158,7 @@ function planBridges(wanted: WantedNetwork, kept: KeptLinks): NetStep[] {
   });
 }
 
-/** The bridge that a TAP is a port of; a port of a bridge that is deleted becomes nobody's. */
+/** The bridge that a TAP is a port of; a port of a deleted bridge belongs to none. */
 function masterOf({ name }: WantedTap, kept: KeptLinks): string | null {
   const master = kept.get(name)?.master ?? null;
   return master !== null && kept.has(master) ? master : null;
@@ -235,7 +235,7 @@ function planForwardingBack(
  * do. What is observed of ours and not wanted goes: `observed` must therefore be of the same scope as `desired`. In order:
  * settings given back, links that go, filter elements, links that come (raised last, so no port is ever without its
  * guard), settings. Total and deterministic. Throws `invalid_argument` and `already_exists` (`checkDesiredNetwork`), and
- * `failed_precondition`, reason `net.name_taken`, when somebody else's interface bears a wanted name.
+ * `failed_precondition`, reason `net.name_taken`, when another program's interface has a wanted name.
  */
 export function planNetwork(
   desired: DesiredHostNetwork,

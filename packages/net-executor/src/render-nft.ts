@@ -91,7 +91,7 @@ function renderProfileDeletions(steps: readonly ProfileDeletion[]): string[] {
 
 /**
  * The one script for `nft -f` that makes all nftables steps among `steps`, as one transaction; empty when there are none.
- * A deletion is written as an addition and a deletion, so that it also succeeds when somebody was quicker; an addition of
+ * A deletion is written as an addition and a deletion, so that it also succeeds when it was deleted meanwhile; an addition of
  * what is there already succeeds by itself. Throws `invalid_argument` for a field outside the grammar.
  * Source: nft(8), "ELEMENT" and "ATOMIC" notes.
  */

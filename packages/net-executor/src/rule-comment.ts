@@ -1,6 +1,6 @@
 import type { BaseRule, BaseTable } from './base-tables/base-table.js';
 
-// FNV-1a, 32 bits: tells one text of the rules from another; it is no protection against somebody with root.
+// FNV-1a, 32 bits: tells one text of the rules from another; it is no protection against root.
 function fingerprint(text: string): string {
   let hash = 0x811c9dc5;
   for (const char of text) hash = Math.imul(hash ^ (char.codePointAt(0) ?? 0), 0x01000193) >>> 0;

@@ -60,7 +60,7 @@ export const SETS = {
   published: { family: 'inet', key: ['inet_proto', 'ipv4_addr', 'inet_service'] },
   /** Interfaces through which guests leave the host. */
   uplinks: { family: 'inet', key: ['ifname'] },
-  /** Uplinks whose forwarding we switched on: nobody else is forwarded from them; switched off again at the end. */
+  /** Uplinks whose forwarding we switched on: only guests are forwarded from them; switched off again at the end. */
   switched: { family: 'inet', key: ['ifname'] },
   /** The cluster's range. */
   pool4: { family: 'inet', key: ['ipv4_cidr'], interval: true },

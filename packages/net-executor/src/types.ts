@@ -55,7 +55,7 @@ export interface UidRange {
   readonly last: number;
 }
 
-/** What the planner must know of the host besides the wish. */
+/** What the planner must know of the host besides the desired state. */
 export interface NetworkContext {
   /** The range that every tenant's subnet comes from, canonical CIDR. */
   readonly clusterCidr: string;
@@ -76,7 +76,7 @@ export interface NetworkContext {
 /** A link that bears a name of ours, as the kernel has it. */
 export interface ObservedLink {
   readonly name: string;
-  /** `other`: somebody else's interface under a name of ours; it is never touched. */
+  /** `other`: another program's interface under a name of ours; it is never touched. */
   readonly kind: 'bridge' | 'tap' | 'other';
   readonly mac: string;
   readonly up: boolean;
@@ -97,7 +97,7 @@ export interface ObservedLink {
 /** A MAC that a bridge sends to one of its ports. */
 export interface ForwardingEntry {
   readonly mac: string;
-  /** `static`: written by somebody with CAP_NET_ADMIN; `learned`: from a frame. */
+  /** `static`: written with CAP_NET_ADMIN; `learned`: from a frame. */
   readonly kind: 'static' | 'learned';
 }
 

@@ -139,7 +139,7 @@ function describe(step: NetStep, observed: ObservedNetwork): NetworkDrift[] {
 }
 
 /**
- * Every difference between kernel and wish, object by object; empty when there is none. It is the plan, put in words: what
+ * Every difference between kernel and desired state, object by object; empty when there is none. It is the plan, put in words: what
  * verify names is what reconcile would change: one drift per step, except for damaged tables (one per fault or profile), settings
  * of links (one each) and what comes with a link that is missing (none). Errors as
  * `planNetwork`.

@@ -66,7 +66,7 @@ export async function buildRootfs(options: BuildRootfsOptions): Promise<BuiltRoo
   }
 }
 
-/** User and group of the worker: below those of VMs, and of nobody else. */
+/** User and group of the worker: below those of VMs, and used by nothing else. */
 const WORKER_UID = 1_899_999_999;
 
 interface RunOptions {

@@ -18,7 +18,7 @@ export function secretsPath(stateDir: string, tenantId: string): string {
 
 /**
  * A tenant's secrets; none without a file. Only a regular file of the caller's (root's, for
- * hostd) that nobody else can read is taken. Throws
+ * hostd) that no other user can read is accepted. Throws
  * `failed_precondition`, `secrets.damaged` or `secrets.exposed`, `permission_denied` `secrets.permission_denied`,
  * `internal` `secrets.io`; never with anything of the content.
  */
@@ -34,7 +34,7 @@ export async function readSecrets(path: string): Promise<Map<string, string>> {
     const entry = await file.stat();
     if (!entry.isFile()) throw exposed(path, 'it is not a regular file');
     if (entry.uid !== process.geteuid?.() || (entry.mode & 0o077) !== 0)
-      throw exposed(path, 'it is somebody else’s, or others can read it');
+      throw exposed(path, 'another user owns it, or others can read it');
     if (entry.size > MAX_FILE_BYTES) throw exposed(path, `it is larger than ${MAX_FILE_BYTES} bytes`);
     return parseSecrets(await file.readFile('utf8'), path);
   } catch (error) {

@@ -56,7 +56,7 @@ export interface SelftestOptions {
   readonly memMib: number;
 }
 
-/** What the outside adds for the inside: names that nobody else on the host has. */
+/** What the outside adds for the inside: names that are unique on the host. */
 export interface InsideOptions extends SelftestOptions {
   /** An empty directory, 0755. */
   readonly dir: string;

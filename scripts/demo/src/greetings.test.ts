@@ -10,7 +10,7 @@ test('the last greeting on a console counts', () => {
   expect(findGreeting(`booting\r\n${line}\r\ncounter 1\r\n${line}2\r\n`)).toBe(`${line}2`);
 });
 
-test('a guest that is somebody else, or cut off, is refused', () => {
+test('the ready line of another guest, or a part of one, is refused', () => {
   expect(() => checkGreeting('acme/workers/i-00000001', line)).not.toThrow();
   expect(() => checkGreeting('acme/workers/i-00000002', line)).toThrow(
     /says that it is acme\/workers\/i-00000001/,

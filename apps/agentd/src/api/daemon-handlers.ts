@@ -41,7 +41,7 @@ async function statusOf(context: ApiContext): Promise<Status> {
   const { desired, holds, now, reconciler } = context;
   const hostd = await askHostd(context);
   const report = reconciler.report();
-  // What cannot be asked cannot be as desired, and somebody has to look.
+  // What cannot be asked cannot be as desired, and an operator has to look.
   const known = hostd.state === 'connected';
   return {
     node_id: desired.loaded?.desired.node_id ?? null,

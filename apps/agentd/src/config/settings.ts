@@ -123,7 +123,7 @@ export const settings = {
     schema: scopeList,
     defaultValue: [] as readonly string[],
     meaning:
-      'Tenants and pools of which nothing is stopped, destroyed or removed. Their warm and sleeping counts are kept all the same.',
+      'Tenants and pools of which nothing is stopped, destroyed or removed. Their warm and sleeping counts are still kept.',
   },
   critical: {
     name: 'critical',

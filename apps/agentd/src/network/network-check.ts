@@ -21,7 +21,7 @@ export interface NetworkCheckOptions {
   readonly client: HostdClient;
   readonly metrics: Metrics;
   readonly now: () => number;
-  /** From when on a drift counts as one that nobody repairs; longer than hostd's own looks are apart. */
+  /** From when on a drift counts as persistent; longer than hostd's own looks are apart. */
   readonly persistsMs: number;
 }
 

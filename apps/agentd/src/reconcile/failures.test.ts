@@ -39,7 +39,7 @@ describe('backoff', () => {
     ]);
   });
 
-  it('is the cap at once for what fails again until somebody changes something', () => {
+  it('is the cap at once for what fails again until an operator changes something', () => {
     const record = recordFailure(undefined, { ...error, code: 'invalid_argument' }, START, policy);
     expect(record.retryAtMs).toBe(START + 60_000);
     expect(isTerminal(record)).toBe(true);

@@ -10,7 +10,7 @@ export interface BackoffPolicy {
   readonly stableMs: number;
 }
 
-/** Codes with which the same attempt fails again until somebody changes something. */
+/** Codes with which the same attempt fails again until an operator changes something. */
 const TERMINAL: ReadonlySet<string> = new Set([
   'invalid_argument',
   'permission_denied',

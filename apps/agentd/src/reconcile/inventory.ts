@@ -28,7 +28,7 @@ export interface PoolInventory {
   /** Left running: an operator has started, woken or resumed them. */
   readonly keptRunning: readonly InstanceView[];
   readonly running: readonly InstanceView[];
-  /** In the order in which they are let go: another image than the pool's first, then the one that is so the longest. */
+  /** In the order in which they are removed: another image than the pool's first, then the one that is so the longest. */
   readonly warm: readonly InstanceView[];
   /** As `warm`; those that can be woken as far as anybody knows. */
   readonly sleeping: readonly InstanceView[];

@@ -216,7 +216,7 @@ export class Reconciler {
       log.debug({ trigger }, 'pass ended, nothing to do');
     }
     this.#releaseWaiters(waiters);
-    // Part of the pass, but nobody needs to wait for it.
+    // Part of the pass, but nothing waits for it.
     if (done.error === null) await this.#options.network.check(this.#stopping.signal, log);
   }
 

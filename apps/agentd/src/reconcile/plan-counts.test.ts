@@ -343,7 +343,7 @@ describe('another image', () => {
   });
 });
 
-describe('light 2: what is made to run by hand is held as what is stopped by hand', () => {
+describe('light 2: what is started manually is held as what is stopped manually', () => {
   const hold = (target: InstanceView, kind: Hold['kind']): Hold => {
     const { tenant_id, pool_id, instance_id } = target;
     const since = new Date(host.nowMs).toISOString();

@@ -91,8 +91,8 @@ function reportHolds(draft: PlanDraft, held: readonly InstanceView[], holds: rea
       reason: `instance.${hold.kind}`,
       message:
         hold.kind === 'manual_run'
-          ? `${done} by hand: it runs beside the wanted ones until then, or until: mvm instance ${undo}`
-          : `${done} by hand: its slot is kept until then, or until: mvm instance ${undo}`,
+          ? `${done} by an operator: it runs in addition to the wanted ones until then, or until: mvm instance ${undo}`
+          : `${done} by an operator: its slot is kept until then, or until: mvm instance ${undo}`,
       untilMs: Date.parse(hold.until),
     });
   }
@@ -112,7 +112,7 @@ function reportOutdated(draft: PlanDraft, input: PoolInput, { warm, sleeping }: 
   for (const view of [...warm, ...sleeping].filter((entry) => isOutdated(entry, image))) {
     draft.report('outdated', view, {
       reason: 'instance.outdated',
-      message: `${view.status} with the image ${shortDigest(view.image?.digest ?? '')}, and the pool's is ${shortDigest(image?.digest ?? '')}: it is used last and let go first; to have it replaced now: mvm instance stop --hold 1s`,
+      message: `${view.status} with the image ${shortDigest(view.image?.digest ?? '')}, and the pool's is ${shortDigest(image?.digest ?? '')}: it is used last and removed first; to have it replaced now: mvm instance stop --hold 1s`,
     });
   }
 }

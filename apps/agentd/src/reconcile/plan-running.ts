@@ -8,7 +8,7 @@ import { createMore, imageProblem, type Slots, startIdle } from './scale-up.js';
  * Make `need` more instances run, by what takes the least time and loses the least: wake what sleeps, resume what is
  * warm, start what is there, try once more what could not be woken, create. Those beyond the wanted warm and sleeping
  * counts are taken before those within, because no other has to be made in their place; of each kind, those that would
- * be let go last.
+ * be removed last.
  */
 export function fillRunning(
   draft: PlanDraft,
@@ -47,7 +47,7 @@ function suspended(
   wanted: PoolInput['pool']['desired_counts'],
   { warm, sleeping }: PoolInventory,
 ): readonly InstanceView[] {
-  // What would be let go last comes first.
+  // What would be removed last comes first.
   const sleepers = sleeping.toReversed();
   const paused = warm.toReversed();
   const spareSleepers = Math.max(0, sleepers.length - wanted.sleeping);

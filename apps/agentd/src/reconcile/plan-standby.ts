@@ -10,7 +10,7 @@ import { createMore, imageProblem, type Slots, startIdle } from './scale-up.js';
  * An instance becomes warm or asleep only out of the running ones, and only out of those beyond the wanted running
  * count: where there is none to spare, one more is booted, and paused or put to sleep once it is ready. What is too much
  * is used where something lacks (a warm one goes to sleep, a sleeping one is woken to become warm), and is stopped
- * otherwise: the oldest snapshot is discarded first. Slots of what is held by hand stay empty.
+ * otherwise: the oldest snapshot is discarded first. Slots of what an operator holds stay empty.
  */
 export function planStandby(
   draft: PlanDraft,
@@ -50,7 +50,7 @@ export function planStandby(
   const toWake = Math.min(spareSleeping, lackWarm);
   spareSleeping -= toWake;
   lackWarm -= toWake;
-  // What is let go last is woken first.
+  // What is removed last is woken first.
   wakeToWarm(draft, input, sleeping.slice(sleeping.length - toWake).toReversed());
   discard(draft, input, sleeping.slice(0, spareSleeping), 'sleeping');
   discard(draft, input, warm.slice(fromWarm, fromWarm + spareWarm), 'warm');

@@ -55,7 +55,7 @@ describe('light 1: an operation under way is counted once, in the state that it 
   it.each([
     ['room for one warm', { max_warm: 1 }],
     ['room for more', { max_warm: 9 }],
-  ])('a resume by hand does not end the only VM that serves, with %s', (_, quotas) => {
+  ])('a manual resume does not end the only VM that serves, with %s', (_, quotas) => {
     const desired = pool(1, 1, 1, quotas);
     converge(desired);
     const serving = theOne('running');
@@ -79,7 +79,7 @@ describe('light 1: an operation under way is counted once, in the state that it 
     expect(serving.last_stopped_at).toBeNull();
   });
 
-  it('a failed resume by hand leaves everything as it was', () => {
+  it('a failed manual resume leaves everything as it was', () => {
     const desired = pool(1, 1, 1, { max_warm: 1 });
     converge(desired);
     host.begin({ type: 'ResumeInstance', ...idsOf(theOne('warm')) });

@@ -242,7 +242,7 @@ describe('plan', () => {
           const damaged = [...host.instances.values()].filter(({ stop_reason }) => stop_reason !== null);
           converge(host, second);
           expect(planFor(host, second).actions).toEqual([]);
-          // They are nobody's to discard but an operator's.
+          // Only an operator may discard them.
           for (const view of damaged.filter(({ stop_reason }) => stop_reason?.kind === 'wake_failed')) {
             if (host.instances.has(`${view.tenant_id}/${view.pool_id}/${view.instance_id}`)) {
               expect(view.status).toBe('sleeping');

@@ -327,7 +327,7 @@ describe('after failures', () => {
     expect(moves(planNow(workers(1), {}, { failures }))).toEqual(['start acme/workers/i-00000002']);
   });
 
-  it('reports as blocked what fails again until somebody changes something', () => {
+  it('reports as blocked what fails again until an operator changes something', () => {
     const failures = {
       [failureKey('ensure_tenant', 'acme')]: failed(1, { code: 'invalid_argument', reason: 'net.overlap' }),
     };

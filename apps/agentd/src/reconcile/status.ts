@@ -5,7 +5,7 @@ import { toActionView } from './actions.js';
 import type { ActionOutcome } from './execute.js';
 import type { ObservedHost, Plan } from './types.js';
 
-/** Problems that are no obstacle: somebody's wish, or what others have taken the place of. */
+/** Problems that are no obstacle: an operator's hold, or instances that were replaced. */
 const INTENDED: ReadonlySet<Problem['kind']> = new Set([
   'hold',
   'unmanaged',
@@ -21,7 +21,7 @@ export function isConverged(plan: Plan): boolean {
   return plan.actions.length === 0 && plan.problems.every(({ kind }) => INTENDED.has(kind));
 }
 
-/** Whether nothing more will happen until somebody changes something. */
+/** Whether nothing more will happen until an operator changes something. */
 export function isSettled(plan: Plan): boolean {
   return plan.actions.length === 0 && plan.problems.every(({ kind }) => !PASSING.has(kind));
 }

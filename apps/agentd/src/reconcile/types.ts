@@ -106,7 +106,7 @@ export interface PoolPlan {
   readonly tenant_id: string;
   readonly pool_id: string;
   readonly wanted: { readonly running: number; readonly warm: number; readonly sleeping: number };
-  /** Instances stopped, warmed or put to sleep by hand that keep their slot, and those kept running beside the wanted ones. */
+  /** Instances stopped, warmed or put to sleep by an operator that keep their slot, and those kept running in addition to the wanted ones. */
   readonly held: number;
 }
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { CodedError } from '@mvm/protocol';
 
-/** What the kernel says of this process's privileges. */
+/** This process's privileges, as the kernel reports them. */
 export interface Privileges {
   readonly uid: number;
   /** The effective capability set, a bit per capability. Source: capabilities(7), proc_pid_status(5). */

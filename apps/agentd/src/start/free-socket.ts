@@ -2,8 +2,8 @@ import { checkSocketPath, isFramingError, removeStaleSocket } from '@mvm/framing
 import { CodedError } from '@mvm/protocol';
 
 /**
- * Make sure that a Unix socket can be bound at `path`: its length is checked, and a socket on which nobody answers any
- * more (a killed process leaves it) is removed. `failed_precondition`: `socket.in_use` when somebody answers,
+ * Make sure that a Unix socket can be bound at `path`: its length is checked, and a socket without a listener, or one that does not answer any
+ * more (a killed process leaves it) is removed. `failed_precondition`: `socket.in_use` when a process answers,
  * `socket.path_occupied` for anything that is no socket; `invalid_argument` for a path that is too long.
  */
 export async function freeSocketPath(path: string): Promise<void> {

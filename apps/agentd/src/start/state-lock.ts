@@ -55,7 +55,7 @@ function ignoreExisting(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EEXIST') throw error;
 }
 
-/** Exit status of flock(1) when somebody else has the lock; chosen so that no other failure looks like it. */
+/** Exit status of flock(1) when another process has the lock; chosen so that no other failure looks like it. */
 const CONFLICT = 93;
 
 async function flock(file: FileHandle, stateDir: string): Promise<void> {

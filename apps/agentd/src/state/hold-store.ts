@@ -59,7 +59,7 @@ export class HoldStore {
         code: 'failed_precondition',
         reason: 'state.damaged',
         message: `${path} is not what mvm-agentd writes`,
-        hint: 'Move the file away and start again: instances stopped or put to sleep by hand may then be started.',
+        hint: 'Move the file away and start again: instances that an operator stopped or put to sleep may then be started.',
         cause,
       });
     }

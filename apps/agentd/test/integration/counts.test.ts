@@ -127,7 +127,7 @@ describe('what goes wrong', () => {
     expect(asleep.status).toBe('sleeping');
   });
 
-  it('the hold of one that was put to sleep by hand ends: it is woken, and no other is started', async () => {
+  it('the hold of one that was put to sleep manually ends: it is woken, and no other is started', async () => {
     await home.start();
     await reach(2, 0, 0);
     const [view] = (await home.client.listInstances()).instances;

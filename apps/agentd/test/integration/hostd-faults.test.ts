@@ -73,7 +73,7 @@ it('finishes a pass in the middle of which hostd was restarted', async () => {
   await fake.kill();
   const lost = await statusWhen(home.client, (status) => status.hostd.state === 'unreachable');
   expect(lost.converged).toBe(false);
-  // Done by the old hostd, whose answer nobody heard.
+  // Done by the old hostd, whose answer was lost.
   release();
   await fake.restart();
   const status = await statusWhen(home.client, ({ converged }) => converged);

@@ -223,7 +223,7 @@ describe('a manual stop', () => {
   });
 });
 
-describe('by hand', () => {
+describe('manual operations', () => {
   async function runningPair() {
     await home.start();
     await home.client.putDesired({ body: acme(2) });

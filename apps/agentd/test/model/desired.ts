@@ -1,6 +1,6 @@
 import { type DesiredState, parseDesiredState } from '@mvm/protocol';
 
-/** Quotas that are in nobody's way. */
+/** Quotas that limit nothing. */
 export const ROOMY = {
   max_vcpus: 1000,
   max_mem_mib: 1_000_000,

@@ -103,7 +103,7 @@ it('goes on after hostd was killed and started again; its guests never noticed',
   expect(views.filter(({ pid }) => pids.includes(pid))).toHaveLength(2);
 });
 
-it('holds what was stopped by hand, and takes down what is not wanted any more', async () => {
+it('holds what was stopped manually, and takes down what is not wanted any more', async () => {
   const [view] = await instances();
   if (view === undefined) throw new Error('no guest runs');
   const params = { tenant: view.tenant_id, pool: view.pool_id, instance: view.instance_id };

@@ -76,7 +76,7 @@ export const apply: CommandModule = {
 /** Ends a dry run as the real one would end with `--wait`. */
 export function endDryRun(result: ApplyResult): void {
   if (result.plan_error !== null) throw fromApiError(result.plan_error);
-  // Somebody has to change something first.
+  // An operator has to change something first.
   if (result.problems.some(({ kind }) => kind === 'blocked')) {
     throw new ReportedFailure(ERROR_CODES.failed_precondition.exitCode);
   }

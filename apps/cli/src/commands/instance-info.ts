@@ -141,7 +141,7 @@ const BY_HAND = {
 } as const satisfies Record<NonNullable<InstanceInfo['hold']>['kind'], string>;
 
 function describeHold(hold: NonNullable<InstanceInfo['hold']>, now: number): string {
-  return `${BY_HAND[hold.kind]} by hand, left alone for another ${formatDuration(Math.max(0, Date.parse(hold.until) - now))}`;
+  return `${BY_HAND[hold.kind]} manually, left alone for another ${formatDuration(Math.max(0, Date.parse(hold.until) - now))}`;
 }
 
 function dataDisk(mib: number): string {

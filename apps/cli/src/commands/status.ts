@@ -25,7 +25,7 @@ export const status: CommandModule = {
     completeWith(command);
     teach(
       command,
-      'Shows what agentd wants, what it found in its last pass (at least every 10 seconds, and after each action), what it\nwill do next, and what prevents it. For the present moment: mvm instance list.\nExit code 0: the host is as desired. 9: as desired, except for instances that are held by hand. 10: it converges.\n4: agentd is stuck. 6: hostd does not answer agentd.',
+      'Shows what agentd wants, what it found in its last pass (at least every 10 seconds, and after each action), what it\nwill do next, and what prevents it. For the present moment: mvm instance list.\nExit code 0: the host is as desired. 9: as desired, except for instances that are held by an operator. 10: it converges.\n4: agentd is stuck. 6: hostd does not answer agentd.',
       [
         ['mvm status', 'Is the host as desired?'],
         ['mvm status --watch', 'Follow it'],

@@ -123,7 +123,7 @@ async function checkDesired({ status }: DaemonFacts): Promise<Finding> {
       'mvm status names all',
     );
   }
-  if (status.held > 0) return warn(`as desired, except for ${status.held} held by hand`, 'mvm status');
+  if (status.held > 0) return warn(`as desired, except for ${status.held} held by an operator`, 'mvm status');
   return status.converged
     ? ok(`as desired, revision ${status.desired.revision}`)
     : warn('converging', 'mvm status');

@@ -29,7 +29,7 @@ export interface HostProbe {
   freeBytes(path: string): Promise<number>;
   /** Inodes that are left where `path` is or would be; null when its file system does not count them. */
   freeInodes(path: string): Promise<number | null>;
-  /** Whether others than root can change what is in a directory, as hostd judges it; false when it is not there. */
+  /** Whether others than root can change what is in a directory, by the rules of hostd; false when it is not there. */
   isOpenToOthers(path: string): Promise<boolean>;
   /** Runs a program of this host with a time limit; without a shell. */
   run(program: string, args: readonly string[]): Promise<ToolAnswer>;

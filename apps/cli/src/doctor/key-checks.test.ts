@@ -39,6 +39,6 @@ it.each([
   expect(JSON.stringify(found)).not.toContain('0a0a');
 });
 
-it('looks at none as somebody else than root', async () => {
+it('looks at none without root', async () => {
   expect(await diagnose({ 'acme.key': { text: 'x' } }, 1000)).toMatchObject({ verdict: 'skip' });
 });

@@ -19,7 +19,7 @@ const EFFECTS: Readonly<Record<ForeignEffect, string>> = {
   same_tenant: 'guests of one tenant do not reach each other',
 };
 
-/** What hostd says of tenants' networks; the defaults when it did not. */
+/** Tenants' networks as hostd reports them; else the defaults. */
 export interface TenantRanges {
   /** The range of tenants' subnets. */
   readonly cluster_cidr?: string | undefined;
@@ -129,7 +129,7 @@ const CONNTRACK_MAX = '/proc/sys/net/netfilter/nf_conntrack_max';
 /** Entries that are left to the host itself, whatever its tenants do. */
 const CONNTRACK_OF_HOST = 65_536;
 
-/** The kernel's table of connections is one for all: when it is full, nobody opens another. */
+/** The kernel's table of connections is one for all: when it is full, no connection can be opened. */
 async function checkConntrackSize(host: HostProbe): Promise<Finding> {
   const text = (await host.readText(CONNTRACK_MAX))?.trim();
   if (text === undefined) return skip('the kernel tracks no connections in this network');
@@ -139,7 +139,7 @@ async function checkConntrackSize(host: HostProbe): Promise<Finding> {
   const says = `${max} tracked connections are possible; ${tenants} tenants may hold ${MAX_TRACKED_PER_TENANT} each`;
   if (max >= needed) return ok(says);
   return warn(
-    `${says}, and with ${CONNTRACK_OF_HOST} for the host that is ${needed}: when all is used up, nobody opens another`,
+    `${says}, and with ${CONNTRACK_OF_HOST} for the host that is ${needed}: when it is full, no connection can be opened`,
     `sysctl -w net.netfilter.nf_conntrack_max=${needed}\nand in /etc/sysctl.d/90-mvm.conf: net.netfilter.nf_conntrack_max = ${needed}`,
   );
 }

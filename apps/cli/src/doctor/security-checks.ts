@@ -123,7 +123,7 @@ async function checkVmUids(host: HostProbe): Promise<Finding> {
     }
   }
   return overlaps.length === 0
-    ? ok(`${FIRST_VM_UID} to ${last} are nobody else's`)
+    ? ok(`${FIRST_VM_UID} to ${last} are not used by others`)
     : warn(
         `${overlaps.join(', ')} have user ids between ${FIRST_VM_UID} and ${last}: their processes can signal VMMs`,
         'move them, or give hostd another vm_uid_base',

@@ -28,7 +28,7 @@ export function styleStatus(
   }
 }
 
-/** Whether nobody asked for the stop; of a sleeping one, whether its last wake failed. */
+/** Whether it stopped without a request; of a sleeping one, whether its last wake failed. */
 export function endedOnItsOwn({ stop_reason }: Pick<InstanceView, 'stop_reason'>): boolean {
   return stop_reason !== null && stop_reason.kind !== 'requested';
 }

@@ -184,7 +184,7 @@ it('chains that nothing here reads are named', () => {
 });
 
 it.each(['10.240.3.77', '10.240.9.3'])(
-  'an address of the cluster’s range that nobody has, %s, is told as such',
+  'an address of the cluster’s range that no guest has, %s, is reported as such',
   (address) => {
     const answer = answerWhy(factsOf({ to: { address, protocol: 'icmp' } }), null);
     expect(answer).toMatchObject({

@@ -3,7 +3,7 @@ import { quoteForMessage } from '@mvm/protocol';
 import { type InstanceAddress, parseInstanceAddress } from '../address/address.js';
 import { usageError } from '../errors/usage-error.js';
 
-/** What a guest wants to reach, as somebody typed it. */
+/** What a guest wants to reach, as typed. */
 export interface AskedDestination {
   readonly target:
     | { readonly kind: 'address'; readonly address: string }
@@ -26,9 +26,9 @@ function parsePort(text: string): number {
 function parseTarget(text: string): AskedDestination['target'] {
   if (text === 'host') return { kind: 'host' };
   if (isIPv4(text) || isIPv6(text)) {
-    // To all of a segment: nobody in particular is reached.
+    // To all of a segment: no single machine is reached.
     if (/^(?:22[4-9]|23\d)\.|^255\.255\.255\.255$/.test(text)) {
-      throw usageError(`${text} is nobody's address in particular`, 'Name the address of one machine.');
+      throw usageError(`${text} is not the address of one machine`, 'Name the address of one machine.');
     }
     return { kind: 'address', address: text };
   }

@@ -21,7 +21,7 @@ export interface Obstacle {
 /** How a packet goes: over the tenant's bridge, routed out of it or into it, or to the host itself. */
 export type Way = 'bridged' | 'routed' | 'host';
 
-/** Differences that are told one by one. */
+/** Differences that are listed one by one. */
 const MAX_DRIFTS = 5;
 
 function notUp(
@@ -36,7 +36,7 @@ function notUp(
 function ofGuests({ instance, target }: WhyFacts, way: Way): Obstacle[] {
   const warm: Obstacle = {
     kind: 'instance',
-    detail: `${formatAddress(instance)} is warm: its vCPUs stand still, and it neither sends nor answers`,
+    detail: `${formatAddress(instance)} is warm: its vCPUs are paused, and it neither sends nor answers`,
     next: [`mvm instance resume ${formatAddress(instance)}`],
   };
   const own = !isUp(instance) ? [notUp('instance', instance)] : instance.status === 'warm' ? [warm] : [];
@@ -66,7 +66,7 @@ function ofKernel({ report, tenant }: WhyFacts): Obstacle[] {
       },
     ];
   }
-  // What is there and nobody wants stands in nobody's way.
+  // What is there and not desired blocks nothing.
   const wanting = report.drifts.filter(({ state }) => state !== 'unwanted');
   if (wanting.length === 0) return [];
   const shown = wanting
@@ -74,7 +74,7 @@ function ofKernel({ report, tenant }: WhyFacts): Obstacle[] {
     .map(({ object, name, state, detail }) => `${object} ${name} is ${state} (${detail})`);
   const more = wanting.length - shown.length;
   const detail = `the kernel is not as recorded: ${[...shown, ...(more > 0 ? [`${more} more`] : [])].join('; ')}`;
-  const next = `mvm net verify ${tenant.tenant_id} names the differences, mvm net plan ${tenant.tenant_id} what mends them; hostd does within 10 seconds, or journalctl -u mvm-hostd says why not`;
+  const next = `mvm net verify ${tenant.tenant_id} names the differences, mvm net plan ${tenant.tenant_id} what repairs them; hostd does within 10 seconds, or journalctl -u mvm-hostd says why not`;
   return [{ kind: 'drift', detail, next: [next] }];
 }
 

@@ -24,7 +24,7 @@ Fields are added to these documents, never renamed or removed.
 | 6 | a daemon cannot be reached |
 | 7 | out of some resource: disk space, quota, a limit |
 | 8 | versions do not match, or not implemented |
-| 9 | the host is as desired, except for instances that are held by hand (\`apply --wait\`, \`status\`) |
+| 9 | the host is as desired, except for instances that are held by an operator (\`apply --wait\`, \`status\`) |
 | 10 | the host is on its way to the desired state (\`status\`) |
 | 124 | timed out |
 | 130 | interrupted, or declined |

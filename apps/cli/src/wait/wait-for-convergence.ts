@@ -29,7 +29,7 @@ function judgeStatus(status: Status, revision: string): WaitVerdict {
 /**
  * Waits until the host is as `revision` wants it, showing how far it is. Errors: `deadline_exceeded`
  * (`wait.timed_out`), `failed_precondition` (`wait.stuck`) when agentd can do no more, `aborted` (`wait.superseded`)
- * when somebody applied another revision.
+ * when another revision was applied.
  */
 export async function waitForConvergence(
   context: CliContext,
@@ -79,7 +79,7 @@ export async function waitForConvergence(
   }
 }
 
-/** `2 instances held by hand (acme/web 1/2 running)`. */
+/** `2 instances held by an operator (acme/web 1/2 running)`. */
 export function describeHeld(status: Status): string {
   const pools = status.pools.filter(({ held }) => held > 0);
   const listed = pools
@@ -87,7 +87,7 @@ export function describeHeld(status: Status): string {
     .map((pool) => `${formatAddress(pool)} ${pool.actual.running}/${pool.wanted.running} running`);
   const more = pools.length > listed.length ? [`${pools.length - listed.length} more pools`] : [];
   const count = status.held === 1 ? '1 instance' : `${status.held} instances`;
-  return `${count} held by hand (${[...listed, ...more].join(', ')})`;
+  return `${count} held by an operator (${[...listed, ...more].join(', ')})`;
 }
 
 /** One problem as a line. */
@@ -172,7 +172,7 @@ function superseded(revision: string, by: string | null): CodedError {
   return new CodedError({
     code: 'aborted',
     reason: 'wait.superseded',
-    message: `somebody else applied revision ${by ?? '(none)'} while this waited for ${revision}`,
+    message: `another operator applied revision ${by ?? '(none)'} while this waited for ${revision}`,
     hint: 'look at "mvm status", then apply again if yours is the one that counts',
   });
 }

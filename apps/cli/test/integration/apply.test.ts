@@ -146,7 +146,7 @@ describe('mvm apply --wait', () => {
     expect(stderr).toContain('  | Kernel panic - not syncing\n');
   });
 
-  it('ends with 4 when somebody applies something else', async () => {
+  it('ends with 4 when another revision is applied', async () => {
     const other = status();
     agentd.statuses = [
       statusUnderWay(0),

@@ -355,7 +355,7 @@ describe('errors', () => {
     );
   });
 
-  it('are 6 with a hint when nobody listens', async () => {
+  it('are 6 with a hint when no process listens', async () => {
     const socket = `${agentd.socketPath}.none`;
     for (const command of [['tenant', 'list'], ['ping'], ['status'], ['instance', 'logs', 'a/b/c']]) {
       const { code, stdout, stderr } = await runMvm(command, { socket });

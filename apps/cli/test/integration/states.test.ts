@@ -166,7 +166,7 @@ it.each([
   expect(code).toBe(expected);
   if (expected === 9) {
     expect(stdout).toMatch(
-      /^Host: +as desired, except for 1 instance held by hand \(acme\/web 2\/2 running\)$/m,
+      /^Host: +as desired, except for 1 instance held by an operator \(acme\/web 2\/2 running\)$/m,
     );
     expect(stdout).toMatch(/as desired, 1 held$/m);
   }

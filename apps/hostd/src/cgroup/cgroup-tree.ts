@@ -84,7 +84,7 @@ export async function untilEmpty(directory: string): Promise<void> {
 }
 
 /**
- * Removes a cgroup, and the parents that are empty then. Nothing when it is not there. The kernel lets go of a dead
+ * Removes a cgroup, and the parents that are empty then. Nothing when it is not there. The kernel releases a dead
  * process a moment after its exit is seen, so EBUSY is tried again. Throws `cgroup.still_busy`.
  */
 export async function removeCgroup(root: string, parent: string, name: string): Promise<void> {
@@ -104,7 +104,7 @@ export async function removeCgroup(root: string, parent: string, name: string): 
     try {
       await rmdir(join(root, ...parts.slice(0, depth)));
     } catch {
-      // Other VMs, or somebody else's cgroups, are in it: it stays.
+      // Other VMs, or another program's cgroups, are in it: it stays.
       return;
     }
   }

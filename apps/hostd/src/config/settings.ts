@@ -110,7 +110,7 @@ export const settings = {
       .max(64),
     defaultValue: ['1024-65535'] as readonly string[],
     meaning:
-      'Ports of this host that pools may publish. A port on which the host itself listens is refused all the same.',
+      'Ports of this host that pools may publish. A port on which the host itself listens is still refused.',
   },
   cgroupParent: {
     name: 'cgroup-parent',

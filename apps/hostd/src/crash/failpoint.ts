@@ -22,7 +22,7 @@ export interface FailpointSpec {
   /** A kind of step, the index of one in its plan, or one of `AROUND_STEPS`. */
   readonly step: string | number;
   readonly moment: FailpointMoment;
-  /** `kill`: SIGKILL. `stop`: SIGSTOP, so that somebody can look, meddle, and send SIGCONT or SIGKILL. */
+  /** `kill`: SIGKILL. `stop`: SIGSTOP, so that a test can look, interfere, and send SIGCONT or SIGKILL. */
   readonly action: (typeof ACTIONS)[number];
 }
 

@@ -15,7 +15,7 @@ export async function runMkfs(args: readonly string[]): Promise<void> {
 
 /**
  * Gives the root directory and these files of an unmounted image the fixed time and root's ownership: mkfs.ext4 copies
- * the times of change from the staged files, which nobody can set. Errors as `runMkfs`. Source: debugfs(8).
+ * the times of change from the staged files, which cannot be set. Errors as `runMkfs`. Source: debugfs(8).
  */
 export async function fixInodes(image: string, names: readonly string[]): Promise<void> {
   const commands = ['<2>', ...names.map((name) => `/${name}`)].flatMap((inode) => [

@@ -93,7 +93,7 @@ export async function checkEncryptedDisk(path: string, passphrase: string): Prom
         : `the tenant’s key does not open the data volume ${path}`,
     hint:
       verdict === 'damaged'
-        ? 'Restore its first 2 MiB from a backup of the volume; without them nobody can read it.'
+        ? 'Restore its first 2 MiB from a backup of the volume; without them its data is lost.'
         : 'Put the key back that the tenant had when the instance was first started; the volume is untouched.',
   });
 }

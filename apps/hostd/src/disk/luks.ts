@@ -2,7 +2,7 @@
  * LUKS version 1 containers: made, and opened to see whether a key fits. What reads and writes their content is the VMM.
  *
  * INVARIANTS
- * - A header may come from a VMM that somebody broke out of: one that `createLuksHeader` does not write is refused
+ * - A header may come from a VMM that an attacker broke out of: one that `createLuksHeader` does not write is refused
  *   before any key is derived, so that opening one costs what opening ours costs, in another thread, one at a time: all
  *   tenants share them.
  * Source: LUKS On-Disk Format Specification 1.2.3; IEEE 1619 (XTS), with plain64 sector numbers.

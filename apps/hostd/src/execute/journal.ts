@@ -101,7 +101,7 @@ export function createJournal(layout: Layout, isKnownKind: (kind: string) => boo
           code: 'failed_precondition',
           reason: 'state.damaged_record',
           message: `${path} is damaged: ${cause instanceof Error ? cause.message : 'not readable'}`,
-          hint: 'Look at what it says, bring the instance in order by hand, remove the file, restart hostd.',
+          hint: 'Read the file, finish or undo the operation manually, remove the file, restart hostd.',
           cause,
         });
       }

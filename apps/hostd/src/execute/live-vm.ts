@@ -7,7 +7,7 @@ import { isAlive } from '../vmm/process/process-identity.js';
 import type { VmHandle, VmRecord } from '../vmm/vmm.js';
 import type { HostPorts } from './ports.js';
 
-/** For all that a woken guest is told; one that is slow, or emulated beside many others, may need seconds. */
+/** For all notifications of a woken guest; one that is slow, or emulated beside many others, may need seconds. */
 const WAKE_TIMEOUT_MS = 5_000;
 const ENTROPY_BYTES = 64;
 

@@ -25,7 +25,7 @@ export interface PoolImages {
   forStart(pool: PoolAddress): Promise<PlannedImage>;
   /** Save a pool's record. */
   save(record: PoolRecord): Promise<void>;
-  /** Take back the record of a new pool, with its directory. */
+  /** Remove the record of a new pool, with its directory. */
   remove(pool: PoolAddress): Promise<void>;
   /**
    * Make the image the pool's current revision, and record it in a pool that has none and still wants it. Revisions that

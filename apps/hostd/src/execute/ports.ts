@@ -28,7 +28,7 @@ export interface HostNetwork extends Pick<NetworkExecutor, 'inspect' | 'preview'
   removeTenant(net: TenantNet): Promise<unknown>;
   attachPort(net: TenantNet, port: PortArgs, options?: { readonly keepFlows?: boolean }): Promise<unknown>;
   detachPort(net: TenantNet, port: PortArgs, options?: { readonly keepFlows?: boolean }): Promise<unknown>;
-  /** Put back, within a second, what somebody else removes from our tables, until `close`. */
+  /** Restore, within a second, what another program removes from our tables, until `close`. */
   watch(onEvent: (event: { readonly kind: string; readonly error?: Error }) => void): unknown;
   close(): Promise<void>;
 }

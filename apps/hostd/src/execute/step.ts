@@ -154,7 +154,7 @@ export const RECORD_OPERATION_NAMES = [
 
 /**
  * What an operation will do, in order. `onFailure` says what becomes of a plan that stopped midway, be it by an error
- * or by a crash: `undo` takes back every step in reverse order; `finish` repeats it from the beginning later; `commit`
+ * or by a crash: `undo` reverts every step in reverse order; `finish` repeats it from the beginning later; `commit`
  * is undone until its commit point has taken effect, and from then on the steps after that point are finished.
  */
 export interface StepPlan {

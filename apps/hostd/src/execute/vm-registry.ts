@@ -18,7 +18,7 @@ export interface VmRegistry {
   add(vm: LiveVm): void;
   /** Stop watching a VM, leaving it alone. */
   remove(vmId: string): void;
-  /** Who is told of exits; set once, before the first VM. */
+  /** Called for each exit; set once, before the first VM. */
   onExit(listener: (vm: LiveVm, exit: VmExit) => void): void;
   /** Stop watching every VM without ending one. */
   detachAll(): void;

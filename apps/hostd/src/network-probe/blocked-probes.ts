@@ -41,7 +41,7 @@ export interface ProbeSite {
   /** An offset that no instance of the tenant has. */
   readonly unusedOffset: number;
   readonly unusedIp: string;
-  /** IPv4 addresses of the host that are nobody's gateway, at most a few. */
+  /** IPv4 addresses of the host that are no tenant's gateway, at most a few. */
   readonly hostAddresses: readonly string[];
   /** Another tenant whose network is up, with the peer on its bridge; null when there is none. */
   readonly other: { readonly net: TenantNet; readonly ip: string; readonly mac: string } | null;

@@ -23,7 +23,7 @@ function rise(name: string, { before, after }: Sighting): number {
 }
 
 /**
- * What a probe that must be blocked came to. Blocked is: nobody answered, nobody received it, and a counter that is
+ * The result of a probe that must be blocked. Blocked is: no answer came, it was not received, and a counter that is
  * there for it counted every frame. Without the count, "blocked" would be no more than "nothing works".
  */
 export function evaluateProbe(probe: BlockedProbe, sighting: Sighting): NetworkProbe {

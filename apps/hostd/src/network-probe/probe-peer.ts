@@ -24,7 +24,7 @@ export interface ProbePeer {
   /** Everything that arrived since `forget`, taken in now. */
   received(): readonly ReceivedFrame[];
   forget(): void;
-  /** The MAC that answers for an address, asked again every 50 ms; null when nobody did in time. */
+  /** The MAC that answers for an address, asked again every 50 ms; null when none did in time. */
   resolve(address: string, timeoutMs: number): Promise<string | null>;
   /** Whether a ping through `viaMac` was answered in time. */
   pings(viaMac: string, address: string, timeoutMs: number): Promise<boolean>;

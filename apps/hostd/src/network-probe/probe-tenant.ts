@@ -72,7 +72,7 @@ function skipped(probe: BlockedProbe, why: string): NetworkProbe {
 /**
  * Stands in for a guest of a tenant, and for one of another tenant, and tries what guests must not be able to do. The
  * ports are attached and guarded like an instance's, at the reserved offset, and are gone when this settles, however it
- * does; what a killed hostd leaves of them is swept at its next start, as nobody has recorded it. Nothing is sent that
+ * does; what a killed hostd leaves of them is swept at its next start, as no record names it. Nothing is sent that
  * could reach another machine: frames for the outside are tried last, only while the rules stand as they should, and
  * with a TTL that ends at the next router. Throws the errors of `attachPort`, and `net.probe_failed`.
  */

@@ -3,7 +3,7 @@ import type { InstanceAddress } from '../state/layout.js';
 import type { OperationDeps } from './operation.js';
 import type { OperationContext } from './operation-context.js';
 
-/** The line in its tenant's audit log of a VM that nobody has ended, and that was cleaned up. */
+/** The line in its tenant's audit log of a VM that ended without a request, and that was cleaned up. */
 export function exitEntry(
   address: InstanceAddress,
   how: Pick<AuditEntry, 'op_id' | 'at' | 'result' | 'reason' | 'message' | 'duration_ms'>,

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { CodedError } from '@mvm/protocol';
 
 // INVARIANT: a waiter learns of every `note` that came after the cursor which it has seen, unless it stops waiting: a note
-// between two waits is told at once by the second.
+// between two waits is reported at once by the second.
 
 /** Waits at the same time. */
 const MAX_WAITERS = 64;

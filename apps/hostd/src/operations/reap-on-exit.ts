@@ -36,7 +36,7 @@ export interface ReapOnExitDeps {
 
 /**
  * Clean up after every VM that ends by itself, with a line in its tenant's audit log. What fails, for want of space or of
- * processes, is tried again until it is done: nobody else would notice that the VM is gone.
+ * processes, is tried again until it is done: nothing else would notice that the VM is gone.
  */
 export function reapOnExit(deps: ReapOnExitDeps): void {
   deps.ports.vms.onExit(

@@ -18,7 +18,7 @@ export interface RecoveryReport {
   readonly settled: number;
   readonly adopted: number;
   readonly lost: number;
-  /** Processes, cgroups and socket directories that belonged to nobody. */
+  /** Processes, cgroups and socket directories that no record names. */
   readonly swept: number;
   /** Instances that could not be brought in order yet; that is tried again, and first by the next operation on them. */
   readonly failed: number;
@@ -52,7 +52,7 @@ function recordedNetwork(ports: HostPorts, vmUidBase: number): Parameters<HostNe
 
 /**
  * Bring an instance in order that could not be when hostd started: a VMM may be too busy to answer, a disk be full. Tried
- * until it is done, for nobody watches its VM before. Never fails.
+ * until it is done, because its VM is not watched before. Never fails.
  */
 async function recoverLater(
   address: InstanceAddress,
@@ -159,7 +159,7 @@ async function sweepLater(
 
 /**
  * Bring the host in line with the records after whatever ended the last hostd: network first (it removes TAPs that
- * nobody recorded), then interrupted operations, then living VMs, then what belongs to nobody. An instance that cannot
+ * no record names), then interrupted operations, then living VMs, then unowned leftovers. An instance that cannot
  * be brought in order is logged, does not keep the others, or the daemon, from starting, and is tried again until `signal`.
  * One that takes its time is brought in order while hostd serves already.
  */
@@ -189,7 +189,7 @@ export async function recoverHost(
       const found = await runner.adopt(address, context);
       if (found !== 'none') report[found] += 1;
       unclear.delete(instance);
-      // Nobody waits for a guest that takes its time; an operation on it waits its turn.
+      // A slow guest delays only the operations on itself.
       if (found === 'adopted') void runner.notifyGuestResumed(address, context);
     } catch (error) {
       report.failed += 1;

@@ -6,7 +6,7 @@ import { fromFileError } from '../state/fs-error.js';
 import { addressText, type InstanceAddress, type Layout } from '../state/layout.js';
 import type { OperationDeps } from './operation.js';
 
-/** Before each time that a guest is told that it goes on. Together longer than the drain that a pool has by default. */
+/** Before each notification of a guest that it was resumed. Together longer than the drain that a pool has by default. */
 const PAUSES_MS = [0, 5_000, 15_000, 45_000];
 
 /**
@@ -34,7 +34,7 @@ async function isResumePending(address: InstanceAddress, layout: Layout): Promis
 
 /**
  * Tell a guest that goes on, when it is still to hear that; the caller holds the instance's lock. Resolves to whether
- * nothing is left to do here: one whose VM is not known yet is told when that is adopted. Takes as long as
+ * nothing is left to do here: one whose VM is not known yet is notified when that is adopted. Takes as long as
  * `tellGuestResumed` at most; never fails.
  */
 async function tellIfPending(
@@ -65,7 +65,7 @@ async function tellIfPending(
 
 /**
  * Tell a guest that goes on without the sleep or the pause that was begun, if it is still to hear that: a few times, until
- * it answers. The instance's lock is held while it is told, not while it is given time: it may still be getting ready.
+ * it answers. The instance's lock is held while it is notified, not between attempts: it may still be getting ready.
  * Never fails, and no caller needs to wait for it.
  */
 export async function notifyGuestResumed(

@@ -91,7 +91,7 @@ export function createOperationRunner(
   const namesOf = (found: readonly ActiveOperation[]): ReadonlySet<CancelableOperation> =>
     new Set(found.map(({ name }) => name as CancelableOperation));
 
-  /** The caller holds the lock; the guest is told behind what holds it. */
+  /** The caller holds the lock; the guest is notified after the operation that holds it. */
   async function recover(address: InstanceAddress, context: OperationContext): Promise<boolean> {
     const recovered = await recoverOperation(address, context, deps);
     if (recovered) void notifyGuestResumed(address, context.logger, deps);

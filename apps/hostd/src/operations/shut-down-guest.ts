@@ -8,7 +8,7 @@ import type { OperationContext } from './operation-context.js';
 export type ShutdownOutcome = 'shut_down' | 'timed_out' | 'overtaken' | 'failed';
 
 /**
- * Ask a running guest to shut down, and wait until its VM has ended, the time is over, or `signal` says that nobody wants
+ * Ask a running guest to shut down, and wait until its VM has ended, the time is over, or `signal` says that no caller wants
  * to wait any longer. Never fails: what is left of the VM is ended by the stop that follows.
  */
 export async function shutDownGuest(

@@ -69,7 +69,7 @@ export function planBoot(
   };
 }
 
-/** The error of a boot; one that failed in its VM is told with the last lines of the console. */
+/** The error of a boot; one that failed in its VM has the last lines of the console. */
 export function bootError(error: CodedError, failedStep: Step, tail: string): CodedError {
   if (!failedStep.kind.startsWith('vm.') || tail === '') return error;
   const { code, reason, message, hint, details } = error;

@@ -13,7 +13,7 @@ import type { OperationContext } from './operation-context.js';
 import { reapVm } from './reap.js';
 import { lostReason, wakeFailedReason } from './stop-reasons.js';
 
-/** Reasons beside `snapshot.*` for which a snapshot cannot be used before somebody has changed something. */
+/** Reasons beside `snapshot.*` for which a snapshot cannot be used until an operator has changed something. */
 const SNAPSHOT_REASONS: ReadonlySet<string> = new Set([
   'disk.damaged',
   'disk.in_use',

@@ -36,7 +36,7 @@ export function planWarm(
 }
 
 /**
- * Steps of going on after a pause, of which the guest is told as after a sleep. Pure. Throws
+ * Steps that resume after a pause; the guest is notified as after a sleep. Pure. Throws
  * `instance.invalid_transition`, `instance.not_recorded`.
  */
 export function planResume(instance: InstanceRecord, context: { readonly now: string }): Plan {

@@ -33,7 +33,7 @@ test('repeating it changes nothing but looks at the image again', () => {
   ]);
 });
 
-test('a change keeps what the record has besides, and can be taken back', () => {
+test('a change keeps what the record has besides, and can be reverted', () => {
   const known = poolRecord({ pinned: true, later: { any: 1 } });
   const [save] = planPool(input({ known, spec: { ...spec, role: 'gateway' } })).steps;
   expect(save).toMatchObject({

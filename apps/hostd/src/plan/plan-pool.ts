@@ -184,7 +184,7 @@ export function planRemovePool(
     operation: 'remove_pool',
     onFailure: 'undo',
     steps: [
-      // First, for it can be taken back: a pool that is gone from the records cannot be asked for again.
+      // First, because it can be reverted: a pool that is gone from the records cannot be asked for again.
       ...policyChange(
         tenant,
         policiesOf(tenant, pools),

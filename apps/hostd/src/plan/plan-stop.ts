@@ -60,7 +60,7 @@ export function planStop(input: EndInput, context: { readonly now: string }): Pl
 }
 
 /**
- * Steps after a VM ended by itself, or was found gone. Pure. The process is killed all the same: what is left of it, or
+ * Steps after a VM ended by itself, or was found gone. Pure. The process is still killed: what is left of it, or
  * what it has started, must not keep the port.
  */
 export function planReap(input: EndInput, reason: StopReason): Plan {

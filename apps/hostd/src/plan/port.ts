@@ -50,7 +50,7 @@ export function recordedPort(instance: InstanceRecord, vmUidBase: number): PortA
   return mayRun && instance.net != null ? instancePort(instance, vmUidBase) : null;
 }
 
-/** What the guest is told of itself. Pure. */
+/** The guest's own description, for its config drive. Pure. */
 export function guestConfig(tenant: TenantRecord, instance: InstanceRecord, port: PortArgs): GuestConfig {
   const { prefixLength } = parseIpv4Cidr(tenant.net.ipv4_subnet);
   const { tenant_id, pool_id, instance_id, role } = instance;

@@ -1,6 +1,6 @@
 import { CodedError } from '@mvm/protocol';
 
-/** The error with its prefix; a malformed id is not a failed operation and is told as it is. */
+/** The error with its prefix; a malformed id is not a failed operation and has none. */
 export function withFailurePrefix(error: CodedError, prefix: string | null): CodedError {
   if (prefix === null || error.reason === 'id.invalid') return error;
   const { code, reason, hint, details } = error;

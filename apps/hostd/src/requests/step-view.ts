@@ -5,7 +5,7 @@ import { addressText, type PoolAddress } from '../state/layout.js';
 import type { TenantRecord } from '../state/records.js';
 import { instanceNetView, poolView, tenantView } from './views.js';
 
-/** How one kind of step is told. */
+/** How one kind of step is described. */
 interface StepText<K extends StepKind> {
   /** What it acts on. */
   object(args: StepArgs[K]): string;

@@ -64,7 +64,7 @@ function statusSince(record: InstanceRecord): string | null {
   }
 }
 
-/** An instance's place in its tenant's network: the fields that are told, for records may have others. */
+/** An instance's place in its tenant's network: the fields that are shown; records may have others. */
 export function instanceNetView(net: InstanceRecord['net']): InstanceNet | null {
   if (net == null) return null;
   const { tap_dev, mac, guest_ip, gateway_ip, cidr } = net;

@@ -20,7 +20,7 @@ test.each([peer(1002, 1002), peer(65_534, 65_534), peer(990, 1000), peer(1, 0)])
   );
 });
 
-test('a group that does not exist, or cannot be read, admits nobody', () => {
+test('a group that does not exist, or cannot be read, admits no group member', () => {
   const unreadable = (): never => {
     throw new Error('EIO');
   };

@@ -11,7 +11,7 @@ export interface AccessPolicy {
 /**
  * Who may connect, exactly: uid 0; a uid in `allowUids`; a peer whose effective group at connect is the configured
  * group; a uid whose account has that group as primary group or is listed as its member. A group that does not exist
- * admits nobody, and so does an account file that cannot be read.
+ * admits no group member, and so does an account file that cannot be read.
  */
 export function createAccessPolicy(options: {
   allowUids: readonly number[];

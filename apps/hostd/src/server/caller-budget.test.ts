@@ -16,7 +16,7 @@ function ask(
   return asked;
 }
 
-test('finding 16: requests of one user wait for its own, in order, and for nobody else’s', async () => {
+test('finding 16: requests of one user wait for its own, in order, and not for those of other users', async () => {
   const budget = createCallerBudget(limits);
   const [first, second, third, fourth, other] = [1, 1, 1, 1, 2].map((uid) => ask(budget, uid));
   await turn();

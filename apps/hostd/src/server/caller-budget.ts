@@ -13,7 +13,7 @@ export interface CallerLimits {
   readonly maxInFlight: number;
   /**
    * Bytes of answers that are not taken yet. A request that is being carried out counts with what it may answer. One that
-   * answers briefly (`SHORT_ANSWER_BYTES`) counts, and is carried out all the same.
+   * answers briefly (`SHORT_ANSWER_BYTES`) counts, and is carried out nevertheless.
    */
   readonly maxAnswerBytes: number;
 }

@@ -122,7 +122,7 @@ async function serveVersion2(
       admission.answered(encoded.byteLength);
       await connection.write(encoded);
     } catch {
-      // The client is gone; what it asked for was done all the same.
+      // The client is gone; its request was carried out.
       connection.destroy();
     } finally {
       admission.release();

@@ -1,7 +1,7 @@
 /**
  * The checksum by which a wake knows a memory image that was damaged: AES-128-GMAC (NIST SP 800-38D) under a key that is
  * drawn for each image and stands beside the tag. Whatever the damage, it is missed with a chance below 2^-100; and the
- * checksum costs a fifth of sha256, so that a wake need not wait for it. Against somebody who can write the manifest it
+ * checksum costs a fifth of sha256, so that a wake need not wait for it. Against an attacker who can write the manifest it
  * is no more use than a plain hash: that is what sealing is for.
  */
 import { createCipheriv, createHash, randomBytes } from 'node:crypto';

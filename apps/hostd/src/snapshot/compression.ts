@@ -55,7 +55,7 @@ async function* throughZstd(
     if (problem && (fed === null || isBrokenPipe(fed))) throw problem;
     if (fed !== null) throw fed;
   } finally {
-    // Its end is told only once nothing of its output waits to be read.
+    // Its end is reported only when all its output was read.
     child.stdout.destroy();
     child.kill('SIGKILL');
     await ended;

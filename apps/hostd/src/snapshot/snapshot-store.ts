@@ -198,7 +198,7 @@ export function savedParts(
   });
 }
 
-/** A file's bytes. It is opened when somebody begins to read: nobody has to, and nobody else would close it. */
+/** A file's bytes. It is opened at the first read, so that an unread one needs no close. */
 async function* readLazily(path: string): AsyncGenerator<Uint8Array> {
   yield* createReadStream(path, { highWaterMark: 1 << 20 }) as AsyncIterable<Uint8Array>;
 }

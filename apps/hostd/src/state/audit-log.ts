@@ -67,7 +67,7 @@ const DAY_MS = 86_400_000;
  * INVARIANTS
  * - Lines are only ever added, one at a time per tenant, each with the hash of the one before it.
  * - The line is durable before the head says so, and the head before anybody is answered.
- * - What is let go for its age is signed for by an entry first, and only when the whole log verifies.
+ * - Before old entries are removed, an entry records that, and only when the whole log verifies.
  */
 export function createAuditLog(layout: Layout, options: AuditLogOptions = {}): AuditLog {
   const { retentionDays = () => null, onProblem = () => {} } = options;

@@ -14,7 +14,7 @@ export interface OldPart {
 }
 
 /**
- * What of a log may be let go: its lines up to the first entry of `cutoffMs` or later; null when there is nothing.
+ * What of a log may be removed: its lines up to the first entry of `cutoffMs` or later; null when there is nothing.
  * Throws when the log does not verify: letting go of a part would make what is wrong with it unprovable.
  */
 export async function findOldPart(

@@ -53,7 +53,7 @@ async function removeTemporaryFiles(dir: string): Promise<void> {
   for (const name of await entries(dir)) if (isTemporaryName(name)) await unlink(join(dir, name));
 }
 
-/** What drives are built in, under names of their own; a killed hostd leaves it, and nobody builds while records load. */
+/** What drives are built in, under names of their own; a killed hostd leaves it, and nothing is built while records load. */
 async function removeUnfinishedDrives(dir: string): Promise<void> {
   for (const name of await entries(dir)) {
     if (/^\..+\.tmp-/.test(name)) await rm(join(dir, name), { recursive: true, force: true });

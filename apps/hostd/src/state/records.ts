@@ -112,7 +112,7 @@ export function parseRecord<T>(schema: z.ZodType<T>, path: string, text: string)
       code: 'failed_precondition',
       reason: 'state.damaged_record',
       message: `${path} is damaged: ${problem}`,
-      hint: 'Restore the file from a backup, or remove its directory by hand, then restart hostd.',
+      hint: 'Restore the file from a backup, or remove its directory, then restart hostd.',
     });
   let value: unknown;
   try {

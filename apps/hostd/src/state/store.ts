@@ -194,7 +194,7 @@ function notFound(store: StateStore, tenantId: string, kind: string, name: strin
     code: 'failed_precondition',
     reason: 'state.damaged_record',
     message: `${name} cannot be found, and a record of its tenant is damaged: ${damaged.problem}`,
-    hint: 'Restore the file from a backup, or remove its directory by hand, then restart hostd.',
+    hint: 'Restore the file from a backup, or remove its directory, then restart hostd.',
   });
 }
 
@@ -206,6 +206,6 @@ export function assertUndamaged(store: StateStore, tenantId: string): void {
     code: 'failed_precondition',
     reason: 'state.damaged_record',
     message: damaged.problem,
-    hint: 'Restore the file from a backup, or remove its directory by hand, then restart hostd.',
+    hint: 'Restore the file from a backup, or remove its directory, then restart hostd.',
   });
 }

@@ -18,7 +18,7 @@ function isLoopback(hex: string): boolean {
 
 /**
  * Ports of the sockets that wait for others in the text of /proc/net/tcp, tcp6, udp or udp6. A UDP socket that has a peer
- * waits for nobody else. Source: proc(5).
+ * waits for no other process. Source: proc(5).
  */
 export function parseListening(protocol: 'tcp' | 'udp', text: string): string[] {
   return text

@@ -24,7 +24,7 @@ test('work under one key runs one at a time, in order of arrival, also after a f
   expect(log).toEqual(['other', 'first', 'second', 'third']);
 });
 
-test('a key is forgotten once nobody holds it', async () => {
+test('the entry of a key is deleted when its last holder releases it', async () => {
   const mutex = createKeyedMutex();
   const run = mutex.run('a', async () => {});
   expect(mutex.busy('a')).toBe(true);

@@ -10,7 +10,7 @@ export interface KeyedMutex {
 /**
  * INVARIANTS
  * - The work under a key starts when the work that came before it under the same key has settled, however it settled.
- * - A key that nobody holds or waits for takes no memory.
+ * - A key without a holder and without waiters takes no memory.
  */
 export function createKeyedMutex(): KeyedMutex {
   const tails = new Map<string, Promise<void>>();

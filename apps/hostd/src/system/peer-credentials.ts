@@ -36,7 +36,7 @@ export function readPeerCredentials(socket: Socket): PeerCredentials {
   const fd = (socket as unknown as { _handle?: { fd?: unknown } | null })._handle?.fd;
   if (typeof fd !== 'number' || !Number.isInteger(fd) || fd < 0)
     throw unknownPeer('the connection is closed');
-  // Nothing of the caller before may be left where the kernel writes nothing; all bits set is nobody's uid.
+  // Nothing of the caller before may be left where the kernel writes nothing; all bits set is no user's uid.
   ucred.fill(0xff);
   ucredLength[0] = UCRED_BYTES;
   if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ucred, ucredLength) !== 0) throw unknownPeer(lastErrorName());

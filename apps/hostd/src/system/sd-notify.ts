@@ -4,7 +4,7 @@ import { closeDescriptor, lastErrorName, openSocket, sendto } from './libc.js';
 export interface ServiceNotifier {
   /** Send one message, e.g. `READY=1`. Never throws: a missing or deaf supervisor must not stop the daemon. */
   notify(message: string): void;
-  /** How often WATCHDOG=1 is expected at the latest, in milliseconds, or null when nobody watches. */
+  /** How often WATCHDOG=1 is expected at the latest, in milliseconds, or null without a watchdog. */
   readonly watchdogMs: number | null;
 }
 

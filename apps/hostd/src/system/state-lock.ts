@@ -6,7 +6,7 @@ import { VM_UIDS } from '../vmm/process/vm-processes.js';
 import { flock, lastErrorName, lockBytes } from './libc.js';
 
 export interface HostLock {
-  /** Let go; the kernel does the same when the process ends, however it ends. */
+  /** Unlock; the kernel does the same when the process ends, however it ends. */
   release(): void;
 }
 
@@ -49,7 +49,7 @@ export function lockStateDir(stateDir: string): HostLock {
 
 /**
  * Take the only right to set up tenants' networks in this process's network namespace: an exclusive flock(2) on the
- * namespace itself. Another hostd, with another state, would take the first one's bridges and TAPs for nobody's and remove
+ * namespace itself. Another hostd, with another state, would take the first one's bridges and TAPs for unowned ones and remove
  * them under its running guests. Throws `already_exists`, reason `net.locked`. Source: flock(2), namespaces(7).
  */
 export function lockNetwork(): HostLock {
@@ -73,7 +73,7 @@ export function lockNetwork(): HostLock {
 
 /**
  * Take the only right to the VMs' cgroups below `parent`. Another hostd, with another state, would end the first one's VMs
- * as nobody's. The lock is on a byte of the hierarchy's own `cgroup.procs`, drawn from the name: the parent itself comes and
+ * as unowned. The lock is on a byte of the hierarchy's own `cgroup.procs`, drawn from the name: the parent itself comes and
  * goes with the VMs, and a lock file would be left. Throws `already_exists`, reason `cgroup.locked`. Source: fcntl(2).
  */
 export function lockCgroups(root: string, parent: string): HostLock {

@@ -116,7 +116,7 @@ test('a log from before there was a chain is kept, and the chain vouches for it'
   expect(await problems()).toEqual(['audit.bad_anchor']);
 });
 
-test('what somebody changed stays visible, whatever is appended afterwards', async () => {
+test('a change of the log stays visible, whatever is appended afterwards', async () => {
   for (const name of ['one', 'two', 'three', 'four']) await audit.append(entry(name));
   const lines = (await logText()).split('\n');
   const head = await readFile(layout.auditHead('acme'), 'utf8');

@@ -17,7 +17,7 @@ test('a process without a descriptor to spare says so, and goes on', async () =>
     yield Buffer.from('memory');
   })();
   const pieces = compress('zstd', source)[Symbol.asyncIterator]();
-  // The compressor is started before anything is waited for: nobody else meets the limit.
+  // The compressor is started before anything is waited for: no other process meets the limit.
   setrlimit(RLIMIT_NOFILE, BigUint64Array.of(3n, hard));
   const first = pieces.next();
   setrlimit(RLIMIT_NOFILE, BigUint64Array.of(soft, hard));

@@ -144,7 +144,7 @@ describe('the channel to a guest', () => {
     expect(sockets).toHaveLength(1);
   });
 
-  it('tells that there is nobody', async () => {
+  it('reports that there is no agent', async () => {
     await guest(agent());
     await expect(
       createAgentChannel((signal) => connectSocket(join(directory, 'none.sock'), signal)).ask(

@@ -110,7 +110,7 @@ describe('the file of a memory image', () => {
     expect(asked).toBe(1);
   });
 
-  it('is not read to its end for somebody who has given up', async () => {
+  it('is not read to its end for a reader that has given up', async () => {
     const { checksum } = await writeDurably(file, inPieces(700_000));
     const given = AbortSignal.abort(new Error('not wanted any more'));
     await expect(hasChecksum(path, checksum, given)).rejects.toThrow('not wanted any more');

@@ -47,7 +47,7 @@ function isBeingRead(): boolean {
 async function untilRead(): Promise<void> {
   const deadline = performance.now() + 5_000;
   while (!isBeingRead()) {
-    if (performance.now() > deadline) throw new Error('nobody reads the memory image');
+    if (performance.now() > deadline) throw new Error('the memory image is not read');
     await new Promise((resolve) => setImmediate(resolve));
   }
 }
@@ -75,7 +75,7 @@ beforeEach(async () => {
   const paths = snapshotPaths(createLayout(join(directory, 's'), '/r').snapshotsDir(address));
   memory = join(paths.committed, 'memory');
   await mkdir(dirname(paths.committed), { recursive: true });
-  // Large enough that nobody has read all of it before somebody else has looked.
+  // Large enough that it is not read to its end before the test has looked.
   const piece = randomBytes(1_048_576);
   async function* image(): AsyncGenerator<Buffer> {
     for (let count = 0; count < 64; count += 1) yield piece;

@@ -136,7 +136,7 @@ describe('the QMP client', () => {
     await expect(qmp.execute('a')).rejects.toMatchObject({ reason: 'vmm.connection_lost' });
   });
 
-  it('says that nobody listens', async () => {
+  it('reports that no process listens', async () => {
     await expect(connectQmp({ path, timeoutMs: 500 })).rejects.toMatchObject({
       reason: 'vmm.connection_lost',
     });

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { QmpClient } from '../../src/vmm/qemu/qmp.js';
 import { saveQemu } from '../../src/vmm/qemu/save.js';
 
-// QEMU on the other side is not trusted: it may end, refuse, or be somebody else's by now.
+// QEMU on the other side is not trusted: it may end, refuse, or be another process by now.
 
 const MEM_MIB = 1;
 let directory: string;
@@ -93,7 +93,7 @@ describe('a save', () => {
     expect(unhandled).toEqual([]);
   }, 20_000);
 
-  it('ends although a QEMU that somebody broke out of keeps more connections open', async () => {
+  it('ends although a QEMU that an attacker broke out of keeps more connections open', async () => {
     const client = qemu(async () => {
       void dial().then(async (peer) => {
         await dial();

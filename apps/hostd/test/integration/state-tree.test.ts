@@ -62,7 +62,7 @@ test('a record that is damaged is listed, and does not keep others from loading'
 
 test.each([
   ['another instance’s id', { instance_id: 'i-other' }],
-  ['a TAP of somebody else', { net: { tap_dev: 'eth0', mac: '', guest_ip: '', gateway_ip: '', cidr: '' } }],
+  ['a TAP that is not ours', { net: { tap_dev: 'eth0', mac: '', guest_ip: '', gateway_ip: '', cidr: '' } }],
   ['a TAP of another tenant', { net: { tap_dev: 'tn4i5', mac: '', guest_ip: '', gateway_ip: '', cidr: '' } }],
   ['a status that does not exist', { status: 'dreaming' }],
 ])('a record with %s is damaged', async (_what, change) => {

@@ -93,7 +93,7 @@ export function readText(path: string): string {
 }
 
 export function readRecords({ layout }: ModelHost): Records {
-  // hostd makes it at its start: without it, somebody else has removed what is looked at here.
+  // hostd makes it at its start: without it, another program has removed what is looked at here.
   if (!existsSync(layout.tenantsDir)) throw new Error(`${layout.tenantsDir} is gone`);
   const problems: string[] = [];
   const vms = new Map<string, VmRecord>();
@@ -121,8 +121,8 @@ export function readRecords({ layout }: ModelHost): Records {
         problems.push(`${nameOf(at)} has a snapshot of ${files.join()}`);
     }
     // A guest that hostd's end kept from its sleep is told so while requests are answered.
-    const owed = record.status === 'running' ? ['wake-owed'] : [];
-    expectOnly(layout.instanceDir(address), ['instance.json', 'runtime', 'volumes', 'snapshots', ...owed]);
+    const pending = record.status === 'running' ? ['wake-owed'] : [];
+    expectOnly(layout.instanceDir(address), ['instance.json', 'runtime', 'volumes', 'snapshots', ...pending]);
     expectOnly(layout.volumesDir(address), ['data.ext4', 'config.ext4']);
     const runs = record.status === 'running' || record.status === 'warm';
     if (runs !== (record.vm != null) || runs !== (record.firecracker_pid != null)) {

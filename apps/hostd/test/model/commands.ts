@@ -144,7 +144,7 @@ export function requested(ask: Ask): Command {
   return request({ kind: 'ask', ask });
 }
 
-/** What somebody else does to the host while hostd is down. */
+/** What another program does to the host while hostd is down. */
 export const MISCHIEF = ['kill-vm', 'delete-tap', 'flush-nft', 'remove-cgroup', 'delete-bridge'] as const;
 type Mischief = (typeof MISCHIEF)[number];
 
@@ -154,7 +154,7 @@ function nthLive(state: State, known: number): At | null {
 }
 
 /**
- * hostd is killed between two requests, the host is disturbed meanwhile, parts of a VM of nobody are left there, and hostd
+ * hostd is killed between two requests, the host is disturbed meanwhile, parts of an unknown VM are left there, and hostd
  * is started again. It puts the host right, and touches nothing of others.
  */
 export function restart(
@@ -212,7 +212,7 @@ async function expelFromCgroups({ host }: Rig, vmId: string): Promise<void> {
   }
 }
 
-/** What somebody else does while hostd runs; it is put right by the watch, or by the next request of the tenant. */
+/** What another program does while hostd runs; it is repaired by the watch, or by the next request of the tenant. */
 function disturb(known: number, mischief: 'kill-vm' | 'flush-nft' | 'delete-tap'): Command {
   return command(
     `${mischief} of ${known}`,

@@ -8,7 +8,7 @@ import { type Command, command, type Run, where } from './command.js';
 import type { ModelHost } from './host.js';
 import { type Ask, type At, apply, type Damage, instancesOf, type ModelInstance, put } from './state.js';
 
-/** What somebody does to a snapshot, or to the data volume under it, behind hostd's back. */
+/** Damage to a snapshot, or to the data volume under it, that hostd does not see. */
 export const SPOILINGS = [
   'manifest',
   'memory',

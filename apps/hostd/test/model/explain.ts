@@ -12,7 +12,7 @@ import {
 
 /** Something that happened at the same time as others: a request with its answer, or the end of a VM. */
 export type Happening =
-  | { readonly ask: Ask /** Null: nobody heard one. */; readonly answer: Answer | null }
+  | { readonly ask: Ask /** Null: none arrived. */; readonly answer: Answer | null }
   | { readonly died: At };
 
 const sameInstance = (a: At, b: At): boolean => a.tenant === b.tenant && a.pool === b.pool && a.id === b.id;

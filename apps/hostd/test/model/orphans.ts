@@ -17,7 +17,7 @@ const NOBODY = tapName(5, 77);
 const NOT_OURS = 'someone';
 const LIMITS = { memoryMaxBytes: 64 * 1_048_576, cpuMaxPercent: 100, pidsMax: 16 };
 
-/** A process that looks like a VMM with its sockets there. It ends when nobody holds its input any more. */
+/** A process that looks like a VMM with its sockets there. It ends when no process holds its input any more. */
 async function spawnVmm(socketDir: string): Promise<ChildProcess> {
   const child = spawn('/bin/sh', ['-c', 'read line', '--control', join(socketDir, 'control.sock')], {
     argv0: FAKE_VMM_NAME,
@@ -29,7 +29,7 @@ async function spawnVmm(socketDir: string): Promise<ChildProcess> {
   return child;
 }
 
-/** Leaves these parts of a VM of nobody; what is gone of them after hostd's start, the model's look at the host tells. */
+/** Leaves these parts of an unknown VM; the model's look at the host shows what is gone of them after hostd's start. */
 export async function plantOrphan(parts: readonly Orphan[], host: ModelHost): Promise<void> {
   const socketDir = host.layout.vmSocketDir(NOBODY);
   const child = parts.includes('process') ? await spawnVmm(socketDir) : null;

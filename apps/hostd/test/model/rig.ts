@@ -95,19 +95,19 @@ export async function createRig(): Promise<Rig> {
   }
 
   /**
-   * What says that a guest is still to be told that it goes on outlives one that ends just then, until hostd tries again;
-   * after 5 s, see owed-wake.ts.
+   * The mark that a guest is still to be notified that it was resumed outlives one that ends just then, until hostd tries again;
+   * after 5 s, see resume-pending.ts.
    */
-  async function untilNothingOwed(state: State): Promise<void> {
+  async function untilNothingPending(state: State): Promise<void> {
     for (const { at, instance } of instancesOf(state)) {
       if (instance.status !== 'stopped') continue;
-      const owed = host.layout.resumePending(addressOf(at));
-      await until(`${owed} gone`, async () => !existsSync(owed));
+      const pending = host.layout.resumePending(addressOf(at));
+      await until(`${pending} gone`, async () => !existsSync(pending));
     }
   }
 
   async function agree(state: State, network?: 'left-out'): Promise<void> {
-    await untilNothingOwed(state);
+    await untilNothingPending(state);
     const problems = await disagreements(host, state, guests, network);
     if (problems.length === 0) {
       counts.agreements += 1;

@@ -5,7 +5,7 @@ import { until } from '../daemon.js';
 import type { VmmCall } from '../fake-vmm/driver.js';
 import { createOneInstance, type OneInstance } from '../fake-vmm/one-instance.js';
 
-// What hostd does by itself and cannot do at once, it does as soon as it can: nobody else would.
+// What hostd does by itself and cannot do at once, it does as soon as it can: nothing else would.
 
 let one: OneInstance;
 

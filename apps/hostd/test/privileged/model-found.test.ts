@@ -65,7 +65,7 @@ test.each<[string, Command[]]>([
     [...ok('start', 'sleep'), damageSnapshot(0, what, true), ...ok('stop', 'start')],
   ]),
   ...ORPHANS.map((part): [string, Command[]] => [
-    `the ${part} of a VM of nobody goes with the next start of hostd, and what is somebody else's stays`,
+    `the next start of hostd removes the ${part} of an unknown VM, and leaves what is another program's`,
     [...ok('start'), restart(0, [], [part]), ...ok('sleep', 'wake')],
   ]),
   ...MISCHIEF.map((mischief): [string, Command[]] => [

@@ -73,7 +73,7 @@ const damages = [
     drift: { object: 'element', name: 'gw br-tenant-3 . 10.240.3.1', state: 'missing' },
   },
   {
-    what: 'an element that nobody recorded',
+    what: 'an element that no record names',
     damage: () => run('nft', ['add', 'element', 'bridge', 'mvm', 'taps', '{ "tn3i77" }']),
     drift: { object: 'element', name: 'taps tn3i77', state: 'unwanted' },
   },
@@ -88,7 +88,7 @@ const damages = [
     drift: { object: 'bridge', name: 'br-tenant-3', state: 'different' },
   },
   {
-    what: 'a TAP that nobody recorded',
+    what: 'a TAP that no record names',
     damage: () => {
       if (!run('ip', ['-o', 'link']).includes('tn3i88'))
         run('ip', ['tuntap', 'add', 'tn3i88', 'mode', 'tap']);

@@ -145,7 +145,7 @@ test.each([
   {
     what: 'a guard that lets everything pass',
     damage: () => run('nft', ['insert', 'rule', 'bridge', 'mvm', 'guard', 'accept']),
-    // `ipv6` and `vlan-tag` too: nobody answers such frames, so only the missing count tells.
+    // `ipv6` and `vlan-tag` too: such frames get no answer, so only the missing count shows it.
     found: ['spoofed-mac', 'spoofed-neighbour', 'arp-claim', 'dhcp-server', 'ipv6', 'vlan-tag'],
   },
   {
@@ -271,7 +271,7 @@ test('other software that stops guests is told from our rules by the controls', 
   expect(bad(await probe('acme'))).toEqual([]);
 });
 
-test('probes of both tenants at a time, with other operations between, disturb nobody', async () => {
+test('probes of both tenants at a time, with other operations between, disturb nothing', async () => {
   const results = await Promise.all([
     probe('acme'),
     probe('globex'),

@@ -14,7 +14,7 @@ afterAll(() => host.dispose());
 
 const rules = (): string => execFileSync('nft', ['-s', 'list', 'ruleset'], { encoding: 'utf8' });
 
-test('hostd puts back what somebody flushes', async () => {
+test('hostd restores what another program flushes', async () => {
   const before = rules();
   expect(before).toContain('br-tenant-3');
   execFileSync('nft', ['flush', 'ruleset']);

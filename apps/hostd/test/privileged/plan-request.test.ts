@@ -73,7 +73,7 @@ async function digestTree(root: string): Promise<string[]> {
   return (await Promise.all(lines)).sort();
 }
 
-/** Our cgroups, of one hierarchy or of several; nobody else's are looked at. */
+/** Our cgroups, of one hierarchy or of several; no others are looked at. */
 async function ownCgroups(): Promise<string[]> {
   const root = '/sys/fs/cgroup';
   const parents = ['', ...(await readdir(root))].map((hierarchy) => join(root, hierarchy, host.cgroupParent));

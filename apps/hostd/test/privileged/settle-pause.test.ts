@@ -48,7 +48,7 @@ test.each(['the next request', 'the next hostd'])(
     expect((await one.vm()).running).toBe(true);
     expect(existsSync(one.layout.journal(one.address))).toBe(false);
     await until('told', () => told() === 1);
-    await until('nothing owed', () => !existsSync(one.layout.resumePending(one.address)));
+    await until('no notification pending', () => !existsSync(one.layout.resumePending(one.address)));
   },
 );
 

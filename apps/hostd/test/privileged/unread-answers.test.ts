@@ -51,7 +51,7 @@ async function askAndNeverRead(request: {
   socket.write(Buffer.concat(frames.map(frame)));
 }
 
-test('finding 16: answers that nobody reads take no more than 64 MiB, over all connections of a user', async () => {
+test('finding 16: answers that are not read take no more than 64 MiB, over all connections of a user', async () => {
   const daemon = await host.start();
   const client = host.client();
   await ensureTenantAndPool(client, 'acme', 3);

@@ -21,7 +21,7 @@ const wake = (): Promise<unknown> => one.client.request({ type: 'WakeInstance', 
 const snapshot = (name: 'delta' | 'delta.used'): boolean =>
   existsSync(join(one.layout.snapshotsDir(one.address), name));
 
-/** It sleeps as if nobody had tried to wake it, and wakes: the same boot. */
+/** It sleeps as if no wake had been tried, and wakes: the same boot. */
 async function sleepsOn(): Promise<void> {
   expect(await one.described()).toMatchObject({ status: 'sleeping', pid: null });
   expect([snapshot('delta'), snapshot('delta.used')]).toEqual([true, false]);
@@ -131,7 +131,7 @@ test('and when it has ended meanwhile, it is recorded as lost', async () => {
   expect(await one.described()).toMatchObject({ status: 'running' });
 });
 
-test('a wake goes on though nobody can be told how far it has come', async () => {
+test('a wake goes on though its progress cannot be recorded', async () => {
   one.faultOf = (call) => {
     if (call === 'restore') rmSync(one.layout.journal(one.address));
     return null;

@@ -147,7 +147,7 @@ describe('a launched microVM', () => {
     await expect(vmm.adopt(handle.record)).resolves.toBeNull();
   });
 
-  it('is noticed at once when somebody else ends it', async () => {
+  it('is noticed at once when another process ends it', async () => {
     const spec = await prepare(6);
     const handle = await launch(spec);
     await handle.resume();

@@ -87,8 +87,8 @@ const requests = {
 /** The files below the state directory but logs and what each start makes anew, and what hostd tells of it. */
 async function state(): Promise<unknown> {
   // A guest whose sleep came to nothing is told so behind the answer.
-  const owed = instanceFile(host, awake, 'wake-owed');
-  await until('the guest has heard that it goes on', async () => !existsSync(owed), 30_000);
+  const pending = instanceFile(host, awake, 'wake-owed');
+  await until('the guest was notified that it was resumed', async () => !existsSync(pending), 30_000);
   const entries = await readdir(host.stateDir, { recursive: true, withFileTypes: true });
   const files = entries
     .filter((entry) => entry.isFile())

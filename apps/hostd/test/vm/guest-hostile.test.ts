@@ -178,7 +178,7 @@ test.each([
   ['when its guest is paused for a sleep', 'exit 0', () => sleep(60), 'sleep/vm.pause/after'],
   ['when its guest is paused in memory', 'exit 0', warm, 'warm/vm.pause/after'],
 ])(
-  'hostd is killed %s: it starts without delay, and notifying the guest that it was resumed, and what time it is',
+  'hostd is killed %s: it starts without delay, and notifies the guest that it was resumed, and of the time',
   async (_, prepare, ask, point) => {
     await guest.output(`printf '#!/bin/sh\\n%s\\n' '${prepare}' >/run/sleep-prep; chmod +x /run/sleep-prep`);
     const before = await awake();
@@ -207,9 +207,9 @@ test.each([
       90_000,
     );
     expect(heard.clock * 1000).toBeGreaterThan(restartedMs - 2000);
-    const owed = instanceFile(host, address, 'wake-owed');
-    await until('nothing owed', () =>
-      access(owed).then(
+    const pending = instanceFile(host, address, 'wake-owed');
+    await until('no notification pending', () =>
+      access(pending).then(
         () => false,
         () => true,
       ),

@@ -78,7 +78,7 @@ afterAll(async () => {
   outside?.close();
 }, 60_000);
 
-/** Takes the rules away; hostd is killed first, so that nobody puts them back. */
+/** Takes the rules away; hostd is killed first, so that they are not restored. */
 async function removeRules(): Promise<void> {
   await hostd?.kill();
   hostd = null;
@@ -183,7 +183,7 @@ test('another tenant’s guest by its MAC: not on this bridge', async () => {
   expect((await a1.run(`arping -f -c 1 -w 1 -I eth0 ${GUESTS.b1.ip}`)).status).toBe(1);
 });
 
-test('finding 1: what a guest sends to the link-local group of bridges reaches nobody, and is counted', async () => {
+test('finding 1: what a guest sends to the link-local group of bridges reaches no other guest, and is counted', async () => {
   const counted = (): number => {
     const text = execFileSync('nft', ['list', 'counter', 'bridge', 'mvm', 'c_linklocal'], {
       encoding: 'utf8',
@@ -200,7 +200,7 @@ test('finding 1: what a guest sends to the link-local group of bridges reaches n
   expect((await a1.run(by('02:fc:00:03:00:01'))).status).toBe(0);
 });
 
-test('while a guest sleeps nobody takes its address; awake again it has it, and is as apart as before', async () => {
+test('while a guest sleeps no other takes its address; awake again it has it, and is as apart as before', async () => {
   await client.request({ type: 'SleepInstance', ...SLEEPER, force: false, drain_timeout_secs: null });
   const byNeighbour = takeAddress(GUESTS.a1.mac, GATEWAY_A, '02:fc:00:03:00:01');
   const byStranger = takeAddress(GUESTS.b1.mac, GATEWAY_B, '02:fc:00:04:00:01');

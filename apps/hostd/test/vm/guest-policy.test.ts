@@ -142,7 +142,7 @@ describe('published ports', () => {
   test('a guest cannot go on answering by one that is published no more', async () => {
     const open = { egress: 'none', publish: [{ ...port, guest_port: 5353 }] } as const;
     await give({ ...open, publish: [...open.publish] });
-    // It pours out what nobody asked for, in the direction of an answer.
+    // It pours out what was not asked for, in the direction of an answer.
     await a1.output(`echo 'while :; do echo leak; usleep 50000; done' >/run/pour
       nc -l -p 5353 -e sh /run/pour >/dev/null 2>&1 </dev/null & sleep 0.3`);
     execFileSync('nft', ['-f', '-'], {

@@ -86,7 +86,7 @@ test('without the secrets, or with a run directory on a disk, an instance is not
   expect(await drives()).toEqual([]);
 });
 
-test('a guest has exactly what its pool’s scopes allow, from memory, and nobody else can read it', async () => {
+test('a guest has exactly what its pool’s scopes allow, from memory, and no other guest can read it', async () => {
   await daemon.stop();
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64m,mode=0755', 'mvmh', host.runDir]);
   await restart();

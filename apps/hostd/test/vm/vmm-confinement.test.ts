@@ -42,7 +42,7 @@ async function documented(heading: string): Promise<Map<string, string>> {
   return new Map([...rows].map(([, name = '', value = '']) => [name, value]));
 }
 
-/** Runs a command as somebody who is in the VMM's network namespace. */
+/** Runs a command as a process that is in the VMM's network namespace. */
 function inItsNetwork(...command: string[]): string {
   return execFileSync('nsenter', [`--net=/proc/${pid}/ns/net`, ...command], { encoding: 'utf8' });
 }
@@ -83,7 +83,7 @@ test('finding 23: nothing of hostd’s environment is in a VMM’s', async () =>
 });
 
 test('finding 11: a VMM that grows its volume past its size gets an error, and lives', async () => {
-  // What a VMM that somebody broke out of does, by a process with the limits of this one.
+  // What a VMM that an attacker broke out of does, by a process with the limits of this one.
   const volume = join(spec.socketDir, 'data.ext4');
   const file = await open(volume, 'r+');
   const before = (await file.stat()).size;
@@ -97,7 +97,7 @@ test('finding 11: a VMM that grows its volume past its size gets an error, and l
   ).toThrow(/File too large/);
 });
 
-test('finding 8: a lock of another tenant’s VMM on a shared image keeps nobody from starting', async () => {
+test('finding 8: a lock of another tenant’s VMM on a shared image prevents no start', async () => {
   const shared = await host.prepare(12);
   const rootfs = shared.drives.find(({ id }) => id === 'rootfs')?.path ?? '';
   // With a descriptor for reading, which every VMM of the image has.

@@ -63,7 +63,7 @@ function stranger(path = volume()): { child: ChildProcess; said: Promise<string>
   return { child, said: once(child, 'close').then(() => text) };
 }
 
-/** While somebody else has a disk. */
+/** While another process has a disk. */
 async function withStranger(path: string, work: () => Promise<unknown>): Promise<void> {
   const { child, said } = stranger(path);
   await until('taken', () => isLocked(path));
@@ -72,7 +72,7 @@ async function withStranger(path: string, work: () => Promise<unknown>): Promise
   await said;
 }
 
-/** While somebody else has a disk: the request is refused, and what was before is still so. */
+/** While another process has a disk: the request is refused, and what was before is still so. */
 async function isRefused(type: 'StartInstance' | 'WakeInstance'): Promise<void> {
   const before = await status();
   await withStranger(volume(), async () => {
@@ -109,7 +109,7 @@ async function refusesStrangers(): Promise<void> {
   expect(await stranger().said).toMatch(/Failed to get (shared )?"write" lock/);
 }
 
-test('while its VM runs, is paused, and outlives hostd, nobody else opens the volume', async () => {
+test('while its VM runs, is paused, and outlives hostd, no other process can open the volume', async () => {
   await refusesStrangers();
   await ask('WarmInstance');
   await refusesStrangers();
@@ -120,7 +120,7 @@ test('while its VM runs, is paused, and outlives hostd, nobody else opens the vo
   await refusesStrangers();
 });
 
-test('a disk that somebody else has open keeps its instance from waking and from starting, and nothing is lost', async () => {
+test('a disk that another process has open keeps its instance from waking and from starting, and nothing is lost', async () => {
   await sleepNow();
   // Asleep there is no VMM: what changes the volume meanwhile is found out by its time, before anything is launched.
   expect(await isLocked()).toBe(false);

@@ -30,7 +30,7 @@ export const daemonRoutes = {
   getHost: {
     method: 'GET',
     path: '/v1/host',
-    summary: 'What hostd says of itself and its host: VMM, accelerator, images, counts.',
+    summary: 'What hostd reports of itself and its host: VMM, accelerator, images, counts.',
     params: none,
     query: none,
     body: null,

@@ -31,7 +31,7 @@ export const operationRoutes = {
   ),
   sleepInstance: operation(
     'SleepInstance',
-    'Drain an instance, keep its memory on disk and end its VM; its slot is held as after a stop by hand.',
+    'Drain an instance, keep its memory on disk and end its VM; its slot is held as after a manual stop.',
     {
       query: holding,
       body: z.strictObject({
@@ -51,7 +51,7 @@ export const operationRoutes = {
   ),
   warmInstance: operation(
     'WarmInstance',
-    "Stop an instance's vCPUs and keep its memory; its slot is held as after a stop by hand.",
+    "Stop an instance's vCPUs and keep its memory; its slot is held as after a manual stop.",
     { query: holding, hold: 'manual_warm' },
   ),
   resumeInstance: operation(

@@ -28,7 +28,7 @@ async function rawServer(onSocket: (socket: Socket) => void): Promise<string> {
 }
 
 describe('a frame client', () => {
-  it('tells that nobody listens, with what to do', async () => {
+  it('reports that no process listens, with a hint', async () => {
     const dir = await scratchDir();
     const file = join(dir, 'file');
     writeFileSync(file, '');

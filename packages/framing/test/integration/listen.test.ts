@@ -16,7 +16,7 @@ async function leaveStaleSocket(path: string): Promise<void> {
 }
 
 describe('listening on a path', () => {
-  it('replaces a socket on which nobody answers', async () => {
+  it('replaces a socket without a listener', async () => {
     const path = join(await scratchDir(), 'stale.sock');
     await leaveStaleSocket(path);
     await startServer({}, path);

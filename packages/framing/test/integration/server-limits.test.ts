@@ -178,7 +178,7 @@ describe('a frame server under its limits', () => {
     });
   });
 
-  it('stops reading from a peer whose frames nobody takes', async () => {
+  it('stops reading from a peer whose frames are not taken', async () => {
     let taken = 0;
     let release: (() => void) | undefined;
     const gate = new Promise<void>((resolve) => {
@@ -207,7 +207,7 @@ describe('a frame server under its limits', () => {
     expect(rawBodies(await client.received)).toEqual(['100']);
   });
 
-  it('gives the last answer time to be read, but not for ever, and stops reading what nobody wants', async () => {
+  it('gives the last answer time to be read, but not for ever, and stops reading what is not wanted', async () => {
     const { path, server } = await startServer({
       limits: { lingerTimeoutMs: 150, maxDiscardBytes: 500_000 },
       onConnection: async (connection) => {

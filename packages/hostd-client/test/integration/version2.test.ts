@@ -184,7 +184,7 @@ describe('a hostd client and a version 2 hostd', () => {
     });
   });
 
-  it('closes a connection that nobody uses, and makes another when it is needed', async () => {
+  it('closes an idle connection, and makes another when it is needed', async () => {
     const ends: Promise<void>[] = [];
     const hostd = version2(() => ({ type: 'Pong' }));
     const { path } = await serve((connection) => {

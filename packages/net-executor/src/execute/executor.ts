@@ -72,7 +72,7 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
         checkTenant({ net, ports: [port] }, clusterCidr);
         const before = state.knownTenant(net);
         const ports = before.ports.filter(({ tapName }) => tapName !== port.tapName);
-        // Nothing is made for a tenant that nobody wants.
+        // Nothing is made for a tenant that is not desired.
         const after = state.wanted(net.tenant_net_id) !== undefined ? { ...before, ports } : null;
         return await state.changePort({ kind: 'detach', net, after, port }, options);
       }),

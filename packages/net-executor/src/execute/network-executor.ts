@@ -41,7 +41,7 @@ export interface PortOptions {
 
 /** Brings the host's network to what is wanted. Every method may be repeated; repeating changes nothing. */
 export interface NetworkExecutor {
-  /** Base tables, rules, settings, every tenant; what nobody recorded goes. The first call of all. */
+  /** Base tables, rules, settings, every tenant; what no record names is removed. It is the first call. */
   reconcile(desired: DesiredHostNetwork): Promise<NetworkChange>;
   /**
    * A tenant's bridge, gateway and policies (as they were when left out; else they apply at once, to ports that are there
@@ -54,7 +54,7 @@ export interface NetworkExecutor {
   attachPort(net: TenantNet, port: InstancePort, options?: PortOptions): Promise<NetworkChange>;
   /** The reverse; link first, guard last. */
   detachPort(net: TenantNet, port: InstancePort, options?: PortOptions): Promise<NetworkChange>;
-  /** Differences between kernel and wish, of one tenant (by net id) or of all; empty when there are none. */
+  /** Differences between kernel and desired state, of one tenant (by net id) or of all; empty when there are none. */
   verify(netId?: number): Promise<NetworkDrift[]>;
   /** As `verify`, with how much was compared. */
   inspect(netId?: number): Promise<{ readonly drifts: NetworkDrift[]; readonly checked: CheckedObjects }>;
@@ -67,7 +67,7 @@ export interface NetworkExecutor {
   wanted(netId: number): DesiredTenantNetwork | undefined;
   /** The drop counters of the tables as they stand; empty without tables. */
   drops(): Promise<DropCount[]>;
-  /** Watches the kernel's tables and restores them when somebody removes or changes them. Closed with the executor. */
+  /** Watches the kernel's tables and restores them when another program removes or changes them. Closed with the executor. */
   watch(onEvent: (event: NetworkWatchEvent) => void): NetworkWatch;
   /** Removes everything of ours: links, tables, rules; gives settings back. `reconcile` starts anew. */
   removeAll(): Promise<NetworkChange>;

@@ -26,7 +26,7 @@ import { netIdOf, scopeToTenant } from './scope.js';
 //   again in every request.
 // - Everything that changes the kernel runs inside `lock`.
 // - A request touches its tenant, and the tables and rules that all share; other tenants' links are left alone.
-//   `reconcile`, the watch and `removeAll` are the only ones that sweep what nobody recorded.
+//   `reconcile`, the watch and `removeAll` are the only ones that remove what no record names.
 
 type Wanted = ReadonlyMap<number, DesiredTenantNetwork>;
 
@@ -39,7 +39,7 @@ export function precondition(reason: string, message: string, hint: string): Cod
   return new CodedError({ code: 'failed_precondition', reason: `net.${reason}`, message, hint });
 }
 
-/** What goes to an uplink is judged by egress alone: a tenant's own interface can be none. */
+/** Only egress rules see what goes to an uplink: a tenant's own interface can be none. */
 function uplinkName(name: string): string {
   if (netIdOf(name) === null) return interfaceName(name);
   throw new CodedError({
@@ -91,7 +91,7 @@ export function createNetworkState(options: NetworkExecutorOptions, runner: Pref
     );
   }
 
-  /** Whether the kernel reported no more than that a policy went which nobody has any more: our own doing. */
+  /** Whether the kernel reported only the removal of a policy that no port has any more: our own change. */
   function isForgottenProfile(line: string): boolean {
     const id = line.split(/\s+/).map(profileIdOf).find(Boolean);
     return id != null && ![...wanted.values()].flatMap(tenantProfiles).some((profile) => profile.id === id);

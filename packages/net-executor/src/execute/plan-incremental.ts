@@ -137,7 +137,7 @@ export async function planIncremental(
   if (names === null) return null;
   const links = await observeLinks(names, runner);
   if (links.length < names.length) return null;
-  // A tenant that nobody wanted may still be removed; what it had follows from its network.
+  // A tenant that was not desired may still be removed; what it had follows from its network.
   const before = change.kind === 'remove' ? (change.before ?? { net: change.net, ports: [] }) : change.before;
   const observed = assume({ ...change, before }, seen, context, links);
   return planNetwork({ tenants: change.after === null ? [] : [change.after] }, observed, context);

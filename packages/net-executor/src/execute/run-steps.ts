@@ -157,7 +157,7 @@ function runSysctls(steps: readonly NetStep[]): GroupOutcome {
   return { made, error: null };
 }
 
-/** How a program is told to read its script from stdin. */
+/** Arguments with which a program reads its script from stdin. */
 export const SCRIPT_ARGUMENTS = {
   ip: ['-batch', '-'],
   bridge: ['-batch', '-'],

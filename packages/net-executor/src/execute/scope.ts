@@ -43,7 +43,7 @@ function profileLedTo({ value }: NetElement): string | null {
 /**
  * What is observed of one tenant and of the host as a whole, without the other tenants. `ipv4Subnet`: the tenant's, by
  * which what belongs to its guests' addresses is known; null when it has none. A profile that others need and this tenant
- * does not (`profiles`: ids) is left out, lest it be taken for nobody's.
+ * does not (`profiles`: ids) is left out, so that it is not taken for unowned.
  */
 export function scopeToTenant(
   observed: ObservedNetwork,

@@ -124,7 +124,7 @@ export function watchNetwork(options: WatchOptions): NetworkWatch {
     });
     for await (const line of child.iterable()) {
       if (!DAMAGE.test(line.trim())) continue;
-      // Too much to be told apart is looked at as a whole.
+      // Too many changes are looked at as a whole.
       if (reported.length === MAX_REPORTED) reported = [''];
       else reported.push(line);
       request('event');

@@ -84,7 +84,7 @@ describe('docker', () => {
   });
 });
 
-it('ufw, and iptables rules of nobody in particular, have a fix of their own', () => {
+it('ufw, and iptables rules of unknown origin, have a fix of their own', () => {
   const ufw =
     '*filter\n:FORWARD DROP [0:0]\n:ufw-user-forward - [0:0]\n-A FORWARD -j ufw-user-forward\nCOMMIT\n';
   expect(blocksOf(ufw)[0]).toMatchObject({

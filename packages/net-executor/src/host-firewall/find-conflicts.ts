@@ -183,7 +183,7 @@ async function readTable(family: string, name: string, read: ReadProgram): Promi
 
 /**
  * Chains of other software that stop guests' packets although mvm lets them pass, with the commands that repair it. Reads
- * only; as root, for nobody else may see the rules. Rules are read as far as they can be: what a rule asks that is not
+ * only; as root, because only root may see the rules. Rules are read as far as they can be: what a rule asks that is not
  * known here is taken not to hold.
  */
 export async function findFirewallConflicts(read: ReadProgram, site: ForeignSite): Promise<FirewallFindings> {

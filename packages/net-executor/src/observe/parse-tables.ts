@@ -8,7 +8,7 @@ import type { TablesState } from '../types.js';
 import { asArray, asRecord, asText, type JsonRecord } from './json.js';
 import { parseElement } from './parse-elements.js';
 
-/** What `nft -j list table` says of both our tables; null for a table that does not exist. */
+/** Both our tables as `nft -j list table` prints them; null for a table that does not exist. */
 export type TableListings = Readonly<Record<BaseTable['family'], string | null>>;
 
 interface ObservedTables {
@@ -22,7 +22,7 @@ function objectsOf(listing: string): JsonRecord[] {
   return asArray(asRecord(JSON.parse(listing)).nftables).map(asRecord);
 }
 
-/** Names that are missing, and names that nobody of ours made. */
+/** Names that are missing, and names that are not ours. */
 function compareNames(what: string, wanted: readonly string[], found: readonly string[]): string[] {
   const missing = wanted.filter((name) => !found.includes(name)).map((name) => `${what} ${name} is missing`);
   const added = found

@@ -7,7 +7,7 @@ import { sysctlPath } from './sysctls.js';
 import { parseDefaultRouteLinks } from './uplinks.js';
 
 describe('parseLinks', () => {
-  it("keeps links with names of ours, and tells those that are somebody else's", () => {
+  it("keeps links with names of ours, and marks those that are another program's", () => {
     const stdout = JSON.stringify([
       { ifname: 'lo', flags: ['UP'] },
       {
@@ -29,7 +29,7 @@ describe('parseLinks', () => {
 describe('parseRules', () => {
   const ours = { src: '10.240.0.0', srclen: 12, dst: '10.240.0.0', dstlen: 12, protocol: '109' };
 
-  it("keeps our two rules and nobody else's", () => {
+  it('keeps our two rules and no others', () => {
     const stdout = JSON.stringify([
       { priority: 0, src: 'all', table: 'local', protocol: 'kernel' },
       { ...ours, priority: 90, iif: 'lo', table: 'main' },

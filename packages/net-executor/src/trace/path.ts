@@ -65,7 +65,7 @@ export function rulesOf({ tenants, ...host }: NetworkSite): Rules {
 
 /** A packet on its way: what it met is kept, and the answer made at its end. */
 export interface Trip {
-  /** Lets a base chain judge it; false when that drops it. */
+  /** Passes it through a base chain; false when that drops it. */
   meets(at: 'bridge mvm' | 'inet mvm', chain: string, packet: PacketFields): ChainVerdict;
   /** Something that the kernel does by itself. */
   note(at: 'bridge' | 'routing', why: string): void;

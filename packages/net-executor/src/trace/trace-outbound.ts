@@ -55,7 +55,7 @@ function overTheBridge({ tenant, port, to }: OutboundQuestion, packet: PacketFie
     return trip.end(true);
   }
   if (neighbour === undefined) {
-    trip.note('bridge', 'an address of the own subnet that no instance has: nobody answers ARP for it');
+    trip.note('bridge', 'an address of the own subnet that no instance has: ARP is not answered');
     return trip.end(false);
   }
   const between = { ...packet, iifname: port.tapName, oifname: neighbour.tapName };

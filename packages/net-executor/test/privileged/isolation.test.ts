@@ -141,7 +141,7 @@ describe.each([
   });
 
   describe('to another tenant', () => {
-    it('by ARP: nobody answers', () => {
+    it('by ARP: no answer comes', () => {
       const { a1, b1, peers } = topology;
       expect(resolve(a1, b1.ip, peers)).toBe(null);
       expect(resolve(a1, '10.240.2.1', peers)).toBe(null);
@@ -271,7 +271,7 @@ describe.each([
       expect(connects(a1, gatewayMac, '10.240.1.1', 8443, peers)).toBe('no answer');
     });
 
-    it('nobody else is forwarded, where we switched forwarding on', () => {
+    it('only guests are forwarded where we switched forwarding on', () => {
       const { container, internet, peers } = topology;
       internet.sendTo(HOST_MAC, tcp(PUBLIC_ADDRESS, CONTAINER_ADDRESS, 4004, 80, TCP_SYN));
       settle(peers);

@@ -418,7 +418,7 @@ describe('a request that fails', () => {
 });
 
 describe('reconcile', () => {
-  it('removes what nobody recorded, and repairs what was damaged, in one go', async () => {
+  it('removes what no record names, and repairs what was damaged, in one go', async () => {
     await executor.ensureTenant(acme);
     await executor.attachPort(acme, acmePort);
     await executor.ensureTenant(other);

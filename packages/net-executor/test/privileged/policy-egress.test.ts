@@ -113,7 +113,7 @@ describe('deny', () => {
     expect([host.reaches(host.db, PUBLIC_ADDRESS), host.reaches(host.db, NEIGHBOUR)]).toEqual([true, true]);
   });
 
-  it('cuts a connection that stands, at once, and lets it go on when it is taken back', async () => {
+  it('cuts a connection that stands, at once, and lets it continue when it is removed', async () => {
     await host.give({});
     const carries = host.connectionOf(host.web1);
     expect(carries()).toBe(true);
@@ -141,7 +141,7 @@ describe('allow', () => {
     expect(counts('c_none', () => expect(host.reaches(host.web1, NEIGHBOUR)).toBe(false))).toBe(1);
   });
 
-  it('taken back cuts the connection that stood by it', async () => {
+  it('its removal cuts the connection that stood by it', async () => {
     await host.give({ tenant: { allow: [{ cidr: `${PRIVATE}/32` }] } });
     const carries = host.connectionOf(host.web1, PRIVATE);
     expect(carries()).toBe(true);

@@ -131,7 +131,7 @@ describe('publish', () => {
     expect(connects(b1, '02:fc:00:02:00:01', UPLINK_ADDRESS, 8443, peers)).toBe('no answer');
   });
 
-  it('taken back cuts the connection that stands by it, at once, in both directions', async () => {
+  it('its removal cuts the connection that stands by it, at once, in both directions', async () => {
     const { internet, web1, peers } = host;
     const publish = { pools: { web: { publish: [tcpPort] } } };
     await host.give(publish);

@@ -14,7 +14,7 @@ export function registerEmbedded(schema: z.ZodType, shape: EmbeddedShape): void 
   shapes.set(schema, shape);
 }
 
-/** The shape of a schema that {@link registerEmbedded} was told of. */
+/** The shape of a schema that {@link registerEmbedded} has. */
 export function embeddedShapeOf(schema: z.ZodType): EmbeddedShape | undefined {
   return shapes.get(schema);
 }

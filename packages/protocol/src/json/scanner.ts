@@ -27,7 +27,7 @@ export interface NumberToken {
 
 /**
  * A strict scanner of one JSON text (RFC 8259): no BOM, no comments, no trailing bytes, no lone surrogates in strings
- * that are kept. Values are pulled by the caller, who knows what to expect; a value that nobody wants is skipped.
+ * that are kept. Values are pulled by the caller, who knows what to expect; a value that the caller does not want is skipped.
  *
  * INVARIANTS
  * - Work and memory are linear in the text's length; nothing recurses, so nesting cannot exhaust the stack.
@@ -251,7 +251,7 @@ export class JsonScanner {
   }
 
   /**
-   * Consumes a value that nobody wants, checking its grammar only: any depth, duplicate names, numbers too large for
+   * Consumes a value that is not wanted, checking its grammar only: any depth, duplicate names, numbers too large for
    * any type and lone `\u` surrogates pass, as they do in a serde peer that ignores a field.
    */
   skipValue(): void {

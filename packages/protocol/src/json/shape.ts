@@ -3,7 +3,7 @@ import { isU64Schema } from '../wire-integers.js';
 import { type EmbeddedShape, embeddedShapeOf } from './embedded-shape.js';
 
 /**
- * How a value stands on the wire: enough to read it from a JSON text without building what nobody wants, and to write
+ * How a value stands on the wire: enough to read it from a JSON text without building what is not wanted, and to write
  * it with its fields in order. Compiled once from the zod schema, which stays the source and checks the rest
  * (lengths, patterns, defaults).
  */

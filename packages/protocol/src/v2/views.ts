@@ -61,7 +61,7 @@ export const instanceViewSchema = z.object({
 });
 export type InstanceView = z.infer<typeof instanceViewSchema>;
 
-/** What the kernel says of a running VM's process, read at the time of the call. */
+/** The kernel's view of a running VM's process, read at the time of the call. */
 export const instanceRuntimeSchema = z.object({
   vmm: z.enum(['qemu', 'firecracker']),
   vmm_version: z.string(),
@@ -174,7 +174,7 @@ export const planSchema = z.object({
   /** Name of the operation, as in the audit log. */
   operation: z.string(),
   /**
-   * What becomes of a plan that stops midway: `undo` takes back every step; `finish` repeats it until it is complete;
+   * What becomes of a plan that stops midway: `undo` reverts every step; `finish` repeats it until it is complete;
    * `commit` is the first until its commit point, the second after. Null when there are no steps.
    */
   on_failure: z.enum(['undo', 'finish', 'commit']).nullable(),

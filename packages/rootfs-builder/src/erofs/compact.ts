@@ -4,7 +4,7 @@ import { FIRST_CONTENT_BLOCK } from './content.js';
 
 /**
  * Moves what the tree still needs over what it does not: content of files that a later layer removed or replaced. Extents
- * are told their new places. Returns the first block behind all content.
+ * get their new places. Returns the first block behind all content.
  */
 export function compact(fd: number, nodes: Iterable<Node>): number {
   const extents: Extent[] = [];

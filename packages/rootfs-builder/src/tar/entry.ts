@@ -30,10 +30,10 @@ export interface TarEntry {
   readonly xattrs: ReadonlyMap<string, Buffer>;
 }
 
-/** Who is told of what an archive holds, in its order. */
+/** Receives what an archive holds, in its order. */
 export interface TarHandler {
   entry(entry: TarEntry): void;
-  /** Content of the file that was told of last; of a sparse one only its segments, one after the other. */
+  /** Content of the last file; of a sparse one only its segments, one after the other. */
   data(chunk: Buffer): void;
   /** The content of the file is complete. */
   endFile(): void;

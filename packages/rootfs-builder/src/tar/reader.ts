@@ -1,6 +1,6 @@
 /**
  * INVARIANTS
- * - Input may come in chunks of any size; what the handler is told does not depend on them.
+ * - Input may come in chunks of any size; what the handler gets does not depend on them.
  * - Memory is bounded: a header, one extended header up to its limit, and a sparse file's map.
  * - Whatever the archive claims, the handler gets no byte more than the archive has.
  */

@@ -14,7 +14,7 @@ export interface LayerJob {
   readonly diffId: string;
 }
 
-/** What the worker is told, as one line of JSON on its standard input. */
+/** The input of the worker, one line of JSON on its standard input. */
 export interface BuildJob {
   /** Lowest layer first. */
   readonly layers: readonly LayerJob[];

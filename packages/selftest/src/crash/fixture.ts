@@ -55,7 +55,7 @@ export interface Fixture {
   guestProblems(name: GuestName): Promise<string[]>;
 }
 
-/** Whose guest is told apart from another boot of the same instance. */
+/** Whose guest is distinguished from another boot of the same instance. */
 export type GuestName = 'keeper' | 'bystander';
 
 export async function createFixture(host: CrashHost): Promise<Fixture> {
@@ -113,8 +113,7 @@ export async function createFixture(host: CrashHost): Promise<Fixture> {
       const state = states.get(target) as State;
       const naming = names.get(target);
       const wanted = known.get(keyOf(target, state));
-      if (wanted === undefined)
-        problems.push(`nobody knows what ${target.name} looks like when it is ${state}`);
+      if (wanted === undefined) problems.push(`there is no reference for ${target.name} when it is ${state}`);
       else {
         const mine = naming === undefined ? [] : linesOf(lines, naming);
         problems.push(...diffLines(wanted, mine).map((line) => `${target.name}, ${state}: ${line}`));

@@ -69,7 +69,7 @@ async function makeReady(fixture: Fixture, { scenario }: CrashCase): Promise<Bef
 }
 
 /** What is wrong with the target, with the host, and with those that should have noticed nothing. */
-async function judge(
+async function check(
   fixture: Fixture,
   each: CrashCase,
   { allowed, vmLost }: Crash,
@@ -119,7 +119,7 @@ async function othersNoticed(fixture: Fixture, before: Before, keeperUntouched: 
 }
 
 /**
- * Make everything ready, crash, restart, judge, and go on as a caller would. Never throws for what hostd does wrong: the
+ * Make everything ready, crash, restart, check, and go on as a caller would. Never throws for what hostd does wrong: the
  * result says it.
  */
 export async function runCase(
@@ -138,7 +138,7 @@ export async function runCase(
     if (problems.length === 0) {
       const state = await fixture.target(scenario.target).state();
       outcome = outcomeOf(scenario, state, crashed.vmLost);
-      problems.push(...(await judge(fixture, each, crashed, state, before)));
+      problems.push(...(await check(fixture, each, crashed, state, before)));
       problems.push(...(await goOn(fixture, scenario, state)));
       problems.push(...(await fixture.differences()).map((line) => `afterwards: ${line}`));
       if (scenario.target === 'keeper' && state === 'sleeping' && problems.length === 0) {

@@ -8,7 +8,7 @@ import { SCENARIOS } from './scenarios.js';
 import { prepareTenants } from './targets.js';
 
 /**
- * The crash matrix: enumerate it from what hostd does, crash at the chosen points, judge. Results are given to `emit` one
+ * The crash matrix: enumerate it from what hostd does, crash at the chosen points, check. Results are given to `emit` one
  * by one. Throws when the host cannot be made, or an operation fails without any crash.
  */
 export async function runCrashMatrix(
@@ -44,7 +44,7 @@ export async function runCrashMatrix(
   if (!fixture.understandsGuests) {
     emit({
       type: 'note',
-      text: 'the guests do not greet as the demo image does: whether they are the same ones is told by their processes only',
+      text: 'the guests print no ready line as the demo image does: only their processes show whether they are the same',
     });
   }
   for (const each of chosen) {

@@ -26,7 +26,7 @@ export interface Scenario {
   readonly target: Exclude<TargetName, 'bystander'>;
   readonly from: State;
   readonly to: State;
-  /** Null: nobody asks, the VMM is killed. */
+  /** Null: no request, the VMM is killed. */
   readonly request: V2Request | null;
   /**
    * The step whose effect makes the operation true: a crash before it leaves `from`, one after it `to`. `journal`: from

@@ -20,7 +20,7 @@ const NAMESPACES = [
 ];
 
 /**
- * Run a self-test in namespaces of its own (network, mounts, processes), with a directory and cgroups that nobody else
+ * Run a self-test in namespaces of its own (network, mounts, processes), with a directory and cgroups that nothing else
  * has. Events are given to `onEvent` as they come, the last one is `end`. Whatever happens, also when `signal` is aborted,
  * every process of it is ended and nothing of it is left when this resolves or rejects. Throws `permission_denied`
  * `selftest.not_root`, `failed_precondition` `selftest.no_namespaces`, `internal` `selftest.died`, and the signal's reason.
@@ -43,7 +43,7 @@ export async function launchSelftest(
   }
 }
 
-/** User ids for VMs beside those of the host's own hostd, which begin at 1 900 000 000 unless it is told otherwise. */
+/** User ids for VMs beside those of the host's own hostd, which begin at 1 900 000 000 unless configured otherwise. */
 function randomUidBase(): number {
   return 100_000_000 + randomInt(1_700) * 1_048_576;
 }
@@ -119,7 +119,7 @@ async function runInside(
   });
 }
 
-/** The directory, once the kernel has let go of the mounts below it. */
+/** The directory, once the kernel has released the mounts below it. */
 async function removeDirectory(dir: string): Promise<void> {
   for (let tries = 0; ; tries += 1) {
     try {

@@ -4,7 +4,7 @@ import type { StepArgs, StepKind } from '../step.js';
 
 /** Thrown by a step that failed, and is known to have changed nothing. */
 export class NoEffect extends Error {
-  /** What is told of it. */
+  /** Its description for people. */
   readonly error: CodedError;
 
   constructor(error: CodedError) {

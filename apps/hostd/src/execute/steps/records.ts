@@ -60,7 +60,7 @@ export const commitResumed: StepExecutor<'instance.commit_resumed'> = {
   undo: nothing,
 };
 
-/** Reasons of an end that nobody asked for. */
+/** Reasons of an end without a request. */
 const ENDED_BY_ITSELF: ReadonlySet<string> = new Set(['exited', 'lost']);
 
 export const commitStopped: StepExecutor<'instance.commit_stopped'> = {

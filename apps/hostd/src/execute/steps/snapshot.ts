@@ -147,7 +147,7 @@ export const snapshotConsume: StepExecutor<'snapshot.consume'> = {
       await handle.pause();
       await requireTap(handle.record.spec);
     }
-    // Nobody else can write to them any more: the VMM has them.
+    // No other process can write to them any more: the VMM has them.
     await requireSameDisks(await requireManifest(address, ports.layout));
     await consumeSnapshot(paths);
   },

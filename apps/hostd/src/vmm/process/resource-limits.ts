@@ -37,7 +37,7 @@ export async function fileSizeLimit(
 /**
  * Limits a VMM that has just been started, before its guest runs: size of its files, open files, no core file, no locked
  * memory, no message queues. Throws `internal`, reason `vmm.limit_refused`. PRIVILEGE: CAP_SYS_RESOURCE, for another
- * user's process. SAFETY: the pid is our own child's, which is not reaped before its end is told.
+ * user's process. SAFETY: the pid is our own child's, which is not reaped before its exit is reported.
  */
 export function limitProcess(pid: number, fileBytes: number): void {
   const limits = [
@@ -50,7 +50,7 @@ export function limitProcess(pid: number, fileBytes: number): void {
   for (const [name, resource, limit] of limits) {
     if (prlimit(pid, resource, limit) === 0) continue;
     const errno = lastErrorName();
-    // It has ended; why is told by its exit.
+    // It has ended; its exit says why.
     if (errno === 'ESRCH') return;
     throw new CodedError({
       code: 'internal',

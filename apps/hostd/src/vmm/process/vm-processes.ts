@@ -40,7 +40,7 @@ export function soleUid(status: string): number | null {
 
 /**
  * The VMMs of this host that use our run directory, found by /proc alone: what a crash left without a record is found
- * all the same. Only the driver's programs whose arguments name a socket below `vmSocketsDir` are touched, and of those
+ * nevertheless. Only the driver's programs whose arguments name a socket below `vmSocketsDir` are touched, and of those
  * only such as we start: with a VM's user id, or, before they have given root up, root's in our own mount namespace.
  * Arguments alone are whatever any local user writes.
  */

@@ -123,7 +123,7 @@ function kernelCommandLine(spec: VmSpec, host: QemuHost): string {
   const lacks = (name: string): boolean => !given.some((argument) => argument.startsWith(`${name}=`));
   return [
     spec.kernelArgs,
-    // A guest that panics reboots, which ends the VM (-no-reboot): it would stand still for ever, and count as running.
+    // A guest that panics reboots, which ends the VM (-no-reboot): it would hang for ever, and count as running.
     ...(lacks('panic') ? ['panic=-1'] : []),
     ...(lacks('panic') && lacks('reboot') ? ['reboot=t'] : []),
     ...(spec.accelerator !== 'tcg' || host.tscKhz === null

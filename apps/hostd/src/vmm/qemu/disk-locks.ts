@@ -12,9 +12,9 @@ export interface FileLock {
 }
 
 /**
- * The writable drives that a QEMU does not have, or not alone: those that it has no lock on, and those that somebody else
+ * The writable drives that a QEMU does not have, or not alone: those that it has no lock on, and those that another process
  * has one on for writing. Those that are only read have no locks: nothing but hostd can write to them. A restored QEMU takes its locks once its state is loaded, and keeps them for as long as it lives; that it
- * lets nobody else write it says only when it is let run, and then to its log alone.
+ * lets no other process write it says only when it is let run, and then to its log alone.
  * PRIVILEGE: /proc/<pid>/fd of another user's process.
  */
 export async function findUnheldLocks(pid: number, drives: readonly VmDrive[]): Promise<VmDrive[]> {

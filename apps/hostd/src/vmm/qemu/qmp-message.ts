@@ -11,7 +11,7 @@ const greetingSchema = z.object({
 });
 const eventSchema = z.object({ event: z.string(), data: z.unknown().optional() });
 const answerSchema = z.object({ id: z.int(), return: z.unknown() });
-// A refusal whose words are no text is a refusal all the same.
+// A refusal whose words are no text is still a refusal.
 const failureSchema = z.object({
   id: z.int(),
   error: z.object({ desc: z.string().catch('no reason given') }),

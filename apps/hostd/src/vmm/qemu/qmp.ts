@@ -50,7 +50,7 @@ export interface QmpOptions {
 }
 
 /**
- * Connects, takes the greeting and negotiates. Errors: `unavailable` `vmm.connection_lost` (nobody listens, closed),
+ * Connects, takes the greeting and negotiates. Errors: `unavailable` `vmm.connection_lost` (refused, closed),
  * `deadline_exceeded` `vmm.command_timeout`. Source: QEMU, docs/interop/qmp-spec.txt.
  */
 export async function connectQmp(options: QmpOptions): Promise<QmpClient> {
@@ -201,7 +201,7 @@ class QmpConnection {
     if (!isAsked) this.#countUnasked(Math.max(LEAST_BYTES, bytes.length));
   }
 
-  /** Whether it is what somebody waits for. */
+  /** Whether a caller waits for it. */
   #dispatch(message: QmpMessage): boolean {
     if (message.kind === 'event') {
       this.#onEvent(message);

@@ -49,12 +49,12 @@ export async function* saveQemu(
   try {
     server.listen(path);
     await once(server, 'listening');
-    // PRIVILEGE: the VMM's user must be able to connect, and nobody else but root: the directory is closed to others.
+    // PRIVILEGE: the VMM's user alone (and root) must be able to connect: the directory is closed to others.
     await lchown(path, spec.uid, spec.gid);
     await clearPostmigrate(qmp);
     await qmp.execute('migrate-set-parameters', { 'max-bandwidth': MAX_BANDWIDTH });
     const connected = firstConnection(server, spec.vmId, givenUp.signal);
-    // When QEMU refuses, nobody waits for its connection.
+    // When QEMU refuses, its connection does not come.
     connected.catch(() => {});
     await qmp.execute('migrate', { uri: `unix:/${SOCKET_NAME}` });
     const stream = await connected;
@@ -124,7 +124,7 @@ async function settled(qmp: QmpClient): Promise<string> {
   }
 }
 
-/** After a save that was given up: QEMU must have let go of it before the guest may go on. */
+/** After a save that was given up: QEMU must have closed it before the guest may go on. */
 async function giveUp(qmp: QmpClient): Promise<void> {
   try {
     await qmp.execute('migrate_cancel');

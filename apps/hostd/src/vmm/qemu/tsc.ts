@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { cpuFlags } from '../accelerator.js';
 
 /**
- * Frequency of this host's time stamp counter in kHz, or null when it cannot be told with certainty.
+ * Frequency of this host's time stamp counter in kHz, or null when it is not known with certainty.
  *
  * An emulated guest sees the host's counter, and measures its frequency in its first milliseconds by counting against
  * another clock. On a busy host that measurement fails now and then, and the microvm machine, which has no third clock,
