@@ -119,7 +119,7 @@ fi
 
 # --- JavaScript dependencies ------------------------------------------------------------------
 stamp=node_modules/.mvm-setup
-fingerprint=$({ echo "$node_version"; cat pnpm-lock.yaml pnpm-workspace.yaml package.json apps/*/package.json packages/*/package.json scripts/*/package.json; } | sha256sum | cut -d' ' -f1)
+fingerprint=$({ echo "$node_version"; cat pnpm-lock.yaml pnpm-workspace.yaml package.json apps/*/package.json packages/*/package.json scripts/*/package.json tests/*/package.json; } | sha256sum | cut -d' ' -f1)
 if [ ! -x node_modules/.bin/turbo ] || [ "$(cat "$stamp" 2>/dev/null)" != "$fingerprint" ]; then
   say 'installing the JavaScript dependencies (pnpm)'
   log=$(mktemp)

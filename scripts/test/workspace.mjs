@@ -15,7 +15,7 @@ import { join } from 'node:path';
  * @returns {WorkspacePackage[]}
  */
 export function listPackages(root) {
-  const parents = ['apps', 'packages'].map((parent) => join(root, parent));
+  const parents = ['apps', 'packages', 'tests'].map((parent) => join(root, parent));
   const dirs = parents
     .filter((parent) => existsSync(parent))
     .flatMap((parent) => readdirSync(parent).map((entry) => join(parent, entry)));

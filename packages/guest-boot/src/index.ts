@@ -9,7 +9,9 @@ export {
   fetchKernel,
   findKernelPackage,
   type KernelPackage,
+  modulesDirOf,
   replaceDirectory,
+  unpackKernelPackage,
 } from './kernel-package.js';
 export {
   addDistributionKernel,

@@ -4,7 +4,14 @@ import { kernelUnusable } from './errors.js';
 import { runTool } from './tool.js';
 import { extractVmlinux } from './vmlinux.js';
 
-const META_PACKAGE = 'linux-image-cloud-amd64';
+/** Debian's kernels: `cloud` is what guests boot; `generic` also has drivers of real hardware, 9p and KVM. */
+export type KernelFlavour = 'cloud' | 'generic';
+
+const META_PACKAGE = { cloud: 'linux-image-cloud-amd64', generic: 'linux-image-amd64' } as const;
+const PACKAGE_NAME = {
+  cloud: /^Depends:.*?\b(linux-image-[0-9][a-z0-9.+-]*-cloud-amd64)\b/m,
+  generic: /^Depends:.*?\b(linux-image-[0-9][0-9.+-]*-amd64)\b/m,
+} as const;
 
 /** Which kernel package the host's package lists offer. */
 export interface KernelPackage {
@@ -21,21 +28,29 @@ export interface UnpackedKernel {
   readonly modulesDir: string;
 }
 
+/** A kernel package's files. */
+export interface KernelTree {
+  /** Directory that stands for `/`. */
+  readonly root: string;
+  /** As `uname -r` has it, e.g. `6.1.0-56-cloud-amd64`. */
+  readonly release: string;
+}
+
 /**
- * The kernel package that the distribution's cloud kernel stands for at present, out of the local package lists.
+ * The kernel package that the distribution's kernel of a flavour stands for at present, out of the local package lists.
  * Throws `kernel.unusable` when the lists do not know it.
  */
-export async function findKernelPackage(): Promise<KernelPackage> {
+export async function findKernelPackage(flavour: KernelFlavour = 'cloud'): Promise<KernelPackage> {
   const architecture = (await runTool('dpkg', ['--print-architecture'])).trim();
   if (architecture !== 'amd64') {
     throw kernelUnusable(`no guest image for ${architecture} yet`, 'Build it on an amd64 machine.');
   }
-  const meta = await show(META_PACKAGE);
-  const name = /^Depends:.*?\b(linux-image-[0-9][a-z0-9.+-]*-cloud-amd64)\b/m.exec(meta)?.[1];
+  const metaPackage = META_PACKAGE[flavour];
+  const name = PACKAGE_NAME[flavour].exec(await show(metaPackage))?.[1];
   const version = name === undefined ? undefined : /^Version: (\S+)$/m.exec(await show(name))?.[1];
   if (name === undefined || version === undefined) {
     throw kernelUnusable(
-      `the package lists do not say which kernel ${META_PACKAGE} stands for`,
+      `the package lists do not say which kernel ${metaPackage} stands for`,
       'Run apt-get update, then build again.',
     );
   }
@@ -72,22 +87,7 @@ export async function fetchKernel(
   await mkdir(cacheDir, { recursive: true });
   const staging = await mkdtemp(join(cacheDir, '.kernel-'));
   try {
-    onProgress(`downloading ${kernel.name} ${kernel.version}`);
-    // PRIVILEGE: apt's own unprivileged user cannot write below a root-owned directory; the download needs none.
-    await runTool(
-      'apt-get',
-      ['-o', 'APT::Sandbox::User=root', 'download', `${kernel.name}=${kernel.version}`],
-      {
-        cwd: staging,
-        timeoutMs: 600_000,
-      },
-    );
-    const deb = (await readdir(staging)).find((file) => file.endsWith('.deb'));
-    if (deb === undefined) throw kernelUnusable('apt-get downloaded nothing', 'Run apt-get update.');
-    onProgress('unpacking the kernel');
-    const tree = join(staging, 'tree');
-    await runTool('dpkg-deb', ['-x', join(staging, deb), tree]);
-    const release = kernel.name.replace(/^linux-image-/, '');
+    const { root: tree, release } = await unpackKernelPackage(kernel, staging, onProgress);
     const ready = join(staging, 'ready');
     await mkdir(ready);
     await writeFile(
@@ -102,7 +102,32 @@ export async function fetchKernel(
   return unpacked;
 }
 
-async function modulesDirOf(tree: string, release: string): Promise<string> {
+/**
+ * Download a kernel package (apt checks it against the signed lists) and unpack it in a directory of the caller's;
+ * nothing is installed. Throws `kernel.unusable`.
+ */
+export async function unpackKernelPackage(
+  kernel: KernelPackage,
+  directory: string,
+  onProgress: (what: string) => void,
+): Promise<KernelTree> {
+  onProgress(`downloading ${kernel.name} ${kernel.version}`);
+  // PRIVILEGE: apt's own unprivileged user cannot write below a root-owned directory; the download needs none.
+  await runTool(
+    'apt-get',
+    ['-o', 'APT::Sandbox::User=root', 'download', `${kernel.name}=${kernel.version}`],
+    { cwd: directory, timeoutMs: 600_000 },
+  );
+  const deb = (await readdir(directory)).find((file) => file.endsWith('.deb'));
+  if (deb === undefined) throw kernelUnusable('apt-get downloaded nothing', 'Run apt-get update.');
+  onProgress('unpacking the kernel');
+  const root = join(directory, 'tree');
+  await runTool('dpkg-deb', ['-x', join(directory, deb), root]);
+  return { root, release: kernel.name.replace(/^linux-image-/, '') };
+}
+
+/** Where an unpacked package has its modules. Throws `kernel.unusable`. */
+export async function modulesDirOf(tree: string, release: string): Promise<string> {
   for (const prefix of ['lib', 'usr/lib']) {
     const directory = join(tree, prefix, 'modules', release);
     if (await exists(directory)) return directory;

@@ -3,6 +3,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { patiently } from './patience.js';
 import { testUidBase } from './uid-base.js';
 
 /** How to start one of the daemons from its build. */
@@ -23,7 +24,7 @@ export interface DaemonOptions {
   readonly logFd?: number;
   /** Where Node and the checkout lie for the daemon, when not where they lie for the caller (another mount namespace). */
   readonly place?: { readonly nodePath: string; readonly repoRoot: string };
-  /** Default 20 s. */
+  /** Default 20 s; see {@link patiently}. */
   readonly startTimeoutMs?: number;
 }
 
@@ -77,7 +78,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     exited = status;
   });
 
-  const deadline = performance.now() + (options.startTimeoutMs ?? 20_000);
+  const deadline = performance.now() + patiently(options.startTimeoutMs ?? 20_000);
   while (!(await accepts(options.socketPath))) {
     if (exited !== null)
       throw new Error(`mvm-${options.daemon} ended with ${exited} before it listened:\n${text}`);

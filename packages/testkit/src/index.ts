@@ -10,6 +10,7 @@ export {
 export { corpusLayers, LAYER_CASES } from './layer-corpus.js';
 export { differences, type ListedEntry, listTreeProgram, parseListing } from './list-tree.js';
 export { type OciImageSpec, sha256, writeOciLayout } from './oci-layout.js';
+export { patiently } from './patience.js';
 export { type TarSpec, writeTar } from './tar-writer.js';
 export { testUidBase } from './uid-base.js';
 export { until } from './until.js';

@@ -1,5 +1,6 @@
-import { readdir, readFile, readlink, stat } from 'node:fs/promises';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { patiently } from '@mvm/testkit';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createAgentChannel } from '../../src/guest-agent/agent-channel.js';
 import { isAlive } from '../../src/vmm/process/process-identity.js';
@@ -16,19 +17,21 @@ export interface ContractSubject {
 }
 
 /**
- * What hostd takes for granted of a VMM driver. It runs against QEMU and against the fake VMM, so that what is tested
- * with the fake VMM holds for QEMU. The guest greets with its boot id on its console and counts there.
+ * What hostd takes for granted of a VMM driver. It runs against each driver and against the fake VMM, so that what is
+ * tested with the fake VMM holds for the others. The guest greets with its boot id on its console and counts there.
  */
 export function describeVmmContract(name: string, create: () => Promise<ContractSubject>): void {
   describe(`a VM of ${name}`, () => {
     let vmm: Vmm;
     let host: DriverHost;
+    let otherVmm: Vmm['name'];
     const specs: VmSpec[] = [];
     const handles: VmHandle[] = [];
 
     beforeAll(async () => {
       ({ vmm, host } = await create());
-    }, 180_000);
+      otherVmm = vmm.name === 'qemu' ? 'firecracker' : 'qemu';
+    }, patiently(180_000));
     afterEach(async () => {
       for (const handle of handles.splice(0)) await handle.kill();
       for (const spec of specs.splice(0)) await host.discard(spec);
@@ -83,7 +86,9 @@ export function describeVmmContract(name: string, create: () => Promise<Contract
       expect((await readdir(spec.socketDir)).filter((file) => file.endsWith('.sock'))).toEqual([]);
     }
 
-    it('waits until it is let run, is paused, saved, restored where it was, and saved again', async () => {
+    it('waits until it is let run, is paused, saved, restored where it was, and saved again', {
+      timeout: patiently(300_000),
+    }, async () => {
       const spec = await prepare(40);
       const handle = await launch(spec);
       const { record } = handle;
@@ -92,10 +97,9 @@ export function describeVmmContract(name: string, create: () => Promise<Contract
       const [program = ''] = (await readFile(`/proc/${record.pid}/cmdline`, 'utf8')).split('\0');
       expect(vmm.isVmmProgram(basename(program))).toBe(true);
       // Confined to a directory of the driver's own, in which the VM's user can write nothing.
-      const root = await readlink(`/proc/${record.pid}/root`);
-      expect(root.startsWith(`${spec.socketDir}/`)).toBe(true);
-      const { uid: owner, mode } = await stat(root);
-      expect([owner, mode & 0o022]).toEqual([0, 0]);
+      const [root, hostRoot] = await Promise.all([stat(`/proc/${record.pid}/root/`), stat('/')]);
+      expect([root.dev, root.ino]).not.toEqual([hostRoot.dev, hostRoot.ino]);
+      expect([root.uid, root.mode & 0o022]).toEqual([0, 0]);
       expect(await readFile(`/proc/${record.pid}/cgroup`, 'utf8')).toContain(`/${spec.vmId}\n`);
       expect(await readFile(`/proc/${record.pid}/status`, 'utf8')).toContain(
         `Uid:\t${spec.uid}\t${spec.uid}\t`,
@@ -111,7 +115,7 @@ export function describeVmmContract(name: string, create: () => Promise<Contract
       await countsOn(spec);
       await until('agent', () => handle.hasAgent(), 60_000);
       const channel = createAgentChannel((signal) => handle.connectAgent(signal));
-      await channel.ask({ type: 'Ping' }, { timeoutMs: 60_000 });
+      await channel.ask({ type: 'Ping' }, { timeoutMs: patiently(60_000) });
       channel.close();
 
       await handle.pause();
@@ -153,7 +157,10 @@ export function describeVmmContract(name: string, create: () => Promise<Contract
         await expectNothingLeft(spec);
       }
 
-      for (const other of [{ ...record, vmmVersion: '0.0.1' }, { ...record, vmm: 'firecracker' } as const]) {
+      for (const other of [
+        { ...record, vmmVersion: '0.0.1' },
+        { ...record, vmm: otherVmm },
+      ]) {
         expect(await vmm.canRestore(other)).toMatchObject({ reason: 'snapshot.other_version' });
         await expect(vmm.restore(spec, attach(spec), savedVm(other, saved))).rejects.toMatchObject({
           reason: 'snapshot.other_version',
@@ -174,7 +181,7 @@ export function describeVmmContract(name: string, create: () => Promise<Contract
       await countsOn(spec);
       // It never booted again.
       expect(await boots(spec)).toEqual([boot]);
-    }, 300_000);
+    });
 
     it('tells what it can do, the same each time', async () => {
       const capabilities = await vmm.capabilities();
@@ -185,7 +192,9 @@ export function describeVmmContract(name: string, create: () => Promise<Contract
       expect(['sh', 'node', 'vim', ''].some((name) => vmm.isVmmProgram(name))).toBe(false);
     });
 
-    it('is detached from and found again by its record alone; its end is noticed', async () => {
+    it('is detached from and found again by its record alone; its end is noticed', {
+      timeout: patiently(300_000),
+    }, async () => {
       const spec = await prepare(41);
       const first = await vmm.launch(spec, attach(spec));
       const { record } = first;
@@ -197,7 +206,7 @@ export function describeVmmContract(name: string, create: () => Promise<Contract
         { ...record, driverState: {} },
         { ...record, driverState: { ...record.driverState, argv: [...argvOf(record), '-S'] } },
         { ...record, pid: process.pid },
-        { ...record, vmm: 'firecracker' },
+        { ...record, vmm: otherVmm },
       ];
       for (const other of wrong) expect(await vmm.adopt(other)).toBeNull();
       const second = await vmm.adopt(record);
@@ -212,9 +221,11 @@ export function describeVmmContract(name: string, create: () => Promise<Contract
       expect(await second.exited).toEqual({ exitCode: null, signal: null });
       await expect(second.resume()).rejects.toMatchObject({ reason: 'vmm.gone' });
       expect(await vmm.adopt(record)).toBeNull();
-    }, 300_000);
+    });
 
-    it('is gone after kill, and one that somebody else ends is noticed', async () => {
+    it('is gone after kill, and one that somebody else ends is noticed', {
+      timeout: patiently(120_000),
+    }, async () => {
       const spec = await prepare(42);
       const killed = await launch(spec);
       await killed.kill();
@@ -234,9 +245,11 @@ export function describeVmmContract(name: string, create: () => Promise<Contract
       await expect(keepParts(ended.save())).rejects.toMatchObject({
         reason: expect.stringMatching(/^vmm\./),
       });
-    }, 120_000);
+    });
 
-    it('ends when its guest shuts down, which a paused one does not', async () => {
+    it('ends when its guest shuts down, which a paused one does not', {
+      timeout: patiently(120_000),
+    }, async () => {
       const spec = await prepare(44);
       const handle = await launch(spec);
       await handle.powerDown();
@@ -253,9 +266,9 @@ export function describeVmmContract(name: string, create: () => Promise<Contract
       await handle.kill();
       await expectNothingLeft(spec);
       await expect(handle.powerDown()).rejects.toMatchObject({ reason: 'vmm.gone' });
-    }, 120_000);
+    });
 
-    it('that cannot be launched leaves nothing', async () => {
+    it('that cannot be launched leaves nothing', { timeout: patiently(120_000) }, async () => {
       const spec = await prepare(43);
       const other = { ...spec, net: { ...spec.net, tapName: 'tn9i44' } };
       await expect(vmm.launch(other, attach(spec))).rejects.toMatchObject({
@@ -266,6 +279,6 @@ export function describeVmmContract(name: string, create: () => Promise<Contract
         'no cgroup',
       );
       await expectNothingLeft(spec);
-    }, 120_000);
+    });
   });
 }

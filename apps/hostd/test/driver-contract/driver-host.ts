@@ -4,11 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { GuestImage } from '@mvm/guest-image';
-import { demoImage, requireOwnNetwork } from '@mvm/testkit';
+import { demoImage, patiently, requireOwnNetwork } from '@mvm/testkit';
 import { type Cgroups, createCgroups } from '../../src/cgroup/cgroups.js';
 import { buildConfigDrive } from '../../src/disk/config-drive.js';
 import { ensureDataDisk } from '../../src/disk/data-disk.js';
-import type { VmSpec } from '../../src/vmm/vmm.js';
+import type { Accelerator, VmSpec } from '../../src/vmm/vmm.js';
 
 const BRIDGE = 'br-drv';
 const GATEWAY = '10.240.9.1';
@@ -36,7 +36,13 @@ export function ip(...args: string[]): string {
  * own is left alone.
  */
 export async function createDriverHost(
-  options: { readonly image?: Pick<GuestImage, 'kernel' | 'initrd' | 'rootfs' | 'kernelArgs'> } = {},
+  options: {
+    readonly image?: Pick<GuestImage, 'kernel' | 'initrd' | 'rootfs' | 'kernelArgs'>;
+    /** Default `tcg`. */
+    readonly accelerator?: Accelerator;
+    /** Of a VM; default 192. */
+    readonly memMib?: number;
+  } = {},
 ): Promise<DriverHost> {
   requireOwnNetwork();
   const image = options.image ?? (await demoImage());
@@ -71,7 +77,7 @@ export async function createDriverHost(
       return {
         vmId,
         vcpus: 1,
-        memMib: 192,
+        memMib: options.memMib ?? 192,
         kernelPath: image.kernel,
         initrdPath: image.initrd,
         kernelArgs: image.kernelArgs,
@@ -86,7 +92,7 @@ export async function createDriverHost(
         socketDir: at,
         consolePath: join(at, 'console.log'),
         vmmLogPath: join(at, 'vmm.log'),
-        accelerator: 'tcg',
+        accelerator: options.accelerator ?? 'tcg',
         ...changes,
       };
     },
@@ -105,7 +111,7 @@ export async function createDriverHost(
 
 /** Waits for a text on a console; throws with what is there after `timeoutMs`. */
 export async function consoleShows(path: string, text: string | RegExp, timeoutMs = 60_000): Promise<string> {
-  const deadline = performance.now() + timeoutMs;
+  const deadline = performance.now() + patiently(timeoutMs);
   for (;;) {
     const console_ = await readFile(path, 'utf8').catch(() => '');
     const found = typeof text === 'string' ? console_.includes(text) : text.test(console_);

@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import { encodeFrame, readFrame } from '@mvm/framing';
+import { patiently } from '@mvm/testkit';
 import type { TestHost } from '../daemon.js';
 
 /** What a script in a guest came to; status 137 when it took too long. */
@@ -29,11 +31,16 @@ export function guestOf(host: Pick<TestHost, 'runDir'>, vmId: string): Guest {
   return guestBehind(join(host.runDir, 'vm', vmId, 'agent.sock'), vmId);
 }
 
-/** The guest behind its agent's socket. The channel is free for hostd between two calls, and only then. */
+/** The guest behind its agent's socket. */
 export function guestBehind(socketPath: string, vmId: string): Guest {
+  return guestOver(async () => connect(socketPath), vmId);
+}
+
+/** The guest behind its agent's channel, which is free for hostd between two calls, and only then. */
+function guestOver(open: () => Promise<Duplex>, vmId: string): Guest {
   const run: Guest['run'] = async (script, timeoutSecs = 20) => {
-    const socket = connect(socketPath);
-    const signal = AbortSignal.timeout(timeoutSecs * 1000 + PATIENCE_MS);
+    const socket = await open();
+    const signal = AbortSignal.timeout(timeoutSecs * 1000 + patiently(PATIENCE_MS));
     try {
       const token = randomBytes(8).toString('hex');
       const script_base64 = Buffer.from(script).toString('base64');

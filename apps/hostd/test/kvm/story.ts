@@ -1,0 +1,219 @@
+/**
+ * hostd and its guests on real KVM, from the first start to the last destroy. The tests are steps of one story, in this
+ * order: a step builds on what the one before has left.
+ */
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { HostdClient } from '@mvm/hostd-client';
+import type { ResponseOf } from '@mvm/protocol';
+import { type HostSnapshot, patiently, type RunningDaemon } from '@mvm/testkit';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { InstanceAddress } from '../../src/state/layout.js';
+import { ensureTenantAndPool, type TestHost, until } from '../daemon.js';
+import { createVmHost, greeting, guestCount, leftSince, look } from '../vm/vm-host.js';
+
+/** A running VMM, and how it is looked at. */
+export interface RunningVm {
+  readonly pid: number;
+  readonly uid: number;
+  /** Its cgroup's directory. */
+  readonly cgroup: string;
+}
+
+/** What differs between the VMMs. */
+export interface StorySubject {
+  readonly vmm: 'qemu' | 'firecracker';
+  /** hostd's arguments that choose the VMM. */
+  readonly args: readonly string[];
+  /** Runs a shell script in the guest of an instance, and resolves with its output and status. */
+  run(host: TestHost, vmId: string, script: string): Promise<{ status: number; output: string }>;
+  /** Looks at what only this VMM has. */
+  inspect(vm: RunningVm, host: TestHost): Promise<void>;
+}
+
+const A: InstanceAddress = { tenant_id: 'acme', pool_id: 'workers', instance_id: 'i-a' };
+const B: InstanceAddress = { tenant_id: 'globex', pool_id: 'workers', instance_id: 'i-b' };
+const MEM_MIB = 96;
+
+/** Describes the story of one VMM. */
+export function describeHostdStory(subject: StorySubject): void {
+  describe(`hostd with ${subject.vmm} on KVM`, () => {
+    let host: TestHost;
+    let daemon: RunningDaemon;
+    let client: HostdClient;
+    let quiet: HostSnapshot;
+    let hello: string;
+
+    const request = <R extends Parameters<HostdClient['request']>[0]>(
+      body: R,
+    ): Promise<ResponseOf<R['type']>> => client.request(body, { timeoutMs: patiently(120_000) });
+    const info = (address: InstanceAddress): Promise<ResponseOf<'DescribeInstance'>> =>
+      request({ type: 'DescribeInstance', ...address });
+    const countsOn = async (address: InstanceAddress): Promise<void> => {
+      const from = await guestCount(client, address);
+      await until('counting on', async () => (await guestCount(client, address)) > from, 60_000);
+    };
+    const runIn = async (
+      address: InstanceAddress,
+      script: string,
+    ): Promise<{ status: number; output: string }> =>
+      subject.run(host, (await info(address)).net?.tap_dev ?? '', script);
+    const agentIsBack = (address: InstanceAddress): Promise<unknown> =>
+      until('the agent', async () => (await info(address)).agent_connected === true, 60_000);
+
+    beforeAll(async () => {
+      host = await createVmHost('test');
+      daemon = await host.start({ args: subject.args });
+      client = host.client();
+      const over = { spec: { instance_resources: { vcpus: 1, mem_mib: MEM_MIB, data_disk_mib: 16 } } };
+      await ensureTenantAndPool(client, 'acme', 3, over);
+      await ensureTenantAndPool(client, 'globex', 4, over);
+      quiet = await look(host);
+    }, patiently(120_000));
+    afterAll(() => host?.dispose(), patiently(60_000));
+
+    it('chooses KVM, and says why', async () => {
+      expect(await request({ type: 'HostInfo' })).toMatchObject({
+        vmm: subject.vmm,
+        accelerator: 'kvm',
+        cgroup_version: 2,
+      });
+    });
+
+    it(
+      'starts two tenants’ guests, which greet and reach their gateways',
+      async () => {
+        for (const address of [A, B]) await request({ type: 'CreateInstance', ...address });
+        await Promise.all([A, B].map((address) => request({ type: 'StartInstance', ...address })));
+        const greetings = await Promise.all([A, B].map((address) => greeting(client, address)));
+        expect(greetings[0]).toContain('tenant=acme pool=workers instance=i-a address=10.240.3.3/24');
+        expect(greetings[1]).toContain('tenant=globex pool=workers instance=i-b address=10.240.4.3/24');
+        for (const text of greetings) expect(text).toContain('gateway_ping=ok');
+        hello = greetings[0] as string;
+      },
+      patiently(300_000),
+    );
+
+    it(
+      'runs each VMM as a user of its own, on the CPU, within the limits that the kernel shows',
+      async () => {
+        const [a, b] = [await info(A), await info(B)];
+        expect(a.runtime?.uid).not.toBe(b.runtime?.uid);
+        for (const { pid, runtime, net } of [a, b]) {
+          if (pid === null || runtime === null) throw new Error('not running');
+          expect(runtime).toMatchObject({ vmm: subject.vmm, accelerator: 'kvm' });
+          const descriptors = await readdir(`/proc/${pid}/fd`);
+          const targets = await Promise.all(
+            descriptors.map((fd) => readlink(`/proc/${pid}/fd/${fd}`).catch(() => '')),
+          );
+          expect(targets).toEqual(expect.arrayContaining(['anon_inode:kvm-vm', 'anon_inode:kvm-vcpu:0']));
+          const status = await readFile(`/proc/${pid}/status`, 'utf8');
+          expect(status).toMatch(new RegExp(`^Uid:\\t${runtime.uid}\\t${runtime.uid}\\t`, 'm'));
+          expect(status).toMatch(/^CapEff:\t0+$/m);
+          expect(status).toMatch(/^Seccomp:\t2$/m);
+          expect(status).toMatch(/^NoNewPrivs:\t1$/m);
+          const path = /^0::(.*)$/m.exec(await readFile(`/proc/${pid}/cgroup`, 'utf8'))?.[1] ?? '';
+          expect(path.split('/').at(-1)).toBe(net?.tap_dev);
+          const cgroup = join('/sys/fs/cgroup', path);
+          const value = async (file: string): Promise<string> =>
+            (await readFile(join(cgroup, file), 'utf8')).trim();
+          expect(Number(await value('memory.max'))).toBe(runtime.memory_max_bytes);
+          expect(Number(await value('memory.max'))).toBeGreaterThan(MEM_MIB * 1_048_576);
+          expect(await value('memory.swap.max')).toBe('0');
+          expect(await value('cpu.max')).toBe('100000 100000');
+          expect(await value('pids.max')).toBe('65');
+          expect(Number(await value('memory.current'))).toBeGreaterThan(20 * 1_048_576);
+          // Beside the VMM there are KVM's own threads of the VM, in the kernel, which have no command line.
+          const others = (await value('cgroup.procs')).split('\n').filter((id) => id !== String(pid));
+          for (const other of others) {
+            expect(await readFile(`/proc/${other}/comm`, 'utf8')).toMatch(/^kvm-/);
+            expect(await readFile(`/proc/${other}/cmdline`, 'utf8')).toBe('');
+          }
+          expect(await value('cgroup.procs')).toContain(String(pid));
+          await subject.inspect({ pid, uid: runtime.uid, cgroup }, host);
+        }
+      },
+      patiently(60_000),
+    );
+
+    it(
+      'keeps the two tenants from each other',
+      async () => {
+        for (const address of [A, B]) await agentIsBack(address);
+        const ping = (to: string): string => `ping -q -c 2 -W 3 ${to} >/dev/null`;
+        expect((await runIn(A, ping('10.240.3.1'))).status).toBe(0);
+        expect((await runIn(B, ping('10.240.4.1'))).status).toBe(0);
+        expect((await runIn(A, ping('10.240.4.3'))).status).not.toBe(0);
+        expect((await runIn(B, ping('10.240.3.3'))).status).not.toBe(0);
+        expect((await runIn(A, ping('10.240.4.1'))).status).not.toBe(0);
+      },
+      patiently(180_000),
+    );
+
+    it(
+      'puts a guest to sleep, which then holds nothing, and wakes it where it was, with the time of now',
+      async () => {
+        await countsOn(A);
+        const before = await info(A);
+        await request({ type: 'SleepInstance', ...A, force: false, drain_timeout_secs: patiently(30) });
+        expect(await info(A)).toMatchObject({ status: 'sleeping', pid: null, runtime: null });
+        await request({ type: 'WakeInstance', ...A });
+        const woken = Date.now() / 1000;
+        expect(await info(A)).toMatchObject({ status: 'running', net: before.net });
+        await countsOn(A);
+        await agentIsBack(A);
+        const clock = Number((await runIn(A, 'date +%s')).output);
+        const passed = Date.now() / 1000 - woken;
+        expect(Math.abs(clock - woken)).toBeLessThan(passed + 3);
+        expect((await runIn(A, 'ping -q -c 2 -W 3 10.240.3.1 >/dev/null')).status).toBe(0);
+      },
+      patiently(300_000),
+    );
+
+    it(
+      'keeps a warm guest’s memory in place, and its agent answers after the resume',
+      async () => {
+        const { pid } = await info(A);
+        await request({ type: 'WarmInstance', ...A });
+        expect(await info(A)).toMatchObject({ status: 'warm', pid });
+        await request({ type: 'ResumeInstance', ...A });
+        expect(await info(A)).toMatchObject({ status: 'running', pid });
+        await countsOn(A);
+        await agentIsBack(A);
+        expect((await runIn(A, 'echo here')).output.trim()).toBe('here');
+      },
+      patiently(180_000),
+    );
+
+    it(
+      'is killed, and the next hostd adopts both guests, which have not noticed',
+      async () => {
+        const before = [await info(A), await info(B)];
+        await daemon.kill();
+        daemon = await host.start({ args: subject.args });
+        const after = [await info(A), await info(B)];
+        expect(after.map(({ status, pid }) => [status, pid])).toEqual(
+          before.map(({ pid }) => ['running', pid]),
+        );
+        await countsOn(A);
+        await countsOn(B);
+        expect(await greeting(client, A)).toBe(hello);
+      },
+      patiently(180_000),
+    );
+
+    it(
+      'stops one that may shut down by itself, destroys the other while it runs, and leaves nothing',
+      async () => {
+        await request({ type: 'StopInstance', ...A });
+        expect(await info(A)).toMatchObject({ status: 'stopped', pid: null, runtime: null });
+        for (const address of [A, B]) {
+          await request({ type: 'DestroyInstance', ...address, wipe_volumes: true });
+          await expect(info(address)).rejects.toMatchObject({ reason: 'instance.not_found' });
+        }
+        expect(await leftSince(host, quiet)).toEqual([]);
+      },
+      patiently(180_000),
+    );
+  });
+}
