@@ -1,7 +1,8 @@
 import { once } from 'node:events';
+import { keepRunningWithoutLog, MAX_UNWRITTEN_LOG_BYTES } from '@mvm/node-host';
 import { ERROR_CODES, toCodedError } from '@mvm/protocol';
 import { Command, CommanderError } from 'commander';
-import { pino } from 'pino';
+import { destination, pino } from 'pino';
 import { startDaemon } from './daemon.js';
 import { readOwnVersion } from './own-version.js';
 import { serveCommand } from './serve-command.js';
@@ -22,7 +23,10 @@ const program = new Command('mvm-agentd')
   .exitOverride();
 program.addCommand(
   serveCommand(process.env, async (config) => {
-    const logger = pino({ level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime });
+    const logger = pino(
+      { level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
+      keepRunningWithoutLog(destination({ fd: 1, sync: true, maxLength: MAX_UNWRITTEN_LOG_BYTES })),
+    );
     const daemon = await startDaemon(config, logger);
     // Not earlier: while it starts, a signal ends the process, and what it leaves is what SIGKILL would.
     await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);

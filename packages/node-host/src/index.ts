@@ -6,4 +6,5 @@ export {
   writeFileAtomic,
   writeNewFile,
 } from './durable-file.js';
+export { keepRunningWithoutLog, MAX_UNWRITTEN_LOG_BYTES } from './log-stream.js';
 export { createSpaceReserve, type SpaceReserve } from './space-reserve.js';

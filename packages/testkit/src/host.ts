@@ -11,6 +11,8 @@ export interface StartOptions {
   readonly program?: string;
   /** See {@link startDaemon}. */
   readonly prefix?: readonly string[];
+  /** See {@link startDaemon}. */
+  readonly logFd?: number;
 }
 
 /** One hostd's state, run directory, socket and cgroup, which no other test has. */

@@ -27,7 +27,7 @@ export interface AgentdHome {
   readonly hostdSocket: string;
   readonly client: AgentdClient;
   /** Start agentd without privileges; quick to look again and to try again, unless `args` say otherwise. */
-  start(args?: readonly string[]): Promise<RunningDaemon>;
+  start(args?: readonly string[], options?: { readonly logFd?: number }): Promise<RunningDaemon>;
   dispose(): Promise<void>;
 }
 
@@ -48,8 +48,9 @@ export async function createAgentdHome(): Promise<AgentdHome> {
     stateDir,
     hostdSocket,
     client,
-    async start(args = []) {
+    async start(args = [], options = {}) {
       const daemon = await startDaemon({
+        ...options,
         daemon: 'agentd',
         prefix: UNPRIVILEGED,
         socketPath,

@@ -1,4 +1,4 @@
-import { chmod, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type AgentdHome, createAgentdHome, runAgentd, UNPRIVILEGED } from '../harness/agentd.js';
@@ -55,6 +55,20 @@ describe('privileges', () => {
       expect(status).toMatch(new RegExp(`^${set}:\\s0+$`, 'm'));
     expect(status).not.toMatch(/^Uid:\s+0\b/m);
   });
+});
+
+it('serves, and ends as usual, while its log has no space', async () => {
+  const full = await open('/dev/full', 'w');
+  try {
+    const daemon = await home.start([], { logFd: full.fd });
+    // hostd is not there: each pass has something to log.
+    await home.client.reconcile();
+    await home.client.reconcile();
+    expect(await home.client.getStatus()).toMatchObject({ hostd: { state: 'unreachable' } });
+    expect(await daemon.stop()).toBe('status 0');
+  } finally {
+    await full.close();
+  }
 });
 
 describe('a second agentd', () => {

@@ -1,3 +1,4 @@
+import { keepRunningWithoutLog, MAX_UNWRITTEN_LOG_BYTES } from '@mvm/node-host';
 import { destination, type Logger, pino } from 'pino';
 import type { HostdConfig } from '../config/settings.js';
 import { type Daemon, startDaemon } from '../daemon.js';
@@ -18,7 +19,7 @@ export async function serve(
   // Synchronous: the last lines before an end are the ones that matter.
   const logger = pino(
     { level: config.logLevel, base: null, serializers: { err: errorForLog } },
-    destination({ fd: 2, sync: true }),
+    keepRunningWithoutLog(destination({ fd: 2, sync: true, maxLength: MAX_UNWRITTEN_LOG_BYTES })),
   );
   const notifier = createServiceNotifier(process.env, (problem) =>
     logger.warn({ problem }, 'the service manager could not be notified'),

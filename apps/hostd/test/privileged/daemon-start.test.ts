@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { chmod, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, open, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { callVersionOne, startDaemon, testUidBase } from '@mvm/testkit';
@@ -29,6 +29,17 @@ function pingAs(uid: number, gid: number): Promise<string> {
     ({ stdout }) => stdout,
   );
 }
+
+test('hostd serves, and ends as usual, while its log has no space', async () => {
+  const full = await open('/dev/full', 'w');
+  try {
+    const daemon = await host.start({ logFd: full.fd });
+    expect(await host.client().request({ type: 'Ping' })).toEqual({ type: 'Pong' });
+    expect(await daemon.stop()).toBe('status 0');
+  } finally {
+    await full.close();
+  }
+});
 
 test('a user who is neither allowed nor in the group is told so, whatever the socket’s mode', async () => {
   await host.start({ args: ['--allow-uid', '64001'] });
