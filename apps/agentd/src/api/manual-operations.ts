@@ -85,14 +85,13 @@ export function operationHandlers(context: ApiContext): Handlers<keyof typeof op
     } catch (error) {
       if (!isEnough(error)) {
         // It is held as it was before.
-        if (hold !== null && before !== null) await holds.put(before, now());
-        else if (hold !== null) await holds.lift(address, now());
+        if (hold !== null) await holds.end(hold, now(), before);
         throw error;
       }
     }
     // What was made to run goes on running after a reboot.
     const keeps = route.hold === null && status === 'running' && before?.kind === 'manual_run';
-    if (hold === null && !keeps) await holds.lift(address, now());
+    if (hold === null && before !== null && !keeps) await holds.end(before, now());
     reconciler.enqueue('request');
     return { ...address, status, hold, plan: null };
   }

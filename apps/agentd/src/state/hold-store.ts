@@ -78,20 +78,20 @@ export class HoldStore {
   /** Hold an instance for `seconds` from `nowMs`, in place of an earlier hold. */
   async set(address: HoldAddress, kind: Hold['kind'], seconds: number, nowMs: number): Promise<Hold> {
     const hold = makeHold(address, kind, seconds, nowMs);
-    await this.put(hold, nowMs);
+    await this.#change((holds) => [...holds.filter((other) => !isAbout(other, hold)), hold], nowMs);
     return hold;
   }
 
-  /** Set a hold as it is, in place of the instance's earlier one. */
-  async put(hold: Hold, nowMs: number): Promise<void> {
-    await this.#change((holds) => [...holds.filter((other) => !isAbout(other, hold)), hold], nowMs);
-  }
-
-  /** End an instance's hold; false when it had none. */
-  async lift(address: HoldAddress, nowMs: number): Promise<boolean> {
-    if (this.find(address, nowMs) === null) return false;
-    await this.#change((holds) => holds.filter((other) => !isAbout(other, address)), nowMs);
-    return true;
+  /**
+   * End a hold that `set` or `find` returned, or put another one of the instance in its place. Nothing when the instance
+   * has a newer hold by now: that one belongs to a later request.
+   */
+  async end(hold: Hold, nowMs: number, instead: Hold | null = null): Promise<void> {
+    const replacement = instead === null ? [] : [instead];
+    await this.#change((holds) => {
+      if (!holds.includes(hold)) return holds;
+      return holds.flatMap((other) => (other === hold ? replacement : [other]));
+    }, nowMs);
   }
 
   /**
@@ -114,7 +114,9 @@ export class HoldStore {
 
   #change(edit: (holds: readonly Hold[]) => readonly Hold[], nowMs: number): Promise<void> {
     const done = this.#writing.then(async () => {
-      const holds = edit(this.active(nowMs));
+      const before = this.active(nowMs);
+      const holds = edit(before);
+      if (holds === before) return;
       await writeFileAtomic(this.#path, `${JSON.stringify({ schema_version: 1, holds }, null, 2)}\n`);
       this.#holds = holds;
     });

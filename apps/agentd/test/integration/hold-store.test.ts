@@ -24,3 +24,20 @@ test('the clock set back: a hold lasts as long as it was meant to, before and af
     await rm(dir, { recursive: true, maxRetries: 10 });
   }
 });
+
+test('what ends a hold, or puts back the one before it, leaves a newer hold alone', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'mvm-holds-'));
+  try {
+    const store = await HoldStore.open(dir);
+    const run = await store.set(address, 'manual_run', 900, NOW);
+    const stop = await store.set(address, 'manual_stop', 900, NOW);
+    await store.end(run, NOW);
+    expect(store.find(address, NOW)).toEqual(stop);
+    await store.end(stop, NOW, run);
+    expect((await HoldStore.open(dir)).active(NOW)).toEqual([run]);
+    await store.end(run, NOW);
+    expect((await HoldStore.open(dir)).active(NOW)).toEqual([]);
+  } finally {
+    await rm(dir, { recursive: true, maxRetries: 10 });
+  }
+});

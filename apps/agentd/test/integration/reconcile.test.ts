@@ -1,3 +1,4 @@
+import { CodedError } from '@mvm/protocol';
 import { until } from '@mvm/testkit';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type AgentdHome, createAgentdHome, statusWhen } from '../harness/agentd.js';
@@ -170,6 +171,32 @@ describe('a manual stop', () => {
     await statusWhen(home.client, ({ converged }) => converged);
     expect(hostd.model.runningIn('acme')).toBe(2);
     await expect(home.client.getInstance({ params })).rejects.toMatchObject({ code: 'not_found' });
+  });
+
+  it('stays held when it cancels a sleep that is under way', async () => {
+    await home.start();
+    await home.client.putDesired({ body: acme(1) });
+    await statusWhen(home.client, ({ converged }) => converged);
+    const params = await firstInstance();
+    let cancel = (): void => {};
+    const canceled = new Promise<void>((resolve) => {
+      cancel = resolve;
+    });
+    let asleep = false;
+    hostd.gate = async ({ type }) => {
+      if (type !== 'SleepInstance') return;
+      asleep = true;
+      await canceled;
+      throw new CodedError({ code: 'aborted', reason: 'instance.sleep_canceled', message: 'by a stop' });
+    };
+    const sleep = home.client.sleepInstance({ params, body: {} });
+    const refused = expect(sleep).rejects.toMatchObject({ code: 'aborted' });
+    await until('the sleep under way', () => asleep);
+    const stopped = await home.client.stopInstance({ params });
+    cancel();
+    await refused;
+    expect(await home.client.reconcile()).toMatchObject({ converged: true, holds: [stopped.hold] });
+    expect(hostd.model.runningIn('acme')).toBe(0);
   });
 
   it('ends with its time', async () => {
