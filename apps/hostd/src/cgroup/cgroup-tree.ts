@@ -2,7 +2,7 @@
  * Directories of one cgroup hierarchy.
  *
  * INVARIANTS
- * - Only directories below `<root>/<parent>` are made, changed or removed; names have passed the grammar.
+ * - Only directories below `root` are made, changed or removed; names have passed the grammar.
  * - A parent that holds no VM any more is removed with the last one, so that a host is left as it was found.
  */
 import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
@@ -41,7 +41,7 @@ export async function writeControl(directory: string, file: string, value: strin
   }
 }
 
-/** Makes `<root>/<parent>/<name>`; one that is there is left alone. `prepare` is called for each parent made or met. */
+/** Makes `<root>/<parent>/<name>`; one that is there is left alone. `prepare` is called for `root` and each parent. */
 export async function makeCgroup(
   root: string,
   parent: string,

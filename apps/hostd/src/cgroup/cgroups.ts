@@ -3,6 +3,8 @@
  *
  * INVARIANTS
  * - `create` returns only after every limit has been read back.
+ * - In a tree that systemd manages, VMs' cgroups are below the unit that it delegates to us, and of its own cgroups we make,
+ *   change and remove none (delegation.ts).
  * - `attach` returns only after the kernel names our cgroup for the process, in every hierarchy.
  */
 import { readFileSync } from 'node:fs';
@@ -19,6 +21,7 @@ import {
   untilEmpty,
   writeControl,
 } from './cgroup-tree.js';
+import { checkDelegation, enableControllers, type ParentPath, splitParent } from './delegation.js';
 import { CONTROLLERS, type Controller, findHierarchies, type Hierarchies } from './hierarchies.js';
 import type { CgroupLimits } from './limits.js';
 
@@ -53,8 +56,9 @@ export interface Cgroups {
 const PERIOD_US = 100_000;
 
 /**
- * The VMs' cgroups below `parent`, a relative path such as `mvm`. Throws `failed_precondition`, reason
- * `cgroup.unavailable`, and `invalid_argument`, reason `cgroup.bad_parent`. `hierarchies` is found when absent.
+ * The VMs' cgroups below `parent`, a relative path such as `mvm`. Throws `failed_precondition`, reasons
+ * `cgroup.unavailable` and `cgroup.not_delegated`, and `invalid_argument`, reason `cgroup.bad_parent`. `hierarchies` is
+ * found when absent.
  */
 export async function createCgroups(options: {
   readonly parent: string;
@@ -63,30 +67,39 @@ export async function createCgroups(options: {
   const { parent } = options;
   // SAFETY: the path comes from the host's configuration, and must not leave the hierarchy.
   if (!/^[A-Za-z0-9_][A-Za-z0-9_.-]*(\/[A-Za-z0-9_][A-Za-z0-9_.-]*){0,7}$/.test(parent)) {
-    throw new CodedError({
-      code: 'invalid_argument',
-      reason: 'cgroup.bad_parent',
-      message: `not a cgroup path: ${JSON.stringify(parent)}`,
-      hint: 'give a relative path such as mvm or mvm.slice/vms',
-    });
+    throw badParent(parent, 'is not a relative path');
   }
+  const path = splitParent(parent);
+  // Everything right below the parent is taken for a VM's cgroup: in a unit that would be other services.
+  if (path.own === '') throw badParent(parent, 'ends with a unit of systemd');
   const found =
     options.hierarchies ??
     findHierarchies(await readFile('/proc/self/mountinfo', 'utf8'), (root) =>
       readFileSync(join(root, 'cgroup.controllers'), 'utf8'),
     );
-  return found.version === 2 ? unifiedCgroups(found.root, parent) : splitCgroups(found.roots, parent);
+  if (found.version === 1) return splitCgroups(found.roots, parent);
+  await checkDelegation(found.root, path);
+  return unifiedCgroups(found.root, path);
 }
 
-function unifiedCgroups(root: string, parent: string): Cgroups {
-  const path = (name: string): string => join(root, parent, checkName(name));
+function badParent(parent: string, why: string): CodedError {
+  return new CodedError({
+    code: 'invalid_argument',
+    reason: 'cgroup.bad_parent',
+    message: `the cgroup parent ${JSON.stringify(parent)} ${why}`,
+    hint: 'Give a relative path such as mvm or mvm.slice/mvm-vms.service/vms.',
+  });
+}
+
+function unifiedCgroups(root: string, { unit, own }: ParentPath): Cgroups {
+  const base = join(root, unit);
+  const path = (name: string): string => join(base, own, checkName(name));
   return {
     version: 2,
     root,
     async create(name, limits) {
-      const enable = CONTROLLERS.map((controller) => `+${controller}`).join(' ');
-      const directory = await makeCgroup(root, parent, checkName(name), (above) =>
-        writeFile(join(above, 'cgroup.subtree_control'), enable),
+      const directory = await makeCgroup(base, own, checkName(name), (above) =>
+        enableControllers(above, unit),
       );
       await writeControl(directory, 'memory.max', String(limits.memoryMaxBytes));
       if ((await readControl(directory, 'memory.swap.max')) !== null) {
@@ -95,7 +108,8 @@ function unifiedCgroups(root: string, parent: string): Cgroups {
       await writeControl(directory, 'cpu.max', `${quotaUs(limits)} ${PERIOD_US}`);
       await writeControl(directory, 'pids.max', String(limits.pidsMax));
     },
-    attach: (name, pid) => attach(root, parent, checkName(name), pid, (line) => line.startsWith('0::')),
+    attach: (name, pid) =>
+      attach(root, join(unit, own), checkName(name), pid, (line) => line.startsWith('0::')),
     async stats(name) {
       const directory = path(name);
       const [quota, period] = (await readControl(directory, 'cpu.max'))?.split(' ') ?? [];
@@ -121,8 +135,8 @@ function unifiedCgroups(root: string, parent: string): Cgroups {
       }
       await untilEmpty(directory);
     },
-    remove: (name) => removeCgroup(root, parent, checkName(name)),
-    list: () => listCgroups(root, parent),
+    remove: (name) => removeCgroup(base, own, checkName(name)),
+    list: () => listCgroups(base, own),
   };
 }
 

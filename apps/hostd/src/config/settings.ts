@@ -115,10 +115,17 @@ export const settings = {
   cgroupParent: {
     name: 'cgroup-parent',
     kind: 'text',
-    placeholder: 'name',
-    schema: z.string().regex(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$/, 'must be one path component'),
+    placeholder: 'path',
+    schema: z
+      .string()
+      .max(255)
+      .regex(
+        /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}(\/[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}){0,7}$/,
+        'must be a relative path without `.` and `..`',
+      ),
     defaultValue: 'mvm',
-    meaning: 'Name of the cgroup under which every VM gets its own.',
+    meaning:
+      'The cgroup below which every VM gets its own. Where systemd manages cgroups, it must be in a unit that is delegated to hostd: `mvm.slice/mvm-vms.service/vms` in the units that are shipped.',
   },
   vmUidBase: {
     name: 'vm-uid-base',

@@ -95,7 +95,7 @@ describe('the cgroups of this host', () => {
     }
   });
 
-  it('refuse a process that does not exist, and a parent that leaves the tree', async () => {
+  it('refuse a process that does not exist, and a parent that leaves the tree or is a unit of systemd', async () => {
     const cgroups = await createCgroups({ parent });
     await cgroups.create('tn3i7', limits);
     try {
@@ -103,7 +103,7 @@ describe('the cgroups of this host', () => {
     } finally {
       await cgroups.remove('tn3i7');
     }
-    for (const bad of ['../x', '/abs', 'a//b', '', 'a/../b', 'a b']) {
+    for (const bad of ['../x', '/abs', 'a//b', '', 'a/../b', 'a b', 'system.slice', 'a/b.service']) {
       await expect(createCgroups({ parent: bad })).rejects.toMatchObject({ reason: 'cgroup.bad_parent' });
     }
   });

@@ -1,6 +1,7 @@
+import { writeFileSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { CodedError } from '@mvm/protocol';
-import { fromFileError } from '../../state/fs-error.js';
+import { errnoOf, fromFileError } from '../../state/fs-error.js';
 import { lastErrorName, prlimit } from '../../system/libc.js';
 import type { VmSpec } from '../vmm.js';
 
@@ -36,8 +37,9 @@ export async function fileSizeLimit(
 
 /**
  * Limits a VMM that has just been started, before its guest runs: size of its files, open files, no core file, no locked
- * memory, no message queues. Throws `internal`, reason `vmm.limit_refused`. PRIVILEGE: CAP_SYS_RESOURCE, for another
- * user's process. SAFETY: the pid is our own child's, which is not reaped before its exit is reported.
+ * memory, no message queues; and lets the kernel end it when memory runs out as readily as any process, also where hostd
+ * is spared. Throws `internal`, reason `vmm.limit_refused`. PRIVILEGE: CAP_SYS_RESOURCE, for another user's process. SAFETY:
+ * the pid is our own child's, which is not reaped before its exit is reported.
  */
 export function limitProcess(pid: number, fileBytes: number): void {
   const limits = [
@@ -52,12 +54,23 @@ export function limitProcess(pid: number, fileBytes: number): void {
     const errno = lastErrorName();
     // It has ended; its exit says why.
     if (errno === 'ESRCH') return;
-    throw new CodedError({
-      code: 'internal',
-      reason: 'vmm.limit_refused',
-      message: `the kernel refuses ${name} of the VMM (pid ${pid}): ${errno}`,
-      hint: 'hostd needs CAP_SYS_RESOURCE: compare its unit with the one that is shipped.',
-      details: { pid, errno },
-    });
+    throw refused(name, pid, errno);
   }
+  try {
+    // Source: proc(5). Inherited from hostd until then.
+    writeFileSync(`/proc/${pid}/oom_score_adj`, '0');
+  } catch (error) {
+    const errno = errnoOf(error) ?? 'unknown error';
+    if (errno !== 'ENOENT' && errno !== 'ESRCH') throw refused('oom_score_adj', pid, errno);
+  }
+}
+
+function refused(limit: string, pid: number, errno: string): CodedError {
+  return new CodedError({
+    code: 'internal',
+    reason: 'vmm.limit_refused',
+    message: `the kernel refuses ${limit} of the VMM (pid ${pid}): ${errno}`,
+    hint: 'hostd needs CAP_SYS_RESOURCE: compare its unit with the one that is shipped.',
+    details: { pid, errno },
+  });
 }
