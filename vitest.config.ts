@@ -30,6 +30,8 @@ const projects: Record<string, { include: string; timeoutMs: number; test?: Proj
   integration: { include: '**/test/integration/**/*.test.ts', timeoutMs: 60_000 },
   privileged: { include: '**/test/privileged/**/*.test.ts', timeoutMs: 120_000, test: privileged },
   vm: { include: '**/test/vm/**/*.test.ts', timeoutMs: 180_000, test: privileged },
+  // Boots a machine of its own: it needs no namespace, and its files no more than one core each.
+  systemd: { include: '**/test/systemd/**/*.test.ts', timeoutMs: 600_000, test: { fileParallelism: false } },
   bench: { include: '**/bench/**/*.bench.ts', timeoutMs: 900_000, test: privileged },
 };
 

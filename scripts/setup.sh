@@ -35,6 +35,7 @@ setpriv:util-linux:util-linux-core:util-linux
 useradd:passwd:shadow-utils:shadow
 dpkg-deb:dpkg:dpkg:dpkg
 iptables-nft:iptables:iptables-nft:iptables-nft
+mmdebstrap:mmdebstrap:mmdebstrap:mmdebstrap
 faketime:faketime:libfaketime:libfaketime
 systemd-sysusers:systemd:systemd:systemd
 ping:iputils-ping:iputils:iputils

@@ -1,0 +1,331 @@
+/**
+ * The units under systemd 252 with cgroup version 2, in a Debian guest in which mvm is installed as docs/install.md says.
+ * The tests are steps of one story, in this order: a test builds on the guest as the one before has left it.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { buildGuestImage } from '@mvm/guest-image';
+import { afterAll, beforeAll, describe, expect, it, onTestFailed } from 'vitest';
+import { type BaseImage, buildBaseImage } from '../../src/base-image.js';
+import { bootGuest, type Guest } from '../../src/guest.js';
+import { documentedExposure, installCommands } from '../../src/install.js';
+import { buildProductImage } from '../../src/product-image.js';
+
+const repo = join(import.meta.dirname, '../../../..');
+const VMS = '/sys/fs/cgroup/mvm.slice/mvm-vms.service/vms';
+/** An emulated machine starts a daemon in half a minute, on busy cores in several. */
+const PATIENCE_MS = 300_000;
+
+let guest: Guest;
+let directory: string;
+
+beforeAll(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'mvm-systemd-test-'));
+  const began = performance.now();
+  const progress = (what: string): void =>
+    void process.stdout.write(`${((performance.now() - began) / 1000).toFixed(1)} s: ${what}\n`);
+  const image: BaseImage = await buildBaseImage(join(repo, '.cache/systemd-guest'), progress);
+  progress(image.built ? 'built the Debian guest' : 'found the Debian guest');
+  const product = join(directory, 'product.ext4');
+  const { kernel } = await buildGuestImage({ outDir: join(repo, '.cache/guest-image') });
+  await buildProductImage(repo, dirname(kernel), product);
+  progress('made the disk with mvm');
+  guest = await bootGuest(image, product, { timeoutMs: PATIENCE_MS });
+  progress('the guest is up');
+}, 1_800_000);
+
+afterAll(async () => {
+  await guest?.stop();
+  await rm(directory, { recursive: true, force: true });
+});
+
+/** A step, which prints hostd's journal when it fails. */
+function step(name: string, body: () => Promise<void>): void {
+  it(name, { timeout: 2 * PATIENCE_MS }, async () => {
+    onTestFailed(async () => {
+      const script = 'systemctl status --no-pager -n0 "mvm*"; journalctl -o short-monotonic --no-pager -n 60';
+      process.stdout.write((await guest.run(script)).stdout);
+    });
+    await body();
+  });
+}
+
+const ok = (script: string): Promise<string> => guest.ok(script, { timeoutMs: PATIENCE_MS });
+
+async function until<T>(what: string, find: () => Promise<T | null>): Promise<T> {
+  for (const deadline = performance.now() + PATIENCE_MS; ; await sleep(500)) {
+    const found = await find();
+    if (found !== null) return found;
+    if (performance.now() > deadline) throw new Error(`not within ${PATIENCE_MS} ms: ${what}`);
+  }
+}
+
+async function property(unit: string, name: string): Promise<string> {
+  return ok(`systemctl show -P ${name} ${unit}`);
+}
+
+interface Vm {
+  readonly pid: number;
+  /** Of /proc/pid/stat: with the pid, which process it is. */
+  readonly started: string;
+  readonly cgroup: string;
+  readonly oomScoreAdj: string;
+  readonly limits: Readonly<Record<string, string>>;
+}
+
+const LIMITS = ['memory.max', 'memory.swap.max', 'cpu.max', 'pids.max'];
+
+async function vms(): Promise<Vm[]> {
+  const text = await ok(`
+    for pid in $(pgrep -f '^qemu-system' || true); do
+      echo "$pid $(cut -d' ' -f22 /proc/$pid/stat) $(cut -d: -f3 /proc/$pid/cgroup) $(cat /proc/$pid/oom_score_adj)"
+      for file in ${LIMITS.join(' ')}; do echo "$file=$(cat /sys/fs/cgroup$(cut -d: -f3 /proc/$pid/cgroup)/$file)"; done
+    done`);
+  const found: Vm[] = [];
+  for (const line of text.split('\n').filter((entry) => entry !== '')) {
+    const limit = /^([a-z.]+)=(.*)$/.exec(line);
+    const last = found.at(-1);
+    if (limit !== null && last !== undefined) {
+      found[found.length - 1] = { ...last, limits: { ...last.limits, [limit[1] ?? '']: limit[2] ?? '' } };
+      continue;
+    }
+    const [pid = '', started = '', cgroup = '', oomScoreAdj = ''] = line.split(' ');
+    found.push({ pid: Number(pid), started, cgroup, oomScoreAdj, limits: {} });
+  }
+  return found.sort((a, b) => (a.cgroup < b.cgroup ? -1 : 1));
+}
+
+/** Two VMs, in their cgroups; hostd has nothing under way. */
+const twoVms = (): Promise<Vm[]> =>
+  until('two VMs', async () => {
+    const found = await vms();
+    return found.length === 2 && found.every(({ cgroup }) => cgroup.includes('mvm-vms')) ? found : null;
+  });
+
+const active = (unit: string): Promise<string> =>
+  until(`${unit} is active`, async () =>
+    (await guest.run(`systemctl is-active ${unit}`)).status === 0 ? unit : null,
+  );
+
+const DESIRED = `
+schema_version: 1
+node_id: test
+prune_unknown_tenants: false
+prune_unknown_pools: false
+tenants:
+${['acme', 'globex']
+  .map(
+    (tenant, index) => `  - tenant_id: ${tenant}
+    network: { tenant_net_id: ${3 + index}, ipv4_subnet: 10.240.${3 + index}.0/24 }
+    quotas: { max_vcpus: 4, max_mem_mib: 1024, max_running: 4, max_warm: 1, max_pools: 2, max_instances_per_pool: 4, max_disk_gib: 4 }
+    pools:
+      - pool_id: workers
+        flake_ref: demo
+        instance_resources: { vcpus: 1, mem_mib: 96, data_disk_mib: 16 }
+        desired_counts: { running: 1, warm: 0, sleeping: 0 }`,
+  )
+  .join('\n')}
+`;
+
+/** A request of version 1, as a script. */
+const PING = `node - <<'.'
+  const socket = require('node:net').connect({ path: '/run/mvm/hostd.sock', allowHalfOpen: true });
+  socket.end(Buffer.concat([Buffer.from([0, 0, 0, 6]), Buffer.from('"Ping"')]));
+  socket.on('data', (data) => process.stdout.write(data.subarray(4)));
+.`;
+
+describe('mvm under systemd', () => {
+  let before: Vm[];
+
+  step(
+    'is installed as docs/install.md says, and its socket starts hostd for the first request',
+    async () => {
+      expect(await ok('systemctl --version | head -1; stat -fc %T /sys/fs/cgroup')).toMatch(
+        /^systemd 252[\s\S]*cgroup2fs$/,
+      );
+      const links = (await installCommands(repo, 'Programs'))
+        .split('\n')
+        .filter((line) => line.startsWith('ln '));
+      expect(links).toHaveLength(3);
+      await ok(`ln -s /opt/mvm/.node/bin/node /usr/bin/node\n${links.join('\n')}`);
+      // Tenants' keys: one in the clear, one as systemd encrypts it.
+      await ok(`
+      mkdir -p /etc/credstore /etc/systemd/system/mvm-hostd.service.d
+      (umask 077; openssl rand -hex 32 >/etc/credstore/acme.key
+       openssl rand -hex 32 | systemd-creds encrypt --with-key=host --name=globex.key - /etc/credstore/globex.cred)
+      cat >/etc/systemd/system/mvm-hostd.service.d/keys.conf <<'.'
+[Service]
+LoadCredential=acme.key:/etc/credstore/acme.key
+LoadCredentialEncrypted=globex.key:/etc/credstore/globex.cred
+.`);
+      const [enable, ...files] = (await installCommands(repo, 'Daemons, with systemd'))
+        .trimEnd()
+        .split('\n')
+        .reverse();
+      await ok(`cd /opt/mvm && set -e\n${files.reverse().join('\n')}\nsystemctl start mvm-hostd.socket`);
+      expect((await guest.run('systemctl is-active mvm-hostd.service')).stdout).toBe('inactive\n');
+      expect(await ok(PING)).toBe('"Pong"');
+      expect(await ok('systemctl is-active mvm-hostd.service mvm-vms.service')).toBe('active\nactive');
+      await ok(enable ?? '');
+      expect(await ok('systemctl is-enabled mvm-vms mvm-hostd.socket mvm-hostd mvm-agentd')).toBe(
+        'enabled\nenabled\nenabled\nenabled',
+      );
+    },
+  );
+
+  step('runs VMs in the subtree that systemd delegates, each with its limits', async () => {
+    await until('agentd serves', async () =>
+      (await guest.run('test -S /run/mvm/agentd.sock')).status === 0 ? true : null,
+    );
+    await ok(`
+      set -e
+      cd /opt/mvm/.cache/guest-image/image-*
+      mvm image add demo --kernel vmlinux --initrd initrd.cpio --rootfs rootfs.ext4 --kernel-args \\
+        "console=ttyS0 panic=-1 reboot=t random.trust_cpu=on cryptomgr.notests quiet"
+      cat >/root/state.yaml <<'.'
+${DESIRED}
+.
+      mvm apply -f /root/state.yaml`);
+    before = await twoVms();
+    expect(before.map(({ cgroup }) => cgroup)).toEqual(
+      ['tn3i3', 'tn4i3'].map((name) => `/mvm.slice/mvm-vms.service/vms/${name}`),
+    );
+    for (const { limits, oomScoreAdj } of before) {
+      expect(limits).toEqual({
+        'memory.max': expect.stringMatching(/^\d{9}$/),
+        'memory.swap.max': '0',
+        'cpu.max': '100000 100000',
+        'pids.max': expect.stringMatching(/^\d{2,3}$/),
+      });
+      expect(oomScoreAdj).toBe('0');
+    }
+    // Nothing of ours in the root of systemd's tree, and hostd with its programs alone in its unit.
+    expect(await ok('ls -d /sys/fs/cgroup/*mvm*')).toBe('/sys/fs/cgroup/mvm.slice');
+    expect(await ok('cat /proc/$(systemctl show -P MainPID mvm-hostd)/oom_score_adj')).toBe('-900');
+  });
+
+  step('gives hostd tenants’ keys as credentials: volumes are encrypted with them', async () => {
+    const headers = await ok('head -qc 4 /var/lib/mvm/tenants/*/pools/*/instances/*/volumes/data.* | base64');
+    expect(Buffer.from(headers, 'base64').toString('latin1')).toBe('LUKSLUKS');
+    expect(await ok('ls -ld /run/credentials/mvm-hostd.service')).toMatch(/^dr-x------/);
+    const visible = await guest.run(
+      'setpriv --reuid mvm --regid mvm --clear-groups ls /run/credentials/mvm-hostd.service',
+    );
+    expect(visible.status).not.toBe(0);
+  });
+
+  step('keeps VMs and limits when both daemons restart, and when systemd reads its units again', async () => {
+    const hostd = await property('mvm-hostd', 'MainPID');
+    await ok('systemctl restart mvm-hostd mvm-agentd');
+    expect(await property('mvm-hostd', 'MainPID')).not.toBe(hostd);
+    await ok('systemctl daemon-reload; systemctl daemon-reexec');
+    expect(await vms()).toEqual(before);
+    expect(
+      await ok('journalctl -u mvm-hostd -o cat --no-pager | grep "in line with the records" | tail -1'),
+    ).toContain('"adopted":2,"lost":0');
+  });
+
+  step('keeps VMs and limits while hostd is stopped, and leaves no process of its own', async () => {
+    await ok('systemctl stop mvm-hostd mvm-hostd.socket; systemctl daemon-reload');
+    expect(await vms()).toEqual(before);
+    expect((await guest.run('cat /sys/fs/cgroup/system.slice/mvm-hostd.service/cgroup.procs')).stdout).toBe(
+      '',
+    );
+  });
+
+  step('leaves hostd alone after a crash loop, with VMs running, until it is reset', async () => {
+    await ok('systemctl start mvm-hostd.socket; systemctl start --no-block mvm-hostd');
+    await until('the start limit', async () => {
+      const script = 'systemctl kill -s KILL mvm-hostd 2>/dev/null; systemctl show -P SubState mvm-hostd';
+      return (await guest.run(script)).stdout === 'failed\n' ? true : null;
+    });
+    expect(await ok('journalctl -u mvm-hostd -o cat --no-pager')).toContain(
+      'Start request repeated too quickly',
+    );
+    // The next connection, which agentd tries, closes the socket.
+    await until('the socket is closed', async () =>
+      (await property('mvm-hostd.socket', 'Result')) === 'service-start-limit-hit' ? true : null,
+    );
+    expect(await vms()).toEqual(before);
+    // A short watchdog, for the next test; what is shipped is looked at first.
+    expect(await property('mvm-hostd', 'WatchdogUSec')).toBe('1min');
+    await ok(`
+      printf '[Service]\\nWatchdogSec=20\\n' >/etc/systemd/system/mvm-hostd.service.d/watchdog.conf
+      systemctl daemon-reload
+      systemctl reset-failed mvm-hostd.service mvm-hostd.socket
+      systemctl start mvm-hostd.socket mvm-hostd.service`);
+    expect(await vms()).toEqual(before);
+  });
+
+  step('ends and restarts a hostd that hangs', async () => {
+    const hung = await property('mvm-hostd', 'MainPID');
+    const restarts = Number(await property('mvm-hostd', 'NRestarts'));
+    await ok(`kill -STOP ${hung}`);
+    await until('hostd is restarted', async () =>
+      Number(await property('mvm-hostd', 'NRestarts')) > restarts ? true : null,
+    );
+    await active('mvm-hostd.service');
+    expect(await ok('journalctl -u mvm-hostd -o cat --no-pager')).toMatch(/Watchdog timeout/);
+    expect(await property('mvm-hostd', 'MainPID')).not.toBe(hung);
+    expect(await vms()).toEqual(before);
+    expect(await ok(PING)).toBe('"Pong"');
+  });
+
+  step('one VM that runs out of memory ends alone, and agentd starts it again', async () => {
+    await active('mvm-agentd.service');
+    const [victim, other] = before;
+    await guest.run(`echo 1M >/sys/fs/cgroup${victim?.cgroup}/memory.max`);
+    await until('the kernel ended it', async () =>
+      (await guest.run(`kill -0 ${victim?.pid}`)).status === 0 ? null : true,
+    );
+    const after = await twoVms();
+    expect(after[1]).toEqual(other);
+    expect(after[0]?.pid).not.toBe(victim?.pid);
+    expect(after[0]?.limits).toEqual(victim?.limits);
+  });
+
+  step('is exposed as little as docs/install.md says', async () => {
+    const documented = await documentedExposure(repo);
+    const units = ['mvm-hostd.service', 'mvm-agentd.service'];
+    expect(Object.keys(documented)).toEqual(units);
+    const measured: Record<string, number> = {};
+    for (const unit of units) {
+      const text = await ok(`systemd-analyze security --no-pager ${unit} | tail -1`);
+      measured[unit] = Number(/level for \S+: (\d+\.\d)/.exec(text)?.[1]);
+    }
+    expect(measured).toEqual(documented);
+  });
+
+  step('lets VMs use their network, and hostd probe it with packets', async () => {
+    const consoles = await until('both VMs are ready', async () => {
+      const { stdout } = await guest.run(
+        'grep -ha "^mvm-guest ready" /var/lib/mvm/tenants/*/pools/*/instances/*/runtime/console.log',
+      );
+      return stdout.includes('tenant=acme') && stdout.includes('tenant=globex') ? stdout : null;
+    });
+    expect(consoles.match(/gateway_ping=\S+/g)?.every((word) => word === 'gateway_ping=ok')).toBe(true);
+    const report = await ok('mvm net verify acme --deep -o json');
+    const { probes } = JSON.parse(report) as { probes: { name: string; outcome: string }[] };
+    expect(probes.filter(({ outcome }) => outcome === 'not_as_wanted')).toEqual([]);
+    expect(probes.find(({ name }) => name === 'gateway-ping')).toMatchObject({ outcome: 'as_wanted' });
+  });
+
+  step('starts what is wanted after a reboot', async () => {
+    const boot = guest.bootId;
+    await guest.reboot();
+    expect(guest.bootId).not.toBe(boot);
+    const after = await twoVms();
+    expect(after.map(({ cgroup, limits }) => ({ cgroup, limits }))).toEqual(
+      before.map(({ cgroup, limits }) => ({ cgroup, limits })),
+    );
+    expect(await ok('systemctl --failed --no-legend --plain "mvm*"')).toBe('');
+  });
+
+  step('ends all VMs with the unit that they are in', async () => {
+    await ok('systemctl stop mvm-agentd mvm-vms');
+    expect(await vms()).toEqual([]);
+    expect((await guest.run(`ls ${VMS}`)).status).not.toBe(0);
+  });
+});
