@@ -6,6 +6,7 @@ import { destination, pino } from 'pino';
 import { startDaemon } from './daemon.js';
 import { readOwnVersion } from './own-version.js';
 import { serveCommand } from './serve-command.js';
+import { createServiceNotifier } from './start/service-notifier.js';
 
 /** What went wrong and what to do, on stderr; the exit status is the error code's. */
 function fail(thrown: unknown): void {
@@ -27,11 +28,19 @@ program.addCommand(
       { level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
       keepRunningWithoutLog(destination({ fd: 1, sync: true, maxLength: MAX_UNWRITTEN_LOG_BYTES })),
     );
+    const notifier = createServiceNotifier(process.env, (problem) =>
+      logger.warn({ problem }, 'the service manager could not be told'),
+    );
     const daemon = await startDaemon(config, logger);
     // Not earlier: while it starts, a signal ends the process, and what it leaves is what SIGKILL would.
-    await Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
+    const signal = Promise.race([once(process, 'SIGTERM'), once(process, 'SIGINT')]);
+    void notifier.notify('READY=1');
+    notifier.startWatchdog();
+    await signal;
     logger.info('stopping');
+    void notifier.notify('STOPPING=1');
     await daemon.stop();
+    notifier.stopWatchdog();
     logger.info('stopped');
   }).exitOverride(),
 );

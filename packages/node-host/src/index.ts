@@ -8,3 +8,4 @@ export {
 } from './durable-file.js';
 export { keepRunningWithoutLog, MAX_UNWRITTEN_LOG_BYTES } from './log-stream.js';
 export { createSpaceReserve, type SpaceReserve } from './space-reserve.js';
+export { watchdogIntervalMs } from './watchdog.js';

@@ -1,3 +1,4 @@
+import { watchdogIntervalMs } from '@mvm/node-host';
 import { closeDescriptor, lastErrorName, openSocket, sendto } from './libc.js';
 
 /** Tells systemd how the daemon is doing. */
@@ -32,18 +33,12 @@ export function createServiceNotifier(
   onProblem: (problem: string) => void,
 ): ServiceNotifier {
   const target = environment.NOTIFY_SOCKET;
-  const watchdogUsec = Number(environment.WATCHDOG_USEC ?? Number.NaN);
-  const watched =
-    Number.isSafeInteger(watchdogUsec) &&
-    watchdogUsec > 0 &&
-    (environment.WATCHDOG_PID === undefined || environment.WATCHDOG_PID === String(process.pid));
-  const watchdogMs = watched ? watchdogUsec / 1000 : null;
   if (target === undefined || !/^[/@]/.test(target) || Buffer.byteLength(target) > 107) {
     return { notify: () => {}, watchdogMs: null };
   }
   const address = socketAddress(target);
   return {
-    watchdogMs,
+    watchdogMs: watchdogIntervalMs(environment, process.pid),
     notify: (message) => {
       const fd = openSocket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
       if (fd < 0) return onProblem(lastErrorName());
