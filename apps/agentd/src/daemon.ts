@@ -1,5 +1,6 @@
 import { chmod } from 'node:fs/promises';
 import { createHostdClient, type HostdClient } from '@mvm/hostd-client';
+import { readClockOffset } from '@mvm/node-host';
 import { CodedError } from '@mvm/protocol';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
@@ -49,7 +50,7 @@ export async function startDaemon(config: AgentdConfig, logger: Logger): Promise
     closers.push(() => client.close());
     const metrics = createMetrics();
     const persistsMs = Math.round(config.interval * DRIFT_PERSISTS_INTERVALS);
-    const network = createNetworkCheck({ client, metrics, now, persistsMs });
+    const network = createNetworkCheck({ client, metrics, now, readOffset: readClockOffset, persistsMs });
     const reconciler = createReconciler({ config, client, desired, holds, metrics, network, logger, now });
     closers.push(() => reconciler.stop());
     const app = await createApiServer(
@@ -101,6 +102,7 @@ function createReconciler(parts: {
   const { config, ...rest } = parts;
   return new Reconciler({
     ...rest,
+    readOffset: readClockOffset,
     pinned: config.pinned,
     critical: config.critical,
     bootGraceMs: config.bootGrace,

@@ -47,6 +47,7 @@ import { createKeyedMutex, type KeyedMutex } from './system/keyed-mutex.js';
 import { checkPeerCredentials } from './system/peer-credentials.js';
 import { shareRuns } from './system/share-runs.js';
 import { type HostLock, lockCgroups, lockNetwork, lockStateDir, lockVmUids } from './system/state-lock.js';
+import { createSteadyClock } from './system/steady-clock.js';
 import { createTenantKeys, type KeySources, takeKeySources } from './system/tenant-keys.js';
 import { HOSTD_VERSION } from './version.js';
 import type { BoundLog } from './vmm/process/bound-log.js';
@@ -244,6 +245,7 @@ async function prepare(
   const audit = ports.hooks.audit(
     createAuditLog(layout, {
       retentionDays: (tenantId) => store.tenant(tenantId)?.audit_retention_days ?? null,
+      isClockSteady: createSteadyClock(),
       onProblem: (tenant, error) =>
         logger.error({ tenant, err: error }, 'an audit log could not be repaired or trimmed'),
     }),

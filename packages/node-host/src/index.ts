@@ -1,3 +1,4 @@
+export { type ClockOffset, clockJumpMs, readClockOffset } from './clock-offset.js';
 export {
   isTemporaryName,
   readFileIfThere,

@@ -1,11 +1,13 @@
 import { type NetworkStatus, toApiError } from '@mvm/agentd-api';
 import type { HostdClient } from '@mvm/hostd-client';
+import { type ClockOffset, clockJumpMs } from '@mvm/node-host';
 import { type CodedError, type NetworkReport, toCodedError } from '@mvm/protocol';
 import type { Logger } from 'pino';
 import type { Metrics } from '../metrics/metrics.js';
 import {
   type DriftHistory,
   type FollowedDrift,
+  historyMoved,
   NO_DRIFT,
   networkStatus,
   persistentDrifts,
@@ -21,6 +23,8 @@ export interface NetworkCheckOptions {
   readonly client: HostdClient;
   readonly metrics: Metrics;
   readonly now: () => number;
+  /** How `now` is set. */
+  readonly readOffset: () => ClockOffset;
   /** From when on a drift counts as persistent; longer than hostd's own looks are apart. */
   readonly persistsMs: number;
 }
@@ -34,7 +38,8 @@ export interface NetworkCheck {
 }
 
 export function createNetworkCheck(options: NetworkCheckOptions): NetworkCheck {
-  const { client, metrics, now, persistsMs } = options;
+  const { client, metrics, now, readOffset, persistsMs } = options;
+  let clock = readOffset();
   let history: DriftHistory = NO_DRIFT;
   let status: NetworkStatus | null = null;
   let notBefore = Number.NEGATIVE_INFINITY;
@@ -61,7 +66,9 @@ export function createNetworkCheck(options: NetworkCheckOptions): NetworkCheck {
 
   function took(report: NetworkReport, log: Logger): void {
     const at = now();
-    history = trackDrift(history, report, at);
+    const offset = readOffset();
+    history = trackDrift(historyMoved(history, clockJumpMs(clock, offset) ?? 0), report, at);
+    clock = offset;
     status = networkStatus(history, report, { verifiedAtMs: at, persistsMs });
     const oldest = Math.min(at, ...history.followed.map(({ sinceMs }) => sinceMs));
     metrics.networkVerified(report, (at - oldest) / 1000);

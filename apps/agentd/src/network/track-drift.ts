@@ -31,6 +31,11 @@ export function trackDrift(before: DriftHistory, report: NetworkReport, nowMs: n
   };
 }
 
+/** The history with its times moved by `ms`, by which the wall clock was set. Pure. */
+export function historyMoved({ followed }: DriftHistory, ms: number): DriftHistory {
+  return { followed: followed.map((one) => ({ ...one, sinceMs: one.sinceMs + ms })) };
+}
+
 /** Drifts that have stood for at least `persistsMs`: hostd, which looks by itself, should have repaired them. */
 export function persistentDrifts(
   { followed }: DriftHistory,

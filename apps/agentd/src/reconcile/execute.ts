@@ -62,6 +62,7 @@ export async function executePlan(actions: readonly Action[], options: ExecuteOp
     if (interrupted !== null || needsMissing(action, missing)) return;
     options.onStart?.(action);
     const startedAtMs = now();
+    const began = performance.now();
     const error = await client
       .request(requestFor(action), { signal, timeoutMs: timeoutMs + guestMs(action) })
       .then(
@@ -70,7 +71,7 @@ export async function executePlan(actions: readonly Action[], options: ExecuteOp
       );
     if (error !== null && isConnectionFailure(error)) interrupted ??= error;
     if (error !== null && action.kind.startsWith('ensure_')) missing.add(targetOf(action));
-    const outcome = { action, startedAtMs, durationMs: now() - startedAtMs, error };
+    const outcome = { action, startedAtMs, durationMs: performance.now() - began, error };
     outcomes.push(outcome);
     options.onOutcome?.(outcome);
   }

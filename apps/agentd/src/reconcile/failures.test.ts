@@ -4,6 +4,7 @@ import {
   type BackoffPolicy,
   backoffMs,
   failuresAfterObserving,
+  failuresMoved,
   isTerminal,
   recordFailure,
 } from './failures.js';
@@ -56,6 +57,21 @@ describe('an observation', () => {
     const again = failuresAfterObserving(once, [exited(START + 7000, START + 8000)], START + 8500, policy);
     expect(again[KEY]).toMatchObject({ count: 2, retryAtMs: START + 10_000 });
   });
+
+  it.each([720, -720])(
+    'counts it once and waits as long when the clock was set by %i hours meanwhile',
+    (hours) => {
+      const ms = hours * 3_600_000;
+      const once = failuresAfterObserving({}, [exited(START, START + 5000)], START + 6000, policy);
+      // hostd gives its times by the clock as it is set now, and may read it a moment earlier or later.
+      for (const skewMs of [0, 20, -20]) {
+        const view = exited(START + ms + skewMs, START + 5000 + ms + skewMs);
+        const moved = failuresMoved(once, ms);
+        expect(failuresAfterObserving(moved, [view], START + 7000 + ms, policy)).toEqual(moved);
+        expect(moved[KEY]).toMatchObject({ count: 1, retryAtMs: START + 6000 + ms });
+      }
+    },
+  );
 
   it('begins a new row after a VM that ran for long', () => {
     const before = { [KEY]: { ...recordFailure(undefined, error, START, policy), count: 9 } };

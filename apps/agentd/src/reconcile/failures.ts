@@ -10,6 +10,9 @@ export interface BackoffPolicy {
   readonly stableMs: number;
 }
 
+/** After the clock was set, hostd and agentd may differ by this much in how far; no VM starts and ends again as fast. */
+const CLOCK_SLACK_MS = 50;
+
 /** Codes with which the same attempt fails again until an operator changes something. */
 const TERMINAL: ReadonlySet<string> = new Set([
   'invalid_argument',
@@ -39,6 +42,19 @@ export function recordFailure(
   const { code, reason, message } = error;
   const delay = TERMINAL.has(code) ? policy.capMs : backoffMs(count, policy);
   return { count, lastAtMs: nowMs, retryAtMs: nowMs + delay, code, reason, message };
+}
+
+/** The records with their times moved by `ms`, by which the wall clock was set. Pure. */
+export function failuresMoved(
+  failures: Readonly<Record<string, FailureRecord>>,
+  ms: number,
+): Readonly<Record<string, FailureRecord>> {
+  return Object.fromEntries(
+    Object.entries(failures).map(([key, record]) => [
+      key,
+      { ...record, lastAtMs: record.lastAtMs + ms, retryAtMs: record.retryAtMs + ms },
+    ]),
+  );
 }
 
 /**
@@ -72,7 +88,11 @@ export function failuresAfterObserving(
     if (view.status !== 'stopped' || stop === null || stop.kind !== 'exited') continue;
     const stoppedAtMs = Date.parse(stop.at);
     const known = after[key];
-    if (!Number.isFinite(stoppedAtMs) || (known !== undefined && known.lastAtMs >= stoppedAtMs)) continue;
+    if (
+      !Number.isFinite(stoppedAtMs) ||
+      (known !== undefined && known.lastAtMs + CLOCK_SLACK_MS >= stoppedAtMs)
+    )
+      continue;
     const ranMs = view.last_started_at === null ? 0 : stoppedAtMs - Date.parse(view.last_started_at);
     const error = {
       code: 'aborted',

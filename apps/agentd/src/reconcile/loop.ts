@@ -1,5 +1,6 @@
 import { type Decision, type Pass, type Status, toApiError } from '@mvm/agentd-api';
 import type { HostdClient } from '@mvm/hostd-client';
+import { type ClockOffset, clockJumpMs } from '@mvm/node-host';
 import { CodedError, type DesiredState, toCodedError } from '@mvm/protocol';
 import type { Logger } from 'pino';
 import type { DesiredSource } from '../desired/desired-source.js';
@@ -9,7 +10,7 @@ import type { HoldStore } from '../state/hold-store.js';
 import { failureKey, targetOf, toActionView } from './actions.js';
 import { type ActivityRecords, activityAfterObserving } from './activity.js';
 import { type ActionOutcome, executePlan, isConnectionFailure } from './execute.js';
-import { type BackoffPolicy, failuresAfterObserving, recordFailure } from './failures.js';
+import { type BackoffPolicy, failuresAfterObserving, failuresMoved, recordFailure } from './failures.js';
 import { observeHost } from './observe.js';
 import { plan } from './plan.js';
 import { isConverged, isSettled, poolStatuses, type Trigger, toDecision } from './status.js';
@@ -35,6 +36,8 @@ export interface ReconcilerOptions {
   readonly network: NetworkCheck;
   readonly logger: Logger;
   readonly now: () => number;
+  /** How `now` is set; read before each pass. */
+  readonly readOffset: () => ClockOffset;
   readonly pinned: readonly string[];
   readonly critical: readonly string[];
   readonly bootGraceMs: number;
@@ -64,6 +67,8 @@ export class Reconciler {
   readonly #stopping = new AbortController();
   #failures: Readonly<Record<string, FailureRecord>> = {};
   #activity: ActivityRecords = {};
+  /** How the wall clock is set by which the times of `#failures` are. */
+  #clock: ClockOffset;
   #recent: readonly Decision[] = [];
   #lastPass: Pass | null = null;
   #observation: LastObservation | null = null;
@@ -80,6 +85,7 @@ export class Reconciler {
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
+    this.#clock = options.readOffset();
     options.desired.onChange(() => this.enqueue('desired'));
   }
 
@@ -175,6 +181,7 @@ export class Reconciler {
 
   async #pass(): Promise<void> {
     const { now, desired, metrics, logger } = this.#options;
+    this.#followClock();
     const trigger = this.#next ?? 'interval';
     this.#next = null;
     const waiters = this.#waiters.splice(0);
@@ -183,6 +190,7 @@ export class Reconciler {
     const asked = this.#asked;
     const log = logger.child({ pass: number });
     const startedAtMs = now();
+    const began = performance.now();
     const { loaded } = desired;
     const done = await this.#observePlanExecute(loaded, number, log).catch((error: unknown) => ({
       outcomes: [],
@@ -202,7 +210,7 @@ export class Reconciler {
       revision: loaded?.revision ?? null,
       trigger,
       started_at: new Date(startedAtMs).toISOString(),
-      duration_ms: Math.round(now() - startedAtMs),
+      duration_ms: Math.round(performance.now() - began),
       actions: done.outcomes.length,
       failed,
       error: done.error === null ? null : toApiError(done.error),
@@ -247,6 +255,14 @@ export class Reconciler {
       onOutcome: (outcome) => this.#record(outcome, number, log),
     });
     return { outcomes, error: interrupted };
+  }
+
+  /** Nothing waits longer or shorter because the wall clock was set. */
+  #followClock(): void {
+    const clock = this.#options.readOffset();
+    const jumpMs = clockJumpMs(this.#clock, clock) ?? 0;
+    this.#clock = clock;
+    if (jumpMs !== 0) this.#failures = failuresMoved(this.#failures, jumpMs);
   }
 
   #observe(desired: DesiredState | null): Promise<ObservedHost> {

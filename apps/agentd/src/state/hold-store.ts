@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { type Hold, holdSchema } from '@mvm/agentd-api';
+import { type ClockOffset, clockJumpMs, readClockOffset } from '@mvm/node-host';
 import { CodedError } from '@mvm/protocol';
 import { z } from 'zod';
 import { readIfThere, writeFileAtomic } from './atomic-file.js';
@@ -7,11 +8,17 @@ import { readIfThere, writeFileAtomic } from './atomic-file.js';
 // INVARIANTS
 // - What `active` shows is on disk: a change is visible after its file was written, never before.
 // - At most one hold per instance.
+// - A hold lasts as long as it was meant to by the monotonic clock, however the wall clock is set meanwhile.
 
-/** Small corrections of a clock. */
+/** How far the clock may be set between two boots without holds being moved. */
 const SLACK_MS = 60_000;
 
-const fileSchema = z.object({ schema_version: z.literal(1), holds: z.array(holdSchema) });
+const fileSchema = z.object({
+  schema_version: z.literal(1),
+  holds: z.array(holdSchema),
+  /** How the wall clock is set by which the times of the holds are; absent in files of earlier versions. */
+  clock: z.object({ boot_id: z.string(), offset_ms: z.number() }).optional(),
+});
 
 /** Which instance a hold is about. */
 export interface HoldAddress {
@@ -36,24 +43,34 @@ export function makeHold(address: HoldAddress, kind: Hold['kind'], seconds: numb
   return { tenant_id, pool_id, instance_id, kind, since, until };
 }
 
+function moved(hold: Hold, byMs: number): Hold {
+  const move = (time: string): string => new Date(Date.parse(time) + byMs).toISOString();
+  return { ...hold, since: move(hold.since), until: move(hold.until) };
+}
+
 /** The holds that outlive a restart of agentd, in `<state-dir>/holds.json`. */
 export class HoldStore {
   readonly #path: string;
+  readonly #readOffset: () => ClockOffset;
   #holds: readonly Hold[];
+  /** How the wall clock is set by which the times of `#holds` are. */
+  #clock: ClockOffset;
   #writing: Promise<unknown> = Promise.resolve();
 
-  private constructor(path: string, holds: readonly Hold[]) {
+  private constructor(path: string, file: z.infer<typeof fileSchema>, readOffset: () => ClockOffset) {
     this.#path = path;
-    this.#holds = holds;
+    this.#readOffset = readOffset;
+    this.#holds = file.holds;
+    this.#clock = file.clock ?? readOffset();
   }
 
   /** Reads the file; `failed_precondition`, reason `state.damaged`, when it is not what agentd writes. */
-  static async open(stateDir: string): Promise<HoldStore> {
+  static async open(stateDir: string, readOffset: () => ClockOffset = readClockOffset): Promise<HoldStore> {
     const path = join(stateDir, 'holds.json');
     const text = await readIfThere(path);
-    if (text === null) return new HoldStore(path, []);
+    if (text === null) return new HoldStore(path, { schema_version: 1, holds: [] }, readOffset);
     try {
-      return new HoldStore(path, fileSchema.parse(JSON.parse(text)).holds);
+      return new HoldStore(path, fileSchema.parse(JSON.parse(text)), readOffset);
     } catch (cause) {
       throw new CodedError({
         code: 'failed_precondition',
@@ -95,20 +112,17 @@ export class HoldStore {
   }
 
   /**
-   * A hold that begins in the future was set before the clock was set back: it begins now, and lasts as long as it was meant
-   * to, not until the clock comes by its end. Written with the next change.
+   * Moves the holds with the wall clock when it was set. Between two boots it is not known how far: a hold that begins in
+   * the future then begins now, and lasts as long as it was meant to. Written with the next change.
    */
   #bound(nowMs: number): void {
-    const isToCome = (hold: Hold): boolean => Date.parse(hold.since) > nowMs + SLACK_MS;
-    if (!this.#holds.some(isToCome)) return;
+    const clock = this.#readOffset();
+    const jumpMs = clockJumpMs(this.#clock, clock);
+    this.#clock = clock;
+    if (jumpMs !== null && jumpMs !== 0) this.#holds = this.#holds.map((hold) => moved(hold, jumpMs));
     this.#holds = this.#holds.map((hold) => {
-      if (!isToCome(hold)) return hold;
-      const lastsMs = Date.parse(hold.until) - Date.parse(hold.since);
-      return {
-        ...hold,
-        since: new Date(nowMs).toISOString(),
-        until: new Date(nowMs + lastsMs).toISOString(),
-      };
+      const sinceMs = Date.parse(hold.since);
+      return sinceMs > nowMs + SLACK_MS ? moved(hold, nowMs - sinceMs) : hold;
     });
   }
 
@@ -117,8 +131,11 @@ export class HoldStore {
       const before = this.active(nowMs);
       const holds = edit(before);
       if (holds === before) return;
-      await writeFileAtomic(this.#path, `${JSON.stringify({ schema_version: 1, holds }, null, 2)}\n`);
+      const clock = this.#clock;
+      const file = { schema_version: 1, holds, clock };
+      await writeFileAtomic(this.#path, `${JSON.stringify(file, null, 2)}\n`);
       this.#holds = holds;
+      this.#clock = clock;
     });
     this.#writing = done.catch(() => {});
     return done;

@@ -4,7 +4,7 @@ import { resolveInstance } from '../address/resolve-instance.js';
 import type { CommandModule } from '../command.js';
 import type { CliContext } from '../context.js';
 import { renderConsoleTail } from '../errors/render-error.js';
-import { formatAgeOf } from '../format/age.js';
+import { formatAgo } from '../format/age.js';
 import { formatBytes } from '../format/bytes.js';
 import { onOneLine } from '../format/control-characters.js';
 import { formatDuration } from '../format/duration.js';
@@ -41,8 +41,7 @@ export const instanceInfo: CommandModule = {
 function describe(context: CliContext, instance: InstanceInfo): string {
   const { colours } = context;
   const now = context.nowMs();
-  const since = (time: string | null) =>
-    time === null ? undefined : `${time} (${formatAgeOf(time, now)} ago)`;
+  const since = (time: string | null) => (time === null ? undefined : `${time} (${formatAgo(time, now)})`);
   const { net, image, resources, runtime, stop_reason: stopReason, hold } = instance;
   const sections = [
     renderFields([
@@ -130,7 +129,7 @@ function describeExits(
   now: number,
 ): string | undefined {
   if (count === undefined || count === 0 || last == null) return undefined;
-  return `${count}, the last ${formatAgeOf(last.at, now)} ago: ${onOneLine(last.message)}`;
+  return `${count}, the last ${formatAgo(last.at, now)}: ${onOneLine(last.message)}`;
 }
 
 const BY_HAND = {

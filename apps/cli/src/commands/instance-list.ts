@@ -3,7 +3,7 @@ import { compareAddresses, formatAddress, parseScope } from '../address/address.
 import { refuseUnknown } from '../address/refuse-unknown.js';
 import type { CommandModule } from '../command.js';
 import type { CliContext } from '../context.js';
-import { formatAgeOf } from '../format/age.js';
+import { formatAgeOf, formatAgo } from '../format/age.js';
 import { printList } from '../format/print.js';
 import { describeStatus, endedOnItsOwn, styleStatus } from '../format/status-style.js';
 import type { Column } from '../format/table.js';
@@ -87,5 +87,5 @@ function columnsFor(context: CliContext): Column<InstanceView>[] {
 
 /** How the VM last ended without being asked to, and when. */
 function lastReason({ last_exit: exit }: InstanceView, now: number): string {
-  return exit == null ? '' : `${exit.message}, ${formatAgeOf(exit.at, now)} ago`;
+  return exit == null ? '' : `${exit.message}, ${formatAgo(exit.at, now)}`;
 }

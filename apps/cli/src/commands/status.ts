@@ -5,7 +5,7 @@ import type { CommandModule } from '../command.js';
 import type { CliContext } from '../context.js';
 import { CONVERGING_EXIT_CODE, HELD_EXIT_CODE } from '../errors/exit-code.js';
 import { ReportedFailure } from '../errors/reported-failure.js';
-import { formatAgeOf } from '../format/age.js';
+import { formatAgeOf, formatAgo } from '../format/age.js';
 import { onOneLine } from '../format/control-characters.js';
 import { formatDuration } from '../format/duration.js';
 import { printObject } from '../format/print.js';
@@ -127,7 +127,7 @@ function summary({ colours, nowMs }: CliContext, state: Status): (readonly [stri
       'Revision',
       desired.revision === null
         ? undefined
-        : `${desired.revision} from ${onOneLine(source)}, ${formatAgeOf(desired.loaded_at, nowMs())} ago`,
+        : `${desired.revision} from ${onOneLine(source)}, ${formatAgo(desired.loaded_at, nowMs())}`,
     ],
     ['Rejected', desired.error === null ? undefined : colours.red(onOneLine(desired.error.message))],
     ['Agentd', `${state.agentd.version}, up ${formatAgeOf(state.agentd.started_at, nowMs())}`],
@@ -136,14 +136,14 @@ function summary({ colours, nowMs }: CliContext, state: Status): (readonly [stri
       'Seen',
       hostd.state === 'connected' || state.observed_at === null
         ? undefined
-        : colours.red(`what follows is of ${formatAgeOf(state.observed_at, nowMs())} ago`),
+        : colours.red(`what follows is of ${formatAgo(state.observed_at, nowMs())}`),
     ],
     ['Network', networkOf(state, colours, nowMs())],
     [
       'Last pass',
       pass === null
         ? 'none yet'
-        : `number ${pass.number}, ${formatAgeOf(pass.started_at, nowMs())} ago, ${pass.actions} actions, ${pass.failed} failed, ${formatDuration(pass.duration_ms)}`,
+        : `number ${pass.number}, ${formatAgo(pass.started_at, nowMs())}, ${pass.actions} actions, ${pass.failed} failed, ${formatDuration(pass.duration_ms)}`,
     ],
     [
       'Pass error',
@@ -200,7 +200,7 @@ function decisionColumns({ colours, nowMs }: CliContext): Column<Decision>[] {
 /** What the last verification of the network came to; absent when there was none. */
 function networkOf({ network }: Status, colours: CliContext['colours'], now: number): string | undefined {
   if (network === null) return undefined;
-  const when = `verified ${formatAgeOf(network.verified_at, now)} ago`;
+  const when = `verified ${formatAgo(network.verified_at, now)}`;
   if (network.error !== null) {
     return colours.red(`could not be verified: ${onOneLine(network.error.message)}`);
   }

@@ -3,7 +3,7 @@ import { parseTenantId } from '@mvm/protocol';
 import { compareAddresses } from '../address/address.js';
 import type { CommandModule } from '../command.js';
 import type { CliContext } from '../context.js';
-import { formatAgeOf } from '../format/age.js';
+import { formatAgo } from '../format/age.js';
 import { networkPolicyFields } from '../format/network-policy.js';
 import { poolColumns } from '../format/pool-columns.js';
 import { printObject } from '../format/print.js';
@@ -46,7 +46,7 @@ function describe({ colours, nowMs }: CliContext, tenant: TenantSummary): string
           ? undefined
           : `change ${tenant.secrets_epoch}, as noticed when instances start or wake`,
       ],
-      ['Created', `${tenant.created_at} (${formatAgeOf(tenant.created_at, nowMs())} ago)`],
+      ['Created', `${tenant.created_at} (${formatAgo(tenant.created_at, nowMs())})`],
     ]),
     `${colours.bold('Network')}\n${renderFields(
       [

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { formatAge, formatAgeOf } from './age.js';
+import { formatAge, formatAgeOf, formatAgo } from './age.js';
 
 describe('formatAge', () => {
   const s = 1000;
@@ -34,5 +34,12 @@ describe('formatAge', () => {
     expect(formatAgeOf('2026-01-01T00:00:00Z', Date.parse('2026-01-01T00:00:30Z'))).toBe('30s');
     expect(formatAgeOf(null, 0)).toBe('-');
     expect(formatAgeOf('nonsense', 0)).toBe('<invalid>');
+  });
+
+  it('is a phrase that makes sense for times that are still to come, too', () => {
+    const now = Date.parse('2026-01-01T00:00:30Z');
+    expect(formatAgo('2026-01-01T00:00:00Z', now)).toBe('30s ago');
+    expect(formatAgo('2026-01-01T00:00:00Z', now - 720 * 3_600_000)).toBe('in the future');
+    expect(formatAgo(null, now)).toBe('-');
   });
 });

@@ -28,6 +28,15 @@ export function formatAgeOf(time: string | null, nowMs: number): string {
   return time === null || time === '' ? '-' : formatAge(nowMs - Date.parse(time));
 }
 
+/**
+ * The same as a phrase: `5m ago`. `in the future` when the time is still to come, because the host's clock was set back.
+ */
+export function formatAgo(time: string | null, nowMs: number): string {
+  const age = formatAgeOf(time, nowMs);
+  if (age === '-') return age;
+  return age === '<invalid>' ? 'in the future' : `${age} ago`;
+}
+
 function pair(span: number, coarse: number, coarseUnit: string, fine: number, fineUnit: string): string {
   const rest = Math.floor((span % coarse) / fine);
   return `${Math.floor(span / coarse)}${coarseUnit}${rest === 0 ? '' : `${rest}${fineUnit}`}`;

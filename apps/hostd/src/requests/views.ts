@@ -73,10 +73,11 @@ export function instanceNetView(net: InstanceRecord['net']): InstanceNet | null 
 
 /**
  * An instance as it crosses the socket. `resources` and `image` are those that it runs with; of one that does not run,
- * those that its next start would give.
+ * those that its next start would give. Times are by the wall clock as it is set now.
  */
-export function instanceView(record: InstanceRecord, services: RequestServices): InstanceView {
+export function instanceView(saved: InstanceRecord, services: RequestServices): InstanceView {
   const { store } = services.ports;
+  const record = store.onPresentClock(saved);
   const pool = store.pool(record);
   const { vcpus, mem_mib, data_disk_mib } = record.running_with?.resources ??
     pool?.instance_resources ?? { vcpus: 1, mem_mib: 64, data_disk_mib: 0 };

@@ -55,6 +55,8 @@ export interface AuditLog extends AuditSink {
 export interface AuditLogOptions {
   /** How many days entries are kept; 0 and null: for ever. */
   readonly retentionDays?: (tenantId: string) => number | null;
+  /** Whether the wall clock may be believed: while it may not, nothing is removed for its age. Absent: it may. */
+  readonly isClockSteady?: () => boolean;
   /** Told when a log could not be put right or shortened; nothing else depends on it. */
   readonly onProblem?: (tenantId: string, error: unknown) => void;
 }
@@ -70,7 +72,7 @@ const DAY_MS = 86_400_000;
  * - Before old entries are removed, an entry records that, and only when the whole log verifies.
  */
 export function createAuditLog(layout: Layout, options: AuditLogOptions = {}): AuditLog {
-  const { retentionDays = () => null, onProblem = () => {} } = options;
+  const { retentionDays = () => null, isClockSteady = () => true, onProblem = () => {} } = options;
   const queues = new Map<string, Promise<unknown>>();
   const ends = new Map<string, AuditEnd>();
   /** When a log's age was last looked at, by the process's own clock. */
@@ -129,6 +131,7 @@ export function createAuditLog(layout: Layout, options: AuditLogOptions = {}): A
     const days = retentionDays(tenantId) ?? 0;
     const seen = agesSeen.get(tenantId);
     if (days <= 0 || (seen !== undefined && performance.now() - seen < DAY_MS)) return;
+    if (!isClockSteady()) return;
     agesSeen.set(tenantId, performance.now());
     const paths = pathsOf(tenantId);
     const old = await findOldPart(paths, tenantId, Date.parse(at) - days * DAY_MS);

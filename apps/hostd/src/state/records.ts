@@ -97,6 +97,8 @@ export const instanceRecordSchema = z.looseObject({
   /** Ours: how often its VM ended without being asked to, and how the last time; absent: never. */
   exit_count: z.int().min(0).optional(),
   last_exit: stopReasonSchema.nullish(),
+  /** Ours: how the wall clock was set when each time was written; absent for times of records that have none. */
+  time_offsets: z.record(z.string(), z.object({ boot_id: z.string(), offset_ms: z.number() })).optional(),
   /** Ours: how to find the VM again; null when none runs. */
   vm: vmRecordSchema.nullish(),
 });

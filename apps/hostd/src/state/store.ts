@@ -1,11 +1,13 @@
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type ClockOffset, readClockOffset } from '@mvm/node-host';
 import { CodedError } from '@mvm/protocol';
 import { makePrivateDir, syncDirectory, writeFileAtomic } from './atomic-file.js';
 import { errnoOf, fromFileError } from './fs-error.js';
 import { type InstanceAddress, type Layout, type PoolAddress, TRASH_PREFIX } from './layout.js';
 import { type DamagedRecord, loadState } from './load-state.js';
 import { type InstanceRecord, type PoolRecord, renderRecord, type TenantRecord } from './records.js';
+import { onPresentClock, withTimeOffsets } from './time-offsets.js';
 
 /**
  * The recorded tenants, pools and instances.
@@ -31,6 +33,8 @@ export interface StateStore {
   saveTenant(record: TenantRecord): Promise<void>;
   savePool(record: PoolRecord): Promise<void>;
   saveInstance(record: InstanceRecord): Promise<void>;
+  /** The record with times by the wall clock as it is set now: for views. */
+  onPresentClock(record: InstanceRecord): InstanceRecord;
   /** Forgets the tenant; only its audit log stays. */
   removeTenant(tenantId: string): Promise<void>;
   removePool(pool: PoolAddress): Promise<void>;
@@ -72,7 +76,10 @@ async function removeDirectory(parent: string, id: string): Promise<void> {
 }
 
 /** The store of a state directory, with everything loaded. Throws when the tree cannot be read at all. */
-export async function openStateStore(layout: Layout): Promise<StateStore> {
+export async function openStateStore(
+  layout: Layout,
+  readOffset: () => ClockOffset = readClockOffset,
+): Promise<StateStore> {
   await makePrivateDir(layout.tenantsDir);
   const loaded = await loadState(layout);
   const tenants = new Map<string, TenantEntry>();
@@ -110,10 +117,13 @@ export async function openStateStore(layout: Layout): Promise<StateStore> {
       if (known === undefined) tenant.pools.set(record.pool_id, { record, instances: new Map() });
       else known.record = record;
     },
-    saveInstance: async (record) => {
-      const pool = poolEntry(record);
+    onPresentClock: (record) => onPresentClock(record, readOffset()),
+    saveInstance: async (changed) => {
+      const pool = poolEntry(changed);
       if (pool === undefined) throw missingParent('pool');
-      if (!pool.instances.has(record.instance_id)) {
+      const known = pool.instances.get(changed.instance_id);
+      const record = withTimeOffsets(changed, known, readOffset());
+      if (known === undefined) {
         await makePrivateDir(layout.runtimeDir(record));
         await makePrivateDir(layout.volumesDir(record));
       }

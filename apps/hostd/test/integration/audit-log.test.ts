@@ -181,6 +181,17 @@ test('entries older than the retention are let go and signed for; of a log that 
   expect(await operations()).toContain('one');
 });
 
+test('entries are not let go by a clock that was set a short time ago', async () => {
+  let steady = false;
+  const keeping = createAuditLog(layout, { retentionDays: () => 30, isClockSteady: () => steady });
+  await keeping.append(entry('one', '2026-11-20T00:00:00.000Z'));
+  await keeping.append(entry('two', '2036-11-20T00:00:00.000Z'));
+  expect(await operations(keeping)).toEqual(['one', 'two']);
+  steady = true;
+  await keeping.append(entry('three', '2036-11-20T00:00:00.000Z'));
+  expect(await operations(keeping)).toEqual(['two', 'three', 'audit_pruned']);
+});
+
 test('kill -9 of a process that appends, again and again, leaves a log that verifies', async () => {
   const program = `
     import { createAuditLog } from ${JSON.stringify(join(import.meta.dirname, '../../dist/state/audit-log.js'))};

@@ -47,6 +47,26 @@ test('a tree that the version 1 peer wrote loads, and every field survives being
   expect(await Promise.all(paths.map(readJson))).toEqual(before);
 });
 
+test('the clock set meanwhile: times are shown by the clock as it is set now, over restarts too', async () => {
+  const HOUR = 3_600_000;
+  await cp(peerTree, dir, { recursive: true });
+  let offset = { boot_id: 'first', offset_ms: 1_000_000 };
+  const store = await openStateStore(layout, () => offset);
+  const old = store.instance(address);
+  if (old === undefined) throw new Error('the tree did not load');
+  const at = '2026-11-20T12:00:00.000Z';
+  await store.saveInstance({ ...old, last_stopped_at: at });
+  offset = { ...offset, offset_ms: offset.offset_ms - 720 * HOUR };
+  for (const now of [store, await openStateStore(layout, () => offset)]) {
+    const record = now.instance(address);
+    expect(record?.last_stopped_at).toBe(at);
+    expect(record && now.onPresentClock(record)).toMatchObject({
+      last_started_at: old.last_started_at,
+      last_stopped_at: '2026-10-21T12:00:00.000Z',
+    });
+  }
+});
+
 test('a record that is damaged is listed, and does not keep others from loading', async () => {
   await cp(peerTree, dir, { recursive: true });
   const bad = { ...address, instance_id: 'i-bad' };
