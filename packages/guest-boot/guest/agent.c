@@ -1,5 +1,5 @@
 /*
- * Answers the host over the virtio port org.mvm.agent.0. A frame is 4 bytes of length, big-endian, and as many bytes of
+ * Answers the host over the virtio port org.mvm.agent.0, or, where there is none, over vsock. A frame is 4 bytes of length, big-endian, and as many bytes of
  * JSON; each request is answered in turn. The host writes its JSON in one form only, so that a few comparisons read it.
  */
 #define _GNU_SOURCE
@@ -11,25 +11,39 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #define PORT_NAME "org.mvm.agent.0"
+#define VSOCK_PORT 1024
 #define MAX_FRAME (256 * 1024)
 #define SLEEP_PREP "/etc/mvm/sleep-prep"
 /* random(4): _IO('R', 0x07). What is written to /dev/urandom alone is not drawn on for up to a minute. */
 #define RNDRESEEDCRNG 0x5207
 
+/* Source: Linux, include/uapi/linux/vm_sockets.h, which musl does not bring. */
+struct vsock_address {
+  sa_family_t family;
+  uint16_t reserved;
+  uint32_t port, cid;
+  uint8_t zero[4];
+};
+#define ANY_CID 0xffffffff
+
 static int port = -1;
+/* Over vsock: what accepts the host's connections, and what tells of news of both. */
+static int listener = -1, news = -1;
 static unsigned char in[4 + MAX_FRAME + 1];
 static size_t in_used;
 static unsigned char out[65536];
 static size_t out_used;
 static pid_t sleep_prep;
 
-int agent_open(void) {
+static int open_port(void) {
   char path[512], name[64];
   DIR *dir = opendir("/sys/class/virtio-ports");
   if (!dir) return -1;
@@ -42,6 +56,49 @@ int agent_open(void) {
   }
   closedir(dir);
   return port;
+}
+
+static int watch_socket(int fd, uint32_t events) {
+  struct epoll_event event = {.events = events, .data.fd = fd};
+  return epoll_ctl(news, EPOLL_CTL_ADD, fd, &event);
+}
+
+static int listen_vsock(void) {
+  struct vsock_address any = {.family = AF_VSOCK, .port = VSOCK_PORT, .cid = ANY_CID};
+  listener = socket(AF_VSOCK, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (listener < 0) return -1;
+  news = epoll_create1(EPOLL_CLOEXEC);
+  if (bind(listener, (struct sockaddr *)&any, sizeof any) || listen(listener, 4) || news < 0 || watch_socket(listener, EPOLLIN)) {
+    close(listener);
+    listener = -1;
+  }
+  return listener;
+}
+
+int agent_open(uint32_t *events) {
+  // Edges only: a port whose host is away has news all the time.
+  *events = EPOLLIN | EPOLLOUT | EPOLLET;
+  if (open_port() >= 0) return port;
+  *events = EPOLLIN;
+  return listen_vsock() < 0 ? -1 : news;
+}
+
+static void close_connection(void) {
+  close(port);
+  port = -1;
+  in_used = out_used = 0;
+}
+
+/* The host has one connection at a time: a new one takes the place of the last. */
+static void accept_connections(void) {
+  struct epoll_event events[4];
+  while (epoll_wait(news, events, 4, 0) > 0) {
+    for (int fd; (fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0;) {
+      if (port >= 0) close_connection();
+      port = fd;
+      watch_socket(port, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+    }
+  }
 }
 
 static void flush_answers(void) {
@@ -164,12 +221,17 @@ static void handle_frames(void) {
 }
 
 void agent_serve(void) {
+  if (listener >= 0) accept_connections();
   if (port < 0) return;
   flush_answers();
   for (int has_read = 0;; has_read = 1) {
     handle_frames();
     if (in_used >= sizeof in - 1) return;
     ssize_t n = read(port, in + in_used, sizeof in - 1 - in_used);
+    if (listener >= 0 && (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))) {
+      close_connection();
+      return;
+    }
     if (n == 0) {
       // The kernel takes the host for gone. It learns of a new connection later than of that one's first bytes: what has
       // just been read is the new host's, and its answers wait until the port takes them.

@@ -37,6 +37,8 @@ extern struct identity identity;
 /* util.c */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 int read_file(const char *path, char *buffer, size_t size);
+/* The value of `key=` on the kernel's command line; -1 without it. */
+int boot_option(const char *key, char *value, size_t size);
 int write_file(const char *path, const char *text);
 int make_dirs(const char *path, mode_t mode);
 int64_t now_ms(void);
@@ -68,7 +70,8 @@ pid_t start_main(void);
 void exec_main(void) __attribute__((noreturn));
 
 /* agent.c */
-int agent_open(void);
+/* A descriptor to wait on for these events, or -1: the host has no way to us. */
+int agent_open(uint32_t *events);
 /* Reads what has come and answers it; to be called when the descriptor has news, and after agent_child_ended. */
 void agent_serve(void);
 /* Whether the child was one that an answer waits for. */

@@ -31,7 +31,9 @@ static int64_t kill_at;
 void power_off(void) {
   unmount_data();
   sync();
-  reboot(RB_POWER_OFF);
+  // A VMM that a guest cannot switch off ends when the guest restarts.
+  char off[16];
+  reboot(boot_option("mvm.off", off, sizeof off) == 0 && !strcmp(off, "reboot") ? RB_AUTOBOOT : RB_POWER_OFF);
   for (;;) pause();
 }
 
@@ -95,9 +97,13 @@ void serve(pid_t pid) {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGCHLD);
+  // Ctrl-Alt-Del, the power button of a VMM that has none.
+  sigaddset(&signals, SIGINT);
+  if (pid != 1) reboot(RB_DISABLE_CAD);
   watch(poller, signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC), EPOLLIN, SIGNALS);
-  // Edges only: a port whose host is away has news all the time.
-  watch(poller, agent_open(), EPOLLIN | EPOLLOUT | EPOLLET, AGENT);
+  uint32_t events_of_agent;
+  int agent = agent_open(&events_of_agent);
+  watch(poller, agent, events_of_agent, AGENT);
   watch_buttons(poller);
   reap();
   for (;;) {
@@ -115,7 +121,8 @@ void serve(pid_t pid) {
       switch (events[i].data.u64 >> 32) {
         case SIGNALS: {
           struct signalfd_siginfo info;
-          while (read(fd, &info, sizeof info) == sizeof info) continue;
+          while (read(fd, &info, sizeof info) == sizeof info)
+            if (info.ssi_signo == SIGINT && info.ssi_code == SI_KERNEL) stop();
           reap();
           break;
         }

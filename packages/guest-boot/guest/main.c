@@ -20,6 +20,7 @@ int main(void) {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGCHLD);
+  sigaddset(&signals, SIGINT);
   sigprocmask(SIG_BLOCK, &signals, NULL);
   mount_kernel_file_systems();
   if (read_run("/run.conf")) {

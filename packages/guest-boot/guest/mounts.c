@@ -41,6 +41,19 @@ void load_modules(void) {
   }
 }
 
+/* A VMM that gives drives no serial number of the host's says their names in order: mvm.drives=rootfs,config. */
+static int find_drive_by_order(const char *name, char *path, size_t size) {
+  char names[256];
+  if (boot_option("mvm.drives", names, sizeof names)) return -1;
+  char letter = 'a';
+  for (char *at = strtok(names, ","); at; at = strtok(NULL, ","), letter++) {
+    if (strcmp(at, name)) continue;
+    snprintf(path, size, "/dev/vd%c", letter);
+    return access(path, F_OK);
+  }
+  return -1;
+}
+
 /* Drives are named in the order of their discovery, which may differ; their serial numbers do not. */
 int find_drive(const char *serial, char *path, size_t size) {
   char file[512], found[64];
@@ -54,7 +67,7 @@ int find_drive(const char *serial, char *path, size_t size) {
     result = 0;
   }
   closedir(dir);
-  return result;
+  return result ? find_drive_by_order(serial, path, size) : 0;
 }
 
 static struct timespec root_time;

@@ -37,6 +37,21 @@ int read_file(const char *path, char *buffer, size_t size) {
   return used;
 }
 
+int boot_option(const char *key, char *value, size_t size) {
+  static char line[4096];
+  if (read_file("/proc/cmdline", line, sizeof line) < 0) return -1;
+  size_t length = strlen(key);
+  for (char *at = line; *at; at += strspn(at, " ")) {
+    size_t end = strcspn(at, " ");
+    if (end > length && !strncmp(at, key, length) && at[length] == '=') {
+      snprintf(value, size, "%.*s", (int)(end - length - 1), at + length + 1);
+      return 0;
+    }
+    at += end;
+  }
+  return -1;
+}
+
 /* Replaces what is there, be it a link that leads nowhere. */
 int write_file(const char *path, const char *text) {
   unlink(path);

@@ -12,6 +12,7 @@ export const BOOT_MODULES = [
   'virtio_net',
   'virtio_console',
   'virtio_rng',
+  'vmw_vsock_virtio_transport',
   'evdev',
   'button',
   'erofs',
@@ -22,12 +23,21 @@ export const BOOT_MODULES = [
 export const BOOT_KERNEL_ARGS = 'console=ttyS0 panic=-1 reboot=t random.trust_cpu=on cryptomgr.notests quiet';
 
 /** The guest's first program, as `pnpm build` made it. Throws `kernel.unusable` when it is missing. */
-export async function readInitProgram(): Promise<Buffer> {
-  const path = fileURLToPath(new URL('../dist/mvm-init', import.meta.url));
+export function readInitProgram(): Promise<Buffer> {
+  return readGuestProgram('mvm-init');
+}
+
+/** What runs a guest's agent over vsock, as `pnpm build` made it. Throws `kernel.unusable` when it is missing. */
+export function readVsockProgram(): Promise<Buffer> {
+  return readGuestProgram('mvm-vsock');
+}
+
+async function readGuestProgram(name: string): Promise<Buffer> {
+  const path = fileURLToPath(new URL(`../dist/${name}`, import.meta.url));
   try {
     return await readFile(path);
   } catch (error) {
-    throw kernelUnusable('the first program of guests is not built', 'Run pnpm build.', error);
+    throw kernelUnusable(`the guests’ program ${name} is not built`, 'Run pnpm build.', error);
   }
 }
 

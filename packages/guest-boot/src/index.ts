@@ -1,6 +1,7 @@
 export {
   BOOT_KERNEL_ARGS,
   readInitProgram,
+  readVsockProgram,
   renderBootInitrd,
 } from './boot-initrd.js';
 export { renderCpio } from './cpio.js';

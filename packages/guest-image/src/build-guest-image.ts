@@ -101,6 +101,7 @@ function fingerprint(kernel: KernelPackage, guest: GuestFiles, modules: readonly
       GUEST_DIRECTORIES,
       sha256(guest.busybox),
       sha256(guest.initrdInit),
+      sha256(guest.findDrive),
       [...guest.rootfs].map(([path, { data, mode }]) => [path, mode, sha256(data)]),
     ]),
   );

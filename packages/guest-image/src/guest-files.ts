@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { exists } from '@mvm/guest-boot';
+import { exists, readVsockProgram } from '@mvm/guest-boot';
 import { GuestImageError } from './errors.js';
 import { renderReseedProgram } from './reseed-program.js';
 
@@ -10,6 +10,8 @@ export interface GuestFiles {
   readonly busybox: Buffer;
   /** First program of the initrd. */
   readonly initrdInit: Buffer;
+  /** What finds a drive there. */
+  readonly findDrive: Buffer;
   /** Files of the root file system by absolute path. */
   readonly rootfs: ReadonlyMap<string, { readonly data: Buffer; readonly mode: number }>;
 }
@@ -26,6 +28,7 @@ const MODULES = [
   'virtio_net',
   'virtio_console',
   'virtio_rng',
+  'vmw_vsock_virtio_transport',
   'evdev',
   'button',
 ];
@@ -72,6 +75,7 @@ export async function readGuestFiles(variant: GuestVariant = 'demo'): Promise<Gu
   const scripts: readonly Script[] = [
     ['/etc/inittab', 'inittab', 0o644],
     ['/sbin/mvm-setup', 'mvm-setup', 0o755],
+    ['/sbin/mvm-drive', 'mvm-drive', 0o755],
     ['/sbin/mvm-drives', 'mvm-drives', 0o755],
     ['/sbin/mvm-agent', 'mvm-agent', 0o755],
     ['/sbin/mvm-heartbeat', 'mvm-heartbeat', 0o755],
@@ -84,7 +88,11 @@ export async function readGuestFiles(variant: GuestVariant = 'demo'): Promise<Gu
     rootfs.set(path, { data: await readFile(join(guestDir, file)), mode });
   }
   rootfs.set('/sbin/mvm-reseed', { data: renderReseedProgram(), mode: 0o755 });
-  return { busybox: await readBusybox(), initrdInit: await readFile(join(guestDir, 'initrd-init')), rootfs };
+  rootfs.set('/sbin/mvm-vsock', { data: await readVsockProgram(), mode: 0o755 });
+  const [initrdInit, findDrive] = await Promise.all(
+    ['initrd-init', 'mvm-drive'].map((file) => readFile(join(guestDir, file))),
+  );
+  return { busybox: await readBusybox(), initrdInit, findDrive, rootfs } as GuestFiles;
 }
 
 async function readBusybox(): Promise<Buffer> {

@@ -17,6 +17,7 @@ export function renderInitrd(guest: GuestFiles, modules: readonly KernelModule[]
     // The kernel opens it for the first program, before anything could mount a device file system.
     { path: 'dev/console', mode: 0o020600, device: [5, 1] },
     { path: 'bin/busybox', mode: PROGRAM, data: guest.busybox },
+    { path: 'bin/mvm-drive', mode: PROGRAM, data: guest.findDrive },
     { path: 'init', mode: PROGRAM, data: guest.initrdInit },
     { path: 'modules/order', mode: FILE, data: Buffer.from(order, 'utf8') },
     ...modules.map((module) => ({ path: `modules/${module.fileName}`, mode: FILE, data: module.data })),
