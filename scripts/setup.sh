@@ -41,6 +41,7 @@ systemd-sysusers:systemd:systemd:systemd
 ping:iputils-ping:iputils:iputils
 prlimit:util-linux:util-linux-core:util-linux
 skopeo:skopeo:skopeo:skopeo
+pip3:python3-pip:python3-pip:python-pip
 gcc:gcc:gcc:gcc
 musl-gcc:musl-tools:musl-gcc:musl
 fsck.erofs:erofs-utils:erofs-utils:erofs-utils

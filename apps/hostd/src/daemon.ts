@@ -50,9 +50,9 @@ import { type HostLock, lockCgroups, lockNetwork, lockStateDir, lockVmUids } fro
 import { createSteadyClock } from './system/steady-clock.js';
 import { createTenantKeys, type KeySources, takeKeySources } from './system/tenant-keys.js';
 import { HOSTD_VERSION } from './version.js';
+import { chooseDrivers } from './vmm/choose-driver.js';
 import type { BoundLog } from './vmm/process/bound-log.js';
 import { createVmProcesses } from './vmm/process/vm-processes.js';
-import { createQemuVmm } from './vmm/qemu/driver.js';
 import type { Vmm } from './vmm/vmm.js';
 
 /** A daemon that serves. */
@@ -69,7 +69,7 @@ export interface Daemon {
 const CLOSE_TIMEOUT_MS = 30_000;
 
 /** Makes the driver that runs the VMs. */
-export type VmmFactory = (config: HostdConfig, logger: Logger, boundLog: BoundLog) => Vmm;
+export type VmmFactory = (config: HostdConfig, logger: Logger, boundLog: BoundLog) => Vmm | Promise<Vmm>;
 
 /** What another entry than the daemon's own starts it with; no configuration reaches it. */
 export interface DaemonOverrides {
@@ -77,21 +77,14 @@ export interface DaemonOverrides {
   readonly createVmm?: VmmFactory;
 }
 
-function chooseVmm(config: HostdConfig, logger: Logger, boundLog: BoundLog): Vmm {
-  if (config.vmm === 'firecracker') {
-    throw new CodedError({
-      code: 'unimplemented',
-      reason: 'vmm.no_driver',
-      message: 'this hostd has no driver for firecracker',
-      hint: 'Set vmm to "qemu" or "auto".',
-    });
-  }
-  return createQemuVmm({
-    binary: config.qemuBinary,
-    logger,
-    namespaces: config.vmNamespaces,
+function chooseVmm(config: HostdConfig, logger: Logger, boundLog: BoundLog): Promise<Vmm> {
+  const { vmm, qemuBinary, firecrackerBinary, jailerBinary, vmNamespaces } = config;
+  return chooseDrivers({
+    ...{ vmm, qemuBinary, firecrackerBinary, jailerBinary, vmNamespaces, boundLog, logger },
     logLimitBytes: config.consoleLimitKib * 1024,
-    boundLog,
+    proofDir: join(config.runDir, 'firecracker-proof'),
+    // The first id, which no VM has: networks and addresses count from one.
+    proofUid: config.vmUidBase,
   });
 }
 
@@ -108,7 +101,7 @@ async function buildPorts(
       limitBytes: config.consoleLimitKib * 1024,
       onError: (error) => logger.warn({ path, err: error }, 'a log could not be kept below its limit'),
     });
-  const vmm = createVmm(config, logger, boundLog);
+  const vmm = await createVmm(config, logger, boundLog);
   const store = await openStateStore(layout);
   return {
     layout,
@@ -198,11 +191,11 @@ export async function startDaemon(
   const closing = new AbortController();
   try {
     locks.push(lockNetwork());
+    await makeTrustedDirectory(config.runDir, { mode: 0o755 });
     const mutex = createKeyedMutex();
     ports = await buildPorts(config, logger, overrides, mutex, keySources);
     locks.push(lockCgroups(ports.cgroups.root, config.cgroupParent));
     locks.push(lockVmUids(ports.cgroups.root, config.vmUidBase));
-    await makeTrustedDirectory(config.runDir, { mode: 0o755 });
     const { server, listenTarget } = await prepare(config, logger, ports, mutex, inherited, closing.signal);
     await server.listen(listenTarget);
     const running = ports;

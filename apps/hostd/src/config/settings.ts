@@ -16,6 +16,9 @@ function isPortRange(text: string): boolean {
   const [first = 0, last = first] = /^\d{1,5}(-\d{1,5})?$/.test(text) ? text.split('-').map(Number) : [];
   return first >= 1 && first <= last && last <= 65_535;
 }
+const programName = z
+  .string()
+  .regex(/^(\/[^\0]*|[A-Za-z0-9_.-]+)$/, 'must be an absolute path or the name of a program in PATH');
 const milliseconds = z.int().min(10).max(86_400_000);
 
 /**
@@ -57,17 +60,32 @@ export const settings = {
     placeholder: 'name',
     schema: z.enum(['auto', 'qemu', 'firecracker']),
     defaultValue: 'auto',
-    meaning: '`auto`, `qemu` or `firecracker`. `auto` takes the best that this host can run.',
+    meaning:
+      '`auto`, `qemu` or `firecracker`: what instances start with. `auto` takes Firecracker where it is installed and a guest really runs in it, else QEMU. A VM is found again and woken by what it was started with.',
   },
   qemuBinary: {
     name: 'qemu-binary',
     kind: 'text',
     placeholder: 'path',
-    schema: z
-      .string()
-      .regex(/^(\/[^\0]*|[A-Za-z0-9_.-]+)$/, 'must be an absolute path or the name of a program in PATH'),
+    schema: programName,
     defaultValue: 'qemu-system-x86_64',
     meaning: 'The QEMU that runs VMs: an absolute path, or a name to be found in PATH.',
+  },
+  firecrackerBinary: {
+    name: 'firecracker-binary',
+    kind: 'text',
+    placeholder: 'path',
+    schema: programName,
+    defaultValue: 'firecracker',
+    meaning: 'The Firecracker that runs VMs: an absolute path, or a name to be found in PATH.',
+  },
+  jailerBinary: {
+    name: 'jailer-binary',
+    kind: 'text',
+    placeholder: 'path',
+    schema: programName,
+    defaultValue: 'jailer',
+    meaning: 'Firecracker’s jailer, of the same release.',
   },
   group: {
     name: 'group',

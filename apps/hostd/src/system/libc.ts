@@ -130,6 +130,23 @@ export const unshare = libc.func('int unshare(int)') as unknown as (flags: numbe
 /** `int setns(fd, kind)`: 0, or -1 with errno. Source: setns(2). */
 export const setns = libc.func('int setns(int, int)') as unknown as (fd: number, kind: number) => number;
 
+/** `int mount(source, target, type, flags, options)`: 0, or -1 with errno. Source: mount(2). */
+export const mount = libc.func(
+  'int mount(const char *, const char *, const char *, unsigned long, const char *)',
+) as unknown as (
+  source: string | null,
+  target: string,
+  type: string | null,
+  flags: number,
+  options: string | null,
+) => number;
+
+/** `int fchdir(fd)`: 0, or -1 with errno. Source: chdir(2). */
+export const fchdir = libc.func('int fchdir(int)') as unknown as (fd: number) => number;
+
+/** `int chroot(path)`: 0, or -1 with errno. Source: chroot(2). */
+export const chroot = libc.func('int chroot(const char *)') as unknown as (path: string) => number;
+
 const prlimit64 = libc.func('int prlimit64(int, int, void *, void *)') as unknown as (
   pid: number,
   resource: number,

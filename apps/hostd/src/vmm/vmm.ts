@@ -2,8 +2,8 @@ import type { Duplex } from 'node:stream';
 import type { CodedError } from '@mvm/protocol';
 
 /**
- * The port to a virtual machine monitor. One driver stands behind it, QEMU's; Firecracker's is to follow. Nothing above
- * this file knows which one runs.
+ * The port to a virtual machine monitor: QEMU's driver and Firecracker's stand behind it. Nothing above this file knows
+ * which one runs.
  *
  * INVARIANTS
  * - A launched VM does not run a guest instruction before `resume`: its cgroup, limits and identity are verified first.
@@ -149,7 +149,8 @@ export interface Vmm {
   readonly name: 'qemu' | 'firecracker';
   /** Throws `failed_precondition`, reason `vmm.missing`, when it is not installed. */
   version(): Promise<string>;
-  capabilities(): Promise<VmmCapabilities>;
+  /** Of what VMs are launched with; of several drivers, of the one with this name. */
+  capabilities(vmm?: VmOrigin['vmm']): Promise<VmmCapabilities>;
   /** What a VMM takes beside its guest's memory, in MiB. */
   memoryOverheadMib(spec: Pick<VmSpec, 'accelerator' | 'vcpus' | 'memMib'>): number;
   /** Whether a program of this name, without its directory, can be a VMM of this driver. */

@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { execa } from 'execa';
 import { expect, test, vi } from 'vitest';
-import { findSharedNamespace, inOwnNamespaces } from '../../src/vmm/process/namespaces.js';
+import { findSharedNamespace, inOwnNamespaces, WITHOUT_NETWORK } from '../../src/vmm/process/namespaces.js';
 import { requireTap } from '../../src/vmm/require-tap.js';
 
 // The main thread leaves the host's namespaces while it starts a VMM. What else hostd reads meanwhile is the host's.
@@ -23,14 +23,14 @@ test('what is read while VMMs are started is of the host', async () => {
   let isOver = false;
   const starts = async (): Promise<void> => {
     while (!isOver) {
-      inOwnNamespaces(spendTime);
+      inOwnNamespaces(WITHOUT_NETWORK, spendTime);
       await setImmediate();
     }
   };
   const reads = async (): Promise<void> => {
     for (let count = 0; count < 50; count += 1) {
       await requireTap({ vmId: 'tn9i9', net: { tapName: 'tn9i9', mac: '02:00:00:00:00:01' } });
-      expect(await findSharedNamespace(process.ppid)).not.toBeNull();
+      expect(await findSharedNamespace(process.ppid, WITHOUT_NETWORK)).not.toBeNull();
     }
   };
   const started = starts();
@@ -51,7 +51,7 @@ test('a namespace that cannot be opened leaves no descriptor open', () => {
     throw Object.assign(new Error('EMFILE'), { code: 'EMFILE' });
   });
   const spawn = vi.fn();
-  expect(() => inOwnNamespaces(spawn)).toThrow('EMFILE');
+  expect(() => inOwnNamespaces(WITHOUT_NETWORK, spawn)).toThrow('EMFILE');
   expect(spawn).not.toHaveBeenCalled();
   expect(descriptors()).toBe(before);
 });

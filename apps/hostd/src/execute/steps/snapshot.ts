@@ -123,12 +123,12 @@ export const vmRestore: StepExecutor<'vm.restore'> = {
     const paths = pathsOf(address, ports);
     const manifest = await requireManifest(address, ports.layout);
     const key = await ports.keys.find(address.tenant_id);
-    const { maxSavedFileBytes: maxFileBytes } = await ports.vmm.capabilities();
+    const { maxSavedFileBytes: maxFileBytes } = await ports.vmm.capabilities(manifest.vmm);
     const handle = await ports.vmm.restore(vmSpecOf(args, ports), (pid) => ports.cgroups.attach(vmId, pid), {
       origin: { vmm: manifest.vmm, vmmVersion: manifest.vmm_version },
       driverState: manifest.driver_state,
       parts: savedParts(paths, manifest, { key, maxFileBytes }),
-      passphrase: await unlockDataDisk(args, ports),
+      passphrase: await unlockDataDisk(args, ports, manifest.vmm),
     });
     ports.vms.add({ address, handle });
   },

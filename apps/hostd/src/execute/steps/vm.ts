@@ -4,7 +4,7 @@ import { volumePassphrase } from '../../disk/encrypted-disk.js';
 import type { LaunchArgs } from '../../state/launch.js';
 import type { InstanceAddress } from '../../state/layout.js';
 import type { StateStore } from '../../state/store.js';
-import type { VmDrive, VmSpec } from '../../vmm/vmm.js';
+import type { VmDrive, VmOrigin, VmSpec } from '../../vmm/vmm.js';
 import { killVm, requireLive, setRunState } from '../live-vm.js';
 import type { HostPorts } from '../ports.js';
 import { NoEffect, nothing, type StepExecutor } from './executor.js';
@@ -72,11 +72,16 @@ function cannotOpen({ instance_id }: InstanceAddress, vmm: string): CodedError {
 }
 
 /** What the VMM opens the encrypted data volume with, found to fit; null when the VM has none. */
-export async function unlockDataDisk(args: LaunchArgs, ports: HostPorts): Promise<string | null> {
+export async function unlockDataDisk(
+  args: LaunchArgs,
+  ports: HostPorts,
+  savedWith?: VmOrigin['vmm'],
+): Promise<string | null> {
   const { address } = args;
   if (!args.hasDataDisk || !isEncrypted(address, ports.store)) return null;
   const passphrase = await requirePassphrase(address, ports);
-  if (!(await ports.vmm.capabilities()).opensEncryptedDrives) throw cannotOpen(address, ports.vmm.name);
+  if (!(await ports.vmm.capabilities(savedWith)).opensEncryptedDrives)
+    throw cannotOpen(address, savedWith ?? ports.vmm.name);
   await ports.disks.checkEncryptedDisk(ports.layout.dataDisk(address), passphrase);
   return passphrase;
 }

@@ -82,9 +82,13 @@ export async function verifyConfinement(pid: number, wanted: Confinement): Promi
   if (root !== wanted.rootPath) throw notConfined(pid, `its root directory is ${root ?? 'unknown'}`);
 }
 
-/** The first line of a /proc status that is not as confined as it must be, or null. Pure. */
-export function findDeviation(status: string, { uid, gid }: Pick<Confinement, 'uid' | 'gid'>): string | null {
-  const wanted: Record<string, string> = {
+/** The first line of a /proc status that is not as confined as it must be, or null; `other` lines take the place of ours, null: any. Pure. */
+export function findDeviation(
+  status: string,
+  { uid, gid }: Pick<Confinement, 'uid' | 'gid'>,
+  other: Readonly<Record<string, string | null>> = {},
+): string | null {
+  const wanted: Readonly<Record<string, string | null>> = {
     Uid: Array(4).fill(uid).join('\t'),
     Gid: Array(4).fill(gid).join('\t'),
     Groups: String(gid),
@@ -94,9 +98,11 @@ export function findDeviation(status: string, { uid, gid }: Pick<Confinement, 'u
     CapAmb: '0000000000000000',
     NoNewPrivs: '1',
     Seccomp: '2',
+    ...other,
   };
   for (const [name, value] of Object.entries(wanted)) {
-    const actual = new RegExp(`^${name}:\\s*(.*?)\\s*$`, 'm').exec(status)?.[1];
+    if (value === null) continue;
+    const actual = new RegExp(`^${name}:[^\\S\\n]*(.*?)[^\\S\\n]*$`, 'm').exec(status)?.[1];
     if (actual !== value) return `${name} is ${actual ?? 'unknown'} instead of ${value}`;
   }
   return null;

@@ -13,7 +13,9 @@ const RLIMIT_MEMLOCK = 8;
 const RLIMIT_MSGQUEUE = 12;
 
 /** A VMM opens its drives, sockets and a few event descriptors for each device. */
-const VMM_OPEN_FILES = 256;
+export const VMM_OPEN_FILES = 256;
+/** The same limits as `limitProcess` sets, but that of files, as prlimit(1) takes them. */
+export const VMM_LIMITS = [`--nofile=${VMM_OPEN_FILES}`, '--core=0', '--memlock=0', '--msgqueue=0'] as const;
 /** The least size that a file of a VMM may have: its logs, which hostd shortens, share the limit with its volumes. */
 const LEAST_FILE_BYTES = 64 * 1_048_576;
 

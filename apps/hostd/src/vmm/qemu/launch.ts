@@ -6,13 +6,14 @@ import { fromFileError } from '../../state/fs-error.js';
 import { originMismatch } from '../origin.js';
 import type { BoundLog } from '../process/bound-log.js';
 import { killProcess } from '../process/kill-process.js';
-import { findSharedNamespace } from '../process/namespaces.js';
+import { readLogTail } from '../process/log-tail.js';
+import { findSharedNamespace, WITHOUT_NETWORK } from '../process/namespaces.js';
 import { isAlive, readHostBootId, readStartTime, verifyConfinement } from '../process/process-identity.js';
 import type { DriverState, VmExit, VmHandle, VmRecord, VmSpec } from '../vmm.js';
 import { qmpSocketPath, vmmRoot } from './argv.js';
 import { findUnheldLocks } from './disk-locks.js';
 import { createQemuHandle, removeSockets } from './handle.js';
-import { launchError, readLogTail } from './launch-error.js';
+import { launchError } from './launch-error.js';
 import { connectQmp, type QmpClient } from './qmp.js';
 import { runState, type StateStream, stateLoaded, streamIncomingState } from './restore.js';
 import { type LaunchInputs, type SpawnOptions, spawnQemu } from './spawn.js';
@@ -83,7 +84,7 @@ export async function launchQemu(
       if (unheld !== '') throw await fail(`failed to get its lock alone on: ${unheld}`);
     }
     await verifyConfinement(pid, { uid: spec.uid, gid: spec.gid, rootPath: vmmRoot(spec) });
-    const shared = how.namespaces === 'own' ? await findSharedNamespace(pid) : null;
+    const shared = how.namespaces === 'own' ? await findSharedNamespace(pid, WITHOUT_NETWORK) : null;
     if (shared !== null) throw await fail(`it shares the host's ${shared} namespace`);
     const record: VmRecord = {
       vmm: 'qemu',

@@ -6,12 +6,12 @@ import { errnoOf, fromFileError } from '../../state/fs-error.js';
 import { makePipe } from '../../system/libc.js';
 import { noProcesses } from '../../system/spawn-error.js';
 import { openTapDescriptor } from '../../system/tap.js';
+import { findProgram } from '../process/find-program.js';
 import { keepDescriptors } from '../process/keep-descriptors.js';
-import { inOwnNamespaces } from '../process/namespaces.js';
+import { inOwnNamespaces, WITHOUT_NETWORK } from '../process/namespaces.js';
 import { fileSizeLimit, limitProcess } from '../process/resource-limits.js';
 import type { RestoredPart, VmOrigin, VmSpec } from '../vmm.js';
 import { launchError, missingBinary } from './launch-error.js';
-import { findProgram } from './version.js';
 
 /** Nothing of hostd's environment reaches a VMM. */
 const VMM_ENVIRONMENT = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' } as const;
@@ -82,7 +82,7 @@ export async function spawnQemu(
         env: VMM_ENVIRONMENT,
         stdio: stdio as StdioOptions,
       });
-    const child = namespaces === 'own' ? inOwnNamespaces(start) : start();
+    const child = namespaces === 'own' ? inOwnNamespaces(WITHOUT_NETWORK, start) : start();
     // A child that could not be started has no pid, and says so by an event.
     if (child.pid !== undefined) limitChild(child, child.pid, fileBytes);
     try {

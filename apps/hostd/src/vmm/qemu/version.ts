@@ -1,6 +1,6 @@
 import { stat } from 'node:fs/promises';
-import { delimiter, join } from 'node:path';
 import { execa } from 'execa';
+import { findProgram } from '../process/find-program.js';
 import { missingBinary } from './launch-error.js';
 
 /**
@@ -22,16 +22,6 @@ export function createVersionReader(binary: string): () => Promise<string> {
     });
     return await version;
   };
-}
-
-/** Where a program is: an absolute path, or the first of its name in PATH; null when it is not found. */
-export async function findProgram(binary: string): Promise<string | null> {
-  const directories = binary.includes('/') ? [''] : (process.env.PATH ?? '').split(delimiter);
-  for (const directory of directories) {
-    const path = join(directory, binary);
-    if ((await stat(path).catch(() => null))?.isFile()) return path;
-  }
-  return null;
 }
 
 /** Which file a program is now, and in what state; null when it is not found. */

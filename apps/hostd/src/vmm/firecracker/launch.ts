@@ -1,0 +1,173 @@
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type CodedError, isCodedError } from '@mvm/protocol';
+import { z } from 'zod';
+import { killProcess } from '../process/kill-process.js';
+import { readLogTail } from '../process/log-tail.js';
+import { isAlive, readArgv, readHostBootId, readStartTime } from '../process/process-identity.js';
+import { requireTap } from '../require-tap.js';
+import type { DriverState, RestoredPart, VmExit, VmHandle, VmRecord, VmSpec } from '../vmm.js';
+import { createApi, type FirecrackerApi } from './api.js';
+import { verifyJailed } from './confinement.js';
+import { createFirecrackerHandle } from './handle.js';
+import { readSnapshotHost, type SnapshotHost } from './host.js';
+import { admitUser, closeJail, type JailFile, makeJailBase, throughJail } from './jail.js';
+import { launchError } from './launch-error.js';
+import { apiSocketPath, configurationOf, devicesOf, JAIL } from './machine.js';
+import { loadSnapshot, memoryFile } from './restore.js';
+import { type LaunchOptions, spawnJailer } from './spawn.js';
+
+const READY_WITHIN_MS = 30_000;
+const LOOK_AGAIN_MS = 4;
+const ENDS_WITHIN_MS = 1_000;
+
+/** What is recorded of a Firecracker beside what every driver records. */
+interface FirecrackerState extends DriverState {
+  /** Of the process, program first. */
+  readonly argv: readonly string[];
+  /** As `devicesOf` has them: a saved VM has these, and no others. */
+  readonly devices: readonly unknown[];
+  readonly host: SnapshotHost;
+}
+
+type Parts = { readonly vmstate: RestoredPart; readonly memory: RestoredPart };
+
+/** Launches, or restores from `parts`, and checks that it is confined. */
+export async function launchFirecracker(
+  how: LaunchOptions,
+  spec: VmSpec,
+  attach: (pid: number) => Promise<void>,
+  parts: Parts | null,
+): Promise<VmHandle> {
+  await requireTap(spec);
+  const { firecracker, jailer } = await how.programs();
+  const reason = parts === null ? 'vmm.launch_failed' : 'vmm.restore_failed';
+  const files = filesOf(spec, parts);
+  for (const file of files) await admitUser(file, spec);
+  await makeJailBase(spec);
+  const { child, marks } = await spawnJailer({
+    logLimitBytes: how.logLimitBytes,
+    jailer,
+    firecracker,
+    spec,
+    files,
+    reason,
+  });
+  const childExit = once(child, 'exit').then(
+    ([exitCode, signal]: (number | string | null)[]): VmExit => ({
+      exitCode: typeof exitCode === 'number' ? exitCode : null,
+      signal: typeof signal === 'string' ? signal : null,
+    }),
+  );
+  const pid = child.pid as number;
+  const startTimeTicks = await readStartTime(pid);
+  const fail = async (what: string, cause?: unknown): Promise<CodedError> => {
+    // Until the guest runs, its console shows what Firecracker says.
+    const said = await Promise.all([
+      readLogTail(spec.vmmLogPath, marks.log),
+      readLogTail(spec.consolePath, marks.console),
+    ]);
+    const words = said.filter((text) => text !== '').join('; ');
+    return launchError({ vmId: spec.vmId, what, words, reason, cause });
+  };
+  try {
+    if (startTimeTicks === null) throw await fail(ending(await childExit));
+    await attach(pid);
+    const api = createApi(throughJail(pid, apiSocketPath(spec)));
+    const vmmVersion = await readyApi(api, childExit, fail);
+    if (vmmVersion !== firecracker.version)
+      throw await fail(`it is version ${vmmVersion} instead of ${firecracker.version}`);
+    await verifyJailed(pid, spec, { started: false });
+    const configure = async (): Promise<void> => {
+      if (parts === null) for (const request of configurationOf(spec)) await api.call(request);
+      else await loadSnapshot(api, pid, spec, parts);
+    };
+    await configure().catch(async (error: unknown) => {
+      if (!isCodedError(error) || error.reason !== 'vmm.command_failed') throw error;
+      throw await fail(error.message, error);
+    });
+    await closeJail(pid, spec);
+    if (parts !== null) await verifyJailed(pid, spec, { started: true });
+    const record: VmRecord = {
+      vmm: 'firecracker',
+      vmmVersion,
+      pid,
+      startTimeTicks,
+      hostBootId: await readHostBootId(),
+      spec,
+      driverState: {
+        argv: (await readArgv(pid)) ?? [],
+        devices: devicesOf(spec),
+        host: await readSnapshotHost(firecracker.sha256),
+      } satisfies FirecrackerState,
+    };
+    return createFirecrackerHandle({
+      record,
+      boundLog: how.boundLog,
+      child: { exit: childExit, detach: () => child.unref() },
+    });
+  } catch (error) {
+    // A process that is ending is in no cgroup, and answers nothing, a moment before it is gone.
+    if (isCodedError(error) && ['cgroup.not_attached', 'vmm.connection_lost'].includes(error.reason))
+      await Promise.race([childExit, sleep(ENDS_WITHIN_MS)]);
+    const endedByItself = startTimeTicks === null || !(await isAlive({ pid, startTimeTicks }));
+    const reported =
+      endedByItself && !isLaunchError(error) ? await fail(ending(await childExit), error) : error;
+    if (startTimeTicks !== null) await killProcess({ pid, startTimeTicks });
+    throw isCodedError(reported) ? reported : await fail(String(reported), reported);
+  }
+}
+
+/** Whether the error says why the launch failed. A process that has ended is in no cgroup, which says nothing. */
+function isLaunchError(error: unknown): boolean {
+  if (!isCodedError(error)) return false;
+  if (['cgroup.not_attached', 'vmm.connection_lost'].includes(error.reason)) return false;
+  return true;
+}
+
+function filesOf(spec: VmSpec, parts: Parts | null): JailFile[] {
+  return [
+    ...(parts === null ? bootFiles(spec) : memoryFile(parts.memory)),
+    ...spec.drives.map(({ id, path, readOnly }) => ({ name: JAIL.drive(id), source: path, readOnly })),
+  ];
+}
+
+function bootFiles({ kernelPath, initrdPath }: VmSpec): JailFile[] {
+  return [
+    { name: JAIL.kernel, source: kernelPath, readOnly: true },
+    ...(initrdPath === null ? [] : [{ name: JAIL.initrd, source: initrdPath, readOnly: true }]),
+  ];
+}
+
+const versionSchema = z.object({ firecracker_version: z.string().max(64) }).loose();
+
+/** Asks as soon as Firecracker answers; its version. Fails at once when it ends first. */
+export async function readyApi(
+  api: FirecrackerApi,
+  childExit: Promise<VmExit>,
+  fail: (what: string, cause?: unknown) => Promise<CodedError>,
+): Promise<string> {
+  let ended: VmExit | null = null;
+  void childExit.then((exit) => {
+    ended = exit;
+  });
+  const deadline = performance.now() + READY_WITHIN_MS;
+  for (;;) {
+    try {
+      const timeoutMs = Math.ceil(Math.max(1, deadline - performance.now()));
+      const answer = await api.call({ method: 'GET', path: '/version', timeoutMs });
+      return versionSchema.parse(answer).firecracker_version;
+    } catch (error) {
+      if (ended !== null) throw await fail(ending(ended), error);
+      if (performance.now() > deadline)
+        throw await fail(`it is not ready after ${READY_WITHIN_MS / 1000} s`, error);
+    }
+    await sleep(LOOK_AGAIN_MS);
+  }
+}
+
+function ending({ exitCode, signal }: VmExit): string {
+  return signal === null
+    ? `Firecracker ended with exit code ${exitCode}`
+    : `Firecracker was ended by ${signal}`;
+}
