@@ -24,6 +24,7 @@ function compile(name, cwd) {
       throw new Error('musl-gcc is missing: run npm run setup, or apt-get install musl-tools gcc');
     throw error;
   }
-  if (statSync(`${output}.new`).size > MAX_BYTES) throw new Error(`${name} is larger than ${MAX_BYTES} bytes`);
+  if (statSync(`${output}.new`).size > MAX_BYTES)
+    throw new Error(`${name} is larger than ${MAX_BYTES} bytes`);
   renameSync(`${output}.new`, output);
 }
