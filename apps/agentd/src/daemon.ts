@@ -16,6 +16,7 @@ import { Reconciler } from './reconcile/loop.js';
 import { checkPrivileges, readPrivileges } from './start/check-privileges.js';
 import { freeSocketPath } from './start/free-socket.js';
 import { lockStateDir } from './start/state-lock.js';
+import { DecisionLog } from './state/decision-log.js';
 import { HoldStore } from './state/hold-store.js';
 
 /** Looks after which a drift of the network counts as one that hostd, which looks as often by itself, does not repair. */
@@ -44,6 +45,8 @@ export async function startDaemon(config: AgentdConfig, logger: Logger): Promise
     const now = Date.now;
     const version = readOwnVersion();
     const holds = await HoldStore.open(config.stateDir);
+    const decisions = await DecisionLog.open(config.stateDir, logger);
+    closers.push(() => decisions.close());
     const desired = await openDesired(config, now);
     closers.push(() => desired.close());
     const client = createHostdClient({ socketPath: config.hostdSocket, clientName: `mvm-agentd/${version}` });
@@ -51,7 +54,17 @@ export async function startDaemon(config: AgentdConfig, logger: Logger): Promise
     const metrics = createMetrics();
     const persistsMs = Math.round(config.interval * DRIFT_PERSISTS_INTERVALS);
     const network = createNetworkCheck({ client, metrics, now, readOffset: readClockOffset, persistsMs });
-    const reconciler = createReconciler({ config, client, desired, holds, metrics, network, logger, now });
+    const reconciler = createReconciler({
+      config,
+      client,
+      desired,
+      holds,
+      decisions,
+      metrics,
+      network,
+      logger,
+      now,
+    });
     closers.push(() => reconciler.stop());
     const app = await createApiServer(
       {
@@ -60,6 +73,8 @@ export async function startDaemon(config: AgentdConfig, logger: Logger): Promise
         reconciler,
         desired,
         holds,
+        decisions,
+        overrides: { pinned: config.pinned, critical: config.critical },
         metrics,
         network,
         now,
@@ -94,6 +109,7 @@ function createReconciler(parts: {
   client: HostdClient;
   desired: DesiredSource;
   holds: HoldStore;
+  decisions: DecisionLog;
   metrics: ReturnType<typeof createMetrics>;
   network: NetworkCheck;
   logger: Logger;

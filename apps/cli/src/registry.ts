@@ -58,6 +58,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/status.js')).status,
   },
   {
+    path: ['why'],
+    summary: 'Show why an instance is as it is, and what would change that',
+    mutates: false,
+    load: async () => (await import('./commands/why.js')).why,
+  },
+  {
     path: ['tenant', 'list'],
     aliases: ['ls'],
     summary: 'List tenants',

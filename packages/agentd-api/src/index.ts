@@ -38,3 +38,4 @@ export type {
   Problem,
   Status,
 } from './status.js';
+export { type Condition, type InstanceDecision, instanceDecisionSchema, type Why } from './why.js';

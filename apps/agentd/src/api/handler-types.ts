@@ -5,6 +5,7 @@ import type { DesiredSource } from '../desired/desired-source.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { NetworkCheck } from '../network/network-check.js';
 import type { Reconciler } from '../reconcile/loop.js';
+import type { DecisionLog } from '../state/decision-log.js';
 import type { HoldStore } from '../state/hold-store.js';
 
 /** What the handlers work with; made once, in the composition root. */
@@ -14,6 +15,9 @@ export interface ApiContext {
   readonly reconciler: Reconciler;
   readonly desired: DesiredSource;
   readonly holds: HoldStore;
+  readonly decisions: DecisionLog;
+  /** What the configuration lists as pinned and critical. */
+  readonly overrides: { readonly pinned: readonly string[]; readonly critical: readonly string[] };
   readonly metrics: Metrics;
   readonly network: NetworkCheck;
   readonly now: () => number;

@@ -4,6 +4,7 @@ import {
   type OperationResult,
   type OperationRoute,
   operationRoutes,
+  toApiError,
 } from '@mvm/agentd-api';
 import { type InstanceMethod, isCodedError, METHODS, type RequestOf } from '@mvm/protocol';
 import { listTenants } from '../reconcile/observe.js';
@@ -31,7 +32,7 @@ function isThereAlready(error: unknown, status: OperationResult['status']): bool
  * they did. Each sets the instance's hold or lifts it, as its route says.
  */
 export function operationHandlers(context: ApiContext): Handlers<keyof typeof operationRoutes> {
-  const { actionTimeoutMs, client, holds, now, reconciler } = context;
+  const { actionTimeoutMs, client, decisions, holds, now, reconciler } = context;
 
   /** How long the guest may take, in seconds; 0 for a pool that hostd does not know: the operation itself says so. */
   async function guestSeconds(guestTime: GuestTime, request: InstanceRequest): Promise<number> {
@@ -80,10 +81,25 @@ export function operationHandlers(context: ApiContext): Handlers<keyof typeof op
     const before = holds.find(address, now());
     // Held before it leaves its state: a pass that sees that must see the hold too.
     const hold: Hold | null = kind === null ? null : await holds.set(address, kind, holdSeconds, now());
+    const startedAtMs = now();
+    const record = (error: unknown): void =>
+      decisions.add(address, {
+        at: new Date(startedAtMs).toISOString(),
+        source: 'operator',
+        action: METHODS[route.request].operation,
+        reason: 'asked for over the API',
+        rule: null,
+        request: route.request,
+        steps: hold === null ? [] : [`held as ${hold.kind} until ${hold.until}`],
+        duration_ms: Math.round(now() - startedAtMs),
+        error: error === null ? null : toApiError(error),
+      });
     try {
       await client.request(request, { timeoutMs });
+      record(null);
     } catch (error) {
       if (!isEnough(error)) {
+        record(error);
         // It is held as it was before.
         if (hold !== null) await holds.end(hold, now(), before);
         throw error;

@@ -13,6 +13,7 @@ import { instanceHandlers } from './instance-handlers.js';
 import { operationHandlers } from './manual-operations.js';
 import { networkHandlers } from './network-handlers.js';
 import { objectHandlers } from './object-handlers.js';
+import { whyHandlers } from './why-handlers.js';
 
 /** Connections at one time; one more is closed at once. */
 const MAX_CONNECTIONS = 512;
@@ -101,6 +102,7 @@ export async function createApiServer(context: ApiContext, logger: Logger): Prom
     ...operationHandlers(context),
     ...networkHandlers(context),
     ...auditHandlers(context),
+    ...whyHandlers(context),
   };
   for (const [name, route] of Object.entries<RouteDefinition>(routes)) {
     // `Handlers` has one handler per route, whose input is what the route's schemas decode.

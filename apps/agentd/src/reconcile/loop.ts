@@ -6,13 +6,15 @@ import type { Logger } from 'pino';
 import type { DesiredSource } from '../desired/desired-source.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { NetworkCheck } from '../network/network-check.js';
+import type { DecisionLog } from '../state/decision-log.js';
 import type { HoldStore } from '../state/hold-store.js';
 import { failureKey, targetOf, toActionView } from './actions.js';
-import { type ActivityRecords, activityAfterObserving } from './activity.js';
+import { type ActivityRecord, type ActivityRecords, activityAfterObserving } from './activity.js';
 import { type ActionOutcome, executePlan, isConnectionFailure } from './execute.js';
 import { type BackoffPolicy, failuresAfterObserving, failuresMoved, recordFailure } from './failures.js';
 import { observeHost } from './observe.js';
 import { plan } from './plan.js';
+import { requestFor } from './requests.js';
 import { isConverged, isSettled, poolStatuses, type Trigger, toDecision } from './status.js';
 import type { FailureRecord, ObservedHost, Plan } from './types.js';
 import { nextWait, type Pacing } from './wait-time.js';
@@ -32,6 +34,7 @@ export interface ReconcilerOptions {
   readonly client: HostdClient;
   readonly desired: DesiredSource;
   readonly holds: HoldStore;
+  readonly decisions: DecisionLog;
   readonly metrics: Metrics;
   readonly network: NetworkCheck;
   readonly logger: Logger;
@@ -114,6 +117,13 @@ export class Reconciler {
   /** What a pass for `desired` would do on the host as it is now. Throws the errors of `HostdClient.request`. */
   async planFor(desired: DesiredState): Promise<Plan> {
     return this.#plan(desired, await this.#observe(desired));
+  }
+
+  /** How busy an instance was at the last look, and that look's time on the same clock; null when that is not known. */
+  activityOf(address: string): { readonly record: ActivityRecord; readonly nowMs: number } | null {
+    const record = this.#activity[address];
+    const nowMs = this.#observation?.observed.activity?.monotonicMs;
+    return record === undefined || nowMs === undefined ? null : { record, nowMs };
   }
 
   /** End: no further pass; what is under way is no longer waited for (hostd carries it out). */
@@ -293,6 +303,19 @@ export class Reconciler {
     const { action, error, durationMs } = outcome;
     this.#recent = [toDecision(outcome, pass), ...this.#recent].slice(0, KEPT_DECISIONS);
     this.#options.metrics.actionEnded(outcome);
+    if ('instance_id' in action) {
+      this.#options.decisions.add(action, {
+        at: new Date(outcome.startedAtMs).toISOString(),
+        source: 'planner',
+        action: action.kind,
+        reason: action.reason,
+        rule: action.rule ?? null,
+        request: requestFor(action).type,
+        steps: [],
+        duration_ms: Math.round(durationMs),
+        error: error === null ? null : toApiError(error),
+      });
+    }
     const fields = { ...toActionView(action), duration_ms: Math.round(durationMs) };
     const key = failureKey(action.kind, targetOf(action));
     if (error === null) {

@@ -1,6 +1,7 @@
 import { instanceViewSchema } from '@mvm/protocol/schemas';
 import { z } from 'zod';
 import { instanceInfoSchema, poolSummarySchema, tenantSummarySchema } from '../objects.js';
+import { whySchema } from '../why.js';
 import { none, ofInstance, ofPool, ofTenant, pool, tenant } from './parameters.js';
 import type { RouteDefinition } from './route.js';
 
@@ -69,6 +70,16 @@ export const inventoryRoutes = {
     query: none,
     body: null,
     response: instanceInfoSchema,
+    format: 'json',
+  },
+  whyInstance: {
+    method: 'GET',
+    path: '/v1/instances/:tenant/:pool/:instance/why',
+    summary: 'What was done with an instance lately and why, and what would have to change.',
+    params: ofInstance,
+    query: none,
+    body: null,
+    response: whySchema,
     format: 'json',
   },
 } as const satisfies Record<string, RouteDefinition>;
