@@ -1,16 +1,15 @@
 /**
  * INVARIANTS
  * - A blob stands under its digest complete or not at all: it is built below `tmp/`, fsynced, then renamed.
- * - A name points at a blob that is there: the name is written after the blob, and the blob is looked for again after
- *   that; when a concurrent removal took it in between, the add starts over. (A removal that sees the new name puts
- *   the blob back itself.)
+ * - A name points at a blob that is there: blobs are placed and removed, and names are changed, by one process at a time
+ *   (`withNames`).
+ * - A name's record is read and replaced under that lock, so that no other add's version is lost.
  */
 import { chmod, mkdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { renameDurably, syncDirectory, writeNewFile } from '@mvm/node-host';
-import { CodedError } from '@mvm/protocol';
+import { renameDurably, syncDirectory, withDirectoryLock, writeNewFile } from '@mvm/node-host';
 import { hashParts } from './hash-parts.js';
-import { blobDir, type ImagePart, nameFile, parseImageName } from './layout.js';
+import { blobDir, type ImagePart, nameFile, namesDir, parseImageName } from './layout.js';
 import {
   encodeManifest,
   type ImageOrigin,
@@ -20,7 +19,7 @@ import {
 } from './manifest.js';
 import { readBlob, readNameRecord, sizeOf } from './read-store.js';
 import { readParts } from './stage-parts.js';
-import { errnoOf, toStoreError } from './store-error.js';
+import { toStoreError } from './store-error.js';
 import { ensureStore, withTransferDir } from './transfer-dir.js';
 
 /** What to register. Paths are the caller's own files, opened without following a symbolic link. */
@@ -60,9 +59,6 @@ export interface AddedImage {
   readonly outcome: 'added' | 'unchanged' | 'replaced' | 'repaired';
 }
 
-/** How often an add starts over because a concurrent removal took the blob from under it. */
-const MAX_ATTEMPTS = 3;
-
 /**
  * Copies the files into the store and points the name at them. Repeating it changes nothing; the same content under
  * two names is stored once; when it throws, the store is as it was and nothing is left behind.
@@ -80,25 +76,14 @@ export async function addImage(
   const kernelArgs = parseKernelArgs(request.kernelArgs);
   try {
     await ensureStore(root);
-    const before = await readNameRecord(root, name);
-    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      const added = await withTransferDir(root, async (dir) => {
-        const manifest = await stage(dir, request, kernelArgs, options);
-        const encoded = encodeManifest(manifest);
-        const digest = manifestDigest(encoded);
-        await writeNewFile(join(dir, 'blob', 'manifest.json'), encoded, 0o444);
-        await syncDirectory(join(dir, 'blob'));
-        const outcome = await publish(root, dir, { name, digest, before });
-        return outcome && { name, digest, sizeBytes: sizeOf(manifest), outcome };
-      });
-      if (added !== undefined) return added;
-    }
-    throw new CodedError({
-      code: 'aborted',
-      reason: 'image.busy',
-      message: `image ${name} was removed while it was being added, ${MAX_ATTEMPTS} times over`,
-      details: { image: name },
-      hint: 'find out what removes it, then add it again',
+    return await withTransferDir(root, async (dir) => {
+      const manifest = await stage(dir, request, kernelArgs, options);
+      const encoded = encodeManifest(manifest);
+      const digest = manifestDigest(encoded);
+      await writeNewFile(join(dir, 'blob', 'manifest.json'), encoded, 0o444);
+      await syncDirectory(join(dir, 'blob'));
+      const outcome = await publish(root, dir, name, digest);
+      return { name, digest, sizeBytes: sizeOf(manifest), outcome };
     });
   } catch (error) {
     throw toStoreError(error, { doing: `add image ${name}`, path: root });
@@ -112,24 +97,32 @@ async function stage(dir: string, request: AddImageRequest, kernelArgs: string, 
   return readParts(staged, request, kernelArgs, options);
 }
 
-export interface Publication {
-  readonly name: string;
-  readonly digest: string;
-  /** The name's record before this add. */
-  readonly before: NameRecord | undefined;
+/** Changes names, or removes blobs that no name refers to, while no other process does. Takes milliseconds. */
+export function withNames<T>(root: string, change: () => Promise<T>): Promise<T> {
+  return withDirectoryLock(namesDir(root), change);
 }
 
-/** Undefined when a removal took the blob before the name stood. */
 async function publish(
   root: string,
   dir: string,
-  publication: Publication,
-): Promise<AddedImage['outcome'] | undefined> {
-  const { digest, before } = publication;
-  const placed = await placeBlob(root, dir, digest);
-  if (before?.digest !== digest) await writeName(root, dir, publication);
-  if ((await readBlob(root, digest)).kind === 'missing') return undefined;
-  return outcomeOf(before, digest, placed);
+  name: string,
+  digest: string,
+): Promise<AddedImage['outcome']> {
+  const target = blobDir(root, digest);
+  // Hashing takes seconds, and nothing else waits for it.
+  const found = await readBlob(root, digest);
+  const isDamaged =
+    found.kind === 'damaged' ||
+    (found.kind === 'present' && (await hashParts(found.dir, found.manifest)) !== undefined);
+  return withNames(root, async () => {
+    const { kind } = await readBlob(root, digest);
+    const isPlaced = isDamaged || kind !== 'present';
+    if (isPlaced) {
+      if (kind !== 'missing') await rename(target, join(dir, 'damaged'));
+      await renameDurably(join(dir, 'blob'), target);
+    }
+    return outcomeOf(await pointName(root, dir, name, digest), digest, isPlaced);
+  });
 }
 
 /** What becomes of a name, `placed` telling whether the blob was not there, or damaged. Pure. */
@@ -143,33 +136,19 @@ export function outcomeOf(
   return placed ? 'repaired' : 'unchanged';
 }
 
-/** Moves the staged blob to its place unless a sound one is there. Whether it did. */
-async function placeBlob(root: string, dir: string, digest: string): Promise<boolean> {
-  const target = blobDir(root, digest);
-  const present = await readBlob(root, digest);
-  if (present.kind === 'present' && (await hashParts(present.dir, present.manifest)) === undefined)
-    return false;
-  try {
-    if (present.kind !== 'missing') await rename(target, join(dir, 'damaged'));
-    await renameDurably(join(dir, 'blob'), target);
-    return true;
-  } catch (error) {
-    // Another add of the same content was quicker, and what it placed is as good; or a removal was, which shows later.
-    const errno = errnoOf(error);
-    if (errno === 'ENOTEMPTY' || errno === 'EEXIST' || errno === 'ENOENT') return false;
-    throw error;
-  }
-}
-
-/** Points a name at a digest. */
-export async function writeName(
+/** Points a name at a digest; under {@link withNames}. The name's record before. */
+export async function pointName(
   root: string,
   dir: string,
-  { name, digest, before }: Publication,
-): Promise<void> {
+  name: string,
+  digest: string,
+): Promise<NameRecord | undefined> {
+  const before = await readNameRecord(root, name);
+  if (before?.digest === digest) return before;
   const previous =
     before === undefined ? [] : [before.digest, ...before.previous].filter((old) => old !== digest);
   await replaceNameRecord(root, dir, { name, digest, created_at: new Date().toISOString(), previous });
+  return before;
 }
 
 /** Writes a name's record; `dir` is the caller's transfer directory. */

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
-import { type AddedImage, outcomeOf, writeName } from './add-image.js';
+import { type AddedImage, outcomeOf, pointName, withNames } from './add-image.js';
 import { blobsDir, isBlobName, parseImageName } from './layout.js';
-import { readBlob, readdirIfThere, readNameRecord, sizeOf } from './read-store.js';
+import { readBlob, readdirIfThere, sizeOf } from './read-store.js';
 import { findDamage } from './resolve-image.js';
 import { toStoreError } from './store-error.js';
 import { withTransferDir } from './transfer-dir.js';
@@ -24,13 +24,15 @@ export async function nameBuilt(
       if (blob.kind !== 'present' || blob.manifest.schema_version !== 2) continue;
       if (blob.manifest.origin.build_key !== buildKey) continue;
       if ((await findDamage(blob.dir, blob.manifest)) !== undefined) continue;
-      const before = await readNameRecord(root, name);
-      if (before?.digest !== digest) {
-        await withTransferDir(root, (dir) => writeName(root, dir, { name, digest, before }));
-        // A removal at the same time may have taken it.
-        if ((await readBlob(root, digest)).kind !== 'present') return undefined;
-      }
-      return { name, digest, sizeBytes: sizeOf(blob.manifest), outcome: outcomeOf(before, digest, false) };
+      const outcome = await withTransferDir(root, (dir) =>
+        withNames(root, async () => {
+          // A removal at the same time may have taken it.
+          if ((await readBlob(root, digest)).kind !== 'present') return undefined;
+          return outcomeOf(await pointName(root, dir, name, digest), digest, false);
+        }),
+      );
+      if (outcome === undefined) return undefined;
+      return { name, digest, sizeBytes: sizeOf(blob.manifest), outcome };
     }
     return undefined;
   } catch (error) {

@@ -1,7 +1,7 @@
 import { unlink } from 'node:fs/promises';
-import { join } from 'node:path';
-import { replaceNameRecord } from './add-image.js';
+import { replaceNameRecord, withNames } from './add-image.js';
 import { blobsDir, isBlobName, nameFile } from './layout.js';
+import type { NameRecord } from './manifest.js';
 import { readdirIfThere, readNameRecord, readNames } from './read-store.js';
 import { deleteUnreferenced } from './remove-image.js';
 import { toStoreError } from './store-error.js';
@@ -22,36 +22,49 @@ export interface PrunedImages {
   readonly deleted: readonly string[];
 }
 
+interface Needless {
+  readonly names: readonly string[];
+  readonly digests: readonly string[];
+  /** Names that keep fewer versions. */
+  readonly shortened: readonly NameRecord[];
+}
+
 /** Removes older versions, names and files that nothing needs any more. Errors: those of `removeImage`. */
 export async function pruneImages(root: string, options: PruneOptions): Promise<PrunedImages> {
-  const { keepDigests, keepNames, dryRun } = options;
   try {
-    const removed: string[] = [];
-    const referenced = new Set<string>();
-    const shortened: (readonly [name: string, previous: string[]])[] = [];
-    for (const name of await readNames(root)) {
-      const record = await readNameRecord(root, name);
-      if (record === undefined) continue;
-      if (keepNames !== undefined && !keepNames.has(name)) {
-        removed.push(name);
-        continue;
-      }
-      const previous = record.previous.filter((digest) => keepDigests.has(digest));
-      for (const digest of [record.digest, ...previous]) referenced.add(digest);
-      if (previous.length < record.previous.length) shortened.push([name, previous]);
-    }
-    const blobs = (await readdirIfThere(blobsDir(root))).filter(isBlobName).map((entry) => `sha256:${entry}`);
-    if (dryRun) return { names: removed, deleted: blobs.filter((digest) => !referenced.has(digest)).sort() };
-    if (blobs.length === 0 && removed.length === 0) return { names: [], deleted: [] };
-    return await withTransferDir(root, async (dir) => {
-      for (const name of removed) await unlink(nameFile(root, name));
-      for (const [name, previous] of shortened) {
-        const record = await readNameRecord(root, name);
-        if (record !== undefined) await replaceNameRecord(root, dir, { ...record, previous });
-      }
-      return { names: removed, deleted: await deleteUnreferenced(root, dir) };
-    });
+    const found = await findNeedless(root, options);
+    if (options.dryRun) return { names: found.names, deleted: found.digests };
+    // There is no store yet, and none is made.
+    if ((await readdirIfThere(root)).length === 0) return { names: [], deleted: [] };
+    return await withTransferDir(root, (dir) =>
+      withNames(root, async () => {
+        // Again, now that nothing else changes it.
+        const { names, shortened } = await findNeedless(root, options);
+        for (const name of names) await unlink(nameFile(root, name));
+        for (const record of shortened) await replaceNameRecord(root, dir, record);
+        return { names, deleted: await deleteUnreferenced(root, dir) };
+      }),
+    );
   } catch (error) {
-    throw toStoreError(error, { doing: 'prune images', path: join(root) });
+    throw toStoreError(error, { doing: 'prune images', path: root });
   }
+}
+
+async function findNeedless(root: string, { keepDigests, keepNames }: PruneOptions): Promise<Needless> {
+  const names: string[] = [];
+  const referenced = new Set<string>();
+  const shortened: NameRecord[] = [];
+  for (const name of await readNames(root)) {
+    const record = await readNameRecord(root, name);
+    if (record === undefined) continue;
+    if (keepNames !== undefined && !keepNames.has(name)) {
+      names.push(name);
+      continue;
+    }
+    const previous = record.previous.filter((digest) => keepDigests.has(digest));
+    for (const digest of [record.digest, ...previous]) referenced.add(digest);
+    if (previous.length < record.previous.length) shortened.push({ ...record, previous });
+  }
+  const blobs = (await readdirIfThere(blobsDir(root))).filter(isBlobName).map((entry) => `sha256:${entry}`);
+  return { names, digests: blobs.filter((digest) => !referenced.has(digest)).sort(), shortened };
 }

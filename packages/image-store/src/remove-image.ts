@@ -1,11 +1,12 @@
 /**
  * INVARIANTS
- * - A blob is taken away only when no name refers to it, neither as its current digest nor as a previous one; this is
- *   looked at again after the blob was moved aside, and the blob is put back when a concurrent add has named it.
+ * - A blob is removed only when no name refers to it, neither as its current digest nor as a previous one. No name changes
+ *   meanwhile: see `withNames`.
  */
 import { rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncDirectory } from '@mvm/node-host';
+import { withNames } from './add-image.js';
 import { imageNotFound } from './image-errors.js';
 import { blobDir, blobsDir, isBlobName, nameFile, namesDir, parseImageName } from './layout.js';
 import { readdirIfThere, readNameRecord, readNames } from './read-store.js';
@@ -27,32 +28,31 @@ export async function removeImage(root: string, imageName: string): Promise<Remo
   const name = parseImageName(imageName);
   try {
     if (!(await readNames(root)).includes(name)) throw imageNotFound(name);
-    // First: on a full disk this makes room for the directory that the content is moved to. What a crash leaves, the next
-    // removal deletes.
-    await unlink(nameFile(root, name)).catch((error: unknown) => {
-      throw errnoOf(error) === 'ENOENT' ? imageNotFound(name) : error;
+    await withNames(root, async () => {
+      // First: on a full disk this makes room for the directory that the content is moved to. What a crash leaves, the next
+      // removal deletes.
+      await unlink(nameFile(root, name)).catch((error: unknown) => {
+        throw errnoOf(error) === 'ENOENT' ? imageNotFound(name) : error;
+      });
+      await syncDirectory(namesDir(root));
     });
-    await syncDirectory(namesDir(root));
     return await withTransferDir(root, async (dir) => ({
       name,
-      deleted: await deleteUnreferenced(root, dir),
+      deleted: await withNames(root, () => deleteUnreferenced(root, dir)),
     }));
   } catch (error) {
     throw toStoreError(error, { doing: `remove image ${name}`, path: root });
   }
 }
 
-/** Deletes the files that no name refers to; `dir` is the caller's transfer directory. Their digests, sorted. */
+/** Deletes the files that no name refers to, under `withNames`; `dir` is the caller's transfer directory. Their digests, sorted. */
 export async function deleteUnreferenced(root: string, dir: string): Promise<string[]> {
   const deleted: string[] = [];
   const before = await referencedDigests(root);
   for (const entry of await readdirIfThere(blobsDir(root))) {
     const digest = `sha256:${entry}`;
     if (!isBlobName(entry) || before.has(digest)) continue;
-    const aside = join(dir, entry);
-    if (!(await moved(blobDir(root, digest), aside))) continue;
-    if ((await referencedDigests(root)).has(digest)) await moved(aside, blobDir(root, digest));
-    else deleted.push(digest);
+    if (await moved(blobDir(root, digest), join(dir, entry))) deleted.push(digest);
   }
   await syncDirectory(blobsDir(root));
   return deleted.sort();

@@ -11,7 +11,7 @@ export interface StoreAction {
  * Maps what the file system threw to a CodedError, once, for the whole package; a CodedError passes through.
  *
  * Codes: `resource_exhausted` (`image.no_space`), `permission_denied` (`image.permission_denied`),
- * `failed_precondition` (`image.read_only`), `canceled` (`image.canceled`), else `internal` (`image.io`).
+ * `failed_precondition` (`image.read_only`), `aborted` (`image.busy`), `canceled` (`image.canceled`), else `internal` (`image.io`).
  */
 export function toStoreError(error: unknown, action: StoreAction): CodedError {
   if (isCodedError(error)) return error;
@@ -45,6 +45,14 @@ export function toStoreError(error: unknown, action: StoreAction): CodedError {
         reason: 'image.read_only',
         message: `${what}: the file system is mounted read-only`,
         hint: 'mount it read-write, or choose another state directory',
+      });
+    case 'EAGAIN':
+      return new CodedError({
+        ...base,
+        code: 'aborted',
+        reason: 'image.busy',
+        message: `${what}: another command changes the image store for a minute already`,
+        hint: 'find that command (fuser shows it), or wait for its end, then repeat this one',
       });
     case 'ABORT_ERR':
       return new CodedError({

@@ -7,6 +7,7 @@ export {
   writeFileAtomic,
   writeNewFile,
 } from './durable-file.js';
+export { lockHandle, withDirectoryLock } from './lock.js';
 export { keepRunningWithoutLog, MAX_UNWRITTEN_LOG_BYTES } from './log-stream.js';
 export { createSpaceReserve, type SpaceReserve } from './space-reserve.js';
 export { watchdogIntervalMs } from './watchdog.js';

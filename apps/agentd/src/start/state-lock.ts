@@ -1,8 +1,7 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { constants } from 'node:fs';
 import { type FileHandle, mkdir, open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { lockHandle } from '@mvm/node-host';
 import { CodedError } from '@mvm/protocol';
 
 /** A state directory that is ours until the lock is released or this process ends, however it ends. */
@@ -26,9 +25,7 @@ function stateDirError(stateDir: string, cause: unknown): CodedError {
  * Make the state directory (0700) when it is missing in its parent, and take its lock. `failed_precondition`, reason
  * `agentd.already_running`, when another process has it.
  *
- * The lock is flock(2) on an open file that this process keeps: the command `flock` (util-linux) is given that file as
- * its stdin, locks it, and ends; the lock belongs to the open file and so stays, and the kernel drops it when this
- * process is gone, even by SIGKILL. Source: flock(2), flock(1).
+ * The kernel drops the lock when this process is gone, even by SIGKILL: see `lockHandle` of node-host.
  */
 export async function lockStateDir(stateDir: string): Promise<StateLock> {
   let file: FileHandle;
@@ -43,7 +40,7 @@ export async function lockStateDir(stateDir: string): Promise<StateLock> {
     throw stateDirError(stateDir, error);
   }
   try {
-    await flock(file, stateDir);
+    await lockNow(file, stateDir);
   } catch (error) {
     await file.close();
     throw error;
@@ -55,17 +52,9 @@ function ignoreExisting(error: NodeJS.ErrnoException): void {
   if (error.code !== 'EEXIST') throw error;
 }
 
-/** Exit status of flock(1) when another process has the lock; chosen so that no other failure looks like it. */
-const CONFLICT = 93;
-
-async function flock(file: FileHandle, stateDir: string): Promise<void> {
-  const child = spawn('flock', ['--nonblock', '--conflict-exit-code', String(CONFLICT), '0'], {
-    stdio: [file.fd, 'ignore', 'ignore'],
-  });
-  let status: unknown;
-  try {
-    [status] = await once(child, 'close');
-  } catch (error) {
+async function lockNow(file: FileHandle, stateDir: string): Promise<void> {
+  const locked = await lockHandle(file, 0).catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).syscall !== 'spawn flock') throw stateDirError(stateDir, error);
     throw new CodedError({
       code: 'failed_precondition',
       reason: 'state.no_flock',
@@ -73,16 +62,13 @@ async function flock(file: FileHandle, stateDir: string): Promise<void> {
       hint: 'Install util-linux, which brings flock.',
       cause: error,
     });
-  }
-  if (status === 0) return;
-  if (status === CONFLICT) {
-    throw new CodedError({
-      code: 'failed_precondition',
-      reason: 'agentd.already_running',
-      message: `another mvm-agentd uses the state directory ${stateDir}`,
-      hint: 'Stop it first (systemctl stop mvm-agentd), or give this one its own --state-dir and --socket.',
-      details: { path: stateDir },
-    });
-  }
-  throw stateDirError(stateDir, new Error(`flock ended with status ${String(status)}`));
+  });
+  if (locked) return;
+  throw new CodedError({
+    code: 'failed_precondition',
+    reason: 'agentd.already_running',
+    message: `another mvm-agentd uses the state directory ${stateDir}`,
+    hint: 'Stop it first (systemctl stop mvm-agentd), or give this one its own --state-dir and --socket.',
+    details: { path: stateDir },
+  });
 }

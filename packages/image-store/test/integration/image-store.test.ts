@@ -21,6 +21,7 @@ import {
   listImages,
   planAddImage,
   planRemoveImages,
+  pruneImages,
   removeImage,
   resolveImage,
   verifyImage,
@@ -132,6 +133,33 @@ describe('addImage', () => {
     await addImage(fixture.root, request());
     await verifyImage(fixture.root, 'demo');
     expect(await blobs()).toHaveLength(1);
+    expect(await litter()).toEqual([]);
+  });
+
+  it('keeps every version of a name when several are added at once', async () => {
+    const kernels = ['two', 'three', 'four'].map((marker) => ({
+      marker,
+      kernel: `${fixture.kernel}-${marker}`,
+    }));
+    for (const { marker, kernel } of kernels) await writeFile(kernel, bzImage(marker));
+    const first = await addImage(fixture.root, request());
+    const others = await Promise.all(
+      kernels.map(({ kernel }) => addImage(fixture.root, request({ kernel }))),
+    );
+    const record = JSON.parse(await readFile(join(fixture.root, 'names/demo.json'), 'utf8'));
+    expect([record.digest, ...record.previous].sort()).toEqual(
+      [first, ...others].map(({ digest }) => digest).sort(),
+    );
+  });
+
+  it('survives prunes and removals at once', async () => {
+    const names = Array.from({ length: 6 }, (_, index) => `name-${index}`);
+    for (const name of names) await addImage(fixture.root, request({ name }));
+    const options = { keepDigests: new Set<string>(), keepNames: new Set<string>(), dryRun: false };
+    const pruned = await Promise.all([1, 2, 3].map(() => pruneImages(fixture.root, options)));
+    expect(pruned.flatMap((each) => each.names).sort()).toEqual(names);
+    expect(pruned.flatMap(({ deleted }) => deleted)).toHaveLength(1);
+    expect(await blobs()).toEqual([]);
     expect(await litter()).toEqual([]);
   });
 
