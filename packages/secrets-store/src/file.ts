@@ -1,11 +1,11 @@
 import { constants } from 'node:fs';
-import { type FileHandle, mkdir, open, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { type FileHandle, mkdir, open, readdir, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { errnoOf } from '@mvm/errors';
-import { writeFileAtomic } from '@mvm/node-host';
+import { isTemporaryName, syncDirectory, withDirectoryLock, writeFileAtomic } from '@mvm/node-host';
 import { CodedError, isCodedError, parseTenantId } from '@mvm/protocol';
 import { parseSecrets, renderSecrets } from './document.js';
-import { checkSizes, MAX_SECRETS, MAX_TOTAL_BYTES, type Secrets } from './names.js';
+import { checkSizes, MAX_SECRETS, MAX_TOTAL_BYTES } from './names.js';
 
 /** A file may be larger than its values: escapes take up to six bytes for one. */
 const MAX_FILE_BYTES = 6 * MAX_TOTAL_BYTES + 1024 * MAX_SECRETS;
@@ -45,17 +45,36 @@ export async function readSecrets(path: string): Promise<Map<string, string>> {
 }
 
 /**
- * Replace a tenant's secrets: after a crash the file has the old ones or the new ones. Durable when it returns; 0600,
- * root's. The tenant's directory is made when it is not there, so that secrets can come before the tenant. Throws
- * `secrets.too_large`, `secrets.permission_denied`, `secrets.io`.
+ * Change a tenant's secrets while no other process changes secrets on this host, so that no change is lost: `edit` gets
+ * what there is, and what it throws is thrown with nothing changed. After a crash the file has the old ones or the new
+ * ones. Durable when it returns; 0600, root's. The tenant's directory is made when it is not there, so that secrets can
+ * come before the tenant. Throws as `readSecrets`, `secrets.too_large`, and `aborted`, reason `secrets.busy`.
  */
-export async function writeSecrets(path: string, secrets: Secrets): Promise<void> {
-  checkSizes(secrets);
+export async function changeSecrets(
+  path: string,
+  edit: (secrets: Map<string, string>) => unknown,
+): Promise<void> {
+  const tenantDir = dirname(path);
+  const tenantsDir = dirname(tenantDir);
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    await writeFileAtomic(path, renderSecrets(secrets));
+    await withDirectoryLock(tenantsDir, async () => {
+      const secrets = await readSecrets(path);
+      edit(secrets);
+      checkSizes(secrets);
+      const made = await mkdir(tenantDir, { recursive: true, mode: 0o700 });
+      if (made !== undefined) await syncDirectory(tenantsDir);
+      await removeUnfinished(tenantDir, basename(path));
+      await writeFileAtomic(path, renderSecrets(secrets));
+    });
   } catch (error) {
     throw ioError(error, `cannot write ${path}`);
+  }
+}
+
+/** Remove what killed writers left: it holds secrets. Under the lock, so that it is no writer's that lives. */
+async function removeUnfinished(dir: string, file: string): Promise<void> {
+  for (const name of await readdir(dir)) {
+    if (isTemporaryName(name) && name.startsWith(`.${file}.`)) await rm(join(dir, name), { force: true });
   }
 }
 
@@ -79,6 +98,15 @@ function exposed(path: string, why: string): CodedError {
 function ioError(error: unknown, doing: string): CodedError {
   if (isCodedError(error)) return error;
   const errno = errnoOf(error) ?? 'unknown error';
+  if (errno === 'EAGAIN') {
+    return new CodedError({
+      code: 'aborted',
+      reason: 'secrets.busy',
+      message: `${doing}: another command changes secrets on this host for a minute already`,
+      hint: 'Find that command (fuser shows it), or wait for its end, then repeat this one.',
+      cause: error,
+    });
+  }
   const denied = errno === 'EACCES' || errno === 'EPERM';
   return new CodedError({
     code: denied ? 'permission_denied' : 'internal',

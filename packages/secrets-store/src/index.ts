@@ -1,5 +1,5 @@
 export { renderSecrets } from './document.js';
-export { isStateDir, readSecrets, secretsPath, writeSecrets } from './file.js';
+export { changeSecrets, isStateDir, readSecrets, secretsPath } from './file.js';
 export {
   ALL_SECRETS_NAME,
   checkSizes,

@@ -1,5 +1,5 @@
 import { CodedError } from '@mvm/protocol';
-import { parseSecretName, readSecrets, writeSecrets } from '@mvm/secrets-store';
+import { changeSecrets, parseSecretName, readSecrets } from '@mvm/secrets-store';
 import type { CommandModule } from '../command.js';
 import { completeWith, teach } from '../help.js';
 import { addDryRunOption, isDryRun } from '../plan/dry-run-option.js';
@@ -24,17 +24,23 @@ export const secretRemove: CommandModule = {
   async run(context, invocation) {
     const name = parseSecretName(invocation.operand(1));
     const path = await secretsFile(context, invocation);
-    const secrets = await readSecrets(path);
-    if (!secrets.delete(name)) {
-      throw new CodedError({
-        code: 'not_found',
-        reason: 'secrets.not_found',
-        message: `the tenant has no secret ${name}`,
-        hint: 'mvm secret list shows the names that there are.',
-      });
+    const remove = (secrets: Map<string, string>): void => {
+      if (!secrets.delete(name)) throw noSuchSecret(name);
+    };
+    if (isDryRun(invocation)) {
+      remove(await readSecrets(path));
+      return printSecretPlan(context, invocation, { name, what: 'removed', path });
     }
-    if (isDryRun(invocation)) return printSecretPlan(context, invocation, { name, what: 'removed', path });
-    await writeSecrets(path, secrets);
+    await changeSecrets(path, remove);
     context.say(`${name} removed`);
   },
 };
+
+function noSuchSecret(name: string): CodedError {
+  return new CodedError({
+    code: 'not_found',
+    reason: 'secrets.not_found',
+    message: `the tenant has no secret ${name}`,
+    hint: 'mvm secret list shows the names that there are.',
+  });
+}

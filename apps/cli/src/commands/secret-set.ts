@@ -1,5 +1,5 @@
-import { readFile, stat } from 'node:fs/promises';
-import { checkSizes, MAX_VALUE_BYTES, parseSecretName, readSecrets, writeSecrets } from '@mvm/secrets-store';
+import { createReadStream } from 'node:fs';
+import { changeSecrets, checkSizes, MAX_VALUE_BYTES, parseSecretName, readSecrets } from '@mvm/secrets-store';
 import type { CommandModule } from '../command.js';
 import type { CliContext } from '../context.js';
 import { usageError } from '../errors/usage-error.js';
@@ -36,11 +36,17 @@ export const secretSet: CommandModule = {
     const name = parseSecretName(invocation.operand(1));
     const path = await secretsFile(context, invocation);
     const value = await readValue(context, invocation);
-    const secrets = await readSecrets(path);
-    const what = secrets.has(name) ? 'replaced' : 'added';
-    checkSizes(new Map(secrets).set(name, value));
-    if (isDryRun(invocation)) return printSecretPlan(context, invocation, { name, what, path });
-    await writeSecrets(path, secrets.set(name, value));
+    if (isDryRun(invocation)) {
+      const secrets = await readSecrets(path);
+      const what = secrets.has(name) ? 'replaced' : 'added';
+      checkSizes(secrets.set(name, value));
+      return printSecretPlan(context, invocation, { name, what, path });
+    }
+    let what = 'added';
+    await changeSecrets(path, (secrets) => {
+      what = secrets.has(name) ? 'replaced' : 'added';
+      secrets.set(name, value);
+    });
     context.say(`${name} ${what}; guests get it at their next start or wake`);
     if (!(await isRecorded(path))) {
       context.say(`no tenant ${invocation.operand(0)} is on this host yet; it is kept for when there is`);
@@ -74,10 +80,17 @@ async function readValue(context: CliContext, invocation: Invocation): Promise<s
   }
 }
 
+/** A file, or a pipe such as `<(pass show …)` makes. No more is read than may be a value, whatever it is. */
 async function readBytes(path: string): Promise<Uint8Array | 'tooLarge'> {
+  const pieces: Buffer[] = [];
+  let size = 0;
   try {
-    if ((await stat(path)).size > MAX_VALUE_BYTES) return 'tooLarge';
-    return await readFile(path);
+    for await (const piece of createReadStream(path)) {
+      pieces.push(piece);
+      size += piece.length;
+      if (size > MAX_VALUE_BYTES) return 'tooLarge';
+    }
+    return Buffer.concat(pieces);
   } catch (error) {
     const why = error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? 'error') : 'error';
     throw usageError(`cannot read ${path}: ${why}`, 'Name a file that you may read.');

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -38,6 +38,22 @@ it('sets secrets from stdin, a file and the environment, lists their names, and 
   expect(await mvm(['remove', 'acme', 'token'])).toMatchObject({ code: 0 });
   expect(await mvm(['remove', 'acme', 'token'])).toMatchObject({ code: 3 });
   expect((await mvm(['ls', 'acme', '-o', 'name'])).stdout).toBe('db.password\ndb.user\n');
+});
+
+it('keeps every secret that is set at the same time, and removes what a killed command left', async () => {
+  const names = ['a', 'b', 'c', 'd', 'e', 'f'];
+  await mkdir(join(dir, 'state/tenants/acme'));
+  await writeFile(join(dir, 'state/tenants/acme/.secrets.json.tmp-1-1'), '{"a":"half');
+  const set = (name: string) => mvm(['set', 'acme', name, '--from-file', '-'], { input: name });
+  const codes = (await Promise.all(names.map(set))).map(({ code }) => code);
+  expect(codes).toEqual(names.map(() => 0));
+  expect(Object.keys(JSON.parse(await readFile(path, 'utf8')))).toEqual(names);
+  expect(await readdir(join(dir, 'state/tenants/acme'))).toEqual(['secrets.json']);
+});
+
+it('reads no more of a file than may be a value', async () => {
+  const endless = await mvm(['set', 'acme', 'token', '--from-file', '/dev/zero']);
+  expect(endless).toMatchObject({ code: 2, stderr: expect.stringContaining('larger than 65536 bytes') });
 });
 
 it('says when no tenant of that name is on the host', async () => {

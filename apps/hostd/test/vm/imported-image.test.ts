@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HostdClient } from '@mvm/hostd-client';
-import { secretsPath, writeSecrets } from '@mvm/secrets-store';
+import { changeSecrets, secretsPath } from '@mvm/secrets-store';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { InstanceAddress } from '../../src/state/layout.js';
 import { ensureTenantAndPool, type TestHost, until } from '../daemon.js';
@@ -177,7 +177,7 @@ test('an init system of the image is process 1, and the agent serves beside it',
 });
 
 test('volumes keep their content, secrets reach the user, and both come back after sleep and restart', async () => {
-  await writeSecrets(secretsPath(host.stateDir, 'acme'), new Map([['token', 'hunter2']]));
+  await changeSecrets(secretsPath(host.stateDir, 'acme'), (secrets) => secrets.set('token', 'hunter2'));
   const script = [
     'echo "volume $(cat /var/lib/app/first) $(cat /var/lib/app/count 2>/dev/null) $(stat -c %u:%a /var/lib/app)"',
     'echo x$(cat /var/lib/app/count 2>/dev/null) >/var/lib/app/count',

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HostdClient } from '@mvm/hostd-client';
-import { secretsPath, writeSecrets } from '@mvm/secrets-store';
+import { changeSecrets, secretsPath } from '@mvm/secrets-store';
 import type { HostSnapshot, RunningDaemon } from '@mvm/testkit';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { InstanceAddress } from '../../src/state/layout.js';
@@ -53,7 +53,10 @@ const info = (): ReturnType<typeof client.request<{ type: 'DescribeInstance' } &
   client.request({ type: 'DescribeInstance', ...address });
 const start = (): Promise<unknown> => client.request({ type: 'StartInstance', ...address });
 const set = (secrets: Record<string, string>): Promise<void> =>
-  writeSecrets(secretsPath(host.stateDir, 'acme'), new Map(Object.entries(secrets)));
+  changeSecrets(secretsPath(host.stateDir, 'acme'), (kept) => {
+    kept.clear();
+    for (const [name, value] of Object.entries(secrets)) kept.set(name, value);
+  });
 const drives = async (): Promise<string[]> =>
   (await readdir(host.runDir, { recursive: true })).filter((path) => path.includes('secrets'));
 const epochs = async (): Promise<number[]> =>
