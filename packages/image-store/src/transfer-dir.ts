@@ -6,8 +6,9 @@
  *   next writer; that of a living process is never touched by another.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { readStartTime } from '@mvm/node-host';
 import { blobsDir, namesDir, tmpDir } from './layout.js';
 
 /** Creates the store's directories where they are missing; `root` and what is above it only root may enter. */
@@ -22,7 +23,7 @@ export async function ensureStore(root: string): Promise<void> {
 export async function withTransferDir<T>(root: string, use: (dir: string) => Promise<T>): Promise<T> {
   await ensureStore(root);
   await removeOrphans(root);
-  const own = await startTimeOf(process.pid);
+  const own = await readStartTime(process.pid);
   const dir = join(tmpDir(root), `${process.pid}.${own ?? '0'}.${randomBytes(6).toString('hex')}`);
   await mkdir(dir, { mode: 0o700 });
   try {
@@ -36,18 +37,7 @@ async function removeOrphans(root: string): Promise<void> {
   for (const entry of await readdir(tmpDir(root))) {
     const match = /^(\d+)\.(\d+)\.[0-9a-f]+$/.exec(entry);
     if (match === null) continue;
-    if ((await startTimeOf(Number(match[1]))) === match[2]) continue;
+    if ((await readStartTime(Number(match[1]))) === match[2]) continue;
     await rm(join(tmpDir(root), entry), { recursive: true, force: true });
-  }
-}
-
-/** Start time of a process in clock ticks since boot (proc(5), stat field 22); undefined when there is none. */
-async function startTimeOf(pid: number): Promise<string | undefined> {
-  try {
-    const stat = await readFile(`/proc/${pid}/stat`, 'latin1');
-    // The command name, in parentheses, may itself hold spaces and parentheses.
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
-  } catch {
-    return undefined;
   }
 }

@@ -8,7 +8,6 @@ export {
   TENANT_LIMITS,
 } from './base-tables/limits.js';
 export { checkConflicts, checkDesiredNetwork, checkPort, checkTenant } from './check-network.js';
-export { DROP_MEANINGS, type DropMeaning } from './drop-meanings.js';
 export { expandDesired, type WantedBridge, type WantedNetwork, type WantedTap } from './expand-desired.js';
 export { invertStep, invertSteps } from './invert.js';
 export { planNetwork } from './plan.js';
@@ -19,10 +18,6 @@ export { RULE_PREFERENCES, RULE_PROTOCOL, renderIpBatch } from './render-ip.js';
 export { renderNftScript } from './render-nft.js';
 export { renderBaseTables } from './render-tables.js';
 export { type NetElement, SET_NAMES, SETS, type SetName } from './sets.js';
-export type { Destination, NetworkSite, PathAnswer, PathStep, Route } from './trace/path.js';
-export { type PolicySource, policySource } from './trace/policy-source.js';
-export { type InboundAnswer, type InboundQuestion, traceInbound } from './trace/trace-inbound.js';
-export { type OutboundQuestion, traceOutbound } from './trace/trace-outbound.js';
 export type {
   DesiredHostNetwork,
   DesiredTenantNetwork,

@@ -9,5 +9,13 @@ export {
 } from './durable-file.js';
 export { lockHandle, withDirectoryLock } from './lock.js';
 export { keepRunningWithoutLog, MAX_UNWRITTEN_LOG_BYTES } from './log-stream.js';
+export {
+  isAlive,
+  listPids,
+  type ProcessIdentity,
+  parseStartTime,
+  readArgv,
+  readStartTime,
+} from './processes.js';
 export { createSpaceReserve, type SpaceReserve } from './space-reserve.js';
 export { watchdogIntervalMs } from './watchdog.js';

@@ -80,7 +80,7 @@ async function checkHost(context: CliContext, host: HostProbe): Promise<void> {
       code: 'failed_precondition',
       reason: 'setup.no_systemd',
       message: 'this host does not run systemd, and mvm setup installs units',
-      hint: 'Start the daemons by hand: see "Daemons, by hand" in /usr/share/doc/mvm/install.md',
+      hint: 'Start the daemons yourself: see "Daemons, without systemd" in /usr/share/doc/mvm/install.md',
     });
   }
   const [first] = failed;

@@ -7,7 +7,7 @@ import {
   findFirewallConflicts,
   findRoute,
   findWayBack,
-} from '@mvm/net-executor/observe';
+} from '@mvm/net-executor/diagnose';
 import { DEFAULT_CLUSTER_CIDR, formatIpv4 } from '@mvm/protocol';
 import { type Check, type Finding, fail, ok, skip, warn } from './check.js';
 import type { HostProbe } from './host-probe.js';

@@ -1,4 +1,4 @@
-import { DROP_MEANINGS, type PathAnswer } from '@mvm/net-executor';
+import { DROP_MEANINGS, type PathAnswer } from '@mvm/net-executor/diagnose';
 import { cidrContains, parseIpv4, parseIpv4Cidr } from '@mvm/protocol';
 import { formatAddress } from '../address/address.js';
 import type { AnswerField, InboundAsked } from './answer.js';

@@ -1,14 +1,13 @@
+import { type PolicyPart, policiesOf } from '@mvm/net-executor';
 import {
   DROP_MEANINGS,
   type PathAnswer,
   type PathStep,
-  type PolicyPart,
   type PolicySource,
-  policiesOf,
   policySource,
   traceInbound,
   traceOutbound,
-} from '@mvm/net-executor';
+} from '@mvm/net-executor/diagnose';
 import { CodedError } from '@mvm/protocol';
 import { formatAddress } from '../address/address.js';
 import { adviseOn } from './advice.js';

@@ -1,6 +1,12 @@
 import type { AgentdClient, InstanceInfo, TenantSummary } from '@mvm/agentd-api';
-import { type Destination, policiesOf, type Route, type TenantGuests } from '@mvm/net-executor';
-import { type FirewallFindings, findRoute, findWayBack } from '@mvm/net-executor/observe';
+import { policiesOf, type TenantGuests } from '@mvm/net-executor';
+import {
+  type Destination,
+  type FirewallFindings,
+  findRoute,
+  findWayBack,
+  type Route,
+} from '@mvm/net-executor/diagnose';
 import {
   CodedError,
   type HostInfo,

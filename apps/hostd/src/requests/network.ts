@@ -1,4 +1,4 @@
-import { DROP_MEANINGS } from '@mvm/net-executor';
+import { DROP_MEANINGS } from '@mvm/net-executor/diagnose';
 import { type NetworkCommand, renderCommands } from '@mvm/net-executor/execute';
 import { CodedError, type NetworkDriftView, parseTenantId } from '@mvm/protocol';
 import type { HostPorts } from '../execute/ports.js';

@@ -1,8 +1,8 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { findFirewallConflicts, type ReadProgram } from '../../src/diagnose/host-firewall/find-conflicts.js';
 import { createNetworkExecutor, type NetworkExecutor } from '../../src/execute/index.js';
-import { findFirewallConflicts, type ReadProgram } from '../../src/host-firewall/find-conflicts.js';
 import { enterTestHost, nft, sh } from '../support/host.js';
 import { connects, pings, resolve, settle } from '../support/raw-peer.js';
 import { buildTopology, PUBLIC_ADDRESS, type Topology } from '../support/topology.js';

@@ -2,13 +2,14 @@ import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import {
   type Destination,
+  findRoute,
   type NetworkSite,
+  type ReadProgram,
   type Route,
-  type TenantPolicies,
   traceInbound,
   traceOutbound,
-} from '../../src/index.js';
-import { findRoute, type ReadProgram } from '../../src/observe/index.js';
+} from '../../src/diagnose/index.js';
+import type { TenantPolicies } from '../../src/index.js';
 import { TCP_SYN, tcp, udp } from '../support/frames.js';
 import { enterTestHost, sh } from '../support/host.js';
 import { buildPolicyHost, GATEWAY_A, type PolicyHost, TENANT_A, TENANT_B } from '../support/policy-host.js';

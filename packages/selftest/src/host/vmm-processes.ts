@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { listPids, readArgv, readStartTime } from '@mvm/node-host';
 
 /** A process that works for hostd or is one of its VMMs. */
 export interface FoundProcess {
@@ -9,10 +9,10 @@ export interface FoundProcess {
 /** Live processes (no zombies) with `text` in their arguments, but the caller. */
 export async function findProcesses(text: string): Promise<FoundProcess[]> {
   const found: FoundProcess[] = [];
-  for (const name of await readdir('/proc')) {
-    if (!/^\d+$/.test(name) || Number(name) === process.pid) continue;
-    const line = await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '');
-    if (line.includes(text)) found.push({ pid: Number(name), argv: line.replace(/\0$/, '').split('\0') });
+  for (const pid of await listPids()) {
+    if (pid === process.pid) continue;
+    const argv = (await readArgv(pid)) ?? [];
+    if (argv.join('\0').includes(text)) found.push({ pid, argv });
   }
   return found;
 }
@@ -25,8 +25,7 @@ export async function killProcess(pid: number): Promise<void> {
     return;
   }
   for (let tries = 0; tries < 500; tries += 1) {
-    const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);
-    if (stat === null || /\) [ZX] /.test(stat)) return;
+    if ((await readStartTime(pid)) === null) return;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   throw new Error(`process ${pid} does not end`);

@@ -1,38 +1,12 @@
-/**
- * Which process is which, and what it may do, as /proc tells.
- *
- * INVARIANTS
- * - A pid alone identifies nothing: it is always taken together with its start time.
- * - A zombie counts as gone: it holds neither memory nor devices.
- */
 import { readdir, readFile, readlink } from 'node:fs/promises';
+import { type ProcessIdentity, parseStartTime } from '@mvm/node-host';
 import { CodedError } from '@mvm/protocol';
 
-/** A process, told apart from a later one with the same pid. */
-export interface ProcessIdentity {
-  readonly pid: number;
-  /** Field 22 of /proc/<pid>/stat, in clock ticks since boot. */
-  readonly startTimeTicks: string;
-}
+export { isAlive, type ProcessIdentity, readArgv, readStartTime } from '@mvm/node-host';
 
 /** Identifies this boot of the host. Source: random(4). */
 export async function readHostBootId(): Promise<string> {
   return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
-}
-
-/** Start time of the live process with this pid, or null when there is none (or only its zombie). */
-export async function readStartTime(pid: number): Promise<string | null> {
-  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null);
-  return text === null ? null : parseStartTime(text);
-}
-
-/** Start time out of the text of /proc/<pid>/stat; null for a zombie or a dead process. Pure. Source: proc(5). */
-export function parseStartTime(stat: string): string | null {
-  // The second field is the program's name in parentheses and may hold anything, so the count begins after the last.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const [state] = fields;
-  if (state === 'Z' || state === 'X') return null;
-  return fields[19] ?? null;
 }
 
 /** Clock ticks of /proc in a second: the same on every Linux that Node runs on. Source: proc(5), sysconf(3). */
@@ -45,17 +19,6 @@ export async function readCpuUsec({ pid, startTimeTicks }: ProcessIdentity): Pro
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   const ticks = Number(fields[11]) + Number(fields[12]);
   return Number.isFinite(ticks) ? ticks * (1_000_000 / TICKS_PER_SECOND) : null;
-}
-
-/** Whether that very process is alive. */
-export async function isAlive({ pid, startTimeTicks }: ProcessIdentity): Promise<boolean> {
-  return (await readStartTime(pid)) === startTimeTicks;
-}
-
-/** The argument vector of a live process; null when it is gone. */
-export async function readArgv(pid: number): Promise<string[] | null> {
-  const text = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => null);
-  return text === null || text === '' ? null : text.replace(/\0$/, '').split('\0');
 }
 
 /** What a VMM must be confined to. */

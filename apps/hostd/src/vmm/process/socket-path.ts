@@ -1,7 +1,5 @@
+import { MAX_SOCKET_PATH_BYTES } from '@mvm/framing';
 import { CodedError } from '@mvm/protocol';
-
-/** Longest path of a Unix socket in bytes, without the final zero. Source: unix(7). */
-const MAX_SOCKET_PATH_BYTES = 107;
 
 /**
  * Returns the path when a Unix socket can have it: Node.js cuts longer ones off silently. Throws `failed_precondition`,

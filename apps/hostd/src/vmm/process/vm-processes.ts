@@ -1,6 +1,7 @@
-import { readdir, readFile, readlink } from 'node:fs/promises';
+import { readFile, readlink } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { listPids, readArgv } from '@mvm/node-host';
 import { CodedError, parseTapName } from '@mvm/protocol';
 
 /** Processes of VMMs, found by the socket directory in their arguments. */
@@ -12,10 +13,6 @@ export interface VmProcesses {
 }
 
 const GONE_WITHIN_MS = 5_000;
-
-async function readOrNull(path: string): Promise<string | null> {
-  return await readFile(path, 'utf8').catch(() => null);
-}
 
 /** The TAP name in the first argument that holds a path below `vmSocketsDir`, or null. Pure. */
 export function vmIdInArguments(argv: readonly string[], vmSocketsDir: string): string | null {
@@ -51,7 +48,7 @@ export function createVmProcesses(
 ): VmProcesses {
   /** PRIVILEGE: links in /proc of other users' processes. */
   const isStartedByUs = async (pid: number): Promise<boolean> => {
-    const uid = soleUid((await readOrNull(`/proc/${pid}/status`)) ?? '');
+    const uid = soleUid(await readFile(`/proc/${pid}/status`, 'utf8').catch(() => ''));
     if (uid === null) return false;
     if (uid >= vmUidBase && uid < vmUidBase + VM_UIDS) return true;
     if (uid !== 0) return false;
@@ -62,7 +59,7 @@ export function createVmProcesses(
     return isVmmProgram(exe) || (await link(pid, 'ns/mnt')) === (await link('self', 'ns/mnt'));
   };
   const vmOf = async (pid: number): Promise<string | null> => {
-    const argv = (await readOrNull(`/proc/${pid}/cmdline`))?.split('\0') ?? [];
+    const argv = (await readArgv(pid)) ?? [];
     // Anything else with such an argument (an editor, a test) is left alone.
     if (!isVmmProgram(basename(argv[0] ?? ''))) return null;
     const vmId = vmIdInArguments(argv, vmSocketsDir);
@@ -70,9 +67,7 @@ export function createVmProcesses(
   };
   const find: VmProcesses['find'] = async (vmId) => {
     const found: { pid: number; vmId: string }[] = [];
-    for (const name of await readdir('/proc')) {
-      if (!/^\d+$/.test(name)) continue;
-      const pid = Number(name);
+    for (const pid of await listPids()) {
       const owner = await vmOf(pid);
       if (owner !== null && (vmId === null || owner === vmId)) found.push({ pid, vmId: owner });
     }

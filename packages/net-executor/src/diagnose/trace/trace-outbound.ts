@@ -1,6 +1,6 @@
 import { cidrContains, parseIpv4, parseIpv4Cidr } from '@mvm/protocol';
-import { interfaceName } from '../grammar.js';
-import type { GuestPort, TenantGuests } from '../types.js';
+import { interfaceName } from '../../grammar.js';
+import type { GuestPort, TenantGuests } from '../../types.js';
 import {
   type Destination,
   type NetworkSite,

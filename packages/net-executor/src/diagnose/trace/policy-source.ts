@@ -1,5 +1,5 @@
-import type { PolicyPart } from '../base-tables/base-table.js';
-import type { TenantPolicies } from '../types.js';
+import type { PolicyPart } from '../../base-tables/base-table.js';
+import type { TenantPolicies } from '../../types.js';
 
 /** Where the present value of a part of a guest's policy comes from. */
 export type PolicySource = 'pool' | 'tenant' | 'default';

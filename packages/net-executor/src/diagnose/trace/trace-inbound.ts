@@ -1,4 +1,4 @@
-import type { GuestPort, TenantGuests } from '../types.js';
+import type { GuestPort, TenantGuests } from '../../types.js';
 import { type NetworkSite, type PathAnswer, rulesOf, setOut } from './path.js';
 import type { PacketFields } from './walk-chain.js';
 

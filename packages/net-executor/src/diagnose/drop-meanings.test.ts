@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { BASE_TABLES } from './base-tables/base-tables.js';
+import { BASE_TABLES } from '../base-tables/base-tables.js';
+import { DEFAULT_POLICY } from '../policy.js';
+import { makeProfile } from '../profile.js';
 import { DROP_MEANINGS } from './drop-meanings.js';
-import { DEFAULT_POLICY } from './policy.js';
-import { makeProfile } from './profile.js';
 
 const counters = BASE_TABLES.flatMap((table) => table.counters);
 
@@ -16,7 +16,7 @@ it('says of every counter what it means and what to look at, and of no other', (
 });
 
 it('every counter is in the table of docs/networking.md', () => {
-  const page = readFileSync(new URL('../../../docs/networking.md', import.meta.url), 'utf8');
+  const page = readFileSync(new URL('../../../../docs/networking.md', import.meta.url), 'utf8');
   for (const counter of counters) expect(page).toContain(`\`${counter}\``);
 });
 

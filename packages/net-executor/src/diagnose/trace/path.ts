@@ -1,8 +1,8 @@
-import type { PolicyPart } from '../base-tables/base-table.js';
-import { BASE_TABLES } from '../base-tables/base-tables.js';
-import { elementsOf, hostElements, tenantProfiles } from '../expand-desired.js';
-import type { NetElement } from '../sets.js';
-import type { TenantGuests } from '../types.js';
+import type { PolicyPart } from '../../base-tables/base-table.js';
+import { BASE_TABLES } from '../../base-tables/base-tables.js';
+import { elementsOf, hostElements, tenantProfiles } from '../../expand-desired.js';
+import type { NetElement } from '../../sets.js';
+import type { TenantGuests } from '../../types.js';
 import { type ChainVerdict, type MetRule, type PacketFields, type Rules, walkChain } from './walk-chain.js';
 
 /** What a packet wants to reach. Port 1…65535, with tcp and udp only. */

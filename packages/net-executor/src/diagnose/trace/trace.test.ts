@@ -1,6 +1,6 @@
 import { deriveTenantNet, macAddress, tapName } from '@mvm/protocol';
 import { expect, it } from 'vitest';
-import type { GuestPort, TenantPolicies } from '../types.js';
+import type { GuestPort, TenantPolicies } from '../../types.js';
 import type { Destination, Route } from './path.js';
 import { policySource } from './policy-source.js';
 import { traceInbound } from './trace-inbound.js';

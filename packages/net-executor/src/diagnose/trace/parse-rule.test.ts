@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
-import { BASE_TABLES } from '../base-tables/base-tables.js';
-import { completePolicy } from '../policy.js';
-import { profileFor } from '../profile.js';
+import { BASE_TABLES } from '../../base-tables/base-tables.js';
+import { completePolicy } from '../../policy.js';
+import { profileFor } from '../../profile.js';
 import { parseRule } from './parse-rule.js';
 
 const everything = profileFor(

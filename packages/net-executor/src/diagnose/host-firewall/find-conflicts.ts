@@ -1,6 +1,6 @@
 import { parseIpv4, parseIpv4Cidr } from '@mvm/protocol';
-import { TABLE_NAME } from '../base-tables/base-tables.js';
-import { asArray, asRecord, asText, type JsonRecord } from '../observe/json.js';
+import { TABLE_NAME } from '../../base-tables/base-tables.js';
+import { asArray, asRecord, asText, type JsonRecord } from '../../observe/json.js';
 import { evaluateChain } from './evaluate.js';
 import { parseIptablesSave } from './parse-iptables-save.js';
 import { parseNftTable } from './parse-nft-table.js';

@@ -1,7 +1,7 @@
 import { interfaceName, ipv4Text } from '../grammar.js';
-import type { ReadProgram } from '../host-firewall/find-conflicts.js';
-import type { Route } from '../trace/path.js';
-import { asArray, asRecord, asText } from './json.js';
+import { asArray, asRecord, asText } from '../observe/json.js';
+import type { ReadProgram } from './host-firewall/find-conflicts.js';
+import type { Route } from './trace/path.js';
 
 /** The route in what `ip -j route get` says; null when it says none. Source: ip-route(8). */
 function parseRoute(stdout: string): Route | null {

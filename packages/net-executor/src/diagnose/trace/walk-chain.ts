@@ -1,6 +1,6 @@
 import { cidrContains, parseIpv4, parseIpv4Cidr } from '@mvm/protocol';
-import type { BaseChain, BaseRule, PolicyPart } from '../base-tables/base-table.js';
-import { type NetElement, type SetName, setShape } from '../sets.js';
+import type { BaseChain, BaseRule, PolicyPart } from '../../base-tables/base-table.js';
+import { type NetElement, type SetName, setShape } from '../../sets.js';
 import { parseRule, type RuleField, type RuleMatch, type Statement } from './parse-rule.js';
 
 /** A packet as far as rules of ours ask about it; a field that it does not have is absent. Flags are lists. */

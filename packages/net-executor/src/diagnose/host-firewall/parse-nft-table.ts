@@ -1,5 +1,5 @@
 import { isCodedError, parseIpv4Cidr } from '@mvm/protocol';
-import { asArray, asRecord, asText, type JsonRecord } from '../observe/json.js';
+import { asArray, asRecord, asText, type JsonRecord } from '../../observe/json.js';
 import type { Condition, ForeignChain, ForeignRule, ForeignTable, RuleVerdict } from './rules.js';
 
 const UNKNOWN: Condition = { kind: 'unknown' };
