@@ -32,7 +32,8 @@ export const guestAgentResponseSchemas = {
   SleepPrepAck: z.object({ success: z.boolean(), detail: z.string().nullable() }),
   WakeAck: z.object({ success: z.boolean() }),
   ResyncAck: z.object({ success: z.boolean() }),
-  SyncAck: z.object({ token: z.string() }),
+  /** `streams`: the version of streams that the agent has; absent: it has none. */
+  SyncAck: z.object({ token: z.string(), streams: z.int().min(0).max(65_535).optional() }),
   Error: z.object({ message: z.string() }),
 } as const;
 export type GuestAgentResponse = Tagged<typeof guestAgentResponseSchemas>;

@@ -36,6 +36,21 @@ export {
   guestAgentRequestCodec,
   guestAgentResponseCodec,
 } from './guest-agent.js';
+export {
+  decodeStreamFrame,
+  encodeStreamFrame,
+  isStreamFrame,
+  MAX_STREAM_DATA,
+  MAX_STREAM_FRAME_BYTES,
+  STREAM_CHANNEL,
+  STREAM_FRAME,
+  STREAM_WINDOW_TO_CALLER,
+  STREAM_WINDOW_TO_GUEST,
+  type StreamFrame,
+  type StreamWish,
+  streamCost,
+  streamIdOf,
+} from './guest-stream.js';
 export { generateInstanceId, isValidId, parseInstanceId, parsePoolId, parseTenantId } from './ids.js';
 export {
   cidrContains,
@@ -83,6 +98,7 @@ export type {
 } from './objects.js';
 export { quoteForMessage } from './quote.js';
 export type { SleepPolicy } from './sleep-policy.js';
+export { type StreamEnd, type StreamOpen, streamEndCodec, streamOpenCodec } from './stream-end.js';
 export type { TenantNet } from './tenant-net.js';
 export {
   checkTenantNet,

@@ -31,6 +31,7 @@ describe('METHODS', () => {
       'ListInstances',
       'ListTenants',
       'NetworkDrops',
+      'OpenStream',
       'Ping',
       'PlanNetwork',
       'PlanRequest',
@@ -61,8 +62,8 @@ describe('METHODS', () => {
     }
   });
 
-  it('lets PlanRequest ask about all methods but itself', () => {
-    expect(names(() => true)).toEqual([...Object.keys(plannableRequestSchemas), 'PlanRequest']);
+  it('lets PlanRequest ask about all methods but itself and streams', () => {
+    expect(names(() => true)).toEqual([...Object.keys(plannableRequestSchemas), 'PlanRequest', 'OpenStream']);
   });
 });
 

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { streamWishSchema } from './guest-stream.js';
 import { embeddedMessage } from './json/embedded-message.js';
 import { type MethodDefinition, requestsOf } from './method-definition.js';
 import { networkPolicySchema } from './network-policy.js';
@@ -327,6 +328,18 @@ export const METHODS = {
     response: 'Plan',
     object: 'host',
     operation: 'plan_request',
+    ...reads,
+  },
+  /**
+   * Open a stream into a running guest. It must be the only request of its connection, which carries the stream's frames
+   * once it is answered. It changes nothing that hostd records, and is audited all the same.
+   */
+  OpenStream: {
+    since: 2,
+    request: z.object({ ...instanceAddress, open: streamWishSchema }),
+    response: 'StreamOpened',
+    object: 'instance',
+    operation: 'open_stream',
     ...reads,
   },
 } as const satisfies Record<string, MethodDefinition>;

@@ -1,5 +1,6 @@
 export { desiredPoolSchema, desiredStateSchema, desiredTenantSchema } from './desired-state.js';
 export { guestAgentRequestSchemas, guestAgentResponseSchemas } from './guest-agent.js';
+export { streamWishSchema } from './guest-stream.js';
 export { plannableRequestSchemas, v2RequestSchemas } from './methods.js';
 export {
   networkExceptionSchema,

@@ -51,6 +51,8 @@ export const v2ResponseSchemas = {
   NetworkPlan: networkPlanSchema,
   NetworkDrops: networkDropsSchema,
   Plan: planSchema,
+  /** From here on the connection carries frames of the stream. */
+  StreamOpened: null,
 } as const;
 
 /** A response of version 2 in memory; an Error carries code, reason, retry, details and hint. */

@@ -146,6 +146,23 @@ export const v2Requests: Samples<V2Request> = {
     },
     ping: { type: 'PlanRequest', request: { type: 'Ping' } },
   },
+  OpenStream: {
+    exec: {
+      type: 'OpenStream',
+      ...address,
+      open: {
+        kind: 'exec',
+        args: ['/bin/sh', '-c', 'echo "$A"'],
+        env: ['A=b=c'],
+        cwd: '/srv',
+        user: 'app:staff',
+        tty: { rows: 24, cols: 80 },
+        stdin: true,
+      },
+    },
+    connect: { type: 'OpenStream', ...address, open: { kind: 'connect', port: 8080 } },
+    tree: { type: 'OpenStream', ...address, open: { kind: 'send_tree', path: '/srv/data' } },
+  },
 };
 
 export const v2Responses: Samples<V2Response> = {
@@ -266,6 +283,7 @@ export const v2Responses: Samples<V2Response> = {
     },
     nothing: { type: 'Plan', operation: 'ping', on_failure: null, steps: [], notes: [] },
   },
+  StreamOpened: { plain: { type: 'StreamOpened' } },
 };
 
 /** Frames of version 2 that carry neither a request nor a response. */
