@@ -4,10 +4,12 @@
  */
 #define _GNU_SOURCE
 #include "init.h"
+#include "streams.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,9 +41,13 @@ static int port = -1;
 static int listener = -1, news = -1;
 static unsigned char in[4 + MAX_FRAME + 1];
 static size_t in_used;
-static unsigned char out[65536];
-static size_t out_used;
+static unsigned char out[131072];
+/* What streams leave of it to answers. */
+#define ROOM_FOR_ANSWERS 8192
+static size_t out_sent, out_used;
 static pid_t sleep_prep;
+/* Whether somebody still waits for what sleep_prep says. */
+static int wants_prep_ack;
 
 static int open_port(void) {
   char path[512], name[64];
@@ -102,22 +108,39 @@ static void accept_connections(void) {
 }
 
 static void flush_answers(void) {
-  while (out_used > 0) {
-    ssize_t n = write(port, out, out_used);
-    if (n <= 0) return;
-    memmove(out, out + n, out_used - n);
-    out_used -= n;
+  while (out_sent < out_used) {
+    ssize_t n = write(port, out + out_sent, out_used - out_sent);
+    if (n <= 0) break;
+    out_sent += n;
   }
+  if (out_sent < out_used && out_sent < sizeof out / 2) return;
+  out_used -= out_sent;
+  memmove(out, out + out_sent, out_used);
+  out_sent = 0;
+}
+
+unsigned char *agent_frame(size_t size) {
+  if (out_used + 4 + size + ROOM_FOR_ANSWERS > sizeof out) flush_answers();
+  return port < 0 || out_used + 4 + size + ROOM_FOR_ANSWERS > sizeof out ? NULL : out + out_used + 4;
+}
+
+static void put_length(size_t length) {
+  unsigned char *at = out + out_used;
+  at[0] = length >> 24, at[1] = length >> 16, at[2] = length >> 8, at[3] = length;
+  out_used += 4 + length;
+}
+
+void agent_frame_done(size_t size) {
+  put_length(size);
+  flush_answers();
 }
 
 static void answer(const char *json) {
   size_t length = strlen(json);
   // A host that does not read its answers loses the next ones.
   if (out_used + 4 + length > sizeof out) return;
-  unsigned char *at = out + out_used;
-  at[0] = length >> 24, at[1] = length >> 16, at[2] = length >> 8, at[3] = length;
-  memcpy(at + 4, json, length);
-  out_used += 4 + length;
+  memcpy(out + out_used + 4, json, length);
+  put_length(length);
   flush_answers();
 }
 
@@ -162,8 +185,11 @@ static void wake(void) {
 
 /* An image may bring a program of its own that finishes or parks its work. */
 static void prepare_sleep(void) {
+  wants_prep_ack = 1;
+  if (sleep_prep > 0) return;
   if (access(SLEEP_PREP, X_OK) == 0 && (sleep_prep = fork()) >= 0) {
     if (sleep_prep > 0) return;
+    signal(SIGPIPE, SIG_DFL);
     execl(SLEEP_PREP, SLEEP_PREP, (char *)NULL);
     _exit(127);
   }
@@ -176,6 +202,7 @@ int agent_child_ended(pid_t pid, int status) {
   if (pid != sleep_prep || pid == 0) return 0;
   sleep_prep = 0;
   sync();
+  if (!wants_prep_ack) return 1;
   answer(status == 0 ? "{\"SleepPrepAck\":{\"success\":true,\"detail\":null}}"
                      : "{\"SleepPrepAck\":{\"success\":false,\"detail\":\"sleep-prep failed\"}}");
   return 1;
@@ -184,7 +211,10 @@ int agent_child_ended(pid_t pid, int status) {
 static void sync_token(const char *body) {
   char token[128], reply[256];
   if (sscanf(body, "{\"Sync\":{\"token\":\"%127[A-Za-z0-9_-]\"", token) != 1) return;
-  snprintf(reply, sizeof reply, "{\"SyncAck\":{\"token\":\"%s\"}}", token);
+  // A connection that begins is another one: streams of the last, and what it waited for, are over.
+  streams_reset();
+  wants_prep_ack = 0;
+  snprintf(reply, sizeof reply, "{\"SyncAck\":{\"token\":\"%s\",\"streams\":1}}", token);
   answer(reply);
 }
 
@@ -201,9 +231,9 @@ static void handle(const char *body) {
   else answer("{\"Error\":{\"message\":\"unknown request\"}}");
 }
 
-/* Handles whole frames that are there, unless an answer is still being worked on. */
+/* Handles whole frames that are there. */
 static void handle_frames(void) {
-  while (sleep_prep == 0 && in_used >= 4) {
+  while (in_used >= 4) {
     size_t length = (size_t)in[0] << 24 | in[1] << 16 | in[2] << 8 | in[3];
     if (length > MAX_FRAME) {
       // No request of the host's: we have lost our place in the stream, and begin anew.
@@ -213,7 +243,8 @@ static void handle_frames(void) {
     if (in_used < 4 + length) return;
     unsigned char next = in[4 + length];
     in[4 + length] = 0;
-    handle((char *)in + 4);
+    if (length > 0 && in[4] >= OPEN && in[4] <= CLOSE) streams_frame(in + 4, length);
+    else handle((char *)in + 4);
     in[4 + length] = next;
     in_used -= 4 + length;
     memmove(in, in + 4 + length, in_used);
@@ -235,7 +266,10 @@ void agent_serve(void) {
     if (n == 0) {
       // The kernel takes the host for gone. It learns of a new connection later than of that one's first bytes: what has
       // just been read is the new host's, and its answers wait until the port takes them.
-      if (!has_read) in_used = out_used = 0;
+      if (!has_read) {
+        in_used = out_used = out_sent = 0;
+        streams_reset();
+      }
       return;
     }
     if (n < 0) return;

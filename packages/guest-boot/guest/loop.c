@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "init.h"
+#include "streams.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +24,7 @@ struct key_event {
   int32_t value;
 };
 
-enum { SIGNALS, AGENT, BUTTON };
+enum { SIGNALS, AGENT, BUTTON, STREAM };
 
 static pid_t main_pid;
 static int64_t kill_at;
@@ -61,6 +62,7 @@ static void reap(void) {
   for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
     if (pid == main_pid) main_ended(status);
     if (agent_child_ended(pid, status)) agent_serve();
+    streams_child_ended(pid, status);
   }
 }
 
@@ -105,6 +107,7 @@ void serve(pid_t pid) {
   int agent = agent_open(&events_of_agent);
   watch(poller, agent, events_of_agent, AGENT);
   watch_buttons(poller);
+  streams_watch(poller, (uint64_t)STREAM << 32);
   reap();
   for (;;) {
     struct epoll_event events[8];
@@ -132,7 +135,11 @@ void serve(pid_t pid) {
         case BUTTON:
           read_button(fd);
           break;
+        case STREAM:
+          streams_event((uint32_t)events[i].data.u64, events[i].events);
+          break;
       }
     }
+    streams_pump();
   }
 }
