@@ -5,6 +5,7 @@ import { CodedError } from '@mvm/protocol';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { createApiServer } from './api/server.js';
+import { serveStreams } from './api/stream-upgrade.js';
 import type { AgentdConfig } from './config/settings.js';
 import { ApiDesiredSource } from './desired/api-source.js';
 import type { DesiredSource } from './desired/desired-source.js';
@@ -84,9 +85,17 @@ export async function startDaemon(config: AgentdConfig, logger: Logger): Promise
       },
       logger,
     );
+    const endStreams = serveStreams(app.server, {
+      hostdSocket: config.hostdSocket,
+      clientName: `mvm-agentd/${version}`,
+      logger,
+    });
     await listen(app, config.socket);
     // The client first: it ends what requests are waiting for, so that they are answered before the server is closed.
-    closers.push(() => Promise.all([app.close(), reconciler.stop(), client.close()]));
+    closers.push(() => {
+      endStreams();
+      return Promise.all([app.close(), reconciler.stop(), client.close()]);
+    });
     reconciler.start();
     logger.info(
       { socket: config.socket, hostd_socket: config.hostdSocket, version, pid: process.pid },

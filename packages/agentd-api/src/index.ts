@@ -11,6 +11,12 @@ export {
   toApiError,
 } from './errors.js';
 export {
+  attachGuestSession,
+  type GuestStreamSession,
+  openGuestSession,
+  STREAM_PROTOCOL,
+} from './guest-stream.js';
+export {
   type Hold,
   holdSchema,
   type InstanceInfo,

@@ -1,4 +1,5 @@
 export { type ConnectOptions, connectFrames, type RequestOnceOptions, requestOnce } from './client.js';
+export { connectSocket } from './connect-socket.js';
 export type { FrameConnection } from './connection.js';
 export { encodeFrame, HEADER_BYTES } from './encode-frame.js';
 export {

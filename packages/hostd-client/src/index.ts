@@ -3,3 +3,4 @@ export {
   type HostdClient,
   type HostdClientOptions,
 } from './client.js';
+export { openGuestStream } from './guest-stream.js';

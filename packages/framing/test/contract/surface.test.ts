@@ -11,6 +11,7 @@ const VALUES = [
   'MAX_SOCKET_PATH_BYTES',
   'checkSocketPath',
   'connectFrames',
+  'connectSocket',
   'createFrameServer',
   'encodeFrame',
   'isFramingError',
