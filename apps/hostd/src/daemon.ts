@@ -32,7 +32,9 @@ import { createOperationRunner } from './operations/runner.js';
 import { parsePortRange } from './plan/plan-pool.js';
 import { vmUidRange } from './plan/port.js';
 import { createDispatch } from './requests/dispatch.js';
+import { createPrepareStream } from './requests/open-stream.js';
 import { createServer } from './server/create-server.js';
+import { createStreamLimits } from './server/stream-limits.js';
 import { withSpaceReserve } from './state/atomic-file.js';
 import { createAuditLog } from './state/audit-log.js';
 import { exists } from './state/exists.js';
@@ -282,7 +284,11 @@ async function prepare(
   const probes = createNetworkProbes({ ports, mutex, vmUidBase: config.vmUidBase });
   const services = { ports, runner, audit, probes, facts, changes };
   const dispatch = createDispatch({ services, audit, clock: systemClock, newOpId, logger, reserve });
-  const server = createServer(config, logger, dispatch);
+  const streams = {
+    prepare: createPrepareStream({ ports, audit, clock: systemClock, newOpId, logger }),
+    limits: createStreamLimits(),
+  };
+  const server = createServer(config, logger, { dispatch, streams });
   if (inherited !== null) return { server, listenTarget: inherited };
   await makeTrustedDirectory(dirname(config.socket), { mode: 0o755, shared: true });
   const gid = createGroupLookup(config.group)()?.gid;

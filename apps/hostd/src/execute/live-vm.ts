@@ -1,7 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { isCodedError } from '@mvm/protocol';
 import { cgroupLimits } from '../cgroup/limits.js';
-import { createAgentChannel } from '../guest-agent/agent-channel.js';
 import type { InstanceAddress } from '../state/layout.js';
 import { isAlive } from '../vmm/process/process-identity.js';
 import type { VmHandle, VmRecord } from '../vmm/vmm.js';
@@ -93,7 +92,8 @@ export async function tellGuestResumed(
 ): Promise<boolean> {
   const handle = requireLive(vmId, ports);
   if (!(await handle.hasAgent())) return true;
-  const channel = createAgentChannel((signal) => handle.connectAgent(signal));
+  const channel = ports.vms.get(vmId)?.agent;
+  if (channel === undefined) throw new Error(`VM ${vmId} is not watched`);
   const tell = async (what: string, told: () => Promise<unknown>): Promise<boolean> => {
     try {
       await told();
@@ -115,6 +115,6 @@ export async function tellGuestResumed(
     await tell('Resync', () => channel.ask({ type: 'Resync', unix_time_ms, entropy_base64 }, left()));
     told = await tell('Wake', () => channel.ask({ type: 'Wake' }, left()));
   }
-  channel.close();
+  channel.rest();
   return told;
 }

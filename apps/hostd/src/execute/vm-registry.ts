@@ -1,3 +1,4 @@
+import { type AgentChannel, createAgentChannel } from '../guest-agent/agent-channel.js';
 import type { InstanceAddress } from '../state/layout.js';
 import type { VmExit, VmHandle } from '../vmm/vmm.js';
 
@@ -5,6 +6,8 @@ import type { VmExit, VmHandle } from '../vmm/vmm.js';
 export interface LiveVm {
   readonly address: InstanceAddress;
   readonly handle: VmHandle;
+  /** The only channel to its guest's agent. */
+  readonly agent: AgentChannel;
 }
 
 /**
@@ -15,7 +18,7 @@ export interface LiveVm {
  */
 export interface VmRegistry {
   get(vmId: string): LiveVm | undefined;
-  add(vm: LiveVm): void;
+  add(vm: Pick<LiveVm, 'address' | 'handle'>): void;
   /** Stop watching a VM, leaving it alone. */
   remove(vmId: string): void;
   /** Called for each exit; set once, before the first VM. */
@@ -30,15 +33,18 @@ export function createVmRegistry(): VmRegistry {
   const takeOut = (vmId: string): void => {
     const vm = live.get(vmId);
     live.delete(vmId);
+    vm?.agent.close();
     vm?.handle.detach();
   };
   return {
     get: (vmId) => live.get(vmId),
-    add: (vm) => {
-      const { vmId } = vm.handle.record.spec;
+    add: ({ address, handle }) => {
+      const { vmId } = handle.record.spec;
+      const agent = createAgentChannel((signal) => handle.connectAgent(signal));
+      const vm: LiveVm = { address, handle, agent };
       takeOut(vmId);
       live.set(vmId, vm);
-      void vm.handle.exited.then((exit) => {
+      void handle.exited.then((exit) => {
         if (live.get(vmId) === vm) listener(vm, exit);
       });
     },

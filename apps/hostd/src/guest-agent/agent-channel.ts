@@ -1,8 +1,9 @@
 /**
- * The channel to one guest's agent: a byte stream of the VMM's that ends in the guest.
+ * The channel to one guest's agent: a byte stream of the VMM's that ends in the guest. Each VM has one, which carries what
+ * operations ask and the streams of callers.
  *
  * INVARIANTS
- * - One request is under way at a time; the answers of a stream carry no ids.
+ * - One request is under way at a time; answers carry no ids.
  * - Each connection begins with a Sync and a random token. What comes before its SyncAck answers requests that were given
  *   up, by this hostd, by one before it, or before the guest slept, and is passed over. Behind it answers come in order.
  * - A connection on which a request failed is not used again.
@@ -11,16 +12,18 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Duplex } from 'node:stream';
-import { readFrame, writeFrame } from '@mvm/framing';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
+  type CodedError,
   type GuestAgentRequest,
   type GuestAgentResponse,
   guestAgentRequestCodec,
-  guestAgentResponseCodec,
   isCodedError,
-  MAX_GUEST_AGENT_FRAME_BYTES,
 } from '@mvm/protocol';
+import { AgentConnection } from './agent-connection.js';
 import { canceled, noAnswer, nonsense, refused, unreachable } from './agent-errors.js';
+import { streamLost, streamsUnsupported } from './stream-errors.js';
+import { type GuestStream, StreamMux, type StreamSink } from './stream-mux.js';
 
 /** The answer that belongs to each request. */
 interface Answers {
@@ -44,6 +47,10 @@ export type AnswerTo<R extends AgentRequest> = Extract<GuestAgentResponse, { typ
 /** Answers that are passed over before an agent counts as broken. */
 const MAX_STALE_ANSWERS = 16;
 const TOKEN_BYTES = 12;
+/** How long a connection stays when its last stream has ended: the next one is likely to follow. */
+const LINGER_MS = 1_000;
+/** Before looking again for the agent of a guest that may be booting. */
+const LOOK_AGAIN_MS = 50;
 
 /** How long, and until when, one exchange may take. */
 export interface AskOptions {
@@ -62,44 +69,86 @@ export interface AgentChannel {
   open(options: AskOptions): Promise<void>;
   /** Opens, asks once and returns the answer. Throws what `open` does, and `guest_agent.refused`: it answered Error. */
   ask<R extends AgentRequest>(request: R, options: AskOptions): Promise<AnswerTo<R>>;
-  close(): void;
+  /**
+   * Opens, and answers what opens one stream at once. Throws what `open` does, `guest_stream.unsupported`,
+   * `guest_stream.too_many` and `guest_stream.stalled`.
+   */
+  prepareStream(options: AskOptions): Promise<(wish: Uint8Array, sink: StreamSink) => GuestStream>;
+  /** Closes the connection, unless streams use it. */
+  rest(): void;
+  /** Closes the connection; its streams end with `why`. */
+  close(why?: CodedError): void;
 }
 
 /** One connection; `synced` once everything that comes is an answer to what was asked on it. */
-interface Connection {
-  readonly stream: Duplex;
+interface Connected {
+  readonly connection: AgentConnection;
+  readonly mux: StreamMux;
   readonly token: string;
   synced: boolean;
+  hasStreams: boolean;
 }
 
 /** The channel through what `connect` answers; null: there is no agent. Nothing happens before the first exchange. */
 export function createAgentChannel(connect: (signal: AbortSignal) => Promise<Duplex | null>): AgentChannel {
-  let connection: Connection | null = null;
-  const close = (): void => {
-    connection?.stream.destroy();
-    connection = null;
+  let current: Connected | null = null;
+  let connecting: Promise<unknown> = Promise.resolve();
+  let asking = 0;
+  let linger: NodeJS.Timeout | undefined;
+
+  const close = (why: CodedError = streamLost('the connection to the guest was closed')): void => {
+    current?.connection.close(why);
+    current = null;
+  };
+  const rest = (): void => {
+    if (current !== null && current.mux.size === 0 && asking === 0) close();
   };
 
-  async function next(at: Connection, signal: AbortSignal): Promise<GuestAgentResponse> {
-    const body = await readFrame(at.stream, { maxFrameBytes: MAX_GUEST_AGENT_FRAME_BYTES, signal });
-    if (body === null) throw unreachable('the channel was closed');
-    const answer = guestAgentResponseCodec.decode(body);
-    if (answer.type === 'SyncAck' && answer.token === at.token) at.synced = true;
+  function adopt(stream: Duplex): Connected {
+    const connection = new AgentConnection(stream, {
+      onStreamFrame: (body) => at.mux.receive(body),
+      onEnd: (why) => {
+        if (current === at) current = null;
+        at.mux.endAll(
+          why.reason.startsWith('guest_stream.') ? why : streamLost('the instance, or its agent, has ended'),
+        );
+      },
+    });
+    const mux = new StreamMux(connection, () => {
+      clearTimeout(linger);
+      linger = setTimeout(rest, LINGER_MS).unref();
+    });
+    const at: Connected = {
+      connection,
+      mux,
+      token: randomBytes(TOKEN_BYTES).toString('hex'),
+      synced: false,
+      hasStreams: false,
+    };
+    return at;
+  }
+
+  async function next(at: Connected, signal: AbortSignal): Promise<GuestAgentResponse> {
+    const answer = await at.connection.next(signal);
+    if (answer.type === 'SyncAck' && answer.token === at.token) {
+      at.synced = true;
+      at.hasStreams = (answer.streams ?? 0) > 0;
+    }
     return answer;
   }
 
   /** Waits for the token, or for an Error where it was expected: such an agent may not know Sync. */
-  async function connected(signal: AbortSignal): Promise<Connection> {
-    if (connection !== null) return connection;
+  async function establish(signal: AbortSignal): Promise<Connected> {
+    if (current !== null) return current;
     const stream = await connect(signal).catch((error: unknown) => {
       throw isCodedError(error)
         ? error
         : unreachable(error instanceof Error ? error.message : String(error), error);
     });
     if (stream === null) throw unreachable('no program in the guest has it open');
-    const at = { stream, token: randomBytes(TOKEN_BYTES).toString('hex'), synced: false };
-    connection = at;
-    await writeFrame(stream, guestAgentRequestCodec.encode({ type: 'Sync', token: at.token }), { signal });
+    const at = adopt(stream);
+    current = at;
+    await at.connection.write(guestAgentRequestCodec.encode({ type: 'Sync', token: at.token }), signal);
     for (let passed = 0; passed <= MAX_STALE_ANSWERS; passed += 1) {
       const answer = await next(at, signal);
       if (at.synced || answer.type === 'Error') return at;
@@ -107,9 +156,16 @@ export function createAgentChannel(connect: (signal: AbortSignal) => Promise<Dup
     throw nonsense('Sync');
   }
 
+  /** One at a time: whoever comes meanwhile gets the same connection, or makes its own trial. */
+  function connected(signal: AbortSignal): Promise<Connected> {
+    const mine = connecting.then(() => establish(signal));
+    connecting = mine.catch(() => {});
+    return mine;
+  }
+
   async function exchange<R extends AgentRequest>(request: R, signal: AbortSignal): Promise<AnswerTo<R>> {
     const at = await connected(signal);
-    await writeFrame(at.stream, guestAgentRequestCodec.encode(request), { signal });
+    await at.connection.write(guestAgentRequestCodec.encode(request), signal);
     for (let passed = 0; passed <= MAX_STALE_ANSWERS; passed += 1) {
       const answer = await next(at, signal);
       if (answer.type === ANSWERS[request.type]) return answer as AnswerTo<R>;
@@ -125,20 +181,48 @@ export function createAgentChannel(connect: (signal: AbortSignal) => Promise<Dup
     work: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     const deadline = AbortSignal.timeout(timeoutMs);
+    asking += 1;
     try {
       return await work(given === undefined ? deadline : AbortSignal.any([deadline, given]));
     } catch (error) {
       close();
       if (given?.aborted === true) throw canceled(what, error);
       throw deadline.aborted ? noAnswer(what, timeoutMs, error) : error;
+    } finally {
+      asking -= 1;
+    }
+  }
+
+  /** A guest that has just been started opens its agent's channel a moment later. */
+  async function connectedSoon(signal: AbortSignal): Promise<Connected> {
+    for (;;) {
+      try {
+        return await connected(signal);
+      } catch (error) {
+        if (!isCodedError(error) || error.reason !== 'guest_agent.unreachable' || signal.aborted) throw error;
+        await sleep(LOOK_AGAIN_MS);
+        if (signal.aborted) throw error;
+      }
     }
   }
 
   return {
     close,
+    rest,
     open: async (options) => {
       await within('Sync', options, connected);
     },
     ask: (request, options) => within(request.type, options, (signal) => exchange(request, signal)),
+    prepareStream: async (options) => {
+      const at = await within('Sync', options, connectedSoon);
+      if (!at.hasStreams) {
+        rest();
+        throw streamsUnsupported();
+      }
+      at.mux.checkRoom();
+      clearTimeout(linger);
+      linger = setTimeout(rest, LINGER_MS).unref();
+      return (wish, sink) => at.mux.open(wish, sink);
+    },
   };
 }

@@ -1,6 +1,5 @@
 import { CodedError, toCodedError } from '@mvm/protocol';
 import type { HostPorts } from '../execute/ports.js';
-import { createAgentChannel } from '../guest-agent/agent-channel.js';
 import type { InstanceRecord } from '../state/records.js';
 import type { OperationContext } from './operation-context.js';
 
@@ -35,12 +34,12 @@ export async function drainGuest(
   { vms }: Pick<HostPorts, 'vms'>,
 ): Promise<DrainOutcome> {
   const { timeoutSecs, signal } = options;
-  const handle = instance.net == null ? undefined : vms.get(instance.net.tap_dev)?.handle;
-  if (handle === undefined || !(await handle.hasAgent())) {
+  const live = instance.net == null ? undefined : vms.get(instance.net.tap_dev);
+  if (live === undefined || !(await live.handle.hasAgent())) {
     context.logger.info('the guest has no agent to drain it');
     return 'no_agent';
   }
-  const channel = createAgentChannel((signal) => handle.connectAgent(signal));
+  const channel = live.agent;
   try {
     const request = { type: 'SleepPrep', drain_timeout_secs: timeoutSecs } as const;
     const timeoutMs = Math.min(Math.max(timeoutSecs, 1) * 1000, MAX_TIMER_MS);
@@ -60,6 +59,6 @@ export async function drainGuest(
     context.logger.warn({ err: error }, 'the guest did not drain in time; it is put to sleep anyway');
     return toCodedError(error).code === 'deadline_exceeded' ? 'timed_out' : 'failed';
   } finally {
-    channel.close();
+    channel.rest();
   }
 }

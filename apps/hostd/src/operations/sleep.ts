@@ -1,4 +1,5 @@
 import { assertTransition, type RequestOf } from '@mvm/protocol';
+import { streamSlept } from '../guest-agent/stream-errors.js';
 import { planSleep } from '../plan/plan-sleep.js';
 import type { InstanceAddress } from '../state/layout.js';
 import { requireInstance, requirePool } from '../state/store.js';
@@ -53,6 +54,7 @@ export const sleep: InstanceOperation<SleepOptions> = {
         context.auditDetails.set('drain', outcome);
       }
       if (signal.aborted) throw sleepCanceled(instance);
+      if (instance.net != null) deps.ports.vms.get(instance.net.tap_dev)?.agent.close(streamSlept());
       await run();
     } catch (error) {
       // What has canceled the sleep comes first: a guest that is stopped need not hear it.

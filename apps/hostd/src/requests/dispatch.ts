@@ -118,6 +118,7 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
   async function handleQuery(request: V2Request, peer: PeerCredentials): Promise<V2Response> {
     const context: OperationContext = { opId: '', peer, logger: deps.logger, auditDetails: new Map() };
     try {
+      if (request.type === 'OpenStream') throw new Error('a stream is opened by its connection');
       if (request.type === 'PlanRequest')
         return { type: 'Plan', ...(await planRequest(request.request, services)) };
       return await handlerOf(request.type)(request as never, services, context);
@@ -130,7 +131,8 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
   }
 
   return (request, peer) => {
-    if (request.type === 'PlanRequest' || !METHODS[request.type].mutates) return handleQuery(request, peer);
+    if (request.type === 'PlanRequest' || request.type === 'OpenStream' || !METHODS[request.type].mutates)
+      return handleQuery(request, peer);
     return FREEING.has(request.type)
       ? withSpaceReserve(deps.reserve, () => handleMutation(request, peer))
       : handleMutation(request, peer);

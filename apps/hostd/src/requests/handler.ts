@@ -18,8 +18,8 @@ export interface RequestServices {
   readonly facts: HostFacts;
 }
 
-/** Every method but the one that asks about another. */
-export type PlannableMethod = Exclude<MethodName, 'PlanRequest'>;
+/** Every method but the one that asks about another, and the one that its connection serves. */
+export type PlannableMethod = Exclude<MethodName, 'PlanRequest' | 'OpenStream'>;
 
 /**
  * Answers one method. Ids are validated here, before anything else; errors are thrown as CodedError and become the

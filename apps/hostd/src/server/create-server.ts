@@ -9,11 +9,11 @@ import { createAccessPolicy } from './access-policy.js';
 import { createCallerBudget } from './caller-budget.js';
 import { type SessionOptions, serveSession } from './session.js';
 
-/** The server that admits callers by their uid and gid, and answers them by `dispatch`; it does not listen yet. */
+/** The server that admits callers by their uid and gid, and answers them by `dispatch` or with streams; it does not listen yet. */
 export function createServer(
   config: HostdConfig,
   logger: Logger,
-  dispatch: SessionOptions['dispatch'],
+  services: Pick<SessionOptions, 'dispatch' | 'streams'>,
 ): FrameServer {
   const policy = createAccessPolicy({
     allowUids: config.allowUid,
@@ -26,7 +26,7 @@ export function createServer(
     return peer;
   };
   const options: SessionOptions = {
-    dispatch,
+    ...services,
     identify,
     maxInFlight: config.maxInFlight,
     budget: createCallerBudget({

@@ -16,9 +16,11 @@ import { type V1Response, v1ResponseCodec } from '@mvm/protocol/v1';
 import type { Dispatch } from '../requests/dispatch.js';
 import type { PeerCredentials } from '../system/peer-credentials.js';
 import { type Admission, ANSWER_BYTES, type CallerBudget, SHORT_ANSWER_BYTES } from './caller-budget.js';
+import { type StreamSessionOptions, serveStream } from './stream-session.js';
 
 export interface SessionOptions {
   readonly dispatch: Dispatch;
+  readonly streams: StreamSessionOptions;
   /** Who is calling. Throws CodedError `permission_denied` unless the peer may use hostd. */
   readonly identify: (socket: Socket) => PeerCredentials;
   /** Told why a connection was ended early, and by whom when that is known. */
@@ -31,7 +33,7 @@ export interface SessionOptions {
 }
 
 /** What a version 2 client may rely on besides the requests themselves. */
-const FEATURES: readonly string[] = [];
+const FEATURES: readonly string[] = ['streams'];
 
 const PONG = v1ResponseCodec.encode({ type: 'Pong' });
 
@@ -94,6 +96,15 @@ function tooManyConnections(uid: number): CodedError {
   });
 }
 
+function streamNotAlone(): CodedError {
+  return new CodedError({
+    code: 'invalid_argument',
+    reason: 'guest_stream.not_alone',
+    message: 'OpenStream came on a connection with requests that were not answered yet',
+    hint: 'Open each stream on a connection of its own.',
+  });
+}
+
 function duplicateId(id: number): CodedError {
   return new CodedError({
     code: 'invalid_argument',
@@ -143,6 +154,11 @@ async function serveVersion2(
       const frame = clientFrameCodec.decode(body);
       if (frame.type === 'Hello') throw unexpectedHello();
       if (inFlight.has(frame.id)) throw duplicateId(frame.id);
+      if (frame.type === 'request' && frame.request.type === 'OpenStream') {
+        if (inFlight.size > 0) throw streamNotAlone();
+        await serveStream(connection, { id: frame.id, request: frame.request, peer }, options.streams);
+        return;
+      }
       const bytes = frame.type === 'request' ? answerBytes(frame.request) : SHORT_ANSWER_BYTES;
       const admission = await options.budget.admit(peer.uid, bytes);
       const work =
