@@ -8,6 +8,8 @@ export interface TextOutput {
   /** Columns of the terminal, or undefined. */
   readonly columns: number | undefined;
   write(text: string | Uint8Array): void;
+  /** Resolves when what was written has been taken; undefined when there is nothing to wait for. */
+  flushed(): Promise<void> | undefined;
 }
 
 /** What a command may touch; built once in the composition root, so that commands hold no globals. */
@@ -29,6 +31,10 @@ export interface CliContext {
   sleep(ms: number): Promise<void>;
   /** All of stdin as bytes, at most `maxBytes`; `tooLarge` when there is more. */
   readStdin(maxBytes: number): Promise<Uint8Array | 'tooLarge'>;
+  /** The stream that a guest's program may read; nothing reads it before. */
+  readonly stdin: NodeJS.ReadStream;
+  /** Calls back in place of aborting `signal`, until the returned function is called. */
+  takeSignals(names: readonly NodeJS.Signals[], callback: (name: NodeJS.Signals) => void): () => void;
   /** Asks on the terminal; undefined when stdin or stderr is none. */
   ask(question: string): Promise<string | undefined>;
   /** A line for people, on stderr, unless `--quiet`. */

@@ -33,6 +33,11 @@ export function createContext({ globals, signal }: ContextOptions): {
     monotonicMs: () => performance.now(),
     sleep: (ms) => delay(ms, undefined, { signal }),
     readStdin,
+    // Reading `process.stdin` opens it: not before a command wants it.
+    get stdin() {
+      return process.stdin;
+    },
+    takeSignals,
     ask: (question) => ask(question, signal),
     say: (message) => {
       if (!quiet) stderr.write(`${message}\n`);
@@ -63,6 +68,22 @@ function outputOf(stream: NodeJS.WriteStream): TextOutput {
     write: (text) => {
       stream.write(text);
     },
+    flushed: () =>
+      stream.writableNeedDrain ? new Promise((resolve) => stream.once('drain', resolve)) : undefined,
+  };
+}
+
+function takeSignals(names: readonly NodeJS.Signals[], callback: (name: NodeJS.Signals) => void): () => void {
+  const before = names.map((name) => [name, process.listeners(name)] as const);
+  for (const name of names) {
+    process.removeAllListeners(name);
+    process.on(name, callback);
+  }
+  return () => {
+    for (const [name, listeners] of before) {
+      process.off(name, callback);
+      for (const listener of listeners) process.on(name, listener);
+    }
   };
 }
 

@@ -16,6 +16,12 @@ export const GROUPS: Readonly<Record<string, string>> = {
 /** Every command, in the order in which help lists them. Only the one that is called gets loaded. */
 export const COMMANDS: readonly CommandEntry[] = [
   {
+    path: ['exec'],
+    summary: 'Run a command in a running instance',
+    mutates: true,
+    load: async () => (await import('./commands/exec.js')).exec,
+  },
+  {
     path: ['apply'],
     summary: 'Make a file the desired state of this host',
     mutates: true,

@@ -6,6 +6,7 @@ import type { Invocation } from './invocation.js';
 import { readOwnVersion } from './own-version.js';
 import { buildProgram, commanderExitCode, type GlobalOptions } from './program.js';
 import { GROUPS } from './registry.js';
+import { separateCommand } from './separate-command.js';
 import { TOOL_COMMANDS } from './tool-commands.js';
 
 export interface RunOptions {
@@ -44,7 +45,7 @@ function wordsFor(argv: readonly string[]): string[] {
   if (first === 'help') return [...rest, '--help'];
   // A group without a verb is a question what there is.
   if (first !== undefined && rest.length === 0 && Object.hasOwn(GROUPS, first)) return [first, '--help'];
-  return [...argv];
+  return separateCommand(argv);
 }
 
 async function execute(

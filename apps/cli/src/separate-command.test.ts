@@ -1,0 +1,16 @@
+import { expect, it } from 'vitest';
+import { separateCommand } from './separate-command.js';
+
+it.each([
+  ['exec web ls -l', 'exec web -- ls -l'],
+  ['exec -it -e A=b --user app web sh -c x', 'exec -it -e A=b --user app web -- sh -c x'],
+  ['exec web -- ls -l', 'exec web -- ls -l'],
+  ['exec -i -- web ls', 'exec -i -- web ls'],
+  ['exec web', 'exec web'],
+  ['exec --help', 'exec --help'],
+  ['-q exec web ls -l', '-q exec web -- ls -l'],
+  ['status -o json', 'status -o json'],
+  ['apply -f exec', 'apply -f exec'],
+])('%s', (given, expected) => {
+  expect(separateCommand(given.split(' ')).join(' ')).toBe(expected);
+});
