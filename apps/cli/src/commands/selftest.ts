@@ -50,7 +50,7 @@ export const selftest: CommandModule = {
     completeWith(command);
     teach(
       command,
-      'Starts its own hostd with real VMs, in its own namespaces, directory and cgroups. It does not touch tenants of this\nhost, and leaves nothing, also after Ctrl-C. Needs root. Without --crash it starts, sleeps, wakes and destroys a guest.\nWith --crash it crashes each step of each operation once, at a moment that the seed chooses, and checks the state, the\nguest, another tenant and the kernel. Exit code 1 when something is wrong.\n\nResults in the table: done; undone, as if never requested; idle, prepared and not running; stopped, the crash itself\nended the VM; FAIL, with the error below it. An empty cell was not tried.',
+      'Starts its own hostd with real VMs, in its own namespaces, directory and cgroups. It does not touch tenants of this\nhost, and leaves nothing, also after Ctrl-C. Needs root. Without --crash it starts a guest, probes\nits network with forbidden packets, puts it to sleep, wakes and destroys it.\nWith --crash it crashes each step of each operation once, at a moment that the seed chooses, and checks the state, the\nguest, another tenant and the kernel. Exit code 1 when something is wrong.\n\nResults in the table: done; undone, as if never requested; idle, prepared and not running; stopped, the crash itself\nended the VM; FAIL, with the error below it. An empty cell was not tried.',
       [
         ['sudo mvm selftest', 'Do VMs work here?'],
         ['sudo mvm selftest --crash', 'Does hostd recover from a crash at every step?'],

@@ -5,7 +5,7 @@ import type { InsideOptions, SelftestEvent } from '../events.js';
 import { commonLines, diffLines, viewHost } from '../host/host-view.js';
 
 /**
- * The short test of a host: one guest boots, goes to sleep, wakes as the same boot, survives a hostd that is killed, and
+ * The short test of a host: one guest boots, its tenant's network blocks what it must not pass (`verify --deep`), it goes to sleep, wakes as the same boot, survives a hostd that is killed, and
  * is destroyed; then nothing is left. Each stage is a result.
  */
 export async function runQuickTest(
@@ -35,6 +35,19 @@ export async function runQuickTest(
       await keeper.goTo('running');
       await fixture.awaitGuest('keeper');
       return [];
+    })) &&
+    (await stage('network', async () => {
+      const report = await host.client.request({
+        type: 'VerifyNetwork',
+        tenant_id: KEEPER.tenant_id,
+        deep: true,
+      });
+      return [
+        ...report.drifts.map(({ name, state }) => `${name} is ${state}`),
+        ...(report.probes ?? [])
+          .filter(({ outcome }) => outcome === 'not_as_wanted')
+          .map(({ name, detail }) => `probe ${name}: ${detail}`),
+      ];
     })) &&
     (await stage('sleep', async () => {
       await host.client.request({ type: 'SleepInstance', ...KEEPER, force: false });

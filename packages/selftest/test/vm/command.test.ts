@@ -42,6 +42,7 @@ test('mvm selftest: a guest starts, sleeps, wakes, survives kill -9 of hostd, an
   expect(report).toMatchObject({ kind: 'Selftest', failed: 0, notes: [] });
   expect(report.cases.map(({ step }: { step: string }) => step)).toEqual([
     'start',
+    'network',
     'sleep',
     'wake',
     'kill -9 of hostd',
