@@ -12,6 +12,7 @@ import {
   cp,
   mkdir,
   mkdtemp,
+  readdir,
   readFile,
   rename,
   rm,
@@ -104,10 +105,13 @@ export async function buildBaseImage(
     // A directory of its own, which every user may enter: apt's own user reads what it unpacks.
     await chmod(staging, 0o755);
     onProgress(`installing Debian with ${PACKAGES.length} packages and what they need`);
+    const { sources, options } = await hostApt();
     await execa('mmdebstrap', [
       ...['--mode=root', '--variant=minbase', '--aptopt=APT::Install-Recommends "false"'],
+      ...options.map((option) => `--aptopt=${option}`),
       ...['--dpkgopt=path-exclude=/usr/share/man/*', '--dpkgopt=path-exclude=/usr/share/locale/*'],
       ...['--dpkgopt=path-exclude=/usr/share/doc/*', `--include=${PACKAGES.join(',')}`, 'bookworm', tree],
+      ...sources,
     ]);
     await cp(unpacked.modulesDir, join(tree, 'usr/lib/modules', release), { recursive: true });
     await execa('depmod', ['-b', tree, release]);
@@ -124,6 +128,21 @@ export async function buildBaseImage(
     await rm(staging, { recursive: true, force: true });
   }
   return { ...at(directory), built: true };
+}
+
+/** Where this host's apt gets packages from, and how: without it, mmdebstrap would use a mirror of its own. */
+async function hostApt(): Promise<{ sources: string[]; options: string[] }> {
+  const parts = '/etc/apt/sources.list.d';
+  const names = (await readdir(parts).catch(() => [])).filter((name) => /\.(list|sources)$/.test(name));
+  const sources: string[] = [];
+  for (const path of ['/etc/apt/sources.list', ...names.sort().map((name) => join(parts, name))]) {
+    const text = await readFile(path, 'utf8').catch(() => '');
+    if (/^[^#]*\bbookworm\b/m.test(text)) sources.push(path);
+  }
+  if (sources.length === 0) throw new Error('apt of this host has no source of Debian 12 (bookworm)');
+  const { stdout } = await execa('apt-config', ['dump']);
+  const options = stdout.split('\n').filter((line) => /^Acquire::(https?::|Retries)/.test(line));
+  return { sources, options };
 }
 
 async function configure(tree: string): Promise<void> {
