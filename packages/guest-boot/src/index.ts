@@ -1,5 +1,6 @@
 export {
   BOOT_KERNEL_ARGS,
+  BOOT_MODULES,
   readInitProgram,
   readVsockProgram,
   renderBootInitrd,

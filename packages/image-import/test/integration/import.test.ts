@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline, Readable } from 'node:stream';
-import { addKernel, kernelsDir } from '@mvm/guest-boot';
+import { addKernel, BOOT_MODULES, kernelsDir } from '@mvm/guest-boot';
 import { imagesDir, resolveImage } from '@mvm/image-store';
 import { type OciImageSpec, sha256, type TarSpec, writeOciLayout, writeTar } from '@mvm/testkit';
 import { execa } from 'execa';
@@ -13,17 +13,6 @@ import { type ImportProgress, importImage } from '../../src/index.js';
 
 // Images made here from nothing, imported into a store of the test's own, with a kernel that only looks like one.
 
-const MODULES = [
-  'virtio_mmio',
-  'virtio_blk',
-  'virtio_net',
-  'virtio_console',
-  'virtio_rng',
-  'evdev',
-  'button',
-  'erofs',
-  'overlay',
-];
 let dir: string;
 let dirs: { images: string; kernels: string };
 
@@ -31,7 +20,8 @@ beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'mvm-import-'));
   dirs = { images: imagesDir(dir), kernels: kernelsDir(dir) };
   await mkdir(join(dir, 'modules'));
-  for (const name of MODULES) await writeFile(join(dir, 'modules', `${name}.ko`), 'license=GPL\0depends=\0');
+  for (const name of BOOT_MODULES)
+    await writeFile(join(dir, 'modules', `${name}.ko`), 'license=GPL\0depends=\0');
   await addFakeKernel('one');
 });
 afterEach(() => rm(dir, { recursive: true, force: true }));

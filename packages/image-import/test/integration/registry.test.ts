@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { addKernel, kernelsDir } from '@mvm/guest-boot';
+import { addKernel, BOOT_MODULES, kernelsDir } from '@mvm/guest-boot';
 import { imagesDir, resolveImage } from '@mvm/image-store';
 import { writeOciLayout, writeTar } from '@mvm/testkit';
 import { execa } from 'execa';
@@ -15,17 +15,6 @@ import { importImage } from '../../src/index.js';
 
 // A real registry on loopback, with TLS by a CA of the test's own and basic authentication.
 
-const MODULES = [
-  'virtio_mmio',
-  'virtio_blk',
-  'virtio_net',
-  'virtio_console',
-  'virtio_rng',
-  'evdev',
-  'button',
-  'erofs',
-  'overlay',
-];
 const PORT = 20_000 + (process.pid % 20_000);
 const HOST = `localhost:${PORT}`;
 let dir: string;
@@ -78,7 +67,8 @@ beforeAll(async () => {
   const auth = Buffer.from('operator:secret').toString('base64');
   await writeFile(authFile, JSON.stringify({ auths: { [HOST]: { auth } } }), { mode: 0o600 });
   await mkdir(join(dir, 'modules'));
-  for (const name of MODULES) await writeFile(join(dir, 'modules', `${name}.ko`), 'license=GPL\0depends=\0');
+  for (const name of BOOT_MODULES)
+    await writeFile(join(dir, 'modules', `${name}.ko`), 'license=GPL\0depends=\0');
   const vmlinux = join(dir, 'vmlinux');
   await writeFile(vmlinux, Buffer.concat([Buffer.from('\x7fELF', 'latin1'), Buffer.alloc(4096)]));
   await addKernel(kernelsDir(dir), 'one', { vmlinux, modulesDir: join(dir, 'modules'), version: '1' });
