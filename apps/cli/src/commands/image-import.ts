@@ -4,6 +4,7 @@ import { imagesDir } from '@mvm/image-store';
 import { CodedError, STATE_DIR } from '@mvm/protocol';
 import type { CommandModule } from '../command.js';
 import { formatBytes } from '../format/bytes.js';
+import { onOneLine } from '../format/control-characters.js';
 import { renderDocument } from '../format/documents.js';
 import { completeWith, teach } from '../help.js';
 import type { Progress } from '../progress/progress.js';
@@ -88,7 +89,8 @@ export const imageImport: CommandModule = {
       context.stdout.write(`${name} ${outcome}: ${digest}, ${formatBytes(sizeBytes)}\n`);
     }
     if (droppedXattrs.length > 0) {
-      context.say(`extended attributes that were left out: ${droppedXattrs.join(', ')}`);
+      // Their names come from the image.
+      context.say(`extended attributes that were left out: ${onOneLine(droppedXattrs.join(', '))}`);
     }
   },
 };

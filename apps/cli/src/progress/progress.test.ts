@@ -16,6 +16,23 @@ it('prints each new text once where there is no terminal', async () => {
   expect(lines).toEqual(['waiting\n', '1/2\n']);
 });
 
+it.each([false, true])('shows no control characters, terminal %s', async (isTty) => {
+  const shown: (string | undefined)[] = [];
+  const add = (text?: string) => void shown.push(text);
+  const target = {
+    isTty,
+    write: (text: string) => add(text.trimEnd()),
+    spinner: async (first: string) => {
+      add(first);
+      return { update: add, done: add, fail: add };
+    },
+  };
+  const progress = await createProgress(target, 'a\x1b[2Jb', false);
+  progress.update('c\x1b]0;title\x07d\re');
+  progress.fail('f\ng');
+  expect(shown).toEqual(['ab', 'cd e', 'f g']);
+});
+
 it('prints nothing when quiet', async () => {
   const lines: string[] = [];
   const target = {

@@ -1,3 +1,5 @@
+import { onOneLine } from '../format/control-characters.js';
+
 /** Something under way that a person waits for. */
 export interface Progress {
   /** Replaces the text. On a terminal it changes in place, elsewhere a line is printed when the text is new. */
@@ -15,14 +17,24 @@ export interface ProgressTarget {
   spinner(text: string): Promise<Progress>;
 }
 
-/** A spinner on a terminal, plain lines elsewhere, nothing when `quiet`. */
+/**
+ * A spinner on a terminal, plain lines elsewhere, nothing when `quiet`. Texts are put on one line without control
+ * characters: they quote problems, which quote what guests and tools wrote.
+ */
 export async function createProgress(
   target: ProgressTarget,
   text: string,
   quiet: boolean,
 ): Promise<Progress> {
   if (quiet) return { update: () => {}, done: () => {}, fail: () => {} };
-  return target.isTty ? target.spinner(text) : createLineProgress(target, text);
+  const first = onOneLine(text);
+  const shown = target.isTty ? await target.spinner(first) : createLineProgress(target, first);
+  const safe = (last: string | undefined) => (last === undefined ? undefined : onOneLine(last));
+  return {
+    update: (next) => shown.update(onOneLine(next)),
+    done: (last) => shown.done(safe(last)),
+    fail: (last) => shown.fail(safe(last)),
+  };
 }
 
 /** Progress as lines: each new text once, so that a log stays short. */

@@ -1,26 +1,17 @@
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { BOOT_MODULES } from '@mvm/guest-boot';
 import { writeOciLayout, writeTar } from '@mvm/testkit';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { runMvm } from './run-mvm.js';
 
-const MODULES = [
-  'virtio_mmio',
-  'virtio_blk',
-  'virtio_net',
-  'virtio_console',
-  'virtio_rng',
-  'evdev',
-  'button',
-  'erofs',
-  'overlay',
-];
 let dir: string;
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), `mvm-cli-import-${process.pid}-`));
   await mkdir(join(dir, 'modules'));
-  for (const name of MODULES) await writeFile(join(dir, 'modules', `${name}.ko`), 'license=GPL\0depends=\0');
+  for (const name of BOOT_MODULES)
+    await writeFile(join(dir, 'modules', `${name}.ko`), 'license=GPL\0depends=\0');
   await writeFile(
     join(dir, 'vmlinux'),
     Buffer.concat([Buffer.from('\x7fELF', 'latin1'), Buffer.alloc(4096)]),
@@ -64,8 +55,18 @@ it('imports, shows and lists an image, and manages kernels', async () => {
   expect((await mvm('image', 'list')).stdout).toMatch(/ ok\n$/);
 });
 
+it('shows the attributes that an image loses, and sends nothing of it to the terminal', async () => {
+  expect(await addKernel()).toMatchObject({ code: 0 });
+  const xattrs = { 'other.\x1b]0;title\x07name': '1' };
+  const layers = [writeTar([{ name: 'app', data: '1', mode: 0o755, xattrs }])];
+  await writeOciLayout(join(dir, 'app'), [{ layers, config: { Entrypoint: ['/app'] } }]);
+  const { code, stderr } = await mvm('image', 'import', `oci:${join(dir, 'app')}`);
+  expect(code, stderr).toBe(0);
+  expect(stderr).toContain('extended attributes that were left out: other.name\n');
+});
+
 it('refuses to remove an image that a pool names, and prunes what none needs', async () => {
-  await addKernel();
+  expect(await addKernel()).toMatchObject({ code: 0 });
   const first = JSON.parse(
     (await mvm('image', 'import', await image('app', '1'), '-o', 'json')).stdout,
   ).digest;
@@ -106,7 +107,7 @@ it.each([
   [['kernel', 'add', 'own'], 2, '--modules'],
   [['kernel', 'remove', 'nothing'], 3, 'no kernel nothing'],
 ])('%s ends with %i', async (args, code, words) => {
-  await addKernel();
+  expect(await addKernel()).toMatchObject({ code: 0 });
   const result = await mvm(...args);
   expect(result.code).toBe(code);
   expect(result.stderr).toContain(words);
