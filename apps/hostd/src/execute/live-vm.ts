@@ -22,7 +22,7 @@ export async function adoptVm(
   const handle = await ports.vmm.adopt(record);
   if (handle === null) return null;
   const { vmId, vcpus, memMib } = record.spec;
-  const overheadMib = ports.vmm.memoryOverheadMib(record.spec);
+  const overheadMib = ports.vmm.memoryOverheadMib(record.spec, record.vmm);
   try {
     await ports.cgroups.create(vmId, cgroupLimits({ vcpus, mem_mib: memMib }, overheadMib));
     await ports.cgroups.attach(vmId, record.pid);

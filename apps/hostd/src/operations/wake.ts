@@ -7,6 +7,7 @@ import type { LaunchArgs } from '../state/launch.js';
 import type { InstanceAddress } from '../state/layout.js';
 import { requireInstance, requirePool } from '../state/store.js';
 import { isAlive } from '../vmm/process/process-identity.js';
+import type { VmOrigin } from '../vmm/vmm.js';
 import { consoleTail } from './console-tail.js';
 import { endInput, type InstanceOperation, type OperationDeps } from './operation.js';
 import type { OperationContext } from './operation-context.js';
@@ -80,23 +81,30 @@ async function runsOn(
   return wasResumed && vm != null && (await isAlive(vm));
 }
 
+/** What the snapshot says of its VM. */
+interface WakeInputs {
+  readonly launch: LaunchArgs;
+  readonly vmm: VmOrigin['vmm'];
+}
+
 /**
  * Restores a sleeping instance from its snapshot. A sleep that still drains is canceled, which leaves the instance running.
  * Throws what `planWake` throws, `not_found`, `snapshot.missing`, `snapshot.damaged`.
  */
-export const wake: InstanceOperation<void, LaunchArgs> = {
+export const wake: InstanceOperation<void, WakeInputs> = {
   name: 'wake',
   cancels: () => ['sleep'],
   isDone: ({ address, canceled }, { store }) =>
     canceled.has('sleep') && requireInstance(store, address).status === 'running',
   prepare: async ({ address }, { store, ports }) => {
     assertTransition(requireInstance(store, address).status, 'wake');
-    return (await requireManifest(address, ports.layout)).launch;
+    const { launch, vmm } = await requireManifest(address, ports.layout);
+    return { launch, vmm };
   },
-  readsSecrets: (launch) => launch.hasSecretsDrive === true,
-  plan: ({ address }, launch, deps) => {
+  readsSecrets: ({ launch }) => launch.hasSecretsDrive === true,
+  plan: ({ address }, { launch, vmm }, deps) => {
     const { store, ports, reservations, clock } = deps;
-    const overheadMib = ports.vmm.memoryOverheadMib(launch);
+    const overheadMib = ports.vmm.memoryOverheadMib(launch, vmm);
     const input = endInput(address, deps);
     const usage = reservations.runningUsage(address.tenant_id, address);
     const secretScopes = requirePool(store, address).secret_scopes;
@@ -117,7 +125,7 @@ export const wake: InstanceOperation<void, LaunchArgs> = {
       throw error;
     }
   },
-  onFailure: async (failure, { address, context }, _launch, deps) => {
+  onFailure: async (failure, { address, context }, _inputs, deps) => {
     if (failure.status === 'committed' && !(await runsOn(failure, address, deps))) {
       await reapWoken(address, `the wake failed: ${toCodedError(failure.error).message}`, context, deps);
     }

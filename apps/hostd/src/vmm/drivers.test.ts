@@ -49,7 +49,9 @@ describe('two drivers as one', () => {
       expect((await both.capabilities(name)).savedParts).toEqual([name]);
     }
     expect(both.isVmmProgram('sh')).toBe(false);
-    expect(both.memoryOverheadMib({ accelerator: 'kvm', vcpus: 1, memMib: 128 })).toBe(192);
+    const size = { accelerator: 'kvm', vcpus: 1, memMib: 128 } as const;
+    expect(both.memoryOverheadMib(size)).toBe(96);
+    expect(both.memoryOverheadMib(size, 'qemu')).toBe(192);
   });
 
   it('launch an encrypted drive with the one that opens it, where that is allowed', async () => {

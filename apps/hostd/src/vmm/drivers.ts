@@ -31,7 +31,7 @@ export function combineDrivers({ first, others, problem = null, forEncrypted = n
       const own = await first.capabilities();
       return { ...own, opensEncryptedDrives: own.opensEncryptedDrives || forEncrypted !== null };
     },
-    memoryOverheadMib: (spec) => Math.max(...all.map((driver) => driver.memoryOverheadMib(spec))),
+    memoryOverheadMib: (spec, vmm = first.name) => driverOf(vmm).memoryOverheadMib(spec),
     isVmmProgram: (name) => all.some((driver) => driver.isVmmProgram(name)),
     canRestore: async (origin) => await usable(driverOf(origin.vmm)).canRestore(origin),
     launch: async (spec, attach, passphrase = null) => {

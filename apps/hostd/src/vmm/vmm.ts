@@ -151,8 +151,8 @@ export interface Vmm {
   version(): Promise<string>;
   /** Of what VMs are launched with; of several drivers, of the one with this name. */
   capabilities(vmm?: VmOrigin['vmm']): Promise<VmmCapabilities>;
-  /** What a VMM takes beside its guest's memory, in MiB. */
-  memoryOverheadMib(spec: Pick<VmSpec, 'accelerator' | 'vcpus' | 'memMib'>): number;
+  /** What a VMM takes beside its guest's memory, at most, in MiB; `vmm` as for `capabilities`. */
+  memoryOverheadMib(spec: Pick<VmSpec, 'accelerator' | 'vcpus' | 'memMib'>, vmm?: VmOrigin['vmm']): number;
   /** Whether a program of this name, without its directory, can be a VMM of this driver. */
   isVmmProgram(name: string): boolean;
   /** Null when this host restores what was saved with `origin`, else why not. Throws as `version` does. */

@@ -18,6 +18,8 @@ import { isKnownVersion, KNOWN_VERSIONS, unknownVersion } from './versions.js';
 
 /** What a Firecracker needs beside the guest's memory: itself, its jail, page cache that is not given up in time. */
 const MEMORY_OVERHEAD_MIB = 96;
+/** Of a smaller guest's limit, too, there is room for another VMM that opens its encrypted drive. */
+const LEAST_SNAPSHOT_MIB = 128;
 const VMM_PROGRAM = /^(firecracker|jailer)(-[A-Za-z0-9._-]+)?$/;
 
 export interface FirecrackerVmmOptions {
@@ -69,7 +71,8 @@ export function createFirecrackerVmm(options: FirecrackerVmmOptions = {}): Vmm {
     name: 'firecracker',
     version: async () => (await programs()).firecracker.version,
     capabilities: async () => capabilities,
-    memoryOverheadMib: () => MEMORY_OVERHEAD_MIB,
+    // A snapshot is written, and an unpacked one kept, in memory: as much again as the guest has.
+    memoryOverheadMib: ({ memMib }) => MEMORY_OVERHEAD_MIB + Math.max(memMib, LEAST_SNAPSHOT_MIB),
     isVmmProgram: (name) => VMM_PROGRAM.test(name),
     canRestore,
     launch: async (spec, attach, passphrase = null) => {

@@ -80,7 +80,7 @@ export async function launchFirecracker(
     await verifyJailed(pid, spec, { started: false });
     const configure = async (): Promise<void> => {
       if (parts === null) for (const request of configurationOf(spec)) await api.call(request);
-      else await loadSnapshot(api, pid, spec, parts);
+      else await loadSnapshot(api, pid, spec, parts, attach);
     };
     await configure().catch(async (error: unknown) => {
       if (!isCodedError(error) || error.reason !== 'vmm.command_failed') throw error;
