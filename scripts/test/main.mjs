@@ -76,8 +76,9 @@ for (const [name, stage] of Object.entries(stages)) {
   done.push({ name, seconds: (performance.now() - startedMs) / 1000, ...outcome });
 }
 
-const { passed, failures, skipped } = addUp(done, { ci });
+const { passed, failures, skipped, slowest } = addUp(done, { ci });
 console.log(`\n${renderStages(done)}\n`);
+for (const { file, seconds } of slowest) console.log(`SLOWEST  ${seconds.toFixed(1).padStart(6)} s  ${file}`);
 for (const failure of failures) console.log(`FAILED   ${failure}`);
 for (const name of skipped) console.log(`SKIPPED  ${name}`);
 if (stopped) console.log('STOPPED  before the end: what follows is not the whole');
@@ -100,7 +101,7 @@ async function runTests(tier, packages, command) {
   const [program = '', ...args] = command.split(' ');
   const exitCode = await run(program, args, { cwd: root });
   /** @type {import('./sum-reporter.ts').Sum} */
-  const tests = { passed: 0, failures: [], skipped: [] };
+  const tests = { passed: 0, failures: [], skipped: [], slowest: [] };
   for (const { name, dir } of packages) {
     const label = (/** @type {string} */ line) => `${name} ${tier}: ${line}`;
     try {
@@ -108,6 +109,7 @@ async function runTests(tier, packages, command) {
       tests.passed += sum.passed;
       tests.failures.push(...sum.failures.map(label));
       tests.skipped.push(...sum.skipped.map(label));
+      for (const { file, seconds } of sum.slowest) tests.slowest.push({ file: `${name} ${file}`, seconds });
     } catch {
       tests.failures.push(label('ended without a result; see the output above'));
     }

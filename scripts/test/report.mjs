@@ -31,13 +31,15 @@ export function renderStages(stages) {
  */
 export function addUp(stages, { ci }) {
   /** @type {import('./sum-reporter.ts').Sum} */
-  const all = { passed: 0, failures: [], skipped: [] };
+  const all = { passed: 0, failures: [], skipped: [], slowest: [] };
   for (const { name, status, tests, note } of stages) {
     all.passed += tests?.passed ?? 0;
     all.failures.push(...(tests?.failures ?? []));
     all.skipped.push(...(tests?.skipped ?? []));
+    all.slowest.push(...(tests?.slowest ?? []));
     if (status === 'FAILED' && tests === null) all.failures.push(`${name} (see its output above)`);
     if (status === 'NOT RUN') (ci ? all.failures : all.skipped).push(`${name} did not run: ${note}`);
   }
+  all.slowest.sort((a, b) => b.seconds - a.seconds).splice(10);
   return all;
 }

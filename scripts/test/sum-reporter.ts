@@ -8,7 +8,11 @@ export interface Sum {
   failures: string[];
   /** Names of the tests that did not run. */
   skipped: string[];
+  /** The files that took longest, at most ten, with the seconds that their tests and hooks took. */
+  slowest: { file: string; seconds: number }[];
 }
+
+const SLOWEST = 10;
 
 /**
  * Ends a run with the names of the skipped tests and the line `N passed, N failed`, and writes one sum per project to
@@ -23,9 +27,10 @@ export class SumReporter implements Reporter {
   ): void {
     const sums = new Map<string, Sum>();
     for (const module of modules) {
-      const sum = sums.get(module.project.name) ?? { passed: 0, failures: [], skipped: [] };
+      const sum = sums.get(module.project.name) ?? { passed: 0, failures: [], skipped: [], slowest: [] };
       sums.set(module.project.name, sum);
       addModule(sum, module);
+      sum.slowest.push({ file: module.relativeModuleId, seconds: module.diagnostic().duration / 1000 });
     }
     const last = [...sums.values()].at(-1);
     for (const error of unhandled) last?.failures.push(`outside of all tests: ${firstLine(error.message)}`);
@@ -34,6 +39,7 @@ export class SumReporter implements Reporter {
     mkdirSync('.test-results', { recursive: true });
     for (const [project, sum] of sums) {
       if (sum.passed + sum.failures.length + sum.skipped.length === 0) sum.failures.push('no test ran');
+      sum.slowest = sum.slowest.sort((a, b) => b.seconds - a.seconds).slice(0, SLOWEST);
       writeFileSync(`.test-results/${project}.json`, JSON.stringify(sum));
       for (const name of sum.skipped) process.stdout.write(`SKIPPED  ${name}\n`);
     }

@@ -8,11 +8,16 @@ import { addUp, renderStages } from '../test/report.mjs';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
 describe('the last line of npm test', () => {
-  const ok = { passed: 3, failures: [], skipped: ['a'] };
+  const ok = { passed: 3, failures: [], skipped: ['a'], slowest: [{ file: 'b', seconds: 1 }] };
   /** @type {import('../test/report.mjs').Stage[]} */
   const stages = [
     { name: 'lint', status: 'FAILED', seconds: 1, tests: null },
-    { name: 'unit', status: 'FAILED', seconds: 1, tests: { passed: 3, failures: ['x', 'y'], skipped: [] } },
+    {
+      name: 'unit',
+      status: 'FAILED',
+      seconds: 1,
+      tests: { passed: 3, failures: ['x', 'y'], skipped: [], slowest: [{ file: 'a', seconds: 2 }] },
+    },
     { name: 'property', status: 'ok', seconds: 1, tests: ok },
     { name: 'vm', status: 'NOT RUN', seconds: 0, tests: null, note: 'needs root' },
   ];
@@ -21,6 +26,7 @@ describe('the last line of npm test', () => {
     const sum = addUp(stages, { ci: false });
     expect(sum).toMatchObject({ passed: 6, failures: ['lint (see its output above)', 'x', 'y'] });
     expect(sum.skipped).toEqual(['a', 'vm did not run: needs root']);
+    expect(sum.slowest.map(({ file }) => file)).toEqual(['a', 'b']);
   });
 
   test('counts a tier that could not run under CI', () =>
@@ -72,6 +78,7 @@ describe("vitest's reporter", () => {
       passed: 1,
       failures: [expect.stringMatching(/^src\/mixed\.test\.ts > b: expected 1 to be 2/)],
       skipped: ['src/mixed.test.ts > c', 'src/mixed.test.ts > d'],
+      slowest: [{ file: 'src/mixed.test.ts', seconds: expect.any(Number) }],
     });
   });
 
