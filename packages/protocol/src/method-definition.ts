@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import { z } from 'zod';
 import type { v2ResponseSchemas } from './v2/responses.js';
 
 /** What one method of the contract is. Clients, agentd's routes and hostd's dispatch follow from it. */
@@ -28,3 +28,19 @@ export function requestsOf<M extends Readonly<Record<string, MethodDefinition>>>
   const schemas = Object.entries(methods).map(([name, { request }]) => [name, request]);
   return Object.fromEntries(schemas) as Schemas<M>;
 }
+
+/** The ids of an instance's address. */
+export const instanceAddress = { tenant_id: z.string(), pool_id: z.string(), instance_id: z.string() };
+/** What a method takes whose answer is a page. */
+export const page = {
+  /** The `next_cursor` of the page before; absent or null for the first. */
+  cursor: z.string().max(512).nullish(),
+  /** At most this many objects, 1…500; 500 when absent. */
+  limit: z.int().min(1).max(500).nullish(),
+};
+/** Of a method that changes something and refuses to do so twice. */
+export const changes = { mutates: true, idempotent: false } as const;
+/** Of a method that changes nothing when it is repeated. */
+export const ensures = { mutates: true, idempotent: true } as const;
+/** Of a method that changes nothing. */
+export const reads = { mutates: false, idempotent: true } as const;

@@ -1,27 +1,22 @@
 import { z } from 'zod';
 import { streamWishSchema } from './guest-stream.js';
 import { embeddedMessage } from './json/embedded-message.js';
-import { type MethodDefinition, requestsOf } from './method-definition.js';
+import {
+  changes,
+  ensures,
+  instanceAddress,
+  type MethodDefinition,
+  reads,
+  requestsOf,
+} from './method-definition.js';
 import { networkPolicySchema } from './network-policy.js';
 import { poolSpecSchema, quotasSchema } from './objects.js';
+import { QUERIES } from './queries.js';
 import type { Tagged } from './tagged.js';
 import { tenantNetSchema } from './tenant-net.js';
 import { v1RequestSchemas } from './v1/schemas.js';
 import type { V2Response } from './v2/responses.js';
 import { u64Schema } from './wire-integers.js';
-
-const instanceAddress = { tenant_id: z.string(), pool_id: z.string(), instance_id: z.string() };
-const page = {
-  /** The `next_cursor` of the page before; absent or null for the first. */
-  cursor: z.string().max(512).nullish(),
-  /** At most this many objects, 1…500; 500 when absent. */
-  limit: z.int().min(1).max(500).nullish(),
-};
-/** Of a method that changes something and refuses to do so twice. */
-const changes = { mutates: true, idempotent: false } as const;
-/** Of a method that changes nothing when it is repeated. */
-const ensures = { mutates: true, idempotent: true } as const;
-const reads = { mutates: false, idempotent: true } as const;
 
 /** The methods that `PlanRequest` can ask about: all but itself. */
 const plannableMethods = {
@@ -183,130 +178,7 @@ const plannableMethods = {
     operation: 'reboot',
     ...changes,
   },
-  /** Answers a page, sorted by tenant and pool. */
-  ListTenants: {
-    since: 2,
-    request: z.object({ ...page }),
-    response: 'Tenants',
-    object: 'host',
-    operation: 'list_tenants',
-    ...reads,
-  },
-  /** Answers a page, sorted by tenant, pool and instance. */
-  ListInstances: {
-    since: 2,
-    request: z.object({ tenant_id: z.string().nullish(), pool_id: z.string().nullish(), ...page }),
-    response: 'Instances',
-    object: 'host',
-    operation: 'list_instances',
-    ...reads,
-  },
-  /** How busy the VMs that run or are warm have been. Answers a page, sorted by tenant, pool and instance. */
-  ListActivity: {
-    since: 2,
-    request: z.object({ ...page }),
-    response: 'Activity',
-    object: 'host',
-    operation: 'list_activity',
-    ...reads,
-  },
-  DescribeInstance: {
-    since: 2,
-    request: z.object(instanceAddress),
-    response: 'InstanceDetail',
-    object: 'instance',
-    operation: 'describe',
-    ...reads,
-  },
-  /** Bytes of a log from `offset`, or the last `max_bytes` (at most 256 KiB, the default) when it is absent. */
-  InstanceLogs: {
-    since: 2,
-    request: z.object({
-      ...instanceAddress,
-      stream: z.enum(['console', 'vmm']).nullish(),
-      offset: z.int().min(0).nullish(),
-      max_bytes: z.int().min(1).max(262_144).nullish(),
-    }),
-    response: 'Logs',
-    object: 'instance',
-    operation: 'logs',
-    ...reads,
-  },
-  /** Entries of a tenant's audit log from `since` on (RFC 3339), oldest first; a removed tenant's too. */
-  AuditLog: {
-    since: 2,
-    request: z.object({ tenant_id: z.string(), since: z.string().max(64).nullish(), ...page }),
-    response: 'AuditEntries',
-    object: 'tenant',
-    operation: 'audit_log',
-    ...reads,
-  },
-  /** Go through a tenant's audit log, or through all of them (at most 25 on a page). */
-  VerifyAudit: {
-    since: 2,
-    request: z.object({ tenant_id: z.string().nullish(), ...page }),
-    response: 'AuditReports',
-    object: 'host',
-    operation: 'verify_audit',
-    ...reads,
-  },
-  /**
-   * Answers once something may have changed on the host since `seen`, or after `timeout_secs` (0…60; absent: 30). It says
-   * that there is something to look at, never what: whoever asks lists afterwards. The `cursor` of the answer is the next
-   * `seen`; one of an earlier hostd, an unknown one, or none, is answered at once.
-   */
-  WaitForChange: {
-    since: 2,
-    request: z.object({
-      seen: z.string().max(64).nullish(),
-      timeout_secs: z.int().min(0).max(60).nullish(),
-    }),
-    response: 'Changes',
-    object: 'host',
-    operation: 'wait_for_change',
-    ...reads,
-  },
-  HostInfo: {
-    since: 2,
-    request: null,
-    response: 'Host',
-    object: 'host',
-    operation: 'host_info',
-    ...reads,
-  },
-  /**
-   * Compare the kernel's network with what is recorded, of one tenant or (absent or null) of the host. `deep` also sends
-   * packets from a guest's place on that tenant's bridge; it needs a tenant.
-   */
-  VerifyNetwork: {
-    since: 2,
-    request: z.object({ tenant_id: z.string().nullish(), deep: z.boolean().nullish() }),
-    response: 'NetworkReport',
-    object: 'host',
-    operation: 'verify_network',
-    ...reads,
-  },
-  /**
-   * What would be run to bring the network in line as of now, or with `from_scratch` on a host that has none of it.
-   * Changes nothing.
-   */
-  PlanNetwork: {
-    since: 2,
-    request: z.object({ tenant_id: z.string().nullish(), from_scratch: z.boolean().nullish() }),
-    response: 'NetworkPlan',
-    object: 'host',
-    operation: 'plan_network',
-    ...reads,
-  },
-  /** Why packets were dropped, and how many. */
-  NetworkDrops: {
-    since: 2,
-    request: null,
-    response: 'NetworkDrops',
-    object: 'host',
-    operation: 'network_drops',
-    ...reads,
-  },
+  ...QUERIES,
 } as const satisfies Record<string, MethodDefinition>;
 
 /** The requests that `PlanRequest` can ask about, by tag. */
