@@ -4,6 +4,7 @@ import { readClockOffset } from '@mvm/node-host';
 import { CodedError } from '@mvm/protocol';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
+import { type Activator, createActivator } from './activation/activator.js';
 import { createApiServer } from './api/server.js';
 import { serveStreams } from './api/stream-upgrade.js';
 import type { AgentdConfig } from './config/settings.js';
@@ -55,12 +56,19 @@ export async function startDaemon(config: AgentdConfig, logger: Logger): Promise
     const metrics = createMetrics();
     const persistsMs = Math.round(config.interval * DRIFT_PERSISTS_INTERVALS);
     const network = createNetworkCheck({ client, metrics, now, readOffset: readClockOffset, persistsMs });
+    const activator = createActivator({
+      ...{ client, holds, decisions, logger, now },
+      actionTimeoutMs: config.actionTimeout,
+      nudge: () => reconciler.enqueue('request'),
+    });
+    closers.push(() => activator.close());
     const reconciler = createReconciler({
       config,
       client,
       desired,
       holds,
       decisions,
+      activator,
       metrics,
       network,
       logger,
@@ -94,7 +102,7 @@ export async function startDaemon(config: AgentdConfig, logger: Logger): Promise
     // The client first: it ends what requests are waiting for, so that they are answered before the server is closed.
     closers.push(() => {
       endStreams();
-      return Promise.all([app.close(), reconciler.stop(), client.close()]);
+      return Promise.all([app.close(), activator.close(), reconciler.stop(), client.close()]);
     });
     reconciler.start();
     logger.info(
@@ -119,6 +127,7 @@ function createReconciler(parts: {
   desired: DesiredSource;
   holds: HoldStore;
   decisions: DecisionLog;
+  activator: Activator;
   metrics: ReturnType<typeof createMetrics>;
   network: NetworkCheck;
   logger: Logger;

@@ -3,6 +3,7 @@ import type { HostdClient } from '@mvm/hostd-client';
 import { type ClockOffset, clockJumpMs } from '@mvm/node-host';
 import { CodedError, type DesiredState, toCodedError } from '@mvm/protocol';
 import type { Logger } from 'pino';
+import type { Activator } from '../activation/activator.js';
 import type { DesiredSource } from '../desired/desired-source.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { NetworkCheck } from '../network/network-check.js';
@@ -35,6 +36,7 @@ export interface ReconcilerOptions {
   readonly desired: DesiredSource;
   readonly holds: HoldStore;
   readonly decisions: DecisionLog;
+  readonly activator: Pick<Activator, 'sync' | 'problems'>;
   readonly metrics: Metrics;
   readonly network: NetworkCheck;
   readonly logger: Logger;
@@ -157,7 +159,7 @@ export class Reconciler {
           ? []
           : poolStatuses(observation.plan, observation.observed),
       pending: observation?.plan?.actions.map(toActionView) ?? [],
-      problems: [...(observation?.plan?.problems ?? [])],
+      problems: [...(observation?.plan?.problems ?? []), ...this.#options.activator.problems()],
       recent: [...this.#recent],
     };
   }
@@ -254,6 +256,8 @@ export class Reconciler {
       this.#observation = { revision: null, observed, observedAtMs, plan: null };
       return { outcomes: [], error: null };
     }
+    // Before anything is asked for: hostd publishes no port that the host listens on.
+    await this.#options.activator.sync(loaded.desired, observed);
     const planned = this.#plan(loaded.desired, observed);
     this.#observation = { revision: loaded.revision, observed, observedAtMs, plan: planned };
     const { outcomes, interrupted } = await executePlan(planned.actions, {
