@@ -92,7 +92,8 @@ int agent_open(uint32_t *events) {
 static void close_connection(void) {
   close(port);
   port = -1;
-  in_used = out_used = 0;
+  in_used = out_used = out_sent = 0;
+  streams_reset();
 }
 
 /* The host has one connection at a time: a new one takes the place of the last. */
