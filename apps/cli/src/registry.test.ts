@@ -6,6 +6,7 @@ import { COMMANDS } from './registry.js';
 
 /** What changes something and takes no `--dry-run`, and why. */
 const EXEMPT: Readonly<Record<string, string>> = {
+  'port-forward': 'what is sent to the guest, nobody knows beforehand',
   exec: 'what a program in the guest changes, nobody knows beforehand',
   selftest:
     'runs hostds, networks and VMs of its own, and takes them away again; nothing of the host is changed',

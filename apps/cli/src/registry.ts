@@ -22,6 +22,24 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/exec.js')).exec,
   },
   {
+    path: ['run'],
+    summary: 'Start an instance of an image, and run a command in it',
+    mutates: true,
+    load: async () => (await import('./commands/run.js')).run,
+  },
+  {
+    path: ['port-forward'],
+    summary: 'Lead ports of this host to ports of a running instance',
+    mutates: true,
+    load: async () => (await import('./commands/port-forward.js')).portForward,
+  },
+  {
+    path: ['console'],
+    summary: 'Follow the serial console of an instance',
+    mutates: false,
+    load: async () => (await import('./commands/console.js')).consoleCommand,
+  },
+  {
     path: ['apply'],
     summary: 'Make a file the desired state of this host',
     mutates: true,

@@ -9,6 +9,7 @@ it.each([
   ['exec web', 'exec web'],
   ['exec --help', 'exec --help'],
   ['-q exec web ls -l', '-q exec web -- ls -l'],
+  ['run --tenant a --rm -p 8080:80 app sh -c x', 'run --tenant a --rm -p 8080:80 app -- sh -c x'],
   ['status -o json', 'status -o json'],
   ['apply -f exec', 'apply -f exec'],
 ])('%s', (given, expected) => {

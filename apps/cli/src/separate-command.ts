@@ -12,6 +12,10 @@ const WITH_COMMAND: Readonly<Record<string, ReadonlySet<string>>> = {
     '--output',
     '--socket',
   ]),
+  run: new Set([
+    ...['-e', '--env', '-w', '--workdir', '-u', '--user', '--detach-keys', '-o', '--output', '--socket'],
+    ...['--tenant', '-p', '--publish', '-m', '--memory', '--cpus', '--name', '--timeout'],
+  ]),
 };
 
 /**

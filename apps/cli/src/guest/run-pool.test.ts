@@ -1,0 +1,44 @@
+import { parseDesiredState } from '@mvm/protocol';
+import { expect, it } from 'vitest';
+import { parseCpus, parseMemory, parsePublish } from './run-options.js';
+import { type RunWish, withoutPool, withRunPool } from './run-pool.js';
+
+const wish: RunWish = {
+  ...{ tenantId: 'acme', poolId: 'web', image: 'app', vcpus: 2, memMib: 512 },
+  publish: [{ protocol: 'tcp', host_port: 8080, guest_port: 80 }],
+};
+
+it('adds a pool to a tenant that it makes, each with a network of its own', () => {
+  const one = withRunPool(null, wish);
+  const two = withRunPool(one, { ...wish, tenantId: 'other', publish: [] });
+  expect(parseDesiredState(two)).toEqual(two);
+  expect(two.tenants.map(({ tenant_id, network }) => [tenant_id, network.ipv4_subnet])).toEqual([
+    ['acme', '10.240.1.0/24'],
+    ['other', '10.240.2.0/24'],
+  ]);
+  expect(two.tenants[0]?.pools[0]).toMatchObject({
+    flake_ref: 'app',
+    desired_counts: { running: 1 },
+    network_policy: { publish: wish.publish },
+  });
+});
+
+it('adds to a tenant that is there, refuses a name that is taken, and takes away only what it added', () => {
+  const one = withRunPool(null, wish);
+  expect(() => withRunPool(one, wish)).toThrow(/already/);
+  const two = withRunPool(one, { ...wish, poolId: 'db', publish: [] });
+  expect(two.tenants).toHaveLength(1);
+  expect(withoutPool(two, { ...wish, poolId: 'db' })).toEqual(one);
+});
+
+it('reads sizes, counts and ports', () => {
+  expect(['512m', '2g', '300', '1GiB'].map(parseMemory)).toEqual([512, 2048, 300, 1024]);
+  expect(() => parseMemory('1t')).toThrow();
+  expect(parseCpus('4')).toBe(4);
+  expect(() => parseCpus('0')).toThrow();
+  expect(parsePublish('53:5353/udp', undefined)).toEqual([
+    { protocol: 'udp', host_port: 53, guest_port: 5353 },
+  ]);
+  for (const wrong of ['80', '0:1', '1:70000', '1:2/icmp'])
+    expect(() => parsePublish(wrong, undefined)).toThrow();
+});

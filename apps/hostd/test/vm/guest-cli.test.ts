@@ -1,0 +1,112 @@
+import { spawn } from 'node:child_process';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type RunningDaemon, startDaemon } from '@mvm/testkit';
+import { execa } from 'execa';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { type TestHost, until } from '../daemon.js';
+import { busyboxLayer, createImportHost, importOwn } from './imported-host.js';
+
+// The whole way of an operator: mvm, agentd, hostd, and a guest of an imported image.
+
+const MVM = fileURLToPath(new URL('../../../cli/bin/mvm.js', import.meta.url));
+let host: TestHost;
+let agentd: RunningDaemon;
+let socket: string;
+
+beforeAll(async () => {
+  host = await createImportHost();
+  await host.start();
+  await importOwn(host, 'app', {
+    layers: [[...busyboxLayer(), { name: 'etc/greeting', data: 'hello from the guest\n' }]],
+    config: {
+      Cmd: ['/bin/sh', '-c', 'httpd -p 127.0.0.1:80 -h /etc; exec sleep 100000'],
+      Env: ['PATH=/bin'],
+    },
+  });
+  socket = join(host.dir, 'agentd.sock');
+  const args = ['--hostd-socket', host.socketPath, '--socket', socket, '--state-dir', join(host.dir, 'a')];
+  agentd = await startDaemon({ daemon: 'agentd', socketPath: socket, args: [...args, '--allow-root'] });
+}, 240_000);
+afterAll(async () => {
+  await agentd.stop();
+  await host.dispose();
+});
+
+const mvm = (args: readonly string[], input?: string) =>
+  execa(process.execPath, [MVM, ...args], {
+    env: { MVM_SOCKET: socket },
+    reject: false,
+    stripFinalNewline: false,
+    ...(input === undefined ? { stdin: 'ignore' } : { input }),
+  });
+
+test('an image runs, is entered, and is reached', async () => {
+  const started = await mvm(['run', '--tenant', 'acme', '--name', 'web', '-d', 'app']);
+  expect(started).toMatchObject({
+    exitCode: 0,
+    stdout: expect.stringMatching(/^acme\/web\/i-[0-9a-f]{8}\n$/),
+  });
+  const instance = started.stdout.trim();
+
+  expect(await mvm(['exec', instance, 'sh', '-c', 'echo out; echo err >&2; exit 9'])).toMatchObject({
+    exitCode: 9,
+    stdout: 'out\n',
+    stderr: 'err\n',
+  });
+  expect(await mvm(['exec', '-i', instance, '--', 'tr', 'a-z', 'A-Z'], 'shout')).toMatchObject({
+    exitCode: 0,
+    stdout: 'SHOUT',
+  });
+  expect(await mvm(['exec', instance, 'nothing'])).toMatchObject({ exitCode: 127 });
+  const missing = await mvm(['exec', 'acme/web/i-00000000', 'true']);
+  expect(missing).toMatchObject({ exitCode: 125, stderr: expect.stringContaining('instance.not_found') });
+
+  const port = await freePort();
+  const forward = spawn(process.execPath, [MVM, 'port-forward', instance, `${port}:80`], {
+    env: { ...process.env, MVM_SOCKET: socket },
+    stdio: 'ignore',
+  });
+  try {
+    const text = await until('an answer', () =>
+      fetch(`http://127.0.0.1:${port}/greeting`).then(
+        (answer) => answer.text(),
+        () => null,
+      ),
+    );
+    expect(text).toBe('hello from the guest\n');
+  } finally {
+    forward.kill();
+  }
+}, 120_000);
+
+test('run --rm leaves nothing, and ends as its command does', async () => {
+  const done = await mvm([
+    'run',
+    '--tenant',
+    'acme',
+    '--name',
+    'once',
+    '--rm',
+    '-e',
+    'WHO=me',
+    'app',
+    'sh',
+    '-c',
+    'echo "$WHO"; exit 4',
+  ]);
+  expect(done).toMatchObject({ exitCode: 4, stdout: 'me\n' });
+  const pools = JSON.parse((await mvm(['pool', 'list', '-o', 'json'])).stdout);
+  expect(pools.items.map(({ pool_id }: { pool_id: string }) => pool_id)).toEqual(['web']);
+  expect(JSON.parse((await mvm(['get', '-o', 'json'])).stdout)).toMatchObject({ prune_unknown_pools: false });
+}, 120_000);
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+    });
+  });
+}
