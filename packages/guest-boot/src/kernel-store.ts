@@ -3,28 +3,19 @@
  * `<state-dir>/kernels/default` is a symbolic link to the one that imports take.
  *
  * INVARIANTS
- * - A kernel stands under its name complete or not at all, and is never changed there.
+ * - A kernel stands under its name complete or not at all, also after a loss of power, and is never changed there.
+ * - Where there are kernels, one is the default.
  */
 import { createHash } from 'node:crypto';
-import {
-  chmod,
-  copyFile,
-  mkdir,
-  mkdtemp,
-  readdir,
-  readFile,
-  readlink,
-  rename,
-  rm,
-  symlink,
-  utimes,
-  writeFile,
-} from 'node:fs/promises';
+import { mkdir, open, readdir, readFile, readlink, rename, rm, symlink } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { renameDurably, syncDirectory, writeNewFile } from '@mvm/node-host';
 import { CodedError } from '@mvm/protocol';
 import { BOOT_MODULES, type BootModule } from './boot-initrd.js';
 import { exists, fetchKernel, findKernelPackage } from './kernel-package.js';
 import { type KernelModule, orderModules, readModules } from './modules.js';
+import { toKernelError, withStore, withWorkDir } from './store-changes.js';
+import { readKernelFile } from './vmlinux.js';
 
 /** Modification time of what images may share by hard link: that of the image store's files. */
 const FIXED_TIME_SEC = 1_000_000_000;
@@ -67,9 +58,12 @@ export function kernelsDir(stateDir: string): string {
   return join(stateDir, 'kernels');
 }
 
-/** Every kernel, by name. An absent store has none. */
+/** Every kernel, by name. An absent store has none. Throws `kernel.permission_denied`, `kernel.io`. */
 export async function listKernels(root: string): Promise<StoredKernel[]> {
-  const entries = await readdir(root).catch(() => [] as string[]);
+  const entries = await readdir(root).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [] as string[];
+    throw toKernelError(error, 'read the kernels');
+  });
   const chosen = await readlink(join(root, DEFAULT_LINK)).catch(() => undefined);
   const kernels: StoredKernel[] = [];
   for (const entry of entries.sort()) {
@@ -96,23 +90,39 @@ export async function findKernel(root: string, name: string | undefined): Promis
 
 /**
  * Puts a kernel and the modules that guests need of it into the store. The first one becomes the default. Repeating it
- * changes nothing; another kernel under a name that is taken is refused. Throws `kernel.unusable`, `kernel.exists`.
+ * changes nothing; another kernel under a name that is taken is refused; one that is damaged is replaced. Throws
+ * `kernel.invalid_name`, `kernel.unusable`, `kernel.exists`, and those of `toKernelError`.
  */
 export async function addKernel(root: string, name: string, files: KernelFiles): Promise<StoredKernel> {
   checkName(name);
+  const vmlinux = await readKernelFile(files.vmlinux);
   const modules = orderModules(await readModules(files.modulesDir, BOOT_MODULES), BOOT_MODULES);
-  const digest = digestOf(await readFile(files.vmlinux), modules);
-  const present = await readRecord(join(root, name));
-  if (present !== undefined && present.digest !== digest) {
-    throw new CodedError({
-      code: 'already_exists',
-      reason: 'kernel.exists',
-      message: `another kernel is named ${name}`,
-      hint: 'give it another name, or remove the one that is there: mvm kernel remove',
+  const digest = digestOf(vmlinux, modules);
+  const record: KernelRecord = {
+    schema_version: 1,
+    name,
+    digest,
+    version: files.version,
+    added_at: new Date().toISOString(),
+    modules: modules.map(({ fileName }) => fileName),
+  };
+  try {
+    await withWorkDir(root, async (work) => {
+      const staged = join(work, 'kernel');
+      await stage(staged, record, vmlinux, modules);
+      await withStore(root, async () => {
+        const present = await readRecord(join(root, name));
+        if (present !== undefined && present.digest !== digest) throw nameTaken(name);
+        if (present === undefined) {
+          await rename(join(root, name), join(work, 'damaged')).catch(ignoreMissing);
+          await renameDurably(staged, join(root, name));
+        }
+        if (!(await exists(join(root, DEFAULT_LINK)))) await pointDefault(root, work, name);
+      });
     });
+  } catch (error) {
+    throw toKernelError(error, `add the kernel ${name}`);
   }
-  if (present === undefined) await place(root, { name, digest, files, modules });
-  if (!(await exists(join(root, DEFAULT_LINK)))) await setDefaultKernel(root, name);
   return findKernel(root, name);
 }
 
@@ -123,37 +133,76 @@ export async function addDistributionKernel(
 ): Promise<StoredKernel> {
   const found = await findKernelPackage();
   const name = found.name.replace(/^linux-image-/, 'debian-');
-  const present = (await listKernels(root)).find(
-    (kernel) => kernel.name === name && kernel.version === found.version,
-  );
-  if (present !== undefined) return present;
-  await mkdir(root, { recursive: true, mode: 0o700 });
-  const cache = await mkdtemp(join(root, '.fetch-'));
+  const kernels = await listKernels(root);
+  const present = kernels.find((kernel) => kernel.name === name && kernel.version === found.version);
+  if (present !== undefined) {
+    if (kernels.some(({ isDefault }) => isDefault)) return present;
+    await setDefaultKernel(root, name);
+    return findKernel(root, name);
+  }
   try {
-    const { vmlinuxPath, modulesDir } = await fetchKernel(found, cache, onProgress);
-    return await addKernel(root, name, { vmlinux: vmlinuxPath, modulesDir, version: found.version });
-  } finally {
-    await rm(cache, { recursive: true, force: true });
+    return await withWorkDir(root, async (work) => {
+      const { vmlinuxPath, modulesDir } = await fetchKernel(found, work, onProgress);
+      return await addKernel(root, name, { vmlinux: vmlinuxPath, modulesDir, version: found.version });
+    });
+  } catch (error) {
+    throw toKernelError(error, `add the kernel ${name}`);
   }
 }
 
-/** Makes a kernel the one that imports take. Throws `kernel.not_found`. */
+/** Makes a kernel the one that imports take. Throws `kernel.not_found`, and those of `toKernelError`. */
 export async function setDefaultKernel(root: string, name: string): Promise<void> {
   await findKernel(root, name);
-  const fresh = join(root, `.default-${process.pid}`);
-  await rm(fresh, { force: true });
-  await symlink(name, fresh);
-  await rename(fresh, join(root, DEFAULT_LINK));
+  try {
+    await withWorkDir(root, (work) =>
+      withStore(root, async () => {
+        await findKernel(root, name);
+        await pointDefault(root, work, name);
+      }),
+    );
+  } catch (error) {
+    throw toKernelError(error, `make ${name} the default kernel`);
+  }
 }
 
-/** Removes a kernel. Images keep what they were made with. Throws `kernel.not_found`. */
+/**
+ * Removes a kernel, also a damaged one. Images keep what they were made with. The last of the others becomes the default
+ * in its place. Throws `kernel.invalid_name`, `kernel.not_found`, and those of `toKernelError`.
+ */
 export async function removeKernel(root: string, name: string): Promise<void> {
-  const { isDefault } = await findKernel(root, name);
-  if (isDefault) await rm(join(root, DEFAULT_LINK), { force: true });
-  await rename(join(root, name), join(root, `.removed-${name}-${process.pid}`));
-  await rm(join(root, `.removed-${name}-${process.pid}`), { recursive: true, force: true });
-  const next = (await listKernels(root)).at(-1);
-  if (isDefault && next !== undefined) await setDefaultKernel(root, next.name);
+  checkName(name);
+  if (!(await exists(join(root, name)))) await findKernel(root, name);
+  try {
+    await withWorkDir(root, (work) =>
+      withStore(root, async () => {
+        const chosen = await readlink(join(root, DEFAULT_LINK)).catch(() => undefined);
+        // First, so that a crash leaves no host without a default one.
+        if (chosen === name) {
+          const next = (await listKernels(root)).filter((kernel) => kernel.name !== name).at(-1);
+          if (next === undefined) await rm(join(root, DEFAULT_LINK), { force: true });
+          else await pointDefault(root, work, next.name);
+        }
+        await rename(join(root, name), join(work, 'removed')).catch(async (error) => {
+          ignoreMissing(error);
+          await findKernel(root, name);
+        });
+        await syncDirectory(root);
+      }),
+    );
+  } catch (error) {
+    throw toKernelError(error, `remove the kernel ${name}`);
+  }
+}
+
+/** Replaces the link, under the store's lock; `work` is the caller's work directory. */
+async function pointDefault(root: string, work: string, name: string): Promise<void> {
+  const fresh = join(work, DEFAULT_LINK);
+  await symlink(name, fresh);
+  await renameDurably(fresh, join(root, DEFAULT_LINK));
+}
+
+function ignoreMissing(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'ENOENT') throw error;
 }
 
 /** Modules of a stored kernel, in loading order. */
@@ -173,36 +222,37 @@ function checkName(name: string): void {
   });
 }
 
-interface Placed {
-  readonly name: string;
-  readonly digest: string;
-  readonly files: KernelFiles;
-  readonly modules: readonly KernelModule[];
+function nameTaken(name: string): CodedError {
+  return new CodedError({
+    code: 'already_exists',
+    reason: 'kernel.exists',
+    message: `another kernel is named ${name}`,
+    hint: 'give it another name, or remove the one that is there: mvm kernel remove',
+  });
 }
 
-async function place(root: string, { name, digest, files, modules }: Placed): Promise<void> {
-  await mkdir(root, { recursive: true, mode: 0o700 });
-  const staging = await mkdtemp(join(root, '.add-'));
+/** Writes a kernel's directory, durably. */
+async function stage(
+  dir: string,
+  record: KernelRecord,
+  vmlinux: Buffer,
+  modules: readonly KernelModule[],
+): Promise<void> {
+  const modulesDir = join(dir, 'modules');
+  await mkdir(modulesDir, { recursive: true });
+  const file = await open(join(dir, 'vmlinux'), 'wx', 0o444);
   try {
-    const vmlinux = join(staging, 'vmlinux');
-    await copyFile(files.vmlinux, vmlinux);
-    await chmod(vmlinux, 0o444);
-    await utimes(vmlinux, FIXED_TIME_SEC, FIXED_TIME_SEC);
-    await mkdir(join(staging, 'modules'));
-    for (const { fileName, data } of modules) await writeFile(join(staging, 'modules', fileName), data);
-    const record: KernelRecord = {
-      schema_version: 1,
-      name,
-      digest,
-      version: files.version,
-      added_at: new Date().toISOString(),
-      modules: modules.map(({ fileName }) => fileName),
-    };
-    await writeFile(join(staging, 'kernel.json'), `${JSON.stringify(record)}\n`, { flush: true });
-    await rename(staging, join(root, name));
+    await file.writeFile(vmlinux);
+    await file.chmod(0o444);
+    await file.utimes(FIXED_TIME_SEC, FIXED_TIME_SEC);
+    await file.sync();
   } finally {
-    await rm(staging, { recursive: true, force: true });
+    await file.close();
   }
+  for (const { fileName, data } of modules) await writeNewFile(join(modulesDir, fileName), data, 0o644);
+  await writeNewFile(join(dir, 'kernel.json'), `${JSON.stringify(record)}\n`, 0o644);
+  await syncDirectory(modulesDir);
+  await syncDirectory(dir);
 }
 
 function digestOf(vmlinux: Buffer, modules: readonly KernelModule[]): string {

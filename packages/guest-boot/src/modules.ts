@@ -43,7 +43,11 @@ export async function readModules(
   wanted: readonly string[],
 ): Promise<Map<string, KernelModule>> {
   const paths = new Map<string, string>();
-  for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true }).catch((error: Error) => {
+    const hint = 'Give the directory of its modules, e.g. /lib/modules/<version>.';
+    throw kernelUnusable(`cannot read the modules in ${directory}: ${error.message}`, hint, error);
+  });
+  for (const entry of entries) {
     if (!entry.isFile() || !entry.name.endsWith('.ko')) continue;
     paths.set(basename(entry.name, '.ko').replaceAll('-', '_'), join(entry.parentPath, entry.name));
   }

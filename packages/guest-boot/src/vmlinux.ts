@@ -1,3 +1,4 @@
+import { constants, open } from 'node:fs/promises';
 import type { CodedError } from '@mvm/protocol';
 import { kernelUnusable } from './errors.js';
 import { decodeLz4Legacy } from './lz4.js';
@@ -29,6 +30,27 @@ export function extractVmlinux(bzImage: Buffer): Buffer {
   const vmlinux = decodeLz4Legacy(payload.subarray(0, -4), length);
   if (vmlinux.toString('latin1', 0, 4) !== '\x7fELF') throw unusable('its payload is not an ELF kernel');
   return vmlinux;
+}
+
+/** The content of an ELF kernel's file, which must be a regular one. Throws `kernel.unusable`. */
+export async function readKernelFile(path: string): Promise<Buffer> {
+  const hint = 'Give the path of an uncompressed Linux kernel, an ELF file (vmlinux).';
+  // Not blocking: a FIFO without a writer would be waited for.
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((error: Error) => {
+    throw kernelUnusable(`cannot read the kernel ${path}: ${error.message}`, hint, error);
+  });
+  try {
+    const entry = await file.stat();
+    const { size } = entry;
+    if (!entry.isFile()) throw kernelUnusable(`the kernel ${path} is not a regular file`, hint);
+    if (size > MAX_VMLINUX_BYTES) throw kernelUnusable(`the kernel ${path} has ${size} bytes`, hint);
+    const content = await file.readFile();
+    if (content.toString('latin1', 0, 4) !== '\x7fELF')
+      throw kernelUnusable(`${path} is not an ELF kernel`, hint);
+    return content;
+  } finally {
+    await file.close();
+  }
 }
 
 function unusable(why: string): CodedError {
