@@ -33,6 +33,11 @@ const start: ObservedScenario = {
   steps: ['vm.launch', 'instance.commit_running'],
   journaled: true,
 };
+const reboot: ObservedScenario = {
+  scenario: scenario('reboot'),
+  steps: ['image.activate', 'vm.kill', 'vm.launch', 'instance.commit_running'],
+  journaled: true,
+};
 const wake: ObservedScenario = {
   scenario: scenario('wake'),
   steps: ['vm.restore', 'snapshot.consume', 'vm.resume'],
@@ -148,4 +153,7 @@ test('what the death of the VMM may lead to', () => {
   expect(afterVmmDeath(wake, 'snapshot.consume')).toEqual(['sleeping']);
   expect(afterVmmDeath(wake, 'vm.resume')).toEqual(['idle']);
   expect(afterVmmDeath(start, 'instance.commit_running')).toEqual(['idle']);
+  expect(afterVmmDeath(reboot, 'vm.kill')).toContain('running');
+  // The record still says running until hostd finds the new VM gone.
+  expect(afterVmmDeath(reboot, 'instance.commit_running')).toEqual(['idle']);
 });

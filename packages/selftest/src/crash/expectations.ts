@@ -24,8 +24,8 @@ export function afterVmmDeath(observed: ObservedScenario, step: string): State[]
     case 'wake':
       return [at <= committed ? 'sleeping' : 'idle'];
     case 'reboot':
-      // The VM that it ends, or the one that it has booted.
-      return ['running', 'idle'];
+      // The VM that it ends anyway; or the one that it has booted, which hostd then finds gone.
+      return at > points.indexOf('vm.launch') ? ['idle'] : ['running', 'idle'];
     default:
       return ['idle'];
   }

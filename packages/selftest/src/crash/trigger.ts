@@ -132,10 +132,9 @@ async function crashDuring(fixture: Fixture, each: CrashCase, observed: Observed
   return { allowed: statesOf(progress, scenario), vmLost: false, problems: [] };
 }
 
-/** hostd stops before the step, loses the VMM, and goes on. */
-async function crashVmm(fixture: Fixture, each: CrashCase, observed: ObservedScenario): Promise<Crash> {
+/** Begin the operation, and stop hostd (SIGSTOP) before the step; `pid` is that of the VMM, null without one. */
+async function stopBefore(fixture: Fixture, { scenario, step }: CrashCase) {
   const { host } = fixture;
-  const { scenario, step } = each;
   const target = fixture.target(scenario.target) as InstanceTarget;
   const hostd = host.hostd();
   await host.setFailpoint(`${scenario.operation}/${step}/before/stop`);
@@ -143,8 +142,15 @@ async function crashVmm(fixture: Fixture, each: CrashCase, observed: ObservedSce
   await untilStopped(hostd.pid);
   await host.setFailpoint(null);
   const pid = await host.vmmPid(target.tap() ?? '');
+  return { target, pid, answered, resume: () => hostd.signal('SIGCONT') };
+}
+
+/** hostd stops before the step, loses the VMM, and goes on. */
+async function crashVmm(fixture: Fixture, each: CrashCase, observed: ObservedScenario): Promise<Crash> {
+  const { scenario, step } = each;
+  const { target, pid, answered, resume } = await stopBefore(fixture, each);
   if (pid !== null) await killProcess(pid);
-  hostd.signal('SIGCONT');
+  resume();
   const error = await answered;
   if (pid === null) {
     const problems = error === null ? [] : [`it failed though nothing was killed: ${describe(error)}`];
@@ -171,16 +177,10 @@ async function stopByForce({ host }: Fixture, { address }: InstanceTarget): Prom
  */
 async function crashHung(fixture: Fixture, each: CrashCase): Promise<Crash> {
   const { host } = fixture;
-  const { scenario, step } = each;
-  const target = fixture.target(scenario.target) as InstanceTarget;
-  const hostd = host.hostd();
-  await host.setFailpoint(`${scenario.operation}/${step}/before/stop`);
-  const answered = act(fixture, scenario);
-  await untilStopped(hostd.pid);
-  await host.setFailpoint(null);
-  const pid = await host.vmmPid(target.tap() ?? '');
+  const { scenario } = each;
+  const { target, pid, answered, resume } = await stopBefore(fixture, each);
   if (pid !== null) process.kill(pid, 'SIGSTOP');
-  hostd.signal('SIGCONT');
+  resume();
   if (pid === null) {
     const error = await answered;
     const problems = error === null ? [] : [`it failed though nothing hung: ${describe(error)}`];
