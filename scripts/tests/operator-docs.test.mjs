@@ -21,6 +21,7 @@ const PACKAGES = [
   'secrets-store',
   'selftest',
   'settings',
+  'unix-peer',
 ];
 const SOURCES = [...DAEMONS, 'apps/cli/src', ...PACKAGES.map((name) => `packages/${name}/src`)];
 

@@ -2,9 +2,12 @@ import { chmod } from 'node:fs/promises';
 import { createHostdClient, type HostdClient } from '@mvm/hostd-client';
 import { readClockOffset } from '@mvm/node-host';
 import { CodedError } from '@mvm/protocol';
+import { checkPeerCredentials, createGroupLookup, readPeerCredentials } from '@mvm/unix-peer';
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { type Activator, createActivator } from './activation/activator.js';
+import { checkAccess, roleOf } from './api/access.js';
+import type { ApiContext } from './api/handler-types.js';
 import { createApiServer } from './api/server.js';
 import { serveStreams } from './api/stream-upgrade.js';
 import type { AgentdConfig } from './config/settings.js';
@@ -43,6 +46,7 @@ export async function startDaemon(config: AgentdConfig, logger: Logger): Promise
     for (const close of closers.splice(0).reverse()) await close();
   };
   try {
+    await checkPeerCredentials();
     await freeSocketPath(config.socket);
     const now = Date.now;
     const version = readOwnVersion();
@@ -75,6 +79,7 @@ export async function startDaemon(config: AgentdConfig, logger: Logger): Promise
       now,
     });
     closers.push(() => reconciler.stop());
+    const access = accessOf(config);
     const app = await createApiServer(
       {
         client,
@@ -90,6 +95,8 @@ export async function startDaemon(config: AgentdConfig, logger: Logger): Promise
         version,
         startedAt: new Date(now()).toISOString(),
         actionTimeoutMs: config.actionTimeout,
+        readPeer: readPeerCredentials,
+        checkAccess: access,
       },
       logger,
     );
@@ -97,8 +104,14 @@ export async function startDaemon(config: AgentdConfig, logger: Logger): Promise
       hostdSocket: config.hostdSocket,
       clientName: `mvm-agentd/${version}`,
       logger,
+      // Whatever it does in the guest, it is no look.
+      admit: (socket) => {
+        const caller = readPeerCredentials(socket);
+        access(caller, 'CONNECT');
+        return caller;
+      },
     });
-    await listen(app, config.socket);
+    await listen(app, config.socket, config.viewersGroup === null ? 0o660 : 0o666);
     // The client first: it ends what requests are waiting for, so that they are answered before the server is closed.
     closers.push(() => {
       endStreams();
@@ -153,12 +166,23 @@ function createReconciler(parts: {
   });
 }
 
-async function listen(app: FastifyInstance, path: string): Promise<void> {
+/** Without a group of viewers, the socket's mode alone decides. */
+function accessOf({ operatorsGroup, viewersGroup }: AgentdConfig): ApiContext['checkAccess'] {
+  if (viewersGroup === null) return () => {};
+  const options = {
+    operators: createGroupLookup(operatorsGroup),
+    viewers: createGroupLookup(viewersGroup),
+    ownUid: process.geteuid?.() ?? 0,
+  };
+  return (peer, method) => checkAccess(roleOf(peer, options), method, peer);
+}
+
+async function listen(app: FastifyInstance, path: string, mode: number): Promise<void> {
   // The socket is never open to others, not even between bind and chmod.
   const before = process.umask(0o117);
   try {
     await app.listen({ path });
-    await chmod(path, 0o660);
+    await chmod(path, mode);
   } catch (error) {
     const errno = error instanceof Error ? ((error as NodeJS.ErrnoException).code ?? null) : null;
     throw new CodedError({

@@ -2,6 +2,7 @@ import {
   errorFromResponse,
   isCodedError,
   METHODS,
+  type RequestOrigin,
   type ResponseOf,
   type V2Request,
   type V2Response,
@@ -31,6 +32,8 @@ export interface RequestOptions {
   readonly signal?: AbortSignal | undefined;
   /** From the call to the answer, connecting included. */
   readonly timeoutMs?: number | undefined;
+  /** On whose behalf, for hostd's audit log; a version 1 hostd does not get it. */
+  readonly origin?: RequestOrigin | undefined;
 }
 
 /** A client of mvm-hostd: connects when needed, again after a loss, and speaks version 1 where hostd does. */
@@ -93,14 +96,14 @@ export function createHostdClient(options: HostdClientOptions): HostdClient {
   async function attempt(
     request: V2Request,
     call: CallLimits,
-    signal: AbortSignal | undefined,
+    { signal, origin }: RequestOptions,
   ): Promise<V2Response> {
     call.check();
     const onVersion1 = isVersion1Request(request) && performance.now() < version1Until;
     const current = onVersion1 ? null : session?.usable ? session : await givingUp(connectOnce(), call);
     if (closing.signal.aborted) throw clientClosed();
     if (current !== null) {
-      const { response, abandon } = current.call(request);
+      const { response, abandon } = current.call(request, origin);
       const stop = call.watch(abandon);
       try {
         return await response;
@@ -129,11 +132,11 @@ export function createHostdClient(options: HostdClientOptions): HostdClient {
     const call = startCallLimits(request, socketPath, timeoutMs, signal);
     const reused = session?.usable === true;
     try {
-      return await attempt(request, call, signal);
+      return await attempt(request, call, requestOptions);
     } catch (error) {
       const lost = isCodedError(error) && error.reason === 'hostd.disconnected';
       if (!lost || !reused || closing.signal.aborted || METHODS[request.type].mutates) throw error;
-      return attempt(request, call, signal);
+      return attempt(request, call, requestOptions);
     }
   }
 

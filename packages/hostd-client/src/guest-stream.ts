@@ -5,6 +5,7 @@ import {
   errorFromResponse,
   PROTOCOL_VERSION,
   type RequestOf,
+  type RequestOrigin,
   type ServerFrame,
   serverFrameCodec,
 } from '@mvm/protocol';
@@ -17,6 +18,8 @@ export interface OpenStreamOptions {
   /** As `HostdClientOptions.clientName`. */
   readonly clientName: string;
   readonly request: RequestOf<'OpenStream'>;
+  /** On whose behalf, for hostd's audit log. */
+  readonly origin?: RequestOrigin | undefined;
   /** Until hostd has answered; default that of any request. */
   readonly timeoutMs?: number;
 }
@@ -28,7 +31,7 @@ const STREAM_ID = 1;
  * it. Throws CodedError: those of a connection to hostd, and what hostd answers.
  */
 export async function openGuestStream(options: OpenStreamOptions): Promise<Socket> {
-  const { socketPath, clientName, request } = options;
+  const { socketPath, clientName, request, origin } = options;
   const timeoutMs = options.timeoutMs ?? DEFAULT_CLIENT_LIMITS.requestTimeoutMs;
   const signal = AbortSignal.timeout(timeoutMs);
   const socket = await connectSocket(socketPath, DEFAULT_CLIENT_LIMITS.connectTimeoutMs, signal).catch(
@@ -49,7 +52,10 @@ export async function openGuestStream(options: OpenStreamOptions): Promise<Socke
     if (welcome.type !== 'Welcome')
       throw badAnswer(socketPath, `it answered Hello with a ${welcome.type} frame`);
     if (!welcome.features.includes('streams')) throw versionTooOld(socketPath, 'OpenStream');
-    await writeFrame(socket, clientFrameCodec.encode({ type: 'request', id: STREAM_ID, request }));
+    await writeFrame(
+      socket,
+      clientFrameCodec.encode({ type: 'request', id: STREAM_ID, request, ...(origin && { origin }) }),
+    );
     const answer = await next();
     if (answer.type === 'Error') throw errorFromResponse(answer);
     if (answer.type !== 'response' || answer.id !== STREAM_ID)

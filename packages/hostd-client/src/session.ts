@@ -2,6 +2,7 @@ import { type FrameConnection, isFramingError } from '@mvm/framing';
 import {
   clientFrameCodec,
   errorFromResponse,
+  type RequestOrigin,
   type ServerFrame,
   serverFrameCodec,
   type V2Request,
@@ -20,6 +21,7 @@ import type { ServerIdentity } from './negotiate.js';
 /** A request on its way; `settle` is called at most once. */
 interface Call {
   readonly request: V2Request;
+  readonly origin: RequestOrigin | undefined;
   resolve(response: V2Response): void;
   reject(error: unknown): void;
   /** No caller waits for the answer any more. */
@@ -65,10 +67,10 @@ export class HostdSession {
   }
 
   /** Sends a request, now or when one that was sent before has been answered. */
-  call(request: V2Request): SessionCall {
+  call(request: V2Request, origin?: RequestOrigin): SessionCall {
     let call: Call | undefined;
     const response = new Promise<V2Response>((resolve, reject) => {
-      call = { request, resolve, reject, abandoned: false };
+      call = { request, origin, resolve, reject, abandoned: false };
       if (this.#failure !== null) reject(this.#failure);
       else if (this.#sent.size < this.#limits.maxInFlight) this.#send(call);
       else if (this.#queue.length < this.#limits.maxQueued) this.#queue.push(call);
@@ -86,7 +88,8 @@ export class HostdSession {
     const id = this.#nextId;
     let body: Uint8Array;
     try {
-      body = clientFrameCodec.encode({ type: 'request', id, request: call.request });
+      const { request, origin } = call;
+      body = clientFrameCodec.encode({ type: 'request', id, request, ...(origin && { origin }) });
     } catch (error) {
       call.reject(error);
       return;

@@ -132,6 +132,7 @@ export type {
   NetworkProbe,
   NetworkReport,
 } from './v2/network-views.js';
+export type { RequestOrigin } from './v2/origin.js';
 export type { V2Response } from './v2/responses.js';
 export type {
   HostInfo,

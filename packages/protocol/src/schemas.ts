@@ -33,6 +33,7 @@ export {
   networkProbeSchema,
   networkReportSchema,
 } from './v2/network-views.js';
+export { requestOriginSchema } from './v2/origin.js';
 export { v2ResponseSchemas } from './v2/responses.js';
 export {
   hostInfoSchema,

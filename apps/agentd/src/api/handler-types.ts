@@ -1,5 +1,7 @@
+import type { Socket } from 'node:net';
 import type { RouteName, RouteResponse, routes } from '@mvm/agentd-api';
 import type { HostdClient } from '@mvm/hostd-client';
+import type { PeerCredentials } from '@mvm/unix-peer';
 import type { z } from 'zod';
 import type { DesiredSource } from '../desired/desired-source.js';
 import type { Metrics } from '../metrics/metrics.js';
@@ -23,6 +25,10 @@ export interface ApiContext {
   readonly now: () => number;
   readonly version: string;
   readonly startedAt: string;
+  /** Who is at the other end of a connection. Throws `permission_denied` when that cannot be told. */
+  readonly readPeer: (socket: Socket) => PeerCredentials;
+  /** Throws `permission_denied` unless the peer may send a request with this HTTP method. */
+  readonly checkAccess: (peer: PeerCredentials, method: string) => void;
   /** For operations on instances that are asked for over the API. */
   readonly actionTimeoutMs: number;
 }
@@ -38,5 +44,5 @@ export interface HandlerInput<N extends RouteName> {
 
 /** One handler per route: a route without one does not compile. Failures are thrown as CodedError. */
 export type Handlers<Names extends RouteName = RouteName> = {
-  readonly [N in Names]: (input: HandlerInput<N>) => Promise<RouteResponse<N>>;
+  readonly [N in Names]: (input: HandlerInput<N>, caller: PeerCredentials) => Promise<RouteResponse<N>>;
 };

@@ -7,6 +7,7 @@ import {
   toApiError,
 } from '@mvm/agentd-api';
 import { type InstanceMethod, isCodedError, METHODS, type RequestOf } from '@mvm/protocol';
+import type { PeerCredentials } from '@mvm/unix-peer';
 import { listTenants } from '../reconcile/observe.js';
 import { makeHold } from '../state/hold-store.js';
 import type { ApiContext, Handlers } from './handler-types.js';
@@ -51,7 +52,11 @@ export function operationHandlers(context: ApiContext): Handlers<keyof typeof op
     return steps;
   }
 
-  async function operate(route: OperationRoute, input: OperationInput): Promise<OperationResult> {
+  async function operate(
+    route: OperationRoute,
+    input: OperationInput,
+    caller: PeerCredentials,
+  ): Promise<OperationResult> {
     const { tenant: tenant_id, pool: pool_id, instance: instance_id } = input.params;
     const address = { tenant_id, pool_id, instance_id };
     const { dry_run: dryRun, hold_seconds: holdSeconds = 0, ...fields } = input.query;
@@ -95,7 +100,7 @@ export function operationHandlers(context: ApiContext): Handlers<keyof typeof op
         error: error === null ? null : toApiError(error),
       });
     try {
-      await client.request(request, { timeoutMs });
+      await client.request(request, { timeoutMs, origin: { uid: caller.uid, cause: 'api' } });
       record(null);
     } catch (error) {
       if (!isEnough(error)) {
@@ -114,7 +119,7 @@ export function operationHandlers(context: ApiContext): Handlers<keyof typeof op
 
   const handlers = Object.entries<OperationRoute>(operationRoutes).map(([name, route]) => [
     name,
-    (input: OperationInput) => operate(route, input),
+    (input: OperationInput, caller: PeerCredentials) => operate(route, input, caller),
   ]);
   return Object.fromEntries(handlers) as Handlers<keyof typeof operationRoutes>;
 }

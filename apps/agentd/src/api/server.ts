@@ -1,6 +1,7 @@
 import swagger from '@fastify/swagger';
 import { errorBodySchema, type RouteDefinition, routes } from '@mvm/agentd-api';
 import { isCodedError, parseDesiredState } from '@mvm/protocol';
+import type { PeerCredentials } from '@mvm/unix-peer';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifySchemaCompiler } from 'fastify';
 import { jsonSchemaTransform, serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod';
 import type { Logger } from 'pino';
@@ -18,7 +19,10 @@ import { whyHandlers } from './why-handlers.js';
 /** Connections at one time; one more is closed at once. */
 const MAX_CONNECTIONS = 512;
 
-type AnyHandler = (input: { params: unknown; query: unknown; body: unknown }) => Promise<unknown>;
+type AnyHandler = (
+  input: { params: unknown; query: unknown; body: unknown },
+  caller: PeerCredentials,
+) => Promise<unknown>;
 
 /** As zod checks it, but with the message that names every wrong field of a desired state by its path. */
 const desiredBodyCompiler: FastifySchemaCompiler<unknown> = (compiled) => {
@@ -34,7 +38,13 @@ const desiredBodyCompiler: FastifySchemaCompiler<unknown> = (compiled) => {
   };
 };
 
-function addRoute(app: FastifyInstance, name: string, route: RouteDefinition, handler: AnyHandler): void {
+function addRoute(
+  app: FastifyInstance,
+  name: string,
+  route: RouteDefinition,
+  handler: AnyHandler,
+  readPeer: ApiContext['readPeer'],
+): void {
   app.route({
     method: route.method,
     url: route.path,
@@ -51,7 +61,8 @@ function addRoute(app: FastifyInstance, name: string, route: RouteDefinition, ha
     ...(route.format === 'text' ? { serializerCompiler: () => String } : {}),
     handler: async (request, reply) => {
       if (route.format === 'text') reply.type('text/plain; version=0.0.4; charset=utf-8');
-      return handler({ params: request.params, query: request.query, body: request.body });
+      const caller = readPeer(request.raw.socket);
+      return handler({ params: request.params, query: request.query, body: request.body }, caller);
     },
   });
 }
@@ -81,6 +92,9 @@ export async function createApiServer(context: ApiContext, logger: Logger): Prom
     if (bug) request.log.error({ err: thrown }, 'a request failed unexpectedly');
     return reply.status(status).type('application/json').serializer(JSON.stringify).send({ error });
   });
+  app.addHook('onRequest', async (request) => {
+    context.checkAccess(context.readPeer(request.raw.socket), request.method);
+  });
   app.setNotFoundHandler((request) => {
     throw noRoute(request.method, request.url);
   });
@@ -89,7 +103,8 @@ export async function createApiServer(context: ApiContext, logger: Logger): Prom
       openapi: '3.1.0',
       info: {
         title: 'mvm-agentd',
-        description: 'HTTP on a Unix socket, mode 0660: whoever may open it may use all of it.',
+        description:
+          'HTTP on a Unix socket. Root and members of the operators’ group may use all of it; members of the viewers’ group, where there is one, only GET.',
         version: context.version,
       },
     },
@@ -106,7 +121,7 @@ export async function createApiServer(context: ApiContext, logger: Logger): Prom
   };
   for (const [name, route] of Object.entries<RouteDefinition>(routes)) {
     // `Handlers` has one handler per route, whose input is what the route's schemas decode.
-    addRoute(app, name, route, handlers[name as keyof Handlers] as unknown as AnyHandler);
+    addRoute(app, name, route, handlers[name as keyof Handlers] as unknown as AnyHandler, context.readPeer);
   }
   app.get('/openapi.json', { schema: { hide: true } }, () => app.swagger());
   return app;

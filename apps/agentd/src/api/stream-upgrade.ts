@@ -1,5 +1,6 @@
 /** Streams into guests: HTTP Upgrade, then the frames of docs/guest-streams.md, passed between a client and hostd. */
 import type { IncomingMessage, Server } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { HTTP_STATUS, STREAM_PROTOCOL, toApiError } from '@mvm/agentd-api';
 import { encodeFrame, readFrame } from '@mvm/framing';
@@ -15,6 +16,7 @@ import {
   streamOpenCodec,
   toCodedError,
 } from '@mvm/protocol';
+import type { PeerCredentials } from '@mvm/unix-peer';
 import type { Logger } from 'pino';
 
 /** For the client to say what it wants. */
@@ -33,6 +35,8 @@ export interface StreamUpgradeOptions {
   readonly hostdSocket: string;
   readonly clientName: string;
   readonly logger: Logger;
+  /** Who is at the other end. Throws `permission_denied` when they may not open streams. */
+  readonly admit: (socket: Socket) => PeerCredentials;
 }
 
 /** Serves streams on the server; the returned function ends all of them. */
@@ -55,8 +59,9 @@ export function serveStreams(server: Server, options: StreamUpgradeOptions): () 
 
 async function serve(request: IncomingMessage, socket: Duplex, options: StreamUpgradeOptions): Promise<void> {
   const address = addressOf(request);
-  if (address instanceof CodedError) {
-    socket.end(httpError(address));
+  const caller = admitted(request.socket, options);
+  if (address instanceof CodedError || caller instanceof CodedError) {
+    socket.end(httpError(caller instanceof CodedError ? caller : (address as CodedError)));
     return;
   }
   socket.write(
@@ -69,6 +74,7 @@ async function serve(request: IncomingMessage, socket: Duplex, options: StreamUp
       socketPath: options.hostdSocket,
       clientName: options.clientName,
       request: { type: 'OpenStream', ...address, open: wish },
+      origin: { uid: caller.uid, cause: 'api' },
     });
   } catch (error) {
     const payload = streamEndCodec.encode(errorToResponse(error));
@@ -76,6 +82,14 @@ async function serve(request: IncomingMessage, socket: Duplex, options: StreamUp
     return;
   }
   connect(socket, hostd);
+}
+
+function admitted(socket: Socket, { admit }: StreamUpgradeOptions): PeerCredentials | CodedError {
+  try {
+    return admit(socket);
+  } catch (error) {
+    return toCodedError(error);
+  }
 }
 
 /** Passes bytes both ways until one side is gone, as fast as the slower side takes them. */

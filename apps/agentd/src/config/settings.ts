@@ -15,6 +15,8 @@ const scopeList = z.array(
   }, 'must be a tenant, or a tenant and a pool as tenant/pool'),
 );
 
+const groupName = z.string().regex(/^[a-z_][a-z0-9_-]{0,31}$/, 'must be the name of a group');
+
 function durationMs(minMs: number, maxMs: number) {
   const range = `must be a duration of ${minMs} ms to ${maxMs / 1000} s, such as 500ms, 10s or 2m`;
   return z.int(range).min(minMs, range).max(maxMs, range);
@@ -140,6 +142,24 @@ export const settings = {
     schema: z.boolean(),
     defaultValue: false,
     meaning: 'Start as root, or with capabilities. For trying things out only: agentd needs no privileges.',
+  },
+  operatorsGroup: {
+    name: 'operators-group',
+    kind: 'text',
+    placeholder: 'group',
+    schema: groupName,
+    defaultValue: 'mvm',
+    meaning:
+      'Group whose members may use the whole API. Only looked at when there is a `viewers_group`; without one, whoever may open the socket may use all of it.',
+  },
+  viewersGroup: {
+    name: 'viewers-group',
+    kind: 'text',
+    placeholder: 'group',
+    schema: groupName.nullable(),
+    defaultValue: null,
+    meaning:
+      'Group whose members may only look: GET requests, guests’ logs included. With it, the socket has mode 0666 and agentd checks each caller.',
   },
   logLevel: {
     name: 'log-level',

@@ -22,6 +22,8 @@ export interface Execution {
 
 export interface ExecuteOptions {
   readonly client: HostdClient;
+  /** Revision of the desired state that the actions follow from; for hostd's audit log. */
+  readonly revision: string;
   /** Actions that run at the same time, 1 or more. */
   readonly concurrency: number;
   readonly timeoutMs: number;
@@ -30,6 +32,9 @@ export interface ExecuteOptions {
   readonly onStart?: (action: Action) => void;
   readonly onOutcome?: (outcome: ActionOutcome) => void;
 }
+
+/** Characters of a cause that the protocol takes. */
+const MAX_CAUSE_LENGTH = 256;
 
 const INTERRUPTING: ReadonlySet<string> = new Set([
   'hostd.unreachable',
@@ -64,7 +69,14 @@ export async function executePlan(actions: readonly Action[], options: ExecuteOp
     const startedAtMs = now();
     const began = performance.now();
     const error = await client
-      .request(requestFor(action), { signal, timeoutMs: timeoutMs + guestMs(action) })
+      .request(requestFor(action), {
+        signal,
+        timeoutMs: timeoutMs + guestMs(action),
+        origin: {
+          uid: null,
+          cause: `revision ${options.revision}: ${action.reason}`.slice(0, MAX_CAUSE_LENGTH),
+        },
+      })
       .then(
         () => null,
         (thrown: unknown) => toCodedError(thrown),

@@ -262,6 +262,7 @@ export class Reconciler {
     this.#observation = { revision: loaded.revision, observed, observedAtMs, plan: planned };
     const { outcomes, interrupted } = await executePlan(planned.actions, {
       client,
+      revision: loaded.revision,
       concurrency,
       timeoutMs: actionTimeoutMs,
       signal,

@@ -4,6 +4,7 @@ import {
   clientFrameCodec,
   decodeFirstFrame,
   errorToResponse,
+  type RequestOrigin,
   type ServerFrame,
   serverFrameCodec,
   type V2Request,
@@ -16,6 +17,8 @@ export interface FakeHostd {
   readonly model: ModelHost;
   /** Every changing request that came, in order. */
   readonly changes: V2Request[];
+  /** On whose behalf each of them was sent. */
+  readonly origins: (RequestOrigin | undefined)[];
   /** Called before a request is answered; await something to make it slow. */
   gate: (request: V2Request) => Promise<void>;
   /** Stop listening and drop every connection, as SIGKILL would. */
@@ -68,9 +71,12 @@ export async function startFakeHostd(
     return { type: 'Changes', cursor: String(changes), changed: seen !== String(changes) };
   }
 
-  async function answer(request: V2Request): Promise<V2Response> {
+  async function answer(request: V2Request, origin?: RequestOrigin): Promise<V2Response> {
     try {
-      if (!READS.has(request.type)) fake.changes.push(request);
+      if (!READS.has(request.type)) {
+        fake.changes.push(request);
+        fake.origins.push(origin);
+      }
       await fake.gate(request);
       model.nowMs = Math.max(model.nowMs, Date.now());
       if (request.type === 'WaitForChange') return await waitForChange(request.seen ?? null);
@@ -100,7 +106,7 @@ export async function startFakeHostd(
       if (body === null) return;
       const frame = clientFrameCodec.decode(body);
       if (frame.type !== 'request') throw new Error(`a fake hostd cannot answer ${frame.type}`);
-      void answer(frame.request)
+      void answer(frame.request, frame.origin)
         .then((response) =>
           connection.write(serverFrameCodec.encode({ type: 'response', id: frame.id, response })),
         )
@@ -122,7 +128,15 @@ export async function startFakeHostd(
     server = null;
   }
 
-  const fake: FakeHostd = { model, changes: [], gate: async () => {}, kill, restart: listen, close: kill };
+  const fake: FakeHostd = {
+    model,
+    changes: [],
+    origins: [],
+    gate: async () => {},
+    kill,
+    restart: listen,
+    close: kill,
+  };
   await listen();
   return fake;
 }

@@ -150,7 +150,7 @@ describe('installed', () => {
     before = installed.before;
     expect(installed.output).toContain('Next: mvm setup');
     expect(inside('getent', 'passwd', 'mvm')).toMatch(/^mvm:x:\d+:\d+:/);
-    expect(run('stat', '-c', '%a', join(merged, 'run/mvm'))).toBe('1770\n');
+    expect(run('stat', '-c', '%a', join(merged, 'run/mvm'))).toBe('1771\n');
     expect(inside('dpkg', '--verify', 'mvm')).not.toMatch(/usr\/(bin|lib)/);
   });
 

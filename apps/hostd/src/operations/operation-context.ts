@@ -1,5 +1,5 @@
+import type { PeerCredentials } from '@mvm/unix-peer';
 import type { Logger } from 'pino';
-import type { PeerCredentials } from '../system/peer-credentials.js';
 
 /** What accompanies one operation from the request to the audit line. */
 export interface OperationContext {

@@ -7,17 +7,19 @@ import {
   METHODS,
   type MethodName,
   type PlannableRequest,
+  type RequestOrigin,
   toCodedError,
   type V2Request,
   type V2Response,
 } from '@mvm/protocol';
+import type { PeerCredentials } from '@mvm/unix-peer';
 import type { Logger } from 'pino';
 import type { Clock, OperationContext } from '../operations/operation-context.js';
 import { withSpaceReserve } from '../state/atomic-file.js';
 import type { AuditSink } from '../state/audit-log.js';
-import type { PeerCredentials } from '../system/peer-credentials.js';
 import { withFailurePrefix } from './failure-prefix.js';
 import type { PlannableMethod, RequestHandler, RequestServices } from './handler.js';
+import { originDetails } from './origin-details.js';
 import { planRequest } from './plan-request.js';
 import { requestTable } from './table.js';
 
@@ -38,7 +40,11 @@ const FREEING: ReadonlySet<string> = new Set<MethodName>([
 ]);
 
 /** Answers a request, or throws a CodedError that is ready to be sent. */
-export type Dispatch = (request: V2Request, peer: PeerCredentials) => Promise<V2Response>;
+export type Dispatch = (
+  request: V2Request,
+  peer: PeerCredentials,
+  origin?: RequestOrigin,
+) => Promise<V2Response>;
 
 /** The ids that a request names, for logs and audit; null for one that is absent or not an id. */
 function idsOf(request: V2Request): { tenant: string | null; pool: string | null; instance: string | null } {
@@ -60,7 +66,11 @@ function handlerOf(method: PlannableMethod): RequestHandler<PlannableMethod> {
 export function createDispatch(deps: DispatchDeps): Dispatch {
   const { services, audit, clock } = deps;
 
-  async function handleMutation(request: PlannableRequest, peer: PeerCredentials): Promise<V2Response> {
+  async function handleMutation(
+    request: PlannableRequest,
+    peer: PeerCredentials,
+    origin: RequestOrigin | undefined,
+  ): Promise<V2Response> {
     const { operation } = METHODS[request.type];
     const ids = idsOf(request);
     const opId = deps.newOpId();
@@ -70,8 +80,9 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
       ...ids,
       uid: peer.uid,
       pid: peer.pid,
+      ...Object.fromEntries(originDetails(origin)),
     });
-    const auditDetails = new Map<string, string | number>();
+    const auditDetails = new Map<string, string | number>(originDetails(origin));
     const context: OperationContext = { opId, peer, logger, auditDetails };
     const began = performance.now();
     let response: V2Response | null = null;
@@ -130,11 +141,11 @@ export function createDispatch(deps: DispatchDeps): Dispatch {
     }
   }
 
-  return (request, peer) => {
+  return (request, peer, origin) => {
     if (request.type === 'PlanRequest' || request.type === 'OpenStream' || !METHODS[request.type].mutates)
       return handleQuery(request, peer);
     return FREEING.has(request.type)
-      ? withSpaceReserve(deps.reserve, () => handleMutation(request, peer))
-      : handleMutation(request, peer);
+      ? withSpaceReserve(deps.reserve, () => handleMutation(request, peer, origin))
+      : handleMutation(request, peer, origin);
   };
 }

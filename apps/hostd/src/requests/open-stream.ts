@@ -3,10 +3,12 @@ import {
   CodedError,
   decodeStreamFrame,
   type RequestOf,
+  type RequestOrigin,
   type StreamEnd,
   type StreamWish,
   toCodedError,
 } from '@mvm/protocol';
+import type { PeerCredentials } from '@mvm/unix-peer';
 import type { Logger } from 'pino';
 import type { HostPorts } from '../execute/ports.js';
 import type { GuestStream, StreamSink } from '../guest-agent/stream-mux.js';
@@ -16,7 +18,7 @@ import type { Clock } from '../operations/operation-context.js';
 import type { AuditSink } from '../state/audit-log.js';
 import type { InstanceRecord } from '../state/records.js';
 import { requireInstance } from '../state/store.js';
-import type { PeerCredentials } from '../system/peer-credentials.js';
+import { originDetails } from './origin-details.js';
 
 /** For the connection to the agent, and its first answer; an emulated guest may need seconds. */
 const OPEN_TIMEOUT_MS = 10_000;
@@ -42,6 +44,7 @@ export interface PreparedStream {
 export type PrepareStream = (
   request: RequestOf<'OpenStream'>,
   peer: PeerCredentials,
+  origin?: RequestOrigin,
 ) => Promise<PreparedStream>;
 
 function requireRunning(instance: InstanceRecord): string {
@@ -85,7 +88,7 @@ function count(traffic: Traffic, direction: keyof Traffic, body: Uint8Array): vo
 export function createPrepareStream(deps: OpenStreamDeps): PrepareStream {
   const { ports, audit, clock } = deps;
 
-  return async (request, peer) => {
+  return async (request, peer, origin) => {
     const began = performance.now();
     const address = parseInstanceAddress(request);
     const opId = deps.newOpId();
@@ -107,7 +110,7 @@ export function createPrepareStream(deps: OpenStreamDeps): PrepareStream {
       duration_ms: Math.round(performance.now() - began),
       ...(details === undefined ? {} : { details }),
     });
-    const details = describe(request.open);
+    const details = { ...describe(request.open), ...Object.fromEntries(originDetails(origin)) };
     const wish = encodeWish(request.open);
     requireInstance(ports.store, address);
     try {

@@ -1,6 +1,5 @@
 import { CodedError } from '@mvm/protocol';
-import type { GroupMembers } from '../system/account-files.js';
-import type { PeerCredentials } from '../system/peer-credentials.js';
+import type { GroupMembers, PeerCredentials } from '@mvm/unix-peer';
 
 /** Decides who may use hostd. */
 export interface AccessPolicy {

@@ -1,9 +1,8 @@
 import type { Socket } from 'node:net';
 import { createFrameServer, type FrameServer } from '@mvm/framing';
+import { createGroupLookup, type PeerCredentials, readPeerCredentials } from '@mvm/unix-peer';
 import type { Logger } from 'pino';
 import type { HostdConfig } from '../config/settings.js';
-import { createGroupLookup } from '../system/account-files.js';
-import { type PeerCredentials, readPeerCredentials } from '../system/peer-credentials.js';
 import { HOSTD_VERSION } from '../version.js';
 import { createAccessPolicy } from './access-policy.js';
 import { createCallerBudget } from './caller-budget.js';

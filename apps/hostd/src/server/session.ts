@@ -13,8 +13,8 @@ import {
   type V2Response,
 } from '@mvm/protocol';
 import { type V1Response, v1ResponseCodec } from '@mvm/protocol/v1';
+import type { PeerCredentials } from '@mvm/unix-peer';
 import type { Dispatch } from '../requests/dispatch.js';
-import type { PeerCredentials } from '../system/peer-credentials.js';
 import { type Admission, ANSWER_BYTES, type CallerBudget, SHORT_ANSWER_BYTES } from './caller-budget.js';
 import { type StreamSessionOptions, serveStream } from './stream-session.js';
 
@@ -156,13 +156,19 @@ async function serveVersion2(
       if (inFlight.has(frame.id)) throw duplicateId(frame.id);
       if (frame.type === 'request' && frame.request.type === 'OpenStream') {
         if (inFlight.size > 0) throw streamNotAlone();
-        await serveStream(connection, { id: frame.id, request: frame.request, peer }, options.streams);
+        await serveStream(
+          connection,
+          { id: frame.id, request: frame.request, peer, origin: frame.origin },
+          options.streams,
+        );
         return;
       }
       const bytes = frame.type === 'request' ? answerBytes(frame.request) : SHORT_ANSWER_BYTES;
       const admission = await options.budget.admit(peer.uid, bytes);
       const work =
-        frame.type === 'request' ? options.dispatch(frame.request, peer) : Promise.reject(frame.error);
+        frame.type === 'request'
+          ? options.dispatch(frame.request, peer, frame.origin)
+          : Promise.reject(frame.error);
       inFlight.set(frame.id, answer(frame.id, work, admission));
     }
   } finally {

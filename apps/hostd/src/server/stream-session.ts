@@ -5,15 +5,16 @@ import {
   errorToResponse,
   MAX_STREAM_FRAME_BYTES,
   type RequestOf,
+  type RequestOrigin,
   type StreamEnd,
   serverFrameCodec,
   streamEndCodec,
   type V2Response,
 } from '@mvm/protocol';
+import type { PeerCredentials } from '@mvm/unix-peer';
 import { streamInvalid, streamLost } from '../guest-agent/stream-errors.js';
 import type { GuestStream } from '../guest-agent/stream-mux.js';
 import type { PreparedStream, PrepareStream } from '../requests/open-stream.js';
-import type { PeerCredentials } from '../system/peer-credentials.js';
 import type { StreamLimits } from './stream-limits.js';
 
 export interface StreamSessionOptions {
@@ -25,6 +26,7 @@ interface Opening {
   readonly id: number;
   readonly request: RequestOf<'OpenStream'>;
   readonly peer: PeerCredentials;
+  readonly origin: RequestOrigin | undefined;
 }
 
 /**
@@ -33,7 +35,7 @@ interface Opening {
  */
 export async function serveStream(
   connection: FrameConnection,
-  { id, request, peer }: Opening,
+  { id, request, peer, origin }: Opening,
   { prepare, limits }: StreamSessionOptions,
 ): Promise<void> {
   const answer = (response: V2Response): Promise<void> =>
@@ -42,7 +44,7 @@ export async function serveStream(
   let release: (() => void) | null = null;
   try {
     release = limits.admit(peer.uid);
-    const prepared = await prepare(request, peer);
+    const prepared = await prepare(request, peer, origin);
     let end: StreamEnd | null = null;
     try {
       await answer({ type: 'StreamOpened' });

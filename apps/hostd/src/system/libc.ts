@@ -2,15 +2,6 @@ import koffi from 'koffi';
 
 const libc = koffi.load('libc.so.6');
 
-/** `int getsockopt(fd, level, name, buffer, length)`, length in and out: 0, or -1 with errno. Source: getsockopt(2). */
-export const getsockopt = libc.func('int getsockopt(int, int, int, void *, void *)') as unknown as (
-  fd: number,
-  level: number,
-  name: number,
-  value: Uint8Array,
-  length: Uint32Array,
-) => number;
-
 /** `int flock(fd, operation)`: 0, or -1 with errno. Source: flock(2). */
 export const flock = libc.func('int flock(int, int)') as unknown as (fd: number, operation: number) => number;
 

@@ -209,3 +209,18 @@ test('every change is in the tenant’s audit log, with who asked', async () => 
   expect(new Set(entries.map((entry) => entry.peer.pid))).toEqual(new Set([process.pid]));
   expect(new Set(entries.map((entry) => entry.op_id)).size).toBe(4);
 });
+
+test('the audit log says on whose behalf the caller asked, in one line, beside who the caller is', async () => {
+  await ensureTenantAndPool(client, 'acme', 3);
+  const address = { tenant_id: 'acme', pool_id: 'workers', instance_id: 'one' };
+  const cause = `api\n{"operation":"forged"}${'x'.repeat(300)}`;
+  await client.request({ type: 'CreateInstance', ...address }, { origin: { uid: 1000, cause } });
+  const log = await readFile(join(host.stateDir, 'tenants/acme/audit.log'), 'utf8');
+  const last = JSON.parse(log.trim().split('\n').at(-1) ?? '');
+  expect(last).toMatchObject({
+    operation: 'create',
+    peer: { pid: process.pid, uid: process.getuid?.() },
+    details: { for_uid: 1000, cause: expect.stringMatching(/^api \{"operation":"forged"\}x+$/) },
+  });
+  expect(last.details.cause).toHaveLength(256);
+});

@@ -36,6 +36,24 @@ describe('client frames', () => {
     });
   });
 
+  it('may say on whose behalf the request is sent', () => {
+    const origin = { uid: 1000, cause: 'api' };
+    const frame = { type: 'request', id: 7, request: { type: 'Ping' }, origin } as const;
+    expect(client('{"request":"Ping","origin":{"cause":"api","uid":1000},"id":7}')).toEqual(frame);
+    const bytes = clientFrameCodec.encode(frame);
+    expect(new TextDecoder().decode(bytes)).toBe(
+      '{"id":7,"origin":{"uid":1000,"cause":"api"},"request":"Ping"}',
+    );
+    expect(clientFrameCodec.decode(bytes)).toEqual(frame);
+    for (const bad of ['{"uid":-1,"cause":""}', '{"uid":1}', '"root"']) {
+      expect(client(`{"id":7,"origin":${bad},"request":"Ping"}`)).toMatchObject({
+        type: 'invalid_request',
+        id: 7,
+        error: { reason: 'protocol.invalid_message' },
+      });
+    }
+  });
+
   it('keep the id of a request that cannot be read', () => {
     for (const [request, reason] of [
       ['"Nothing"', 'protocol.unknown_message'],

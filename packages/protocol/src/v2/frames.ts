@@ -11,6 +11,7 @@ import { type V1Request, v1RequestShape } from '../v1/codec.js';
 import { idShape, readEnvelope } from './envelope.js';
 import { helloSchema, welcomeSchema } from './frame-schemas.js';
 import { v2RequestShape, v2ResponseShape } from './messages.js';
+import { originShape, type RequestOrigin } from './origin.js';
 import { type V2Response, v2ResponseSchemas } from './responses.js';
 
 const helloShape = compileTagged({ Hello: helloSchema });
@@ -22,8 +23,8 @@ export type HelloFrame = Tagged<{ readonly Hello: typeof helloSchema }>;
 /** What a version 2 client sends. */
 export type ClientFrame =
   | HelloFrame
-  /** `{"id":n,"request":…}` */
-  | { type: 'request'; id: number; request: V2Request }
+  /** `{"id":n,"request":…}`, or `{"id":n,"origin":…,"request":…}` */
+  | { type: 'request'; id: number; request: V2Request; origin?: RequestOrigin }
   /** Decoded only: the envelope was readable, the request in it was not. Answer `error` under `id`. */
   | { type: 'invalid_request'; id: number; error: CodedError };
 
@@ -63,7 +64,12 @@ function readClientFrame(scanner: JsonScanner): ClientFrame {
   const envelope = readEnvelope(scanner, firstKey, 'request', v2RequestShape.read);
   return 'error' in envelope
     ? { type: 'invalid_request', id: envelope.id, error: envelope.error }
-    : { type: 'request', id: envelope.id, request: envelope.message };
+    : {
+        type: 'request',
+        id: envelope.id,
+        request: envelope.message,
+        ...(envelope.origin && { origin: envelope.origin }),
+      };
 }
 
 function readServerFrame(scanner: JsonScanner): ServerFrame {
@@ -92,10 +98,14 @@ function writeId(id: number): string {
   return writeValue(id, idShape, 'id', 1);
 }
 
+function writeOrigin(origin: RequestOrigin | undefined): string {
+  return origin === undefined ? '' : `"origin":${writeValue(origin, originShape, 'origin', 1)},`;
+}
+
 function writeClientFrame(frame: ClientFrame): string {
   if (frame.type === 'Hello') return helloShape.write(frame);
   if (frame.type === 'request')
-    return `{"id":${writeId(frame.id)},"request":${v2RequestShape.write(frame.request)}}`;
+    return `{"id":${writeId(frame.id)},${writeOrigin(frame.origin)}"request":${v2RequestShape.write(frame.request)}}`;
   throw protocolError('unencodable', 'cannot encode a request that could not be decoded');
 }
 

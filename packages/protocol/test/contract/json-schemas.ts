@@ -5,6 +5,7 @@ import {
   helloSchema,
   plannableRequestSchemas,
   requestIdSchema,
+  requestOriginSchema,
   v2RequestSchemas,
   v2ResponseSchemas,
   welcomeSchema,
@@ -48,10 +49,14 @@ function tagged(table: Readonly<Record<string, z.ZodObject | null>>): JsonSchema
   };
 }
 
-function envelope(member: string, content: JsonSchema): JsonSchema {
+function envelope(
+  member: string,
+  content: JsonSchema,
+  optional: Readonly<Record<string, JsonSchema>> = {},
+): JsonSchema {
   return {
     type: 'object',
-    properties: { id: struct(requestIdSchema), [member]: content },
+    properties: { id: struct(requestIdSchema), [member]: content, ...optional },
     required: ['id', member],
   };
 }
@@ -78,7 +83,10 @@ export const jsonSchemas: Readonly<Record<string, JsonSchema>> = {
       Request: tagged(v2RequestSchemas),
       Response: tagged(v2ResponseSchemas),
       ClientFrame: {
-        anyOf: [only('Hello', struct(helloSchema)), envelope('request', { $ref: '#/$defs/Request' })],
+        anyOf: [
+          only('Hello', struct(helloSchema)),
+          envelope('request', { $ref: '#/$defs/Request' }, { origin: struct(requestOriginSchema) }),
+        ],
       },
       ServerFrame: {
         anyOf: [

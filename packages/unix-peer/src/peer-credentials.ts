@@ -1,7 +1,19 @@
 import { randomBytes } from 'node:crypto';
 import { connect, createServer, type Socket } from 'node:net';
-import { CodedError } from '@mvm/protocol';
-import { getsockopt, lastErrorName } from './libc.js';
+import { CodedError } from '@mvm/errors';
+// biome-ignore lint/style/noRestrictedImports: Node.js has no call for it, and both daemons must know their callers
+import koffi from 'koffi';
+
+/** `int getsockopt(fd, level, name, buffer, length)`, length in and out: 0, or -1 with errno. Source: getsockopt(2). */
+const getsockopt = koffi
+  .load('libc.so.6')
+  .func('int getsockopt(int, int, int, void *, void *)') as unknown as (
+  fd: number,
+  level: number,
+  name: number,
+  value: Uint8Array,
+  length: Uint32Array,
+) => number;
 
 /** Who opened the other end of a Unix socket, as the kernel recorded it at connect(2). */
 export interface PeerCredentials {
@@ -39,7 +51,8 @@ export function readPeerCredentials(socket: Socket): PeerCredentials {
   // Nothing of the caller before may be left where the kernel writes nothing; all bits set is no user's uid.
   ucred.fill(0xff);
   ucredLength[0] = UCRED_BYTES;
-  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ucred, ucredLength) !== 0) throw unknownPeer(lastErrorName());
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ucred, ucredLength) !== 0)
+    throw unknownPeer(`errno ${koffi.errno()}`);
   if (ucredLength[0] !== UCRED_BYTES)
     throw unknownPeer(`${ucredLength[0]} bytes of credentials instead of ${UCRED_BYTES}`);
   return { pid: ucred.readInt32LE(0), uid: ucred.readUInt32LE(4), gid: ucred.readUInt32LE(8) };
@@ -47,10 +60,10 @@ export function readPeerCredentials(socket: Socket): PeerCredentials {
 
 /**
  * Connect to ourselves once and compare what the kernel says with what we know. Throws `internal`, reason
- * `peer.self_check_failed`: hostd must not start where it cannot tell its callers apart.
+ * `peer.self_check_failed`: a daemon must not start where it cannot tell its callers apart.
  */
 export async function checkPeerCredentials(): Promise<void> {
-  const name = `\0mvm-hostd-self-check-${process.pid}-${randomBytes(8).toString('hex')}`;
+  const name = `\0mvm-self-check-${process.pid}-${randomBytes(8).toString('hex')}`;
   const server = createServer();
   try {
     const seen = new Promise<PeerCredentials>((resolve, reject) => {
@@ -81,7 +94,7 @@ export async function checkPeerCredentials(): Promise<void> {
       code: 'internal',
       reason: 'peer.self_check_failed',
       message: `peer credentials cannot be read on this system: ${cause instanceof Error ? cause.message : cause}`,
-      hint: 'Run hostd with Node.js 20 or later on Linux with glibc.',
+      hint: 'Run it with Node.js 20 or later on Linux with glibc.',
       cause,
     });
   } finally {
