@@ -1,6 +1,6 @@
 import { chmod } from 'node:fs/promises';
 import { createHostdClient, type HostdClient } from '@mvm/hostd-client';
-import { readClockOffset } from '@mvm/node-host';
+import { readClockOffset, removeTemporaryFiles } from '@mvm/node-host';
 import { CodedError } from '@mvm/protocol';
 import { checkPeerCredentials, createGroupLookup, readPeerCredentials } from '@mvm/unix-peer';
 import type { FastifyInstance } from 'fastify';
@@ -47,6 +47,7 @@ export async function startDaemon(config: AgentdConfig, logger: Logger): Promise
   };
   try {
     await checkPeerCredentials();
+    await removeTemporaryFiles(config.stateDir);
     await freeSocketPath(config.socket);
     const now = Date.now;
     const version = readOwnVersion();

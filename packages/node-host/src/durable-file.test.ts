@@ -2,7 +2,13 @@ import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { isTemporaryName, readFileIfThere, writeFileAtomic, writeNewFile } from './durable-file.js';
+import {
+  isTemporaryName,
+  readFileIfThere,
+  removeTemporaryFiles,
+  writeFileAtomic,
+  writeNewFile,
+} from './durable-file.js';
 
 let dir = '';
 beforeEach(async () => {
@@ -18,6 +24,16 @@ describe('writeFileAtomic', () => {
     expect(await readFile(path, 'utf8')).toBe('two');
     expect((await stat(path)).mode & 0o777).toBe(0o600);
     expect(await readdir(dir)).toEqual(['a.json']);
+  });
+
+  it('writes beside what a killed process with the same pid left', async () => {
+    const path = join(dir, 'c.json');
+    const left = Array.from({ length: 20 }, (_, index) => `.c.json.tmp-${process.pid}-${index + 1}`);
+    for (const name of left) await writeNewFile(join(dir, name), 'half', 0o600);
+    await writeFileAtomic(path, 'whole');
+    expect(await readFile(path, 'utf8')).toBe('whole');
+    await removeTemporaryFiles(dir);
+    expect(await readdir(dir)).toEqual(['c.json']);
   });
 
   it('keeps the old content and leaves no temporary file when it fails', async () => {

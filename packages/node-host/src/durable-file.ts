@@ -1,4 +1,4 @@
-import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises';
+import { type FileHandle, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 
 // What fails here is thrown as Node.js has it: whoever owns the file knows what to say about it.
@@ -53,14 +53,33 @@ export async function writeNewFile(path: string, data: string | Uint8Array, mode
  * zeros. Source: fsync(2), rename(2).
  */
 export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
-  sequence += 1;
-  const temporary = join(dirname(path), `.${basename(path)}.tmp-${process.pid}-${sequence}`);
-  await writeNewFile(temporary, data, 0o600);
+  const temporary = await writeTemporary(path, data);
   try {
     await renameDurably(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {});
     throw error;
+  }
+}
+
+/** Write a new file beside `path`. A killed process that had this one's pid may have left one of the same name. */
+async function writeTemporary(path: string, data: string | Uint8Array): Promise<string> {
+  for (;;) {
+    sequence += 1;
+    const temporary = join(dirname(path), `.${basename(path)}.tmp-${process.pid}-${sequence}`);
+    try {
+      await writeNewFile(temporary, data, 0o600);
+      return temporary;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+  }
+}
+
+/** Remove what killed writers left in a directory in which nobody writes now. */
+export async function removeTemporaryFiles(dir: string): Promise<void> {
+  for (const name of await readdir(dir)) {
+    if (isTemporaryName(name)) await rm(join(dir, name), { force: true });
   }
 }
 

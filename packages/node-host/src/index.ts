@@ -2,6 +2,7 @@ export { type ClockOffset, clockJumpMs, readClockOffset } from './clock-offset.j
 export {
   isTemporaryName,
   readFileIfThere,
+  removeTemporaryFiles,
   renameDurably,
   syncDirectory,
   writeFileAtomic,

@@ -71,6 +71,14 @@ it('serves, and ends as usual, while its log has no space', async () => {
   }
 });
 
+it('removes the unfinished files that a killed one left', async () => {
+  const first = await home.start();
+  await first.kill();
+  await writeFile(join(home.stateDir, '.desired.json.tmp-7-1'), '{');
+  await home.start();
+  expect(await readdir(home.stateDir)).not.toContain('.desired.json.tmp-7-1');
+});
+
 describe('a second agentd', () => {
   it('is refused for the same state directory', async () => {
     await home.start();
