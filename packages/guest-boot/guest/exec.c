@@ -61,6 +61,8 @@ static void become_user(const char *wanted) {
 }
 
 void exec_wish(const struct wish *wish) {
+  if (!strcmp(wish->kind, "send_tree")) send_tree(wish->path);
+  if (!strcmp(wish->kind, "receive_tree")) receive_tree(wish->path);
   static char hostname[80];
   clearenv();
   for (int i = 0; i < run.env_count; i++) putenv(run.env[i]);

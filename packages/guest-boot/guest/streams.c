@@ -231,7 +231,8 @@ static void open_stream(uint32_t id, char *text, size_t length) {
   struct stream *s = NULL;
   for (int i = 0; i < MAX_STREAMS && !s; i++)
     if (!streams[i].used) s = &streams[i];
-  if (!wish.kind) snprintf(why, sizeof why, "it says no kind");
+  int is_tree = wish.kind && strstr(wish.kind, "_tree");
+  if (!wish.kind || (is_tree && !wish.path)) snprintf(why, sizeof why, "it does not say what to open");
   else if (!s) snprintf(why, sizeof why, "%d streams are open in the guest", MAX_STREAMS);
   if (why[0]) {
     send_end(id, "error", why);

@@ -37,6 +37,10 @@ void streams_reset(void);
 /* exec.c: in the child, whose descriptors 0 to 2 are in place. */
 void exec_wish(const struct wish *wish) __attribute__((noreturn));
 
+/* tree.c: in a child as well. */
+void send_tree(const char *path) __attribute__((noreturn));
+void receive_tree(const char *path) __attribute__((noreturn));
+
 /* agent.c */
 /* Where a frame of up to `size` bytes after its length may be written; NULL while the channel is full. */
 unsigned char *agent_frame(size_t size);
