@@ -6,6 +6,7 @@ import { COMMANDS } from './registry.js';
 
 /** What changes something and takes no `--dry-run`, and why. */
 const EXEMPT: Readonly<Record<string, string>> = {
+  cp: 'copies as cp does; what is in the guest, mvm does not know beforehand',
   'port-forward': 'what is sent to the guest, nobody knows beforehand',
   exec: 'what a program in the guest changes, nobody knows beforehand',
   selftest:

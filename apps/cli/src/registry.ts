@@ -34,6 +34,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/port-forward.js')).portForward,
   },
   {
+    path: ['cp'],
+    summary: 'Copy files and trees into a running instance, or out of it',
+    mutates: true,
+    load: async () => (await import('./commands/cp.js')).cp,
+  },
+  {
     path: ['console'],
     summary: 'Follow the serial console of an instance',
     mutates: false,

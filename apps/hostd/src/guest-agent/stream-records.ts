@@ -43,7 +43,7 @@ export function encodeWish(wish: StreamWish): Uint8Array {
     ...(wish.cwd === undefined ? [] : [`cwd=${wish.cwd}`]),
     ...(wish.user === undefined ? [] : [`user=${wish.user}`]),
     ...(wish.tty === undefined ? [] : ['tty=1', `rows=${wish.tty.rows}`, `cols=${wish.tty.cols}`]),
-    ...(wish.stdin === true ? ['stdin=1'] : []),
+    ...(wish.stdin === true || kind === 'receive_tree' ? ['stdin=1'] : []),
     ...(wish.port === undefined ? [] : [`port=${wish.port}`]),
     ...(wish.path === undefined ? [] : [`path=${wish.path}`]),
   ];

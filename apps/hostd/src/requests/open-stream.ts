@@ -20,8 +20,8 @@ import type { InstanceRecord } from '../state/records.js';
 import { requireInstance } from '../state/store.js';
 import { originDetails } from './origin-details.js';
 
-/** For the connection to the agent, and its first answer; an emulated guest may need seconds. */
-const OPEN_TIMEOUT_MS = 10_000;
+/** For a guest that boots to open its agent's channel, and for the agent's first answer. */
+const OPEN_TIMEOUT_MS = 30_000;
 const MAX_AUDITED_TEXT = 200;
 
 export interface OpenStreamDeps {

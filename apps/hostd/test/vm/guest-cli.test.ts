@@ -1,4 +1,6 @@
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { chmod, link, mkdir, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -79,6 +81,61 @@ test('an image runs, is entered, and is reached', async () => {
   } finally {
     forward.kill();
   }
+}, 120_000);
+
+test('trees go in and come out as they were', async () => {
+  const [instance = ''] = (await mvm(['instance', 'list', '-o', 'name'])).stdout.trim().split('\n');
+  const tree = join(host.dir, 'tree');
+  const hole = 64 * 1_048_576;
+  await mkdir(join(tree, 'deep/empty'), { recursive: true });
+  await writeFile(join(tree, 'deep/data'), randomBytes(3_000_001), { mode: 0o640 });
+  await writeFile(join(tree, 'sparse'), 'x');
+  await truncate(join(tree, 'sparse'), hole);
+  await symlink('../nowhere', join(tree, 'deep/link'));
+  await link(join(tree, 'deep/data'), join(tree, 'second'));
+  await writeFile(join(tree, 'with space and ü'), '', { mode: 0o4755 });
+  await chmod(join(tree, 'with space and ü'), 0o4755);
+
+  expect(await mvm(['cp', tree, `${instance}:/srv-new`])).toMatchObject({ exitCode: 0, stderr: '' });
+  const listed = await mvm([
+    'exec',
+    instance,
+    'sh',
+    '-c',
+    'cd /srv-new && stat -c "%n %a %h %s" second sparse with* && readlink deep/link && du -k sparse',
+  ]);
+  const [second, sparse, odd, target, used] = listed.stdout.split('\n');
+  expect([second, sparse, odd, target]).toEqual([
+    'second 640 2 3000001',
+    `sparse 644 1 ${hole}`,
+    'with space and ü 4755 1 0',
+    '../nowhere',
+  ]);
+  expect(Number.parseInt(used ?? '', 10)).toBeLessThan(1024);
+
+  const back = join(host.dir, 'back');
+  expect(await mvm(['cp', `${instance}:/srv-new`, back])).toMatchObject({ exitCode: 0, stderr: '' });
+  const listing = (at: string) =>
+    execa(
+      'sh',
+      ['-c', 'find . -printf "%p %y %l %s\\n" | sort; find . -type f -exec sha256sum {} + | sort'],
+      { cwd: at },
+    );
+  expect((await listing(back)).stdout.replace(/^\. .*\n/, '')).toBe(
+    (await listing(tree)).stdout.replace(/^\. .*\n/, ''),
+  );
+  const [data, other, holes, setuid] = await Promise.all(
+    ['deep/data', 'second', 'sparse', 'with space and ü'].map((name) => stat(join(back, name))),
+  );
+  expect(data?.ino).toBe(other?.ino);
+  expect(holes?.blocks).toBeLessThan(2048);
+  expect((setuid?.mode ?? 0) & 0o7777).toBe(0o755);
+
+  const missing = await mvm(['cp', `${instance}:/none`, join(host.dir, 'none')]);
+  expect(missing).toMatchObject({
+    exitCode: 4,
+    stderr: expect.stringContaining('No such file or directory'),
+  });
 }, 120_000);
 
 test('run --rm leaves nothing, and ends as its command does', async () => {
