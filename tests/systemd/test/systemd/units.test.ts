@@ -51,7 +51,7 @@ function step(name: string, body: () => Promise<void>): void {
     onTestFailed(async () => {
       failed = name;
       const script =
-        'systemctl status --no-pager -n0 "mvm*"; journalctl -o short-monotonic --no-pager -n 100';
+        'systemctl status --no-pager -n0 "mvm*"; journalctl -o short-monotonic --no-pager -n 100; tail -n 15 /var/lib/mvm/tenants/*/pools/*/instances/*/runtime/console.log';
       process.stdout.write((await guest.run(script)).stdout);
     });
     await body();
