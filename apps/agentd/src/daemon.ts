@@ -8,6 +8,7 @@ import type { Logger } from 'pino';
 import { type Activator, createActivator } from './activation/activator.js';
 import { checkAccess, roleOf } from './api/access.js';
 import type { ApiContext } from './api/handler-types.js';
+import { OpenStreams } from './api/open-streams.js';
 import { createApiServer } from './api/server.js';
 import { serveStreams } from './api/stream-upgrade.js';
 import type { AgentdConfig } from './config/settings.js';
@@ -61,6 +62,7 @@ export async function startDaemon(config: AgentdConfig, logger: Logger): Promise
     const metrics = createMetrics();
     const persistsMs = Math.round(config.interval * DRIFT_PERSISTS_INTERVALS);
     const network = createNetworkCheck({ client, metrics, now, readOffset: readClockOffset, persistsMs });
+    const streams = new OpenStreams();
     const activator = createActivator({
       ...{ client, holds, decisions, logger, now },
       actionTimeoutMs: config.actionTimeout,
@@ -74,6 +76,7 @@ export async function startDaemon(config: AgentdConfig, logger: Logger): Promise
       holds,
       decisions,
       activator,
+      streams,
       metrics,
       network,
       logger,
@@ -89,6 +92,7 @@ export async function startDaemon(config: AgentdConfig, logger: Logger): Promise
         desired,
         holds,
         decisions,
+        streams,
         overrides: { pinned: config.pinned, critical: config.critical },
         metrics,
         network,
@@ -104,6 +108,7 @@ export async function startDaemon(config: AgentdConfig, logger: Logger): Promise
     const endStreams = serveStreams(app.server, {
       hostdSocket: config.hostdSocket,
       clientName: `mvm-agentd/${version}`,
+      streams,
       logger,
       // Whatever it does in the guest, it is no look.
       admit: (socket) => {
@@ -142,6 +147,7 @@ function createReconciler(parts: {
   holds: HoldStore;
   decisions: DecisionLog;
   activator: Activator;
+  streams: OpenStreams;
   metrics: ReturnType<typeof createMetrics>;
   network: NetworkCheck;
   logger: Logger;

@@ -9,6 +9,7 @@ import type { NetworkCheck } from '../network/network-check.js';
 import type { Reconciler } from '../reconcile/loop.js';
 import type { DecisionLog } from '../state/decision-log.js';
 import type { HoldStore } from '../state/hold-store.js';
+import type { OpenStreams } from './open-streams.js';
 
 /** What the handlers work with; made once, in the composition root. */
 export interface ApiContext {
@@ -18,6 +19,7 @@ export interface ApiContext {
   readonly desired: DesiredSource;
   readonly holds: HoldStore;
   readonly decisions: DecisionLog;
+  readonly streams: OpenStreams;
   /** What the configuration lists as pinned and critical. */
   readonly overrides: { readonly pinned: readonly string[]; readonly critical: readonly string[] };
   readonly metrics: Metrics;

@@ -18,6 +18,7 @@ import {
 } from '@mvm/protocol';
 import type { PeerCredentials } from '@mvm/unix-peer';
 import type { Logger } from 'pino';
+import type { OpenStreams } from './open-streams.js';
 
 /** For the client to say what it wants. */
 const OPEN_TIMEOUT_MS = 10_000;
@@ -34,6 +35,7 @@ interface Address {
 export interface StreamUpgradeOptions {
   readonly hostdSocket: string;
   readonly clientName: string;
+  readonly streams: OpenStreams;
   readonly logger: Logger;
   /** Who is at the other end. Throws `permission_denied` when they may not open streams. */
   readonly admit: (socket: Socket) => PeerCredentials;
@@ -81,6 +83,9 @@ async function serve(request: IncomingMessage, socket: Duplex, options: StreamUp
     socket.end(encodeFrame(encodeStreamFrame({ type: 'end', payload })));
     return;
   }
+  const { tenant_id, pool_id, instance_id } = address;
+  if (!socket.destroyed)
+    socket.once('close', options.streams.opened(`${tenant_id}/${pool_id}/${instance_id}`));
   connect(socket, hostd);
 }
 

@@ -13,7 +13,7 @@ const MAX_PAGES = 4;
 
 /** Why instances are as they are. */
 export function whyHandlers(context: ApiContext): Handlers<'whyInstance'> {
-  const { client, decisions, desired, holds, now, overrides, reconciler } = context;
+  const { client, decisions, desired, holds, now, overrides, reconciler, streams } = context;
 
   /** The instance's entries of hostd's audit log since a time; none when there is no such log. */
   async function auditOf(tenantId: string, instanceId: string, since: string): Promise<AuditEntryView[]> {
@@ -60,6 +60,7 @@ export function whyHandlers(context: ApiContext): Handlers<'whyInstance'> {
               hold,
               protection: protectionOf({ ...overrides, holds: [] }, params.tenant, params.pool),
               running: siblings.filter(({ status }) => status === 'running').length,
+              sessions: streams.countOf(addressOf(address)),
               activity: reconciler.activityOf(addressOf(address)),
             });
       return {

@@ -34,14 +34,17 @@ export type ActivityRecords = Readonly<Record<string, ActivityRecord>>;
 
 /**
  * The records after one more look. What an instance did before agentd looked at it first, or before another VM of it was
- * launched, is not known: it counts as busy then, and so it does while an operation on it is under way, when it begins to
+ * launched, is not known: it counts as busy then, and so it does while an operation on it is under way or a session in it is open, when it begins to
  * run, and when the host does not tell. A warm one stays as idle as it was. No clock of agentd's is read. Pure.
  */
 export function activityAfterObserving(
   before: ActivityRecords,
   sample: ActivitySample,
   desired: DesiredState,
-  instances: readonly InstanceView[],
+  {
+    instances,
+    inUse = new Set(),
+  }: { readonly instances: readonly InstanceView[]; readonly inUse?: ReadonlySet<string> },
 ): ActivityRecords {
   const policies = new Map<string, SleepPolicy>();
   for (const { tenant_id, pools } of desired.tenants) {
@@ -49,7 +52,7 @@ export function activityAfterObserving(
       if (sleep_policy != null) policies.set(`${tenant_id}/${pool_id}`, sleep_policy);
     }
   }
-  const busy = new Set(instances.filter(({ operation }) => operation !== null).map(addressOf));
+  const busy = new Set([...inUse, ...instances.filter(({ operation }) => operation !== null).map(addressOf)]);
   const after: Record<string, ActivityRecord> = {};
   for (const entry of sample.activity) {
     const policy = policies.get(`${entry.tenant_id}/${entry.pool_id}`);

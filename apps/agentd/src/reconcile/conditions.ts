@@ -11,6 +11,8 @@ export interface Situation {
   readonly protection: 'pinned' | 'critical' | null;
   /** How many instances of the pool run. */
   readonly running: number;
+  /** Sessions that are open in it: `mvm exec`, a forwarded port. */
+  readonly sessions: number;
   readonly activity: { readonly record: ActivityRecord; readonly nowMs: number } | null;
 }
 
@@ -66,7 +68,7 @@ function alone({ view, hold, protection }: Situation): Condition[] {
 }
 
 function suspending(situation: Situation, seconds: number): Condition[] {
-  const { view, pool, running, activity } = situation;
+  const { view, pool, running, activity, sessions } = situation;
   const policy = pool.sleep_policy;
   if (policy == null) return [];
   const idleSeconds =
@@ -98,6 +100,12 @@ function suspending(situation: Situation, seconds: number): Condition[] {
             `its TAP carries at most ${policy.net_bytes_threshold} bytes/s`,
             told(bytesPerSecond, 'bytes/s'),
             bytesPerSecond !== null && bytesPerSecond <= policy.net_bytes_threshold,
+          ),
+          condition(
+            'sessions',
+            'no session is open in it (mvm exec, a forwarded port)',
+            `${sessions} open`,
+            sessions === 0,
           ),
           condition('min_running', `more than ${fewest} of the pool run`, `${running} run`, running > fewest),
         ]

@@ -4,6 +4,7 @@ import { type ClockOffset, clockJumpMs } from '@mvm/node-host';
 import { CodedError, type DesiredState, toCodedError } from '@mvm/protocol';
 import type { Logger } from 'pino';
 import type { Activator } from '../activation/activator.js';
+import type { OpenStreams } from '../api/open-streams.js';
 import type { DesiredSource } from '../desired/desired-source.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { NetworkCheck } from '../network/network-check.js';
@@ -37,6 +38,8 @@ export interface ReconcilerOptions {
   readonly holds: HoldStore;
   readonly decisions: DecisionLog;
   readonly activator: Pick<Activator, 'sync' | 'problems'>;
+  /** Instances that somebody has a session in: they are not idle. */
+  readonly streams: Pick<OpenStreams, 'instances'>;
   readonly metrics: Metrics;
   readonly network: NetworkCheck;
   readonly logger: Logger;
@@ -251,7 +254,12 @@ export class Reconciler {
     const observedAtMs = now();
     metrics.observed(observed);
     this.#failures = failuresAfterObserving(this.#failures, observed.instances, now(), backoff);
-    this.#activity = activityIn(observed, loaded?.desired ?? null, this.#activity);
+    this.#activity = activityIn(
+      observed,
+      loaded?.desired ?? null,
+      this.#activity,
+      this.#options.streams.instances(),
+    );
     if (loaded === null) {
       this.#observation = { revision: null, observed, observedAtMs, plan: null };
       return { outcomes: [], error: null };
@@ -289,7 +297,7 @@ export class Reconciler {
     const { holds, pinned, critical, maxActions, bootGraceMs, now } = this.#options;
     const nowMs = now();
     const { activity } = observed;
-    const records = activityIn(observed, desired, this.#activity);
+    const records = activityIn(observed, desired, this.#activity, this.#options.streams.instances());
     return plan({
       desired,
       observed,
@@ -350,9 +358,10 @@ function activityIn(
   { activity, instances }: ObservedHost,
   desired: DesiredState | null,
   before: ActivityRecords,
+  inUse: ReadonlySet<string>,
 ): ActivityRecords {
   if (activity == null || desired === null) return {};
-  return activityAfterObserving(before, activity, desired, instances);
+  return activityAfterObserving(before, activity, desired, { instances, inUse });
 }
 
 function stopped(): CodedError {

@@ -133,7 +133,7 @@ class Day {
   plan(): Plan {
     const sample = sampleModel(this.host);
     const observed = observeModel(this.host);
-    this.records = activityAfterObserving(this.records, sample, this.desired, observed.instances);
+    this.records = activityAfterObserving(this.records, sample, this.desired, observed);
     return plan({
       desired: this.desired,
       observed,

@@ -13,10 +13,12 @@ import type { Overrides, Plan } from './types.js';
 const POLICY = { warm_threshold_secs: 60, sleep_threshold_secs: 120, net_bytes_threshold: 1000 };
 let host: ModelHost;
 let records: ActivityRecords;
+const inUse = new Set<string>();
 
 beforeEach(() => {
   host = new ModelHost(Date.parse('2026-06-01T12:00:00Z'));
   records = {};
+  inUse.clear();
 });
 
 function pool(running: number, fields: Record<string, unknown> = {}, quotas = {}): DesiredState {
@@ -27,7 +29,7 @@ function pool(running: number, fields: Record<string, unknown> = {}, quotas = {}
 function look(desired: DesiredState, overrides: Partial<Overrides> = {}): Plan {
   const observed = observeModel(host);
   const sample = sampleModel(host);
-  records = activityAfterObserving(records, sample, desired, observed.instances);
+  records = activityAfterObserving(records, sample, desired, { ...observed, inUse });
   const activity = { records, monotonicMs: sample.monotonicMs };
   return plan({
     desired,
@@ -142,6 +144,16 @@ describe('an idle instance', () => {
   it.each(['pinned', 'critical'] as const)('runs on in a %s pool', (protection) => {
     const overrides = { [protection]: ['acme/workers'] };
     expect(pass(pool(1), 600, overrides)).toEqual(['start 1']);
+  });
+
+  it('is busy while somebody has a session in it', () => {
+    const desired = pool(1);
+    pass(desired, 20);
+    inUse.add('acme/workers/i-00000001');
+    expect(pass(desired, 600)).toEqual([]);
+    inUse.clear();
+    expect(pass(desired, 40)).toEqual([]);
+    expect(pass(desired, 20)).toEqual(['warm 1']);
   });
 
   it('is not touched while an operation on it is under way, nor soon after', () => {
