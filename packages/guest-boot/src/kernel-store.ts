@@ -12,6 +12,7 @@ import { basename, join } from 'node:path';
 import { renameDurably, syncDirectory, writeNewFile } from '@mvm/node-host';
 import { CodedError } from '@mvm/protocol';
 import { BOOT_MODULES, type BootModule } from './boot-initrd.js';
+import { readKernelImage } from './kernel-image.js';
 import { exists, fetchKernel, findKernelPackage } from './kernel-package.js';
 import { type KernelModule, orderModules, readModules } from './modules.js';
 import { toKernelError, withStore, withWorkDir } from './store-changes.js';
@@ -46,7 +47,7 @@ interface KernelRecord {
 
 /** Files of a kernel that the caller has. */
 export interface KernelFiles {
-  /** ELF. */
+  /** An ELF file, or a bzImage, out of which the ELF kernel is taken. */
   readonly vmlinux: string;
   /** Directory with its modules (`*.ko`, not compressed), at any depth. */
   readonly modulesDir: string;
@@ -95,7 +96,7 @@ export async function findKernel(root: string, name: string | undefined): Promis
  */
 export async function addKernel(root: string, name: string, files: KernelFiles): Promise<StoredKernel> {
   checkName(name);
-  const vmlinux = await readKernelFile(files.vmlinux);
+  const vmlinux = readKernelImage(await readKernelFile(files.vmlinux), process.arch);
   const modules = orderModules(await readModules(files.modulesDir, BOOT_MODULES), BOOT_MODULES);
   const digest = digestOf(vmlinux, modules);
   const record: KernelRecord = {

@@ -18,7 +18,7 @@ export const kernelAdd: CommandModule = {
   configure(command) {
     command
       .argument('[name]', "name of the kernel (default: the distribution's kernel, named after its package)")
-      .option('--kernel <file>', 'Linux kernel: an ELF file (vmlinux)')
+      .option('--kernel <file>', 'Linux kernel: an ELF file (vmlinux), or a bzImage (vmlinuz)')
       .option('--modules <dir>', 'its modules, e.g. /lib/modules/<version>')
       .option('--default', 'make it the kernel that imports use');
     addStateDirOption(command);

@@ -72,7 +72,7 @@ it('removes what killed commands left, and nothing that a living one uses', asyn
 it.each([
   ['a device', '/dev/zero', 'not a regular file'],
   ['a directory', '/', 'not a regular file'],
-  ['no kernel', '/etc/hostname', 'not an ELF kernel'],
+  ['no kernel', '/etc/hostname', 'neither a bzImage nor an ELF file'],
   ['nothing', '/nonexistent', 'ENOENT'],
 ])('refuses %s as a kernel', async (_, vmlinux, why) => {
   await expect(addKernel(root, 'own', { ...(await files()), vmlinux })).rejects.toMatchObject({
