@@ -12,7 +12,8 @@ export function assetsPlugin() {
   return {
     name: 'mvm-assets',
     transform(code, id) {
-      if (id.includes('/node_modules/') || !code.includes('import.meta.url')) return null;
+      if (!id.startsWith('/') || id.includes('/node_modules/') || !code.includes('import.meta.url'))
+        return null;
       const replaced = code.replace(REFERENCE, (_, path) => {
         const target = join(dirname(id), path);
         const owner = basename(packageDirOf(id));
@@ -26,6 +27,9 @@ export function assetsPlugin() {
         this.emitFile({ type: 'asset', fileName, source: readAsset(target) });
         return `new URL('./${fileName}', import.meta.url)`;
       });
+      // A file that is found in another way would be missing on somebody's host.
+      if (code.replace(REFERENCE, '').includes('import.meta.url'))
+        throw new Error(`${id} uses import.meta.url otherwise than in new URL('<path>', import.meta.url)`);
       return replaced === code ? null : { code: replaced, map: null };
     },
   };

@@ -186,6 +186,7 @@ function setModes(tree) {
   const programs = new Set([
     join(tree, LIB, 'node'),
     join(tree, LIB, 'assets/guest-boot.mvm-init'),
+    join(tree, LIB, 'assets/guest-boot.mvm-vsock'),
     ...Object.keys(PROGRAMS).map((name) => join(tree, LIB, `${name}.js`)),
   ]);
   for (const path of filesOf(tree)) chmodSync(path, programs.has(path) ? 0o755 : 0o644);

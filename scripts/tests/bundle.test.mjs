@@ -42,7 +42,11 @@ describe('the bundled mvm', () => {
   test('has the files that modules find by their own place, and no path of the build', () => {
     const files = contentsOf(first);
     expect(Object.keys(files)).toEqual(
-      expect.arrayContaining(['/rootfs-builder-worker.js', '/assets/guest-boot.mvm-init']),
+      expect.arrayContaining([
+        '/rootfs-builder-worker.js',
+        '/assets/guest-boot.mvm-init',
+        '/assets/guest-boot.mvm-vsock',
+      ]),
     );
     for (const [path, text] of Object.entries(files)) {
       expect(text.includes(root), path).toBe(false);
@@ -76,6 +80,15 @@ describe('the bundled mvm', () => {
   test('is the same, byte for byte, when it is made again', () => {
     expect(contentsOf(second)).toEqual(contentsOf(first));
   });
+});
+
+test('a file that a module finds in another way is refused', async () => {
+  const program = join(work, 'hidden.mjs');
+  writeFileSync(program, "console.log(new URL('./' + process.argv[2], import.meta.url));\n");
+  writeFileSync(join(work, 'package.json'), '{ "name": "needy", "version": "1.0.0" }');
+  await expect(bundle({ entries: { hidden: program }, outDir: join(work, 'fourth') })).rejects.toThrow(
+    /hidden\.mjs uses import\.meta\.url/,
+  );
 });
 
 test('a bundle without a file that a module needs is refused', async () => {

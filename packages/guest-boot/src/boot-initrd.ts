@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
 import { renderCpio } from './cpio.js';
 import { kernelUnusable } from './errors.js';
 import type { KernelModule } from './modules.js';
@@ -24,18 +23,18 @@ export const BOOT_KERNEL_ARGS = 'console=ttyS0 panic=-1 reboot=t random.trust_cp
 
 /** The guest's first program, as `pnpm build` made it. Throws `kernel.unusable` when it is missing. */
 export function readInitProgram(): Promise<Buffer> {
-  return readGuestProgram('mvm-init');
+  return readGuestProgram('mvm-init', new URL('../dist/mvm-init', import.meta.url));
 }
 
 /** What runs a guest's agent over vsock, as `pnpm build` made it. Throws `kernel.unusable` when it is missing. */
 export function readVsockProgram(): Promise<Buffer> {
-  return readGuestProgram('mvm-vsock');
+  return readGuestProgram('mvm-vsock', new URL('../dist/mvm-vsock', import.meta.url));
 }
 
-async function readGuestProgram(name: string): Promise<Buffer> {
-  const path = fileURLToPath(new URL(`../dist/${name}`, import.meta.url));
+/** `location` is written out where it is used: the bundler finds the files to carry along by that. */
+async function readGuestProgram(name: string, location: URL): Promise<Buffer> {
   try {
-    return await readFile(path);
+    return await readFile(location);
   } catch (error) {
     throw kernelUnusable(`the guests’ program ${name} is not built`, 'Run pnpm build.', error);
   }
