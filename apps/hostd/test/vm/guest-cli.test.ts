@@ -14,7 +14,7 @@ import { busyboxLayer, createImportHost, importOwn } from './imported-host.js';
 
 const MVM = fileURLToPath(new URL('../../../cli/bin/mvm.js', import.meta.url));
 let host: TestHost;
-let agentd: RunningDaemon;
+let agentd: RunningDaemon | null = null;
 let socket: string;
 
 beforeAll(async () => {
@@ -32,7 +32,8 @@ beforeAll(async () => {
   agentd = await startDaemon({ daemon: 'agentd', socketPath: socket, args: [...args, '--allow-root'] });
 }, 240_000);
 afterAll(async () => {
-  await agentd.stop();
+  // Whatever failed before, what runs is ended.
+  await agentd?.stop();
   await host.dispose();
 });
 
