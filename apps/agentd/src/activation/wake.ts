@@ -62,7 +62,10 @@ export function createWaker(options: WakerOptions): Waker {
       attempt.result = wakeOne(target, from, () => attempt.connections, options)
         .catch((error: unknown) => {
           const coded = toCodedError(error);
-          failed.set(name, { untilMs: performance.now() + FAILED_FOR_MS, error: coded });
+          // A hold is seen without a try, and may end at any time.
+          if (coded.reason !== 'activation.held') {
+            failed.set(name, { untilMs: performance.now() + FAILED_FOR_MS, error: coded });
+          }
           throw coded;
         })
         .finally(() => underWay.delete(name));
