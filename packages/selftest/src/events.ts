@@ -54,6 +54,8 @@ export interface SelftestOptions {
   /** Only cases whose id contains this; null: all. */
   readonly only: string | null;
   readonly memMib: number;
+  /** What runs the guests; `auto`: what hostd chooses on this host. */
+  readonly vmm: 'auto' | 'qemu' | 'firecracker';
 }
 
 /** What the outside adds for the inside: names that are unique on the host. */

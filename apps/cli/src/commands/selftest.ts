@@ -15,6 +15,7 @@ import { loadSelftest } from '../selftest/load-selftest.js';
 import { addStateDirOption, storeRoot } from './image-options.js';
 
 const DEFAULT_MEM_MIB = 160;
+const VMMS = ['auto', 'qemu', 'firecracker'] as const;
 
 /** What means something with `--crash` only. */
 const CRASH_OPTIONS = ['operation', 'sample', 'all', 'seed'] as const;
@@ -45,6 +46,7 @@ export const selftest: CommandModule = {
       .addOption(
         new Option('--memory <MiB>', 'memory of each guest').argParser(parseCount).default(DEFAULT_MEM_MIB),
       )
+      .addOption(new Option('--vmm <name>', 'what runs the guests').choices(VMMS).default('auto'))
       .option('--hostd <file>', "hostd's program (default: beside mvm, or in PATH)");
     addStateDirOption(command);
     completeWith(command);
@@ -53,6 +55,7 @@ export const selftest: CommandModule = {
       'Starts its own hostd with real VMs, in its own namespaces, directory and cgroups. It does not touch tenants of this\nhost, and leaves nothing, also after Ctrl-C. Needs root. Without --crash it starts a guest, probes\nits network with forbidden packets, puts it to sleep, wakes and destroys it.\nWith --crash it crashes each step of each operation once, at a moment that the seed chooses, and checks the state, the\nguest, another tenant and the kernel. Exit code 1 when something is wrong.\n\nResults in the table: done; undone, as if never requested; idle, prepared and not running; stopped, the crash itself\nended the VM; FAIL, with the error below it. An empty cell was not tried.',
       [
         ['sudo mvm selftest', 'Do VMs work here?'],
+        ['sudo mvm selftest --vmm firecracker', 'Do they with Firecracker?'],
         ['sudo mvm selftest --crash', 'Does hostd recover from a crash at every step?'],
         ['sudo mvm selftest --crash --operation wake --all', 'All crashes of a wake'],
         ['sudo mvm selftest --crash --sample 20 --seed 7 -o json', 'Twenty cases, for a script'],
@@ -91,6 +94,7 @@ export const selftest: CommandModule = {
           operation: invocation.text('operation') ?? null,
           only: null,
           memMib: invocation.number('memory') ?? DEFAULT_MEM_MIB,
+          vmm: VMMS.find((name) => name === invocation.text('vmm')) ?? 'auto',
         },
         (event) => {
           failure = take(report, event, (text) => progress.update(text)) ?? failure;

@@ -69,7 +69,7 @@ export async function createCrashHost(options: InsideOptions): Promise<CrashHost
           '--socket',
           socketPath,
         ],
-        ...['--vm-uid-base', String(options.vmUidBase)],
+        ...['--vm-uid-base', String(options.vmUidBase), '--vmm', options.vmm],
         ...['--cgroup-parent', cgroupParent, '--log-level', 'trace', '--tenant-keys-dir', join(dir, 'keys')],
       ],
     });

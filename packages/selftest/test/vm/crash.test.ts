@@ -42,6 +42,7 @@ test(
         operation: null,
         only: process.env.MVM_CRASH_ONLY ?? null,
         memMib: 160,
+        vmm: 'auto',
       },
       (event) => {
         events.push(event);
