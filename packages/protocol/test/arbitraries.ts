@@ -11,10 +11,13 @@ function text(maxLength: number): fc.Arbitrary<string> {
 }
 
 function arbitraryString(schema: z.ZodString): fc.Arbitrary<string> {
-  for (const check of schema._zod.def.checks ?? []) {
+  const patterns = (schema._zod.def.checks ?? []).flatMap((check) => {
     const { pattern } = check._zod.def as { pattern?: RegExp };
-    if (pattern !== undefined) return fc.stringMatching(pattern);
-  }
+    return pattern === undefined ? [] : [pattern];
+  });
+  const last = patterns.at(-1);
+  if (last !== undefined)
+    return fc.stringMatching(last).filter((s) => patterns.every((pattern) => pattern.test(s)));
   return text(schema.maxLength ?? 1000).filter((s) => s.length >= (schema.minLength ?? 0));
 }
 
