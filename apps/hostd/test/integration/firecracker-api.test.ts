@@ -147,6 +147,22 @@ describe('a connection to a guest over vsock', () => {
   });
 
   it.each([
+    ['at once', 'OK 1073741824\nhello'],
+    ['later', 'OK 1073741824\n'],
+  ])('flows to whoever listens for its data, what comes %s', async (_when, greeting) => {
+    answer = (request, socket) => {
+      if (request.startsWith('CONNECT')) socket.write(greeting);
+      else socket.write('hello');
+    };
+    const stream = await connectGuest(path, 1024, signal());
+    if (stream === null) throw new Error('not connected');
+    const said = new Promise<string>((resolve) => stream.once('data', (piece) => resolve(String(piece))));
+    if (!greeting.endsWith('hello')) stream.write('?');
+    expect(await said).toBe('hello');
+    stream.destroy();
+  });
+
+  it.each([
     ['closes', (_: string, socket: Socket) => void socket.end()],
     ['answers something else', replyWith('NO\n')],
     ['does not end its answer', replyWith('O'.repeat(100))],

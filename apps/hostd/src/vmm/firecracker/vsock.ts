@@ -15,7 +15,7 @@ export async function connectGuest(path: string, port: number, signal: AbortSign
   return await new Promise((resolve, reject) => {
     let greeting = Buffer.alloc(0);
     const settle = (): void => {
-      socket.off('data', onData).off('close', onClose);
+      socket.off('readable', onReadable).off('close', onClose);
       signal.removeEventListener('abort', onAbort);
     };
     const onAbort = (): void => {
@@ -27,8 +27,10 @@ export async function connectGuest(path: string, port: number, signal: AbortSign
       settle();
       resolve(null);
     };
-    const onData = (piece: Buffer): void => {
-      greeting = Buffer.concat([greeting, piece]);
+    // Not by `data`: a stream that was paused once does not flow by itself when its next reader listens for that.
+    const onReadable = (): void => {
+      for (let piece: Buffer | null = socket.read(); piece !== null; piece = socket.read())
+        greeting = Buffer.concat([greeting, piece]);
       const end = greeting.indexOf('\n');
       if (end < 0 && greeting.length < MAX_GREETING_BYTES) return;
       settle();
@@ -37,12 +39,11 @@ export async function connectGuest(path: string, port: number, signal: AbortSign
         resolve(null);
         return;
       }
-      socket.pause();
       // What the guest has said behind it already is the caller's.
       if (end + 1 < greeting.length) socket.unshift(greeting.subarray(end + 1));
       resolve(socket);
     };
-    socket.on('data', onData).once('close', onClose);
+    socket.on('readable', onReadable).once('close', onClose);
     signal.addEventListener('abort', onAbort, { once: true });
     if (signal.aborted) onAbort();
     // In one write: a line in two pieces is refused.
