@@ -11,8 +11,13 @@ export function addHoldOption(command: Command): void {
     new Option(
       '--hold <duration>',
       'how long agentd keeps it in this state, 0s: not at all (default: 15m)',
-    ).argParser(parseDuration),
+    ).argParser(parseHold),
   );
+}
+
+/** A duration, or nothing at all. */
+function parseHold(text: string): number {
+  return /^0(ms|s|m|h)?$/.test(text) ? 0 : parseDuration(text);
 }
 
 /** What the option is in the API's query; agentd's default when it was not given. */

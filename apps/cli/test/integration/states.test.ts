@@ -95,8 +95,8 @@ it.each([
   expect(stderr).toMatch(/stays running for (15m|14m59s), or until "mvm instance stop"/);
 });
 
-it('a hold that is as good as over is not spoken of', async () => {
-  const { stdout, stderr } = await mvm('instance', 'stop', '--hold', '1s', ADDRESS);
+it.each(['1s', '0s', '0'])('a hold that is as good as over is not spoken of: %s', async (hold) => {
+  const { stdout, stderr } = await mvm('instance', 'stop', '--hold', hold, ADDRESS);
   expect({ stdout, stderr }).toEqual({ stdout: `${ADDRESS} stopped\n`, stderr: '' });
 });
 
