@@ -41,6 +41,8 @@ systemd-sysusers:systemd:systemd:systemd
 ping:iputils-ping:iputils:iputils
 prlimit:util-linux:util-linux-core:util-linux
 skopeo:skopeo:skopeo:skopeo
+umoci:umoci:umoci:umoci
+curl:curl:curl:curl
 pip3:python3-pip:python3-pip:python-pip
 gcc:gcc:gcc:gcc
 musl-gcc:musl-tools:musl-gcc:musl
