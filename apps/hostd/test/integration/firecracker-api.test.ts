@@ -13,6 +13,7 @@ let path: string;
 let server: Server;
 let heard: string[];
 let connections: number;
+const sockets = new Set<Socket>();
 let answer: (request: string, socket: Socket) => void;
 
 beforeEach(async () => {
@@ -22,6 +23,7 @@ beforeEach(async () => {
   connections = 0;
   server = createServer((socket) => {
     connections += 1;
+    sockets.add(socket);
     socket.on('error', () => {});
     socket.on('data', (piece) => {
       heard.push(piece.toString());
@@ -31,6 +33,8 @@ beforeEach(async () => {
   await new Promise<void>((resolve) => server.listen(path, resolve));
 });
 afterEach(async () => {
+  for (const socket of sockets) socket.destroy();
+  sockets.clear();
   await new Promise((resolve) => server.close(resolve));
   await rm(directory, { recursive: true });
 });
