@@ -43,6 +43,8 @@ export class AgentConnection {
     stream.on('end', () => this.#end());
     stream.on('error', (error) => this.close(unreachable(error.message, error)));
     stream.on('close', () => this.close(unreachable('the channel was closed')));
+    // A driver hands it over paused, so that nothing is lost; a listener does not undo that.
+    stream.resume();
   }
 
   /** Bytes that the guest has not read yet. */

@@ -65,6 +65,12 @@ const ask = (timeoutMs = 5000): Promise<unknown> =>
   channel.ask({ type: 'SleepPrep', drain_timeout_secs: 3 }, { timeoutMs });
 
 describe('the channel to a guest', () => {
+  it('reads a stream that is handed over paused', async () => {
+    channel = createAgentChannel(async (signal) => (await connectSocket(path, signal)).pause());
+    await guest(agent(ACK));
+    expect(await ask()).toEqual({ type: 'SleepPrepAck', success: true, detail: null });
+  });
+
   it('begins with a token, then asks', async () => {
     const received = await guest(agent(ACK));
     expect(await ask()).toEqual({ type: 'SleepPrepAck', success: true, detail: null });
