@@ -66,7 +66,7 @@ test('a VM that ends while nothing can be written is cleaned up once something c
   await endVm();
   await until(
     'it was tried',
-    () => one.hostd.log.some(({ msg }) => /is tried again/.test(String(msg))),
+    () => one.hostd.log.some(({ msg }) => /hostd will retry/.test(String(msg))),
     5_000,
   );
   expect((await one.described()).status).toBe('running');
