@@ -44,8 +44,9 @@ const stages = {
   types: check(`${turbo} types`),
   scripts: () =>
     runTests('scripts', [{ name: 'scripts', dir: root }], 'vitest run --project scripts --dir scripts'),
-  // Before the first tier, so that no test spends its time limit on a download.
-  'guest image': async () => notRun(missingForVms()) ?? check('scripts/guest-image.sh')(),
+  // Before the first tier: no test spends its time limit on a download, and tests in namespaces have no network.
+  'guest image': async () =>
+    notRun(missingForVms()) ?? check('scripts/guest-image.sh', 'scripts/firecracker.sh')(),
   ...Object.fromEntries(
     TIERS.map(({ name, inOneRun, concurrency, missing }) => {
       const task = `test:${name}`;
