@@ -3,10 +3,11 @@
  * sum goes to `.test-results/kvm.json`, as the other tiers' does. `--script FILE` runs a shell script there instead.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { buildGuestImage } from '@mvm/guest-image';
+import { execa } from 'execa';
 import { bundleTests, type TestBundle } from './bundle-tests.js';
 import { guestFile } from './machine/build-machine.js';
 import { runWithKvm } from './run-with-kvm.js';
@@ -31,17 +32,23 @@ const say = (what: string): void =>
 const build = (variant: 'demo' | 'test') =>
   buildGuestImage({ outDir: join(cacheDir, 'guest-image'), variant, onProgress: say });
 const images = { demo: await build('demo'), test: await build('test') };
+const { stdout: firecracker } = await execa(join(repo, 'scripts/firecracker.sh'), { stderr: 'inherit' });
 
 const exchange = mkdtempSync(join(tmpdir(), 'mvm-kvm-'));
-try {
-  process.exitCode = values.script === undefined ? await runTests() : await runScript(values.script);
-} finally {
-  rmSync(exchange, { recursive: true, force: true });
-}
+process.once('exit', () => rmSync(exchange, { recursive: true, force: true }));
+// The machine ends with this process, and the directory goes.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  process.on(signal, () => process.exit(128 + constants.signals[signal]));
+process.exitCode = values.script === undefined ? await runTests() : await runScript(values.script);
 
 function runJob(job: (patience: number) => string): Promise<number> {
   const variables = (patience: number): string => {
-    const given = { MVM_TEST_PATIENCE: String(patience), MVM_TEST_IMAGES: JSON.stringify(images) };
+    const given = {
+      MVM_TEST_PATIENCE: String(patience),
+      MVM_TEST_IMAGES: JSON.stringify(images),
+      MVM_FIRECRACKER: join(firecracker, 'firecracker'),
+      MVM_JAILER: join(firecracker, 'jailer'),
+    };
     return Object.entries(given)
       .map(([name, value]) => `export ${name}=${quoted(value)}\n`)
       .join('');
