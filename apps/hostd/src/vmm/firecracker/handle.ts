@@ -21,7 +21,7 @@ import { throughJail } from './jail.js';
 import { apiSocketPath, vsockPath } from './machine.js';
 import { saveFirecracker, takeSnapshot } from './save.js';
 import { isKnownVersion, traitsOf, unknownVersion } from './versions.js';
-import { AGENT_PORT, connectGuest } from './vsock.js';
+import { AGENT_PORT, AgentLine, connectGuest } from './vsock.js';
 
 const LOOK_AGAIN_MS = 20;
 const DIES_WITHIN_MS = 1_000;
@@ -51,6 +51,7 @@ class FirecrackerHandle implements VmHandle {
   readonly exited: Promise<VmExit>;
   readonly #api: FirecrackerApi;
   readonly #child: FirecrackerHandleOptions['child'];
+  readonly #agent: AgentLine;
   readonly #bounds: readonly { release(): void }[];
   readonly #detaching = new AbortController();
   /** A snapshot was made since the last pause, by this hostd. */
@@ -59,6 +60,8 @@ class FirecrackerHandle implements VmHandle {
   constructor({ record, child, boundLog }: FirecrackerHandleOptions) {
     this.record = record;
     this.#api = createApi(throughJail(record.pid, apiSocketPath(record.spec)));
+    const agentPath = throughJail(record.pid, vsockPath(record.spec));
+    this.#agent = new AgentLine((signal) => connectGuest(agentPath, AGENT_PORT, signal));
     this.#child = child;
     this.#bounds = [boundLog(record.spec.consolePath), boundLog(record.spec.vmmLogPath)];
     this.exited = child?.exit ?? this.#watch();
@@ -106,19 +109,18 @@ class FirecrackerHandle implements VmHandle {
   }
 
   async hasAgent(): Promise<boolean> {
-    const stream = await this.connectAgent(AbortSignal.timeout(AGENT_ANSWERS_WITHIN_MS)).catch(
-      async (error: unknown) => {
+    await this.#requireAlive();
+    return await this.#agent
+      .answers(AbortSignal.timeout(AGENT_ANSWERS_WITHIN_MS))
+      .catch(async (error: unknown) => {
         await this.#requireAlive(error);
-        return null;
-      },
-    );
-    stream?.destroy();
-    return stream !== null;
+        return false;
+      });
   }
 
   async connectAgent(signal: AbortSignal): Promise<Duplex | null> {
     await this.#requireAlive();
-    return await connectGuest(throughJail(this.record.pid, vsockPath(this.record.spec)), AGENT_PORT, signal);
+    return await this.#agent.connect(signal);
   }
 
   async kill(): Promise<void> {

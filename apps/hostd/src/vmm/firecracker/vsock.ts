@@ -50,3 +50,32 @@ export async function connectGuest(path: string, port: number, signal: AbortSign
     else socket.write(`CONNECT ${port}\n`);
   });
 }
+
+/**
+ * The connections to a guest's agent, which serves one at a time and drops it for the next. So whether an agent is there is
+ * not asked by a connection while there is one.
+ */
+export class AgentLine {
+  readonly #connect: (signal: AbortSignal) => Promise<Duplex | null>;
+  #last: Promise<Duplex | null> = Promise.resolve(null);
+
+  constructor(connect: (signal: AbortSignal) => Promise<Duplex | null>) {
+    this.#connect = connect;
+  }
+
+  /** A stream that ends in the agent; null while there is none. */
+  connect(signal: AbortSignal): Promise<Duplex | null> {
+    const connecting = this.#connect(signal);
+    this.#last = connecting.catch(() => null);
+    return connecting;
+  }
+
+  /** Whether an agent answers. */
+  async answers(signal: AbortSignal): Promise<boolean> {
+    const last = await this.#last;
+    if (last !== null && !last.destroyed) return true;
+    const probe = await this.#connect(signal);
+    probe?.destroy();
+    return probe !== null;
+  }
+}
