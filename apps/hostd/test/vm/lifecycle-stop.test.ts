@@ -143,7 +143,7 @@ test('hostd that is stopped does not outlive what it waits for by much: another 
   await until('shutting down', async () => (await info()).operation === 'stop');
   // It waits for half a minute; killed after a minute, it would not have ended by itself.
   expect(await hostd.stop(60_000)).toBe('status 0');
-  expect(hostd.logs()).toContain('is cut short');
+  expect(hostd.logs()).toContain('is interrupted');
   expect(await waiting).toBe('failed');
   hostd = await host.start();
   expect(await info()).toMatchObject({ status: 'running', operation: null });
