@@ -100,9 +100,10 @@ function stepsOf(page: string): Step[] {
   return steps;
 }
 
-/** Text without what differs from run to run: ids, digests, times, sizes, widths of columns. */
+/** Text without what differs from run to run: progress, ids, digests, times, sizes, widths of columns. */
 function stable(text: string): string {
   return text
+    .replaceAll(/^(applying|(putting to sleep|[a-z]+ing) \S+\/\S+)\n/gm, '')
     .replaceAll(/\bi-[0-9a-f]{8}\b/g, 'i-ID')
     .replaceAll(/\bsha256:[0-9a-f]+/g, 'DIGEST')
     .replaceAll(/\b\d+(\.\d+)? ?[KMG]iB\b/g, 'SIZE')
