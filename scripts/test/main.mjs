@@ -46,7 +46,8 @@ const stages = {
     runTests('scripts', [{ name: 'scripts', dir: root }], 'vitest run --project scripts --dir scripts'),
   // Before the first tier: no test spends its time limit on a download, and tests in namespaces have no network.
   'guest image': async () =>
-    notRun(missingForVms()) ?? check('scripts/guest-image.sh', 'scripts/firecracker.sh')(),
+    notRun(missingForVms()) ??
+    check('scripts/guest-image.sh', 'scripts/firecracker.sh', 'node scripts/package/fetch-node.mjs')(),
   ...Object.fromEntries(
     TIERS.map(({ name, inOneRun, concurrency, missing }) => {
       const task = `test:${name}`;
