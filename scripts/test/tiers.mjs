@@ -4,7 +4,7 @@ import { delimiter, join } from 'node:path';
 
 /**
  * @typedef {object} Tier
- * @property {string} name the vitest project (kvm has a program of its own) and the suffix of the turbo task
+ * @property {string} name the vitest project and the suffix of the turbo task
  * @property {boolean} inOneRun whether one vitest runs the tests of all packages, as a turbo task of the root
  * @property {number} concurrency packages at a time
  * @property {() => string | null} missing what keeps this tier from running here; null when nothing does
@@ -18,7 +18,6 @@ export const TIERS = [
   { name: 'integration', inOneRun: false, concurrency: 1, missing: () => null },
   { name: 'privileged', inOneRun: false, concurrency: 1, missing: privilegedMissing },
   { name: 'vm', inOneRun: false, concurrency: 1, missing: () => privilegedMissing() ?? vmMissing() },
-  { name: 'kvm', inOneRun: false, concurrency: 1, missing: () => privilegedMissing() ?? vmMissing() },
 ];
 
 /** @returns {string | null} */
