@@ -11,7 +11,7 @@ export interface Greeting {
 
 /**
  * Each guest's greeting, out of its console log, once all have printed theirs. Rejects when one does not within
- * `timeoutMs`, says that it is somebody else, or could not ping its gateway.
+ * `timeoutMs`, with what is on its console, says that it is somebody else, or could not ping its gateway.
  * @param onProgress told how many have greeted so far
  */
 export async function collectGreetings(
@@ -31,8 +31,11 @@ export async function collectGreetings(
     if (lines.size === instances.length) break;
     if (performance.now() > deadline) {
       const silent = instances.filter((instance) => !lines.has(instance));
+      const consoles = await Promise.all(
+        silent.map(async (instance) => `${instance}:\n${await mvm.read(['instance', 'logs', instance])}`),
+      );
       throw new Error(
-        `no greeting on the console of ${silent.join(', ')} within ${options.timeoutMs / 1000} s`,
+        `no greeting on the console of ${silent.join(', ')} within ${options.timeoutMs / 1000} s\n${consoles.join('\n')}`,
       );
     }
     await sleep(300, undefined, { signal: options.signal });
