@@ -7,8 +7,8 @@ import { COMMANDS } from './registry.js';
 /** What changes something and takes no `--dry-run`, and why. */
 const EXEMPT: Readonly<Record<string, string>> = {
   cp: 'copies as cp does; what is in the guest, mvm does not know beforehand',
-  'port-forward': 'what is sent to the guest, nobody knows beforehand',
-  exec: 'what a program in the guest changes, nobody knows beforehand',
+  'port-forward': 'what is sent to the guest is not known beforehand',
+  exec: 'what a program in the guest changes is not known beforehand',
   selftest:
     'runs hostds, networks and VMs of its own, and takes them away again; nothing of the host is changed',
   'image import':

@@ -76,7 +76,7 @@ async function writeTemporary(path: string, data: string | Uint8Array): Promise<
   }
 }
 
-/** Remove what killed writers left in a directory in which nobody writes now. */
+/** Remove what killed writers left in a directory that no process writes to now. */
 export async function removeTemporaryFiles(dir: string): Promise<void> {
   for (const name of await readdir(dir)) {
     if (isTemporaryName(name)) await rm(join(dir, name), { force: true });

@@ -5,7 +5,7 @@ export const STREAM_WINDOW_TO_GUEST = 65_536;
 export const STREAM_WINDOW_TO_CALLER = 262_144;
 /** Most bytes of data in one frame. */
 export const MAX_STREAM_DATA = 32_768;
-/** What a small piece of data costs, so that nobody is flooded with single bytes. */
+/** What a small piece of data costs, so that single bytes cannot flood a reader. */
 const LEAST_COST = 256;
 /** Longest body of a stream's frame: what comes with an end included. */
 export const MAX_STREAM_FRAME_BYTES = 65_536;

@@ -14,7 +14,7 @@ it('takes root, agentd itself and members of the operators’ group for operator
     expect(roleOf(each, options)).toBe('operator');
 });
 
-it('takes members of the viewers’ group for viewers, and nobody else for anything', () => {
+it('accepts members of the viewers’ group as viewers, and refuses everyone else', () => {
   expect(roleOf(peer(1001), options)).toBe('viewer');
   expect(roleOf(peer(1234, 901), options)).toBe('viewer');
   expect(roleOf(peer(1234), options)).toBe('none');

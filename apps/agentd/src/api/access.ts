@@ -13,7 +13,7 @@ export interface AccessOptions {
   readonly ownUid: number;
 }
 
-/** The caller's role. Root, and agentd's own user, are operators. A file of accounts that cannot be read admits nobody. */
+/** The caller's role. Root, and agentd's own user, are operators. When a file of accounts cannot be read, no other caller is admitted. */
 export function roleOf({ uid, gid }: PeerCredentials, options: AccessOptions): Role {
   if (uid === 0 || uid === options.ownUid) return 'operator';
   const isIn = (lookup: () => GroupMembers | null): boolean => {

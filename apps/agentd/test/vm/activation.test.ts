@@ -51,7 +51,7 @@ const paramsOf = ({ instance_id }: InstanceView) => ({
   instance: instance_id,
 });
 
-/** Asleep, and nobody holds it. */
+/** Asleep, and not held by an operator. */
 async function fallAsleep(): Promise<InstanceView> {
   const params = paramsOf(await only());
   await home.client.sleepInstance({ params, query: { hold_seconds: 0 }, body: { force: true } });

@@ -108,7 +108,7 @@ describe('the client of Firecracker’s API', () => {
     });
   });
 
-  it('notices an end in the midst of an answer, and that nobody is there', async () => {
+  it('notices an end in the midst of an answer, and a socket without a listener', async () => {
     answer = replyWith('HTTP/1.1 200 \r\nContent-Length: 500\r\n\r\n{');
     await expect(createApi(path).call({ method: 'GET', path: '/' })).rejects.toMatchObject({
       reason: 'vmm.connection_lost',

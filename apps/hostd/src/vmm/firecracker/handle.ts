@@ -88,7 +88,7 @@ class FirecrackerHandle implements VmHandle {
   }
 
   async powerDown(): Promise<void> {
-    // One whose guest has not run yet has nobody to ask.
+    // A guest that has not run yet cannot be asked.
     if ((await this.#state()) === 'Not started') return;
     await this.#call({ method: 'PUT', path: '/actions', body: { action_type: 'SendCtrlAltDel' } });
   }
@@ -139,7 +139,7 @@ class FirecrackerHandle implements VmHandle {
     for (const bound of this.#bounds) bound.release();
   }
 
-  /** Versions that would lose the guest's vsock by this resume do not after a snapshot, which nobody keeps. */
+  /** Some versions lose the guest's vsock by this resume, unless a snapshot was made; that one is discarded. */
   async #keepVsock(): Promise<void> {
     if (this.#isSaved || !traitsOf(this.record.vmmVersion).losesVsockAfterPause) return;
     await takeSnapshot(

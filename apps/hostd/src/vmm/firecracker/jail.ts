@@ -67,7 +67,7 @@ export async function makeJailBase(spec: Pick<VmSpec, 'socketDir'>): Promise<voi
 
 /**
  * Mounts the jail's file system and its files. To be called in a mount namespace of its own; awaits nothing. Throws
- * `internal`, reason `vmm.jail_failed`. PRIVILEGE: CAP_SYS_ADMIN, CAP_CHOWN. SAFETY: nobody else can be in the jail yet, and
+ * `internal`, reason `vmm.jail_failed`. PRIVILEGE: CAP_SYS_ADMIN, CAP_CHOWN. SAFETY: no other process can be in the jail yet, and
  * all names are hostd's own.
  */
 export function buildJail({ vmId, uid, gid, socketDir, memMib, program, files }: JailOptions): void {

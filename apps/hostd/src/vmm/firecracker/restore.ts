@@ -60,7 +60,7 @@ export async function loadSnapshot(
     },
     timeoutMs: LOADED_WITHIN_MS,
   });
-  // What is mapped stays; nobody can open it again.
+  // What is mapped stays; it cannot be opened again.
   await rm(throughJail(pid, JAIL.loadedVmstate), { force: true });
   if (memory.file === null) await rm(throughJail(pid, JAIL.loadedMemory), { force: true });
 }

@@ -7,7 +7,7 @@ export const AGENT_PORT = 1024;
 const MAX_GREETING_BYTES = 32;
 
 /**
- * A connection to a port of the guest, through the host's end of its vsock device; null when nobody listens there, which
+ * A connection to a port of the guest, through the host's end of its vsock device; null when no program listens there, which
  * Firecracker tells by closing the connection. Rejects when `signal` comes first: a paused guest answers nothing.
  */
 export async function connectGuest(path: string, port: number, signal: AbortSignal): Promise<Duplex | null> {
