@@ -1,12 +1,7 @@
 import { createHostdClient, type HostdClient } from '@mvm/hostd-client';
 import { createNetworkExecutor } from '@mvm/net-executor/execute';
-import {
-  DEFAULT_CLUSTER_CIDR,
-  type DesiredCounts,
-  deriveTenantNet,
-  type PoolSpec,
-  type Quotas,
-} from '@mvm/protocol';
+import type { DesiredCounts, PoolSpec, Quotas } from '@mvm/protocol';
+import { DEFAULT_CLUSTER_CIDR, deriveTenantNet } from '@mvm/protocol/names';
 import { callVersionOne, createHost, type Host } from '@mvm/testkit';
 import { createCgroups } from '../src/cgroup/cgroups.js';
 import { DEFAULT_QUOTAS } from '../src/plan/plan-tenant.js';

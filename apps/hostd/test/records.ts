@@ -1,4 +1,4 @@
-import { deriveTenantNet } from '@mvm/protocol';
+import { deriveTenantNet } from '@mvm/protocol/names';
 import { planCreate } from '../src/plan/plan-create.js';
 import { DEFAULT_QUOTAS } from '../src/plan/plan-tenant.js';
 import type { InstanceRecord, PoolRecord, TenantRecord } from '../src/state/records.js';

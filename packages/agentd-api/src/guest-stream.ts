@@ -5,11 +5,10 @@
 import { request } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { checkSocketPath, encodeFrame, FrameDecoder } from '@mvm/framing';
+import { CodedError, errorFromResponse } from '@mvm/protocol';
 import {
-  CodedError,
   decodeStreamFrame,
   encodeStreamFrame,
-  errorFromResponse,
   MAX_STREAM_DATA,
   STREAM_CHANNEL,
   STREAM_WINDOW_TO_GUEST,
@@ -18,7 +17,7 @@ import {
   streamCost,
   streamEndCodec,
   streamOpenCodec,
-} from '@mvm/protocol';
+} from '@mvm/protocol/guest';
 import { errorBodySchema, fromApiError } from './errors.js';
 import { transportError } from './transport-error.js';
 

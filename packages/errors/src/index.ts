@@ -9,3 +9,4 @@ export {
   type RetryClass,
   toCodedError,
 } from './coded-error.js';
+export { quoteForMessage } from './quote-for-message.js';

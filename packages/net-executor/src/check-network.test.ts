@@ -1,11 +1,5 @@
-import {
-  deriveTenantNet,
-  instanceIp,
-  isCodedError,
-  macAddress,
-  type TenantNet,
-  tapName,
-} from '@mvm/protocol';
+import { isCodedError, type TenantNet } from '@mvm/protocol';
+import { deriveTenantNet, instanceIp, macAddress, tapName } from '@mvm/protocol/names';
 import { describe, expect, it } from 'vitest';
 import { checkDesiredNetwork } from './check-network.js';
 import type { InstancePort } from './types.js';

@@ -1,7 +1,5 @@
+import { CodedError, type CodedErrorInit, type TenantNet } from '@mvm/protocol';
 import {
-  CodedError,
-  type CodedErrorInit,
-  checkNetworkPolicy,
   checkTenantNet,
   cidrOverlaps,
   type Ipv4Cidr,
@@ -12,8 +10,8 @@ import {
   parseTapName,
   RESERVED_IP_OFFSET,
   reservedIp,
-  type TenantNet,
-} from '@mvm/protocol';
+} from '@mvm/protocol/names';
+import { checkNetworkPolicy } from '@mvm/protocol/state';
 import { uidText } from './grammar.js';
 import type { DesiredHostNetwork, DesiredTenantNetwork, InstancePort, TenantPolicies } from './types.js';
 

@@ -1,4 +1,4 @@
-import { macAddress, parseIpv4, parseIpv4Cidr } from '@mvm/protocol';
+import { macAddress, parseIpv4, parseIpv4Cidr } from '@mvm/protocol/names';
 import { PRIVATE_RANGES } from './base-tables/limits.js';
 import { tapMac } from './link-settings.js';
 import { type CompletePolicy, completePolicy } from './policy.js';

@@ -1,4 +1,5 @@
-import { CodedError, parseIpv4, parseIpv4Cidr } from '@mvm/protocol';
+import { CodedError } from '@mvm/protocol';
+import { parseIpv4, parseIpv4Cidr } from '@mvm/protocol/names';
 
 // The last line of defence: whatever reaches a script for `ip` or `nft` went through one of these functions in the
 // expression that renders it, wherever it came from and however often it was checked before.

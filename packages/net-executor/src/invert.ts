@@ -1,4 +1,4 @@
-import { macAddress, parseTapName } from '@mvm/protocol';
+import { macAddress, parseTapName } from '@mvm/protocol/names';
 import { PORT_SETTINGS, TAP_LINK_SETTINGS, tapMac } from './link-settings.js';
 import { makeProfile, toObservedProfile } from './profile.js';
 import type { NetStep } from './types.js';

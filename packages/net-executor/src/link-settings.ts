@@ -1,4 +1,4 @@
-import { parseTapName } from '@mvm/protocol';
+import { parseTapName } from '@mvm/protocol/names';
 
 /** Settings of a link by name, as `ip` writes them on its command line: `off`, `0xfffd`, `1500`. */
 export type LinkSettings = Readonly<Record<string, string>>;

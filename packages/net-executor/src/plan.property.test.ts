@@ -1,11 +1,5 @@
-import {
-  deriveTenantNet,
-  instanceIp,
-  macAddress,
-  type NetworkPolicy,
-  type PoolNetworkPolicy,
-  tapName,
-} from '@mvm/protocol';
+import type { NetworkPolicy, PoolNetworkPolicy } from '@mvm/protocol';
+import { deriveTenantNet, instanceIp, macAddress, tapName } from '@mvm/protocol/names';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { applyStep, applySteps } from './apply-steps.js';

@@ -1,4 +1,4 @@
-import { deriveTenantNet, instanceIp, macAddress, tapName } from '@mvm/protocol';
+import { deriveTenantNet, instanceIp, macAddress, tapName } from '@mvm/protocol/names';
 import { describe, expect, it } from 'vitest';
 import { applySteps } from './apply-steps.js';
 import { planNetwork } from './plan.js';

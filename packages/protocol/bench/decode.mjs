@@ -6,7 +6,9 @@
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
-import { clientFrameCodec, deriveTenantNet, serverFrameCodec, v1RequestCodec } from '@mvm/protocol';
+import { clientFrameCodec, serverFrameCodec } from '@mvm/protocol';
+import { deriveTenantNet } from '@mvm/protocol/names';
+import { v1RequestCodec } from '@mvm/protocol/v1';
 import { Bench } from 'tinybench';
 
 const ROUNDS = 15;

@@ -5,62 +5,13 @@ export {
   type ErrorCode,
   type ErrorDetails,
   isCodedError,
+  quoteForMessage,
   type RetryClass,
   toCodedError,
 } from '@mvm/errors';
 export type { Codec } from './codec.js';
-export {
-  AGENTD_SOCKET_PATH,
-  DEFAULT_CLUSTER_CIDR,
-  FIRST_INSTANCE_IP_OFFSET,
-  GATEWAY_IP_OFFSET,
-  HOSTD_SOCKET_PATH,
-  LAST_INSTANCE_IP_OFFSET,
-  MAX_FRAME_BYTES,
-  MAX_GUEST_AGENT_FRAME_BYTES,
-  MAX_TENANT_NET_ID,
-  RESERVED_IP_OFFSET,
-  STATE_DIR,
-} from './constants.js';
-export { type DesiredProblem, findUnreachableCounts } from './desired-limits.js';
-export {
-  type DesiredPool,
-  type DesiredState,
-  type DesiredTenant,
-  parseDesiredState,
-} from './desired-state.js';
+export { AGENTD_SOCKET_PATH, HOSTD_SOCKET_PATH, STATE_DIR } from './constants.js';
 export { type ErrorResponse, errorFromResponse, errorToResponse } from './error-response.js';
-export {
-  type GuestAgentRequest,
-  type GuestAgentResponse,
-  guestAgentRequestCodec,
-  guestAgentResponseCodec,
-} from './guest-agent.js';
-export {
-  decodeStreamFrame,
-  encodeStreamFrame,
-  isStreamFrame,
-  MAX_STREAM_DATA,
-  MAX_STREAM_FRAME_BYTES,
-  STREAM_CHANNEL,
-  STREAM_FRAME,
-  STREAM_WINDOW_TO_CALLER,
-  STREAM_WINDOW_TO_GUEST,
-  type StreamFrame,
-  type StreamWish,
-  streamCost,
-  streamIdOf,
-} from './guest-stream.js';
-export { generateInstanceId, isValidId, parseInstanceId, parsePoolId, parseTenantId } from './ids.js';
-export {
-  cidrContains,
-  cidrOverlaps,
-  formatIpv4,
-  formatIpv4Cidr,
-  type Ipv4Cidr,
-  parseIpv4,
-  parseIpv4Cidr,
-} from './ipv4.js';
 export type { JsonValue } from './json/reader.js';
 export type { MethodDefinition } from './method-definition.js';
 export {
@@ -74,19 +25,12 @@ export {
   type ResponseOf,
   type V2Request,
 } from './methods.js';
-export { bridgeName, macAddress, parseBridgeName, parseTapName, tapName } from './names.js';
-export {
-  checkNetworkPolicy,
-  findNetworkPolicyProblems,
-  MAX_NETWORK_EXCEPTIONS,
-  MAX_PUBLISHED_PORTS,
-  MIN_BANDWIDTH_KBIT,
-  type NetworkException,
-  type NetworkLimits,
-  type NetworkPolicy,
-  type NetworkPolicyProblem,
-  type PoolNetworkPolicy,
-  type PublishedPort,
+export type {
+  NetworkException,
+  NetworkLimits,
+  NetworkPolicy,
+  PoolNetworkPolicy,
+  PublishedPort,
 } from './network-policy.js';
 export type {
   DesiredCounts,
@@ -96,23 +40,9 @@ export type {
   Quotas,
   RuntimePolicy,
 } from './objects.js';
-export { quoteForMessage } from './quote.js';
-export type { SleepPolicy } from './sleep-policy.js';
-export { type StreamEnd, type StreamOpen, streamEndCodec, streamOpenCodec } from './stream-end.js';
 export type { TenantNet } from './tenant-net.js';
-export {
-  checkTenantNet,
-  deriveTenantNet,
-  instanceIp,
-  lastInstanceIpOffset,
-  MAX_TENANT_PREFIX_LENGTH,
-  MIN_TENANT_PREFIX_LENGTH,
-  reservedIp,
-} from './tenant-net-check.js';
-export { assertTransition, INSTANCE_TRANSITIONS, type InstanceOperation } from './transitions.js';
 export type { InstanceActivity } from './v2/activity-view.js';
 export type { AuditEntryView, AuditReportView } from './v2/audit-views.js';
-export { MAX_REQUEST_ID } from './v2/frame-schemas.js';
 export {
   type ClientFrame,
   clientFrameCodec,
@@ -149,10 +79,4 @@ export type {
   StopReason,
   TenantView,
 } from './v2/views.js';
-export {
-  FIRST_NEGOTIATED_VERSION,
-  negotiateVersion,
-  PROTOCOL_HISTORY,
-  PROTOCOL_VERSION,
-  SUPPORTED_VERSIONS,
-} from './versions.js';
+export { negotiateVersion, PROTOCOL_VERSION, SUPPORTED_VERSIONS } from './versions.js';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { MethodDefinition } from './method-definition.js';
 import { failurePrefix, METHODS, type MethodName, plannableRequestSchemas } from './methods.js';
-import { INSTANCE_TRANSITIONS } from './transitions.js';
+import { INSTANCE_TRANSITIONS } from './state/transitions.js';
 import { v1RequestSchemas } from './v1/schemas.js';
 import { v2ResponseSchemas } from './v2/responses.js';
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { streamWishSchema } from './guest-stream.js';
+import { streamWishSchema } from './guest/stream.js';
 import { embeddedMessage } from './json/embedded-message.js';
 import {
   changes,

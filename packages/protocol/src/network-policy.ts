@@ -1,17 +1,16 @@
-import { CodedError, isCodedError } from '@mvm/errors';
+import { CodedError, isCodedError, quoteForMessage } from '@mvm/errors';
 import { z } from 'zod';
-import { isValidId } from './ids.js';
-import { parseIpv4Cidr } from './ipv4.js';
-import { quoteForMessage } from './quote.js';
+import { isValidId } from './names/ids.js';
+import { parseIpv4Cidr } from './names/ipv4.js';
 
 const port = z.int().min(1).max(65_535);
 
 /** Exceptions in each of `allow` and `deny`, at most. */
-export const MAX_NETWORK_EXCEPTIONS = 64;
+const MAX_NETWORK_EXCEPTIONS = 64;
 /** The least bandwidth limit, in kilobits per second: below it, one large packet would wait for seconds. */
-export const MIN_BANDWIDTH_KBIT = 64;
+const MIN_BANDWIDTH_KBIT = 64;
 /** Published ports of one pool, at most. */
-export const MAX_PUBLISHED_PORTS = 64;
+const MAX_PUBLISHED_PORTS = 64;
 
 /**
  * Destinations outside the tenant that are excepted from what `egress` says: an IPv4 network in canonical CIDR form, all

@@ -1,6 +1,5 @@
-export { desiredPoolSchema, desiredStateSchema, desiredTenantSchema } from './desired-state.js';
-export { guestAgentRequestSchemas, guestAgentResponseSchemas } from './guest-agent.js';
-export { streamWishSchema } from './guest-stream.js';
+export { guestAgentRequestSchemas, guestAgentResponseSchemas } from './guest/agent.js';
+export { streamWishSchema } from './guest/stream.js';
 export { plannableRequestSchemas, v2RequestSchemas } from './methods.js';
 export {
   networkExceptionSchema,
@@ -19,6 +18,7 @@ export {
   runtimePolicySchema,
 } from './objects.js';
 export { sleepPolicySchema } from './sleep-policy.js';
+export { desiredPoolSchema, desiredStateSchema, desiredTenantSchema } from './state/desired-state.js';
 export { tenantNetSchema } from './tenant-net.js';
 export { instanceActivitySchema } from './v2/activity-view.js';
 export { auditEntryViewSchema, auditReportViewSchema } from './v2/audit-views.js';

@@ -3,7 +3,8 @@ import { type FileHandle, mkdir, open, readdir, rm, stat } from 'node:fs/promise
 import { basename, dirname, join } from 'node:path';
 import { errnoOf } from '@mvm/errors';
 import { isTemporaryName, syncDirectory, withDirectoryLock, writeFileAtomic } from '@mvm/node-host';
-import { CodedError, isCodedError, parseTenantId } from '@mvm/protocol';
+import { CodedError, isCodedError } from '@mvm/protocol';
+import { parseTenantId } from '@mvm/protocol/names';
 import { parseSecrets, renderSecrets } from './document.js';
 import { checkSizes, MAX_SECRETS, MAX_TOTAL_BYTES } from './names.js';
 

@@ -1,6 +1,7 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { type Problem, toApiError } from '@mvm/agentd-api';
-import { type DesiredState, type InstanceView, toCodedError } from '@mvm/protocol';
+import { type InstanceView, toCodedError } from '@mvm/protocol';
+import type { DesiredState } from '@mvm/protocol/state';
 import type { Logger } from 'pino';
 import type { ObservedHost } from '../reconcile/types.js';
 import { connectGuest, relay } from './relay.js';

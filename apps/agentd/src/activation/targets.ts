@@ -1,4 +1,5 @@
-import type { DesiredState, PublishedPort } from '@mvm/protocol';
+import type { PublishedPort } from '@mvm/protocol';
+import type { DesiredState } from '@mvm/protocol/state';
 import { wakesOnConnect } from '../reconcile/idle-counts.js';
 import type { ObservedTenant } from '../reconcile/types.js';
 

@@ -1,6 +1,7 @@
 import swagger from '@fastify/swagger';
 import { errorBodySchema, type RouteDefinition, routes } from '@mvm/agentd-api';
-import { isCodedError, parseDesiredState } from '@mvm/protocol';
+import { isCodedError } from '@mvm/protocol';
+import { parseDesiredState } from '@mvm/protocol/state';
 import type { PeerCredentials } from '@mvm/unix-peer';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifySchemaCompiler } from 'fastify';
 import { jsonSchemaTransform, serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod';

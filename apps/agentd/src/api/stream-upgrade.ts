@@ -5,17 +5,15 @@ import type { Duplex } from 'node:stream';
 import { HTTP_STATUS, STREAM_PROTOCOL, toApiError } from '@mvm/agentd-api';
 import { encodeFrame, readFrame } from '@mvm/framing';
 import { openGuestStream } from '@mvm/hostd-client';
+import { CodedError, errorToResponse, toCodedError } from '@mvm/protocol';
 import {
-  CodedError,
   encodeStreamFrame,
-  errorToResponse,
-  isValidId,
   STREAM_FRAME,
   type StreamWish,
   streamEndCodec,
   streamOpenCodec,
-  toCodedError,
-} from '@mvm/protocol';
+} from '@mvm/protocol/guest';
+import { isValidId } from '@mvm/protocol/names';
 import type { PeerCredentials } from '@mvm/unix-peer';
 import type { Logger } from 'pino';
 import type { OpenStreams } from './open-streams.js';

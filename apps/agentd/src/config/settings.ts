@@ -1,5 +1,6 @@
 import { MAX_SOCKET_PATH_BYTES } from '@mvm/framing';
-import { AGENTD_SOCKET_PATH, HOSTD_SOCKET_PATH, isValidId } from '@mvm/protocol';
+import { AGENTD_SOCKET_PATH, HOSTD_SOCKET_PATH } from '@mvm/protocol';
+import { isValidId } from '@mvm/protocol/names';
 import type { SettingsTable, SettingValues } from '@mvm/settings';
 import { z } from 'zod';
 

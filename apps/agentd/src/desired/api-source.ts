@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { type DesiredStatus, toApiError } from '@mvm/agentd-api';
-import { CodedError, type DesiredState } from '@mvm/protocol';
+import { CodedError } from '@mvm/protocol';
+import type { DesiredState } from '@mvm/protocol/state';
 import { readIfThere, writeFileAtomic } from '../state/atomic-file.js';
 import { asLoaded, type DesiredSource, type LoadedDesired, type SourceError } from './desired-source.js';
 import { parseDesiredDocument } from './parse-document.js';

@@ -1,5 +1,6 @@
 import type { HostdClient } from '@mvm/hostd-client';
-import { CodedError, type DesiredState, findUnreachableCounts, isCodedError } from '@mvm/protocol';
+import { CodedError, isCodedError } from '@mvm/protocol';
+import { type DesiredState, findUnreachableCounts } from '@mvm/protocol/state';
 import { requestFor } from '../reconcile/requests.js';
 import type { Plan } from '../reconcile/types.js';
 

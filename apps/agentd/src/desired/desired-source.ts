@@ -1,5 +1,6 @@
 import type { DesiredStatus } from '@mvm/agentd-api';
-import type { CodedError, DesiredState } from '@mvm/protocol';
+import type { CodedError } from '@mvm/protocol';
+import type { DesiredState } from '@mvm/protocol/state';
 import { revisionOf } from './revision.js';
 
 /** A desired state in force. */

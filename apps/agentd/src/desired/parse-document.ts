@@ -1,5 +1,6 @@
 import { readYaml } from '@mvm/agentd-api/yaml';
-import { CodedError, type DesiredState, parseDesiredState } from '@mvm/protocol';
+import { CodedError } from '@mvm/protocol';
+import { type DesiredState, parseDesiredState } from '@mvm/protocol/state';
 
 /** Largest desired state in bytes, as a file and as a body. */
 export const MAX_DESIRED_BYTES = 4 * 1024 * 1024;

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { DesiredState } from '@mvm/protocol';
+import type { DesiredState } from '@mvm/protocol/state';
 
 function canonical(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(canonical);

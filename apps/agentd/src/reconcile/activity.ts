@@ -1,4 +1,5 @@
-import type { DesiredState, InstanceActivity, InstanceView, SleepPolicy } from '@mvm/protocol';
+import type { InstanceActivity, InstanceView } from '@mvm/protocol';
+import type { DesiredState, SleepPolicy } from '@mvm/protocol/state';
 import { addressOf } from './inventory.js';
 
 /** Two looks closer than this say nothing about how busy an instance is between them. */

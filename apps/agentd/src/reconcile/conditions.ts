@@ -1,5 +1,6 @@
 import type { Condition, Hold } from '@mvm/agentd-api';
-import type { DesiredPool, InstanceView } from '@mvm/protocol';
+import type { InstanceView } from '@mvm/protocol';
+import type { DesiredPool } from '@mvm/protocol/state';
 import type { ActivityRecord } from './activity.js';
 import { leastRunning, wakesOnConnect } from './idle-counts.js';
 

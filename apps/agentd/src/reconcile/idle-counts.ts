@@ -1,4 +1,5 @@
-import type { DesiredCounts, DesiredPool } from '@mvm/protocol';
+import type { DesiredCounts } from '@mvm/protocol';
+import type { DesiredPool } from '@mvm/protocol/state';
 import type { PoolInventory } from './inventory.js';
 
 /** Whether a connection to a port of the pool can wake it. */

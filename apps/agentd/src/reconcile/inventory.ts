@@ -1,5 +1,6 @@
 import type { Hold } from '@mvm/agentd-api';
-import type { DesiredPool, ImageView, InstanceView } from '@mvm/protocol';
+import type { ImageView, InstanceView } from '@mvm/protocol';
+import type { DesiredPool } from '@mvm/protocol/state';
 import { leadsTo } from './leads-to.js';
 import type { QuotaReservations } from './quota-reservations.js';
 

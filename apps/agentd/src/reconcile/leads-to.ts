@@ -1,4 +1,5 @@
-import { INSTANCE_TRANSITIONS, type InstanceView } from '@mvm/protocol';
+import type { InstanceView } from '@mvm/protocol';
+import { INSTANCE_TRANSITIONS } from '@mvm/protocol/state';
 
 /** The state that each operation on an instance leads to when it succeeds. */
 const LEADS_TO: Readonly<Record<string, InstanceView['status']>> = {

@@ -1,7 +1,8 @@
 import { type Decision, type Pass, type Status, toApiError } from '@mvm/agentd-api';
 import type { HostdClient } from '@mvm/hostd-client';
 import { type ClockOffset, clockJumpMs } from '@mvm/node-host';
-import { CodedError, type DesiredState, toCodedError } from '@mvm/protocol';
+import { CodedError, toCodedError } from '@mvm/protocol';
+import type { DesiredState } from '@mvm/protocol/state';
 import type { Logger } from 'pino';
 import type { Activator } from '../activation/activator.js';
 import type { OpenStreams } from '../api/open-streams.js';

@@ -1,11 +1,6 @@
 import type { HostdClient } from '@mvm/hostd-client';
-import {
-  type DesiredState,
-  type InstanceActivity,
-  type InstanceView,
-  isCodedError,
-  type ResponseOf,
-} from '@mvm/protocol';
+import { type InstanceActivity, type InstanceView, isCodedError, type ResponseOf } from '@mvm/protocol';
+import type { DesiredState } from '@mvm/protocol/state';
 import pLimit from 'p-limit';
 import type { ActivitySample } from './activity.js';
 import { withoutFutureTimes } from './future-times.js';

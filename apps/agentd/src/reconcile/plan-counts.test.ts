@@ -1,5 +1,6 @@
 import type { Hold } from '@mvm/agentd-api';
-import type { DesiredState, InstanceView } from '@mvm/protocol';
+import type { InstanceView } from '@mvm/protocol';
+import type { DesiredState } from '@mvm/protocol/state';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { desiredPool, desiredState, desiredTenant } from '../../test/model/desired.js';
 import { DEMO_IMAGE, ModelHost } from '../../test/model/model-host.js';

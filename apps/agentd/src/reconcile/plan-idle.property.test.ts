@@ -1,5 +1,6 @@
 import type { Hold } from '@mvm/agentd-api';
-import { type DesiredState, type InstanceView, isCodedError } from '@mvm/protocol';
+import { type InstanceView, isCodedError } from '@mvm/protocol';
+import type { DesiredState } from '@mvm/protocol/state';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { desiredPool, desiredState, desiredTenant } from '../../test/model/desired.js';

@@ -1,4 +1,5 @@
-import type { DesiredPool, InstanceView, SleepPolicy } from '@mvm/protocol';
+import type { InstanceView } from '@mvm/protocol';
+import type { DesiredPool, SleepPolicy } from '@mvm/protocol/state';
 import type { ActivityRecord, ActivityRecords } from './activity.js';
 import { leastRunning, wakesOnConnect } from './idle-counts.js';
 import { addressOf, type PoolInput, type PoolInventory } from './inventory.js';

@@ -1,16 +1,8 @@
 import { isDeepStrictEqual } from 'node:util';
-import {
-  checkTenantNet,
-  type DesiredPool,
-  type DesiredTenant,
-  deriveTenantNet,
-  type ImageView,
-  isCodedError,
-  type PoolSpec,
-  type PoolView,
-  type TenantNet,
-} from '@mvm/protocol';
+import { type ImageView, isCodedError, type PoolSpec, type PoolView, type TenantNet } from '@mvm/protocol';
+import { checkTenantNet, deriveTenantNet } from '@mvm/protocol/names';
 import { poolSpecSchema } from '@mvm/protocol/schemas';
+import type { DesiredPool, DesiredTenant } from '@mvm/protocol/state';
 import { imageOf, shortDigest } from './inventory.js';
 import type { PlanDraft } from './plan-draft.js';
 import { planPool } from './plan-pool.js';

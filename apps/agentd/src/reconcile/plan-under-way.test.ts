@@ -1,4 +1,5 @@
-import type { DesiredState, InstanceView } from '@mvm/protocol';
+import type { InstanceView } from '@mvm/protocol';
+import type { DesiredState } from '@mvm/protocol/state';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { desiredPool, desiredState, desiredTenant } from '../../test/model/desired.js';
 import { ModelHost } from '../../test/model/model-host.js';

@@ -1,4 +1,4 @@
-import type { DesiredState } from '@mvm/protocol';
+import type { DesiredState } from '@mvm/protocol/state';
 import type { PlanDraft } from './plan-draft.js';
 import { protectionOf, URGENCY } from './plan-tenant.js';
 import type { ObservedHost, Overrides } from './types.js';

@@ -1,4 +1,5 @@
-import type { DesiredState, InstanceView } from '@mvm/protocol';
+import type { InstanceView } from '@mvm/protocol';
+import type { DesiredState } from '@mvm/protocol/state';
 import { addressOf, sinceMs } from './inventory.js';
 import { leadsTo } from './leads-to.js';
 import type { PlanContext } from './types.js';

@@ -1,6 +1,5 @@
 import type { Hold, Problem } from '@mvm/agentd-api';
 import type {
-  DesiredState,
   ImageView,
   InstanceView,
   NetworkPolicy,
@@ -10,6 +9,7 @@ import type {
   TenantNet,
   TenantView,
 } from '@mvm/protocol';
+import type { DesiredState } from '@mvm/protocol/state';
 import type { ActivityRecords, ActivitySample } from './activity.js';
 
 /** A tenant as hostd lists it, with its pools. */

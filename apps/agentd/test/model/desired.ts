@@ -1,4 +1,4 @@
-import { type DesiredState, parseDesiredState } from '@mvm/protocol';
+import { type DesiredState, parseDesiredState } from '@mvm/protocol/state';
 
 /** Quotas that limit nothing. */
 export const ROOMY = {

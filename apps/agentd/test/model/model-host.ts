@@ -1,10 +1,7 @@
 import {
   type AuditEntryView,
   type AuditReportView,
-  assertTransition,
   CodedError,
-  checkTenantNet,
-  DEFAULT_CLUSTER_CIDR,
   type ImageRef,
   type ImageView,
   type InstanceActivity,
@@ -13,15 +10,20 @@ import {
   type NetworkPolicy,
   type PlannableRequest,
   type PoolSpec,
-  parseInstanceId,
-  parsePoolId,
-  parseTenantId,
   type Quotas,
   type TenantNet,
   type V2Request,
   type V2Response,
 } from '@mvm/protocol';
+import {
+  checkTenantNet,
+  DEFAULT_CLUSTER_CIDR,
+  parseInstanceId,
+  parsePoolId,
+  parseTenantId,
+} from '@mvm/protocol/names';
 import { poolSpecSchema } from '@mvm/protocol/schemas';
+import { assertTransition } from '@mvm/protocol/state';
 
 export const DEMO_IMAGE: ImageView = {
   name: 'demo',

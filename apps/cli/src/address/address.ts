@@ -1,4 +1,5 @@
-import { CodedError, parseInstanceId, parsePoolId, parseTenantId } from '@mvm/protocol';
+import { CodedError } from '@mvm/protocol';
+import { parseInstanceId, parsePoolId, parseTenantId } from '@mvm/protocol/names';
 
 export interface PoolAddress {
   readonly tenantId: string;

@@ -1,4 +1,5 @@
-import { CodedError, type InstanceView, isValidId } from '@mvm/protocol';
+import { CodedError, type InstanceView } from '@mvm/protocol';
+import { isValidId } from '@mvm/protocol/names';
 import type { CliContext } from '../context.js';
 import { formatAddress, type InstanceAddress, parseInstanceAddress } from './address.js';
 

@@ -1,4 +1,5 @@
-import { CodedError, type DesiredState } from '@mvm/protocol';
+import { CodedError } from '@mvm/protocol';
+import type { DesiredState } from '@mvm/protocol/state';
 import type { CliContext } from '../context.js';
 
 /** The desired state in force and its revision; `not_found`, reason `desired.none`, when there is none. */

@@ -1,8 +1,9 @@
 import { createReadStream } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import { readYaml, type YamlReading } from '@mvm/agentd-api/yaml';
-import { CodedError, findUnreachableCounts } from '@mvm/protocol';
+import { CodedError } from '@mvm/protocol';
 import { desiredStateSchema } from '@mvm/protocol/schemas';
+import { findUnreachableCounts } from '@mvm/protocol/state';
 import type { z } from 'zod';
 import type { CliContext } from '../context.js';
 import { type Finding, findingsError, locate } from './findings.js';

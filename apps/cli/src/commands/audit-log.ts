@@ -1,4 +1,5 @@
-import { type AuditEntryView, parseTenantId } from '@mvm/protocol';
+import type { AuditEntryView } from '@mvm/protocol';
+import { parseTenantId } from '@mvm/protocol/names';
 import { InvalidArgumentError, Option } from 'commander';
 import type { CommandModule } from '../command.js';
 import { formatDuration } from '../format/duration.js';

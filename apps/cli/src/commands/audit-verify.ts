@@ -1,5 +1,6 @@
 import type { AuditHead, AuditVerification } from '@mvm/audit-log';
-import { type AuditReportView, CodedError, parseTenantId } from '@mvm/protocol';
+import { type AuditReportView, CodedError } from '@mvm/protocol';
+import { parseTenantId } from '@mvm/protocol/names';
 import { Option } from 'commander';
 import type { CommandModule } from '../command.js';
 import type { CliContext } from '../context.js';

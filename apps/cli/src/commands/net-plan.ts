@@ -1,4 +1,5 @@
-import { type NetworkCommand, type NetworkPlan, parseTenantId } from '@mvm/protocol';
+import type { NetworkCommand, NetworkPlan } from '@mvm/protocol';
+import { parseTenantId } from '@mvm/protocol/names';
 import type { CommandModule } from '../command.js';
 import { stripControlCharacters } from '../format/control-characters.js';
 import { printObject } from '../format/print.js';

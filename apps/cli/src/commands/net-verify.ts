@@ -1,4 +1,5 @@
-import { type NetworkDriftView, type NetworkProbe, type NetworkReport, parseTenantId } from '@mvm/protocol';
+import type { NetworkDriftView, NetworkProbe, NetworkReport } from '@mvm/protocol';
+import { parseTenantId } from '@mvm/protocol/names';
 import type { CommandModule } from '../command.js';
 import type { CliContext } from '../context.js';
 import { ReportedFailure } from '../errors/reported-failure.js';

@@ -1,4 +1,4 @@
-import { parseTenantId } from '@mvm/protocol';
+import { parseTenantId } from '@mvm/protocol/names';
 import { compareAddresses, formatAddress } from '../address/address.js';
 import { refuseUnknown } from '../address/refuse-unknown.js';
 import type { CommandModule } from '../command.js';

@@ -1,5 +1,6 @@
 import type { Hold } from '@mvm/agentd-api';
-import type { DesiredState, InstanceView } from '@mvm/protocol';
+import type { InstanceView } from '@mvm/protocol';
+import type { DesiredState } from '@mvm/protocol/state';
 import { compareAddresses, formatAddress, parseScope, type Scope } from '../address/address.js';
 import { currentDesired } from '../apply/current-desired.js';
 import type { CommandModule } from '../command.js';

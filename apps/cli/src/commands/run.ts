@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { CodedError, type DesiredState, parsePoolId, parseTenantId } from '@mvm/protocol';
+import { CodedError } from '@mvm/protocol';
+import { parsePoolId, parseTenantId } from '@mvm/protocol/names';
+import type { DesiredState } from '@mvm/protocol/state';
 import { Option } from 'commander';
 import type { InstanceAddress } from '../address/address.js';
 import { currentDesired } from '../apply/current-desired.js';

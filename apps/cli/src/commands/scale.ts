@@ -1,4 +1,5 @@
-import { CodedError, type DesiredState } from '@mvm/protocol';
+import { CodedError } from '@mvm/protocol';
+import type { DesiredState } from '@mvm/protocol/state';
 import { Option } from 'commander';
 import { type PoolAddress, parsePoolAddress } from '../address/address.js';
 import { currentDesired } from '../apply/current-desired.js';

@@ -1,6 +1,7 @@
 import { access } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { CodedError, parseTenantId, STATE_DIR } from '@mvm/protocol';
+import { CodedError, STATE_DIR } from '@mvm/protocol';
+import { parseTenantId } from '@mvm/protocol/names';
 import { isStateDir, secretsPath } from '@mvm/secrets-store';
 import type { CliContext } from '../context.js';
 import type { Invocation } from '../invocation.js';

@@ -1,5 +1,5 @@
 import type { TenantSummary } from '@mvm/agentd-api';
-import { parseTenantId } from '@mvm/protocol';
+import { parseTenantId } from '@mvm/protocol/names';
 import { compareAddresses } from '../address/address.js';
 import type { CommandModule } from '../command.js';
 import type { CliContext } from '../context.js';

@@ -8,7 +8,7 @@ import {
   findRoute,
   findWayBack,
 } from '@mvm/net-executor/diagnose';
-import { DEFAULT_CLUSTER_CIDR, formatIpv4 } from '@mvm/protocol';
+import { DEFAULT_CLUSTER_CIDR, formatIpv4 } from '@mvm/protocol/names';
 import { type Check, type Finding, fail, ok, skip, warn } from './check.js';
 import type { HostProbe } from './host-probe.js';
 

@@ -1,6 +1,7 @@
 import { constants } from 'node:os';
 import type { GuestStreamSession } from '@mvm/agentd-api';
-import { isCodedError, type StreamWish, toCodedError } from '@mvm/protocol';
+import { isCodedError, toCodedError } from '@mvm/protocol';
+import type { StreamWish } from '@mvm/protocol/guest';
 import type { InstanceAddress } from '../address/address.js';
 import type { CliContext, TextOutput } from '../context.js';
 import { renderError } from '../errors/render-error.js';

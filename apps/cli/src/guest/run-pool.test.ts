@@ -1,4 +1,4 @@
-import { parseDesiredState } from '@mvm/protocol';
+import { parseDesiredState } from '@mvm/protocol/state';
 import { expect, it } from 'vitest';
 import { parseCpus, parseMemory, parsePublish } from './run-options.js';
 import { type RunWish, withoutPool, withRunPool } from './run-pool.js';

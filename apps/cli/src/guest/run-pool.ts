@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
-import { CodedError, type DesiredState } from '@mvm/protocol';
+import { CodedError } from '@mvm/protocol';
+import type { DesiredState } from '@mvm/protocol/state';
 
 type DesiredTenant = DesiredState['tenants'][number];
 type DesiredPool = DesiredTenant['pools'][number];

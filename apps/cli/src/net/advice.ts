@@ -1,5 +1,5 @@
 import { DROP_MEANINGS, type PathAnswer } from '@mvm/net-executor/diagnose';
-import { cidrContains, parseIpv4, parseIpv4Cidr } from '@mvm/protocol';
+import { cidrContains, parseIpv4, parseIpv4Cidr } from '@mvm/protocol/names';
 import { formatAddress } from '../address/address.js';
 import type { AnswerField, InboundAsked } from './answer.js';
 import type { WhyFacts } from './why-facts.js';

@@ -14,14 +14,8 @@ import {
   type Status,
   toApiError,
 } from '@mvm/agentd-api';
-import {
-  assertTransition,
-  CodedError,
-  type DesiredState,
-  type HostInfo,
-  type InstanceOperation,
-  isCodedError,
-} from '@mvm/protocol';
+import { CodedError, type HostInfo, isCodedError } from '@mvm/protocol';
+import { assertTransition, type DesiredState, type InstanceOperation } from '@mvm/protocol/state';
 import * as data from './model-data.js';
 
 type Answers = { [N in RouteName]?: (input: Input) => RouteResponse<N> | Promise<RouteResponse<N>> };

@@ -6,18 +6,17 @@ import type {
   TenantSummary,
   VersionInfo,
 } from '@mvm/agentd-api';
-import {
-  type AuditEntryView,
-  type AuditReportView,
-  type DesiredState,
-  type HostInfo,
-  type InstanceStatus,
-  type NetworkDrops,
-  type NetworkPlan,
-  type NetworkReport,
-  type PlanView,
-  parseDesiredState,
+import type {
+  AuditEntryView,
+  AuditReportView,
+  HostInfo,
+  InstanceStatus,
+  NetworkDrops,
+  NetworkPlan,
+  NetworkReport,
+  PlanView,
 } from '@mvm/protocol';
+import { type DesiredState, parseDesiredState } from '@mvm/protocol/state';
 
 const DIGEST = `sha256:${'ab'.repeat(32)}`;
 /** Fixed for a test run, so that asking twice gives the same answer. */

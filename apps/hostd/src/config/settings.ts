@@ -1,5 +1,6 @@
 import { MAX_SOCKET_PATH_BYTES } from '@mvm/framing';
-import { DEFAULT_CLUSTER_CIDR, HOSTD_SOCKET_PATH, parseIpv4Cidr, STATE_DIR } from '@mvm/protocol';
+import { HOSTD_SOCKET_PATH, STATE_DIR } from '@mvm/protocol';
+import { DEFAULT_CLUSTER_CIDR, parseIpv4Cidr } from '@mvm/protocol/names';
 import type { SettingsTable, SettingValues } from '@mvm/settings';
 import { z } from 'zod';
 

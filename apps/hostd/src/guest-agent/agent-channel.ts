@@ -13,13 +13,8 @@
 import { randomBytes } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  type CodedError,
-  type GuestAgentRequest,
-  type GuestAgentResponse,
-  guestAgentRequestCodec,
-  isCodedError,
-} from '@mvm/protocol';
+import { type CodedError, isCodedError } from '@mvm/protocol';
+import { type GuestAgentRequest, type GuestAgentResponse, guestAgentRequestCodec } from '@mvm/protocol/guest';
 import { AgentConnection } from './agent-connection.js';
 import { canceled, noAnswer, nonsense, refused, unreachable } from './agent-errors.js';
 import { streamLost, streamsUnsupported } from './stream-errors.js';

@@ -8,14 +8,13 @@
  */
 import type { Duplex } from 'node:stream';
 import { FrameDecoder, writeFrame } from '@mvm/framing';
+import { type CodedError, toCodedError } from '@mvm/protocol';
 import {
-  type CodedError,
   type GuestAgentResponse,
   guestAgentResponseCodec,
   isStreamFrame,
   MAX_GUEST_AGENT_FRAME_BYTES,
-  toCodedError,
-} from '@mvm/protocol';
+} from '@mvm/protocol/guest';
 import { canceled, nonsense, unreachable } from './agent-errors.js';
 
 /** Answers that may wait to be asked for. */

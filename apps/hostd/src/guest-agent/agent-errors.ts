@@ -1,4 +1,5 @@
-import { CodedError, type GuestAgentRequest } from '@mvm/protocol';
+import { CodedError } from '@mvm/protocol';
+import type { GuestAgentRequest } from '@mvm/protocol/guest';
 
 type Asked = GuestAgentRequest['type'];
 

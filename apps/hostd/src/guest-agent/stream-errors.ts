@@ -1,4 +1,5 @@
-import { CodedError, quoteForMessage } from '@mvm/protocol';
+import { quoteForMessage } from '@mvm/errors';
+import { CodedError } from '@mvm/protocol';
 
 /** `failed_precondition`, `guest_stream.refused`. What the guest says is quoted and cut. */
 export function streamRefused(said: string): CodedError {

@@ -1,5 +1,5 @@
+import type { CodedError } from '@mvm/protocol';
 import {
-  type CodedError,
   decodeStreamFrame,
   encodeStreamFrame,
   STREAM_WINDOW_TO_CALLER,
@@ -7,7 +7,7 @@ import {
   type StreamEnd,
   type StreamFrame,
   streamIdOf,
-} from '@mvm/protocol';
+} from '@mvm/protocol/guest';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { type GuestStream, StreamMux, type StreamSink } from './stream-mux.js';
 

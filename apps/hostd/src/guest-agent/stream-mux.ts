@@ -6,18 +6,17 @@
  * - An id stays in use until the guest has said that the stream is over: a late frame never reaches another stream.
  * - What the guest may not send ends its stream; when it goes on, it ends the connection.
  */
+import { type CodedError, errorToResponse } from '@mvm/protocol';
 import {
-  type CodedError,
   decodeStreamFrame,
   encodeStreamFrame,
-  errorToResponse,
   STREAM_WINDOW_TO_CALLER,
   STREAM_WINDOW_TO_GUEST,
   type StreamEnd,
   type StreamFrame,
   streamCost,
   streamIdOf,
-} from '@mvm/protocol';
+} from '@mvm/protocol/guest';
 import { guestStalled, streamInvalid, streamViolated, tooManyStreams } from './stream-errors.js';
 import { decodeEnd } from './stream-records.js';
 

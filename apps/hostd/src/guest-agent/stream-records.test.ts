@@ -1,4 +1,4 @@
-import type { StreamWish } from '@mvm/protocol';
+import type { StreamWish } from '@mvm/protocol/guest';
 import { expect, it } from 'vitest';
 import { encodeWish } from './stream-records.js';
 

@@ -1,5 +1,5 @@
-import type { StreamEnd, StreamWish } from '@mvm/protocol';
 import { errorToResponse } from '@mvm/protocol';
+import type { StreamEnd, StreamWish } from '@mvm/protocol/guest';
 import { streamInvalid, streamRefused, streamViolated } from './stream-errors.js';
 
 /** Longest wish, in bytes; a frame to the agent may have 262 144. */

@@ -1,4 +1,5 @@
-import { macAddress, type TenantNet } from '@mvm/protocol';
+import type { TenantNet } from '@mvm/protocol';
+import { macAddress } from '@mvm/protocol/names';
 import {
   arpMessage,
   BROADCAST_MAC,

@@ -1,4 +1,4 @@
-import { deriveTenantNet } from '@mvm/protocol';
+import { deriveTenantNet } from '@mvm/protocol/names';
 import { describe, expect, it } from 'vitest';
 import { type BlockedProbe, planBlockedProbes } from './blocked-probes.js';
 import { evaluateProbe, type Sighting } from './evaluate-probe.js';

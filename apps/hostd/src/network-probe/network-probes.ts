@@ -1,15 +1,13 @@
+import { CodedError, type NetworkPolicy, type NetworkProbe } from '@mvm/protocol';
 import {
-  CodedError,
   cidrContains,
   instanceIp,
   lastInstanceIpOffset,
-  type NetworkPolicy,
-  type NetworkProbe,
   parseIpv4,
   parseIpv4Cidr,
   parseTapName,
   RESERVED_IP_OFFSET,
-} from '@mvm/protocol';
+} from '@mvm/protocol/names';
 import type { Logger } from 'pino';
 import type { HostPorts } from '../execute/ports.js';
 import { vmUid } from '../plan/port.js';

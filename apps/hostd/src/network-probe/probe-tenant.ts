@@ -1,15 +1,8 @@
 import { networkInterfaces } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readDefaultRouteLinks } from '@mvm/net-executor/observe';
-import {
-  macAddress,
-  type NetworkProbe,
-  parseBridgeName,
-  RESERVED_IP_OFFSET,
-  reservedIp,
-  type TenantNet,
-  tapName,
-} from '@mvm/protocol';
+import type { NetworkProbe, TenantNet } from '@mvm/protocol';
+import { macAddress, parseBridgeName, RESERVED_IP_OFFSET, reservedIp, tapName } from '@mvm/protocol/names';
 import type { HostNetwork } from '../execute/ports.js';
 import type { PortArgs } from '../execute/step.js';
 import { type BlockedProbe, FRAMES_PER_PROBE, type ProbeSite, planBlockedProbes } from './blocked-probes.js';

@@ -1,4 +1,4 @@
-import { parseInstanceId, parsePoolId, parseTenantId } from '@mvm/protocol';
+import { parseInstanceId, parsePoolId, parseTenantId } from '@mvm/protocol/names';
 import type { InstanceAddress, PoolAddress } from '../state/layout.js';
 
 /** The pool that a request names. Throws `id.invalid`, with `Tenant` or `Pool` in the message. */

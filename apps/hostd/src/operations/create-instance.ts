@@ -1,4 +1,5 @@
-import { generateInstanceId, parseInstanceId, type RequestOf } from '@mvm/protocol';
+import type { RequestOf } from '@mvm/protocol';
+import { generateInstanceId, parseInstanceId } from '@mvm/protocol/names';
 import { planCreate } from '../plan/plan-create.js';
 import type { PoolAddress } from '../state/layout.js';
 import type { InstanceRecord } from '../state/records.js';

@@ -1,4 +1,5 @@
-import { parseTenantId, type RequestOf, type TenantNet } from '@mvm/protocol';
+import type { RequestOf, TenantNet } from '@mvm/protocol';
+import { parseTenantId } from '@mvm/protocol/names';
 import { planTenantNetwork, type TenantSettings } from '../plan/plan-tenant.js';
 import type { TenantRecord } from '../state/records.js';
 import { requireTenant } from '../state/store.js';

@@ -1,4 +1,5 @@
-import { assertTransition, CodedError, type RequestOf, toCodedError } from '@mvm/protocol';
+import { CodedError, type RequestOf, toCodedError } from '@mvm/protocol';
+import { assertTransition } from '@mvm/protocol/state';
 import type { Plan, Step } from '../execute/step.js';
 import { planReboot } from '../plan/plan-reboot.js';
 import type { InstanceAddress } from '../state/layout.js';

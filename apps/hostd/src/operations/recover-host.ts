@@ -2,7 +2,7 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { policiesOf } from '@mvm/net-executor';
-import { parseTapName } from '@mvm/protocol';
+import { parseTapName } from '@mvm/protocol/names';
 import pLimit from 'p-limit';
 import type { HostNetwork, HostPorts } from '../execute/ports.js';
 import { recordedPort } from '../plan/port.js';

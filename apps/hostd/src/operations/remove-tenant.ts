@@ -1,4 +1,5 @@
-import { CodedError, parseTenantId, type RequestOf } from '@mvm/protocol';
+import { CodedError, type RequestOf } from '@mvm/protocol';
+import { parseTenantId } from '@mvm/protocol/names';
 import { planTeardown } from '../plan/plan-tenant.js';
 import { requireTenant } from '../state/store.js';
 import type { RecordOperation } from './operation.js';

@@ -1,4 +1,5 @@
-import { assertTransition, type RequestOf } from '@mvm/protocol';
+import type { RequestOf } from '@mvm/protocol';
+import { assertTransition } from '@mvm/protocol/state';
 import { streamSlept } from '../guest-agent/stream-errors.js';
 import { planSleep } from '../plan/plan-sleep.js';
 import type { InstanceAddress } from '../state/layout.js';

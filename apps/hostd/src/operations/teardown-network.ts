@@ -1,4 +1,5 @@
-import { parseTenantId, type RequestOf, type TenantNet } from '@mvm/protocol';
+import type { RequestOf, TenantNet } from '@mvm/protocol';
+import { parseTenantId } from '@mvm/protocol/names';
 import { planTeardown } from '../plan/plan-tenant.js';
 import { requireTenant } from '../state/store.js';
 import type { RecordOperation } from './operation.js';

@@ -1,4 +1,5 @@
-import { assertTransition, toCodedError } from '@mvm/protocol';
+import { toCodedError } from '@mvm/protocol';
+import { assertTransition } from '@mvm/protocol/state';
 import type { PlanFailure } from '../execute/execute-plan.js';
 import { adoptVm } from '../execute/live-vm.js';
 import { planWake, wokenResources } from '../plan/plan-wake.js';

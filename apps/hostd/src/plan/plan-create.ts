@@ -1,12 +1,12 @@
+import { CodedError } from '@mvm/protocol';
 import {
-  CodedError,
   FIRST_INSTANCE_IP_OFFSET,
   instanceIp,
   lastInstanceIpOffset,
   macAddress,
   parseTapName,
   tapName,
-} from '@mvm/protocol';
+} from '@mvm/protocol/names';
 import type { StepPlan } from '../execute/step.js';
 import type { InstanceRecord, PoolRecord, TenantRecord } from '../state/records.js';
 

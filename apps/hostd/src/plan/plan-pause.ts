@@ -1,4 +1,4 @@
-import { assertTransition } from '@mvm/protocol';
+import { assertTransition } from '@mvm/protocol/state';
 import type { Plan } from '../execute/step.js';
 import { addressOf } from '../state/layout.js';
 import type { InstanceRecord, TenantRecord } from '../state/records.js';

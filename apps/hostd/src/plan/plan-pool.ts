@@ -1,5 +1,6 @@
 import { policiesOf, type TenantPolicies } from '@mvm/net-executor';
-import { assertTransition, CodedError, checkNetworkPolicy, type PoolSpec } from '@mvm/protocol';
+import { CodedError, type PoolSpec } from '@mvm/protocol';
+import { assertTransition, checkNetworkPolicy } from '@mvm/protocol/state';
 import type { Step, StepPlan } from '../execute/step.js';
 import type { ImageName } from '../state/launch.js';
 import { addressOf, type PoolAddress } from '../state/layout.js';

@@ -1,4 +1,4 @@
-import { assertTransition } from '@mvm/protocol';
+import { assertTransition } from '@mvm/protocol/state';
 import type { Plan, Step } from '../execute/step.js';
 import { planStart, type StartInput } from './plan-start.js';
 import { cleaningSteps, killStep } from './plan-stop.js';

@@ -1,4 +1,5 @@
-import { assertTransition, type StopReason } from '@mvm/protocol';
+import type { StopReason } from '@mvm/protocol';
+import { assertTransition } from '@mvm/protocol/state';
 import type { Plan, Step } from '../execute/step.js';
 import { addressOf } from '../state/layout.js';
 import type { InstanceRecord, TenantRecord } from '../state/records.js';

@@ -1,4 +1,4 @@
-import { deriveTenantNet } from '@mvm/protocol';
+import { deriveTenantNet } from '@mvm/protocol/names';
 import { expect, test } from 'vitest';
 import { NOW, poolRecord, tenantRecord } from '../../test/records.js';
 import {

@@ -1,15 +1,8 @@
 import { policiesOf } from '@mvm/net-executor';
 import { checkSubnetFree, type HostNetwork } from '@mvm/net-executor/observe';
-import {
-  CodedError,
-  checkNetworkPolicy,
-  checkTenantNet,
-  cidrOverlaps,
-  type NetworkPolicy,
-  parseIpv4Cidr,
-  type Quotas,
-  type TenantNet,
-} from '@mvm/protocol';
+import { CodedError, type NetworkPolicy, type Quotas, type TenantNet } from '@mvm/protocol';
+import { checkTenantNet, cidrOverlaps, parseIpv4Cidr } from '@mvm/protocol/names';
+import { checkNetworkPolicy } from '@mvm/protocol/state';
 import type { Step, StepPlan } from '../execute/step.js';
 import type { PoolRecord, TenantRecord } from '../state/records.js';
 import { plainNet } from './port.js';

@@ -1,4 +1,5 @@
-import { assertTransition, type InstanceResources } from '@mvm/protocol';
+import type { InstanceResources } from '@mvm/protocol';
+import { assertTransition } from '@mvm/protocol/state';
 import { cgroupLimits } from '../cgroup/limits.js';
 import type { Plan } from '../execute/step.js';
 import type { LaunchArgs, PlannedImage } from '../state/launch.js';

@@ -1,4 +1,5 @@
-import { CodedError, MAX_TENANT_NET_ID, parseIpv4Cidr, parseTapName, type TenantNet } from '@mvm/protocol';
+import { CodedError, type TenantNet } from '@mvm/protocol';
+import { MAX_TENANT_NET_ID, parseIpv4Cidr, parseTapName } from '@mvm/protocol/names';
 import type { GuestConfig, PortArgs } from '../execute/step.js';
 import type { InstanceRecord, TenantRecord } from '../state/records.js';
 

@@ -1,4 +1,5 @@
-import { type AuditEntryView, type AuditReportView, CodedError, parseTenantId } from '@mvm/protocol';
+import { type AuditEntryView, type AuditReportView, CodedError } from '@mvm/protocol';
+import { parseTenantId } from '@mvm/protocol/names';
 import type { AuditLog, PlacedEntry } from '../state/audit-log.js';
 import type { RequestHandler } from './handler.js';
 import { isAfter, jsonBytes, PAGE_BYTES, parseCursor } from './page.js';

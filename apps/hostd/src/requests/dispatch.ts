@@ -3,7 +3,6 @@ import type { SpaceReserve } from '@mvm/node-host';
 import {
   type CodedError,
   failurePrefix,
-  isValidId,
   METHODS,
   type MethodName,
   type PlannableRequest,
@@ -12,6 +11,7 @@ import {
   type V2Request,
   type V2Response,
 } from '@mvm/protocol';
+import { isValidId } from '@mvm/protocol/names';
 import type { PeerCredentials } from '@mvm/unix-peer';
 import type { Logger } from 'pino';
 import type { Clock, OperationContext } from '../operations/operation-context.js';

@@ -1,4 +1,5 @@
-import { type PoolView, parsePoolId, parseTenantId, type TenantView } from '@mvm/protocol';
+import type { PoolView, TenantView } from '@mvm/protocol';
+import { parsePoolId, parseTenantId } from '@mvm/protocol/names';
 import type { InstanceRecord } from '../state/records.js';
 import type { RequestHandler, RequestServices } from './handler.js';
 import { jsonBytes, PAGE_BYTES, takePage } from './page.js';

@@ -1,6 +1,7 @@
 import { DROP_MEANINGS } from '@mvm/net-executor/diagnose';
 import { type NetworkCommand, renderCommands } from '@mvm/net-executor/execute';
-import { CodedError, type NetworkDriftView, parseTenantId } from '@mvm/protocol';
+import { CodedError, type NetworkDriftView } from '@mvm/protocol';
+import { parseTenantId } from '@mvm/protocol/names';
 import type { HostPorts } from '../execute/ports.js';
 import { systemClock } from '../operations/operation-context.js';
 import { requireTenant } from '../state/store.js';

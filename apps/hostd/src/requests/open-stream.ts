@@ -1,13 +1,6 @@
 import type { AuditEntry } from '@mvm/audit-log';
-import {
-  CodedError,
-  decodeStreamFrame,
-  type RequestOf,
-  type RequestOrigin,
-  type StreamEnd,
-  type StreamWish,
-  toCodedError,
-} from '@mvm/protocol';
+import { CodedError, type RequestOf, type RequestOrigin, toCodedError } from '@mvm/protocol';
+import { decodeStreamFrame, type StreamEnd, type StreamWish } from '@mvm/protocol/guest';
 import type { PeerCredentials } from '@mvm/unix-peer';
 import type { Logger } from 'pino';
 import type { HostPorts } from '../execute/ports.js';

@@ -1,4 +1,5 @@
-import { CodedError, isValidId } from '@mvm/protocol';
+import { CodedError } from '@mvm/protocol';
+import { isValidId } from '@mvm/protocol/names';
 
 /** Objects on a page when the caller does not say. */
 const DEFAULT_LIMIT = 500;

@@ -1,16 +1,18 @@
 /** A connection that carries one stream, from the answer to OpenStream on. */
 import type { FrameConnection } from '@mvm/framing';
 import {
-  encodeStreamFrame,
   errorToResponse,
-  MAX_STREAM_FRAME_BYTES,
   type RequestOf,
   type RequestOrigin,
-  type StreamEnd,
   serverFrameCodec,
-  streamEndCodec,
   type V2Response,
 } from '@mvm/protocol';
+import {
+  encodeStreamFrame,
+  MAX_STREAM_FRAME_BYTES,
+  type StreamEnd,
+  streamEndCodec,
+} from '@mvm/protocol/guest';
 import type { PeerCredentials } from '@mvm/unix-peer';
 import { streamInvalid, streamLost } from '../guest-agent/stream-errors.js';
 import type { GuestStream } from '../guest-agent/stream-mux.js';

@@ -9,7 +9,7 @@ import {
   splitLines,
   verifyAuditLog,
 } from '@mvm/audit-log';
-import { isValidId } from '@mvm/protocol';
+import { isValidId } from '@mvm/protocol/names';
 import {
   type AuditEnd,
   type AuditPaths,

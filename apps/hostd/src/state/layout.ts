@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { isValidId, parseTapName } from '@mvm/protocol';
+import { isValidId, parseTapName } from '@mvm/protocol/names';
 
 /** Which instance; the ids as they stand on the wire, already checked against the grammar. */
 export interface InstanceAddress {

@@ -1,6 +1,7 @@
 import { readdir, rm, rmdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { CodedError, isValidId, parseTapName, toCodedError } from '@mvm/protocol';
+import { CodedError, toCodedError } from '@mvm/protocol';
+import { isValidId, parseTapName } from '@mvm/protocol/names';
 import { isTemporaryName, readFileIfThere } from './atomic-file.js';
 import { errnoOf, fromFileError } from './fs-error.js';
 import type { InstanceAddress, Layout, PoolAddress } from './layout.js';

@@ -1,4 +1,4 @@
-import { CodedError, findNetworkPolicyProblems, type PoolNetworkPolicy } from '@mvm/protocol';
+import { CodedError, type PoolNetworkPolicy } from '@mvm/protocol';
 import {
   imageRefSchema,
   instanceNetSchema,
@@ -11,6 +11,7 @@ import {
   stopReasonSchema,
   tenantNetSchema,
 } from '@mvm/protocol/schemas';
+import { findNetworkPolicyProblems } from '@mvm/protocol/state';
 import { z } from 'zod';
 import { vmRecordSchema } from './vm-record-schema.js';
 

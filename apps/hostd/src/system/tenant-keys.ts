@@ -1,7 +1,8 @@
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
-import { CodedError, parseTenantId } from '@mvm/protocol';
+import { CodedError } from '@mvm/protocol';
+import { parseTenantId } from '@mvm/protocol/names';
 import { errnoOf, fromFileError } from '../state/fs-error.js';
 
 /** Longest key file in bytes: 64 hexadecimal digits and room for a line's end. */

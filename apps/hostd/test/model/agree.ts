@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { observeNetwork, verifyNetwork } from '@mvm/net-executor/observe';
-import { deriveTenantNet, instanceIp, macAddress, parseTapName, tapName } from '@mvm/protocol';
+import { deriveTenantNet, instanceIp, macAddress, parseTapName, tapName } from '@mvm/protocol/names';
 import { vmUidRange } from '../../src/plan/port.js';
 import { errnoOf } from '../../src/state/fs-error.js';
 import {

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { tapName } from '@mvm/protocol';
+import { tapName } from '@mvm/protocol/names';
 import { execa } from 'execa';
 import { expect } from 'vitest';
 import { FAKE_VMM_NAME } from '../fake-vmm/driver.js';

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { createNetworkExecutor, type NetworkExecutor } from '@mvm/net-executor/execute';
-import { DEFAULT_CLUSTER_CIDR } from '@mvm/protocol';
+import { DEFAULT_CLUSTER_CIDR } from '@mvm/protocol/names';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { probeTenant } from '../../src/network-probe/probe-tenant.js';
 import { netOf } from '../daemon.js';

@@ -1,6 +1,6 @@
 import { attachGuestSession, type GuestStreamSession } from '@mvm/agentd-api';
 import { openGuestStream } from '@mvm/hostd-client';
-import type { StreamWish } from '@mvm/protocol';
+import type { StreamWish } from '@mvm/protocol/guest';
 import type { InstanceAddress } from '../../src/state/layout.js';
 
 /** How a program in a guest ended, and what it wrote. */

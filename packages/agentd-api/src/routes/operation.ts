@@ -1,4 +1,5 @@
-import { INSTANCE_TRANSITIONS, type InstanceMethod, type InstanceStatus, METHODS } from '@mvm/protocol';
+import { type InstanceMethod, type InstanceStatus, METHODS } from '@mvm/protocol';
+import { INSTANCE_TRANSITIONS } from '@mvm/protocol/state';
 import type { z } from 'zod';
 import { type Hold, operationResultSchema } from '../objects.js';
 import { ofInstance } from './parameters.js';

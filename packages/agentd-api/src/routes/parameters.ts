@@ -1,4 +1,4 @@
-import { isValidId, parseInstanceId, parsePoolId, parseTenantId } from '@mvm/protocol';
+import { isValidId, parseInstanceId, parsePoolId, parseTenantId } from '@mvm/protocol/names';
 import { z } from 'zod';
 
 function id(parse: (text: string) => string, description: string) {

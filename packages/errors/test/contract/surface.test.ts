@@ -8,6 +8,7 @@ it('exports exactly this', () => {
     'ERROR_CODES',
     'errnoOf',
     'isCodedError',
+    'quoteForMessage',
     'toCodedError',
   ]);
   const index = readFileSync(new URL('../../src/index.ts', import.meta.url), 'utf8');

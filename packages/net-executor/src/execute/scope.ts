@@ -5,7 +5,7 @@ import {
   parseIpv4,
   parseIpv4Cidr,
   parseTapName,
-} from '@mvm/protocol';
+} from '@mvm/protocol/names';
 import { profileIdOf } from '../profile.js';
 import type { NetElement } from '../sets.js';
 import type { ObservedNetwork } from '../types.js';

@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
+import { CodedError } from '@mvm/protocol';
 import {
-  CodedError,
   cidrOverlaps,
   formatIpv4Cidr,
   parseBridgeName,
   parseIpv4Cidr,
   parseTapName,
-} from '@mvm/protocol';
+} from '@mvm/protocol/names';
 
 /** A network that the host has, or has a route to, beside the tenants'. */
 export interface HostNetwork {

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { parseBridgeName, parseTapName } from '@mvm/protocol';
+import { parseBridgeName, parseTapName } from '@mvm/protocol/names';
 import { TABLE_NAME } from '../base-tables/base-tables.js';
 import { commandError } from '../command/command-error.js';
 import {

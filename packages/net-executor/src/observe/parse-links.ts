@@ -1,4 +1,4 @@
-import { parseBridgeName, parseTapName } from '@mvm/protocol';
+import { parseBridgeName, parseTapName } from '@mvm/protocol/names';
 import { BRIDGE_SETTINGS, type LinkSettings, PORT_SETTINGS } from '../link-settings.js';
 import type { ObservedLink } from '../types.js';
 import { asArray, asRecord, asText, type JsonRecord } from './json.js';

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { parseBridgeName, parseTapName } from '@mvm/protocol';
+import { parseBridgeName, parseTapName } from '@mvm/protocol/names';
 import { isInterfaceName } from '../grammar.js';
 
 /**

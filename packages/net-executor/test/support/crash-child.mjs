@@ -3,7 +3,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { createNetworkExecutor } from '@mvm/net-executor/execute';
 import { createCommandRunner } from '@mvm/net-executor/observe';
-import { deriveTenantNet, instanceIp, macAddress, tapName } from '@mvm/protocol';
+import { deriveTenantNet, instanceIp, macAddress, tapName } from '@mvm/protocol/names';
 
 const [operation, when, nth] = process.argv.slice(2);
 const real = createCommandRunner();

@@ -1,4 +1,5 @@
-import { deriveTenantNet, instanceIp, macAddress, type TenantNet, tapName } from '@mvm/protocol';
+import type { TenantNet } from '@mvm/protocol';
+import { deriveTenantNet, instanceIp, macAddress, tapName } from '@mvm/protocol/names';
 import type { InstancePort } from '../../src/index.js';
 
 export const CLUSTER_CIDR = '10.240.0.0/12';

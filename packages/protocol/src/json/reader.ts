@@ -1,4 +1,4 @@
-import { quoteForMessage } from '../quote.js';
+import { quoteForMessage } from '@mvm/errors';
 import { type JsonScanner, MAX_JSON_DEPTH } from './scanner.js';
 import type { ObjectShape, Shape } from './shape.js';
 

@@ -1,6 +1,6 @@
+import { quoteForMessage } from '@mvm/errors';
 import { z } from 'zod';
 import { protocolError } from '../protocol-error.js';
-import { quoteForMessage } from '../quote.js';
 import type { Tagged, TagTable } from '../tagged.js';
 import { readFields } from './reader.js';
 import type { JsonScanner } from './scanner.js';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 /** Highest request id: every integer up to here is exact in JSON readers that use doubles. */
-export const MAX_REQUEST_ID = Number.MAX_SAFE_INTEGER;
+const MAX_REQUEST_ID = Number.MAX_SAFE_INTEGER;
 
 /** The first frame of a version 2 client: which versions it speaks (1…16 of them), and who it is, for logs. */
 export const helloSchema = z.object({

@@ -1,15 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import {
-  type Codec,
-  clientFrameCodec,
-  guestAgentRequestCodec,
-  guestAgentResponseCodec,
-  PROTOCOL_HISTORY,
-  parseDesiredState,
-  serverFrameCodec,
-} from '../../src/index.js';
+import { guestAgentRequestCodec, guestAgentResponseCodec } from '../../src/guest/index.js';
+import { type Codec, clientFrameCodec, serverFrameCodec } from '../../src/index.js';
 import { v2RequestSchemas, v2ResponseSchemas } from '../../src/schemas.js';
+import { parseDesiredState } from '../../src/state/index.js';
 import { v1RequestCodec, v1RequestSchemas, v1ResponseCodec, v1ResponseSchemas } from '../../src/v1/index.js';
+import { PROTOCOL_HISTORY } from '../../src/versions.js';
 import { examplesOf, tableRows } from './markdown.js';
 
 const PROTOCOL = 'docs/protocol.md';

@@ -1,7 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import * as guest from '../../src/guest/index.js';
 import * as protocol from '../../src/index.js';
+import * as names from '../../src/names/index.js';
 import * as schemas from '../../src/schemas.js';
+import * as state from '../../src/state/index.js';
 import * as v1 from '../../src/v1/index.js';
 import { expectCommitted, packagePath } from './golden-files.js';
 
@@ -24,19 +27,22 @@ function exportedNames(source: string): string[] {
 /** Entry point → its module; what each exports is committed. */
 const entryPoints = {
   '.': { path: 'src/index.ts', module: protocol, golden: 'testdata/surface.txt' },
+  './names': { path: 'src/names/index.ts', module: names, golden: 'testdata/surface.names.txt' },
+  './state': { path: 'src/state/index.ts', module: state, golden: 'testdata/surface.state.txt' },
+  './guest': { path: 'src/guest/index.ts', module: guest, golden: 'testdata/surface.guest.txt' },
   './v1': { path: 'src/v1/index.ts', module: v1, golden: 'testdata/surface.v1.txt' },
   './schemas': { path: 'src/schemas.ts', module: schemas, golden: 'testdata/surface.schemas.txt' },
 };
 
 describe.each(Object.entries(entryPoints))('public surface of %s', (_name, { path, module, golden }) => {
-  const names = exportedNames(readFileSync(packagePath(path), 'utf8'));
+  const exported = exportedNames(readFileSync(packagePath(path), 'utf8'));
 
   it('is the committed one', () => {
-    expectCommitted(golden, `${names.join('\n')}\n`);
+    expectCommitted(golden, `${exported.join('\n')}\n`);
   });
 
   it('exists at run time', () => {
-    expect(Object.keys(module).sort()).toEqual(names.filter((name) => !name.startsWith('type ')));
+    expect(Object.keys(module).sort()).toEqual(exported.filter((name) => !name.startsWith('type ')));
   });
 });
 

@@ -4,7 +4,7 @@ import {
   PROTOCOL_HISTORY,
   PROTOCOL_VERSION,
   SUPPORTED_VERSIONS,
-} from '../../src/index.js';
+} from '../../src/versions.js';
 import { listFolder } from './golden-files.js';
 
 describe('version history', () => {

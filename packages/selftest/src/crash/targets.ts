@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { deriveTenantNet, isCodedError, type PoolSpec, type Quotas, type V2Request } from '@mvm/protocol';
+import { isCodedError, type PoolSpec, type Quotas, type V2Request } from '@mvm/protocol';
+import { deriveTenantNet } from '@mvm/protocol/names';
 import type { Naming } from '../host/host-view.js';
 import type { CrashHost } from './crash-host.js';
 

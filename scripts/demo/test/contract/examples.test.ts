@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { parseDesiredState } from '@mvm/protocol';
+import { parseDesiredState } from '@mvm/protocol/state';
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
 

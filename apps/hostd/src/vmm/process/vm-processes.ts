@@ -2,7 +2,8 @@ import { readFile, readlink } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { listPids, readArgv } from '@mvm/node-host';
-import { CodedError, parseTapName } from '@mvm/protocol';
+import { CodedError } from '@mvm/protocol';
+import { parseTapName } from '@mvm/protocol/names';
 
 /** Processes of VMMs, found by the socket directory in their arguments. */
 export interface VmProcesses {

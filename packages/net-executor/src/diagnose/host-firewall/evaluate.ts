@@ -1,4 +1,4 @@
-import { cidrContains } from '@mvm/protocol';
+import { cidrContains } from '@mvm/protocol/names';
 import type { Condition, ForeignChain, ForeignPacket, ForeignTable, ForeignVerdict } from './rules.js';
 
 /** Chains within chains; the kernel allows 16. */

@@ -1,4 +1,4 @@
-import { parseIpv4, parseIpv4Cidr } from '@mvm/protocol';
+import { parseIpv4, parseIpv4Cidr } from '@mvm/protocol/names';
 import { TABLE_NAME } from '../../base-tables/base-tables.js';
 import { asArray, asRecord, asText, type JsonRecord } from '../../observe/json.js';
 import { evaluateChain } from './evaluate.js';

@@ -1,4 +1,5 @@
-import { isCodedError, parseIpv4Cidr } from '@mvm/protocol';
+import { isCodedError } from '@mvm/protocol';
+import { parseIpv4Cidr } from '@mvm/protocol/names';
 import type { Condition, ForeignChain, ForeignRule, ForeignTable, RuleVerdict } from './rules.js';
 
 const UNKNOWN: Condition = { kind: 'unknown' };

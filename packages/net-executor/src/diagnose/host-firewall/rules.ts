@@ -1,4 +1,4 @@
-import type { Ipv4Cidr } from '@mvm/protocol';
+import type { Ipv4Cidr } from '@mvm/protocol/names';
 
 /** What a rule of other software asks of a packet. `unknown`: something that is not modelled here, e.g. an extension. */
 export type Condition =

@@ -1,4 +1,4 @@
-import { cidrContains, parseIpv4, parseIpv4Cidr } from '@mvm/protocol';
+import { cidrContains, parseIpv4, parseIpv4Cidr } from '@mvm/protocol/names';
 import { interfaceName } from '../../grammar.js';
 import type { GuestPort, TenantGuests } from '../../types.js';
 import {

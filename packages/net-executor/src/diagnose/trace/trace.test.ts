@@ -1,4 +1,4 @@
-import { deriveTenantNet, macAddress, tapName } from '@mvm/protocol';
+import { deriveTenantNet, macAddress, tapName } from '@mvm/protocol/names';
 import { expect, it } from 'vitest';
 import type { GuestPort, TenantPolicies } from '../../types.js';
 import type { Destination, Route } from './path.js';

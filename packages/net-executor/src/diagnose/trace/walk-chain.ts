@@ -1,4 +1,4 @@
-import { cidrContains, parseIpv4, parseIpv4Cidr } from '@mvm/protocol';
+import { cidrContains, parseIpv4, parseIpv4Cidr } from '@mvm/protocol/names';
 import type { BaseChain, BaseRule, PolicyPart } from '../../base-tables/base-table.js';
 import { type NetElement, type SetName, setShape } from '../../sets.js';
 import { parseRule, type RuleField, type RuleMatch, type Statement } from './parse-rule.js';

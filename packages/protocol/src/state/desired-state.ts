@@ -1,17 +1,17 @@
 import { CodedError, isCodedError } from '@mvm/errors';
 import { z } from 'zod';
-import { isValidId } from './ids.js';
-import { cidrOverlaps, type Ipv4Cidr, parseIpv4Cidr } from './ipv4.js';
-import { findNetworkPolicyProblems, networkPolicySchema, type PoolNetworkPolicy } from './network-policy.js';
+import { isValidId } from '../names/ids.js';
+import { cidrOverlaps, type Ipv4Cidr, parseIpv4Cidr } from '../names/ipv4.js';
+import { deriveTenantNet } from '../names/tenant-net-check.js';
+import { findNetworkPolicyProblems, networkPolicySchema, type PoolNetworkPolicy } from '../network-policy.js';
 import {
   desiredCountsSchema,
   instanceResourcesSchema,
   poolSpecSchema,
   quotasSchema,
   runtimePolicySchema,
-} from './objects.js';
-import { sleepPolicySchema } from './sleep-policy.js';
-import { deriveTenantNet } from './tenant-net-check.js';
+} from '../objects.js';
+import { sleepPolicySchema } from '../sleep-policy.js';
 
 const idSchema = z.string().refine(isValidId, {
   error: 'expected 1 to 63 characters of a-z, 0-9 and "-", with no hyphen at either end',

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { quoteForMessage } from './quote.js';
+import { quoteForMessage } from './quote-for-message.js';
 
 describe('quoteForMessage', () => {
   it.each([

@@ -1,10 +1,10 @@
 import { z } from 'zod';
-import type { Codec } from './codec.js';
-import { streamWishSchema } from './guest-stream.js';
-import { compileTagged } from './json/tagged-shape.js';
-import type { Tagged } from './tagged.js';
-import { taggedCodec } from './v1/codec.js';
-import { v2ResponseSchemas } from './v2/responses.js';
+import type { Codec } from '../codec.js';
+import { compileTagged } from '../json/tagged-shape.js';
+import type { Tagged } from '../tagged.js';
+import { taggedCodec } from '../v1/codec.js';
+import { v2ResponseSchemas } from '../v2/responses.js';
+import { streamWishSchema } from './stream.js';
 
 const streamEndSchemas = {
   /** A program's exit code; 0 for what is no program. */

@@ -1,5 +1,5 @@
+import type { Quotas } from '../objects.js';
 import type { DesiredPool, DesiredState, DesiredTenant } from './desired-state.js';
-import type { Quotas } from './objects.js';
 
 /** A place of a desired state, as the path from its root, and what is wrong there. */
 export interface DesiredProblem {

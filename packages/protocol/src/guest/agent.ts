@@ -1,9 +1,12 @@
 import { z } from 'zod';
-import type { Codec } from './codec.js';
-import { compileTagged } from './json/tagged-shape.js';
-import type { Tagged } from './tagged.js';
-import { taggedCodec } from './v1/codec.js';
-import { u64Schema } from './wire-integers.js';
+import type { Codec } from '../codec.js';
+import { compileTagged } from '../json/tagged-shape.js';
+import type { Tagged } from '../tagged.js';
+import { taggedCodec } from '../v1/codec.js';
+import { u64Schema } from '../wire-integers.js';
+
+/** Largest frame body in bytes on a guest agent's channel. */
+export const MAX_GUEST_AGENT_FRAME_BYTES = 262_144;
 
 /**
  * What hostd asks a guest's agent, in frames of at most 256 KiB. The agent answers each in turn. `Resync` and `Sync` are

@@ -1,5 +1,5 @@
 import { CodedError } from '@mvm/errors';
-import type { InstanceStatus } from './objects.js';
+import type { InstanceStatus } from '../objects.js';
 
 /** What may be done to an instance; `prepare` is hostd's own step once the pool has an image. */
 export type InstanceOperation =

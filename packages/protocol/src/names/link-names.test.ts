@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { bridgeName, macAddress, parseBridgeName, parseTapName, tapName } from './names.js';
+import { bridgeName, macAddress, parseBridgeName, parseTapName, tapName } from './link-names.js';
 
 describe('names', () => {
   it('are those of the contract', () => {

@@ -7,7 +7,7 @@ import {
   MAX_STREAM_DATA,
   type StreamFrame,
   streamIdOf,
-} from './guest-stream.js';
+} from './stream.js';
 
 const id = fc.integer({ min: 0, max: 0xffff_ffff });
 const channel = fc.integer({ min: 0, max: 2 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import type { TenantNet } from '../tenant-net.js';
 import { DEFAULT_CLUSTER_CIDR } from './constants.js';
-import type { TenantNet } from './tenant-net.js';
 import { checkTenantNet, deriveTenantNet, instanceIp, lastInstanceIpOffset } from './tenant-net-check.js';
 
 const net = deriveTenantNet(3, '10.240.3.0/24');

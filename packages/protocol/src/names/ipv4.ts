@@ -1,5 +1,4 @@
-import { CodedError } from '@mvm/errors';
-import { quoteForMessage } from './quote.js';
+import { CodedError, quoteForMessage } from '@mvm/errors';
 
 /** An IPv4 network in canonical form: no host bits. Addresses are unsigned 32-bit numbers. */
 export interface Ipv4Cidr {

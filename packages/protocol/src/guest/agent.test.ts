@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { guestAgentRequestCodec, guestAgentResponseCodec } from './guest-agent.js';
+import { guestAgentRequestCodec, guestAgentResponseCodec } from './agent.js';
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 const bytes = (json: string): Uint8Array => new TextEncoder().encode(json);

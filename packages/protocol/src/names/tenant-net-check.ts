@@ -1,4 +1,5 @@
-import { CodedError, type ErrorDetails } from '@mvm/errors';
+import { CodedError, type ErrorDetails, quoteForMessage } from '@mvm/errors';
+import type { TenantNet } from '../tenant-net.js';
 import {
   FIRST_INSTANCE_IP_OFFSET,
   GATEWAY_IP_OFFSET,
@@ -7,14 +8,12 @@ import {
   RESERVED_IP_OFFSET,
 } from './constants.js';
 import { cidrContains, formatIpv4, formatIpv4Cidr, type Ipv4Cidr, parseIpv4Cidr } from './ipv4.js';
-import { bridgeName } from './names.js';
-import { quoteForMessage } from './quote.js';
-import type { TenantNet } from './tenant-net.js';
+import { bridgeName } from './link-names.js';
 
 /** A tenant's subnet is no larger than this. */
-export const MIN_TENANT_PREFIX_LENGTH = 16;
+const MIN_TENANT_PREFIX_LENGTH = 16;
 /** A tenant's subnet is no smaller than this: a /29 has room for the gateway, the builder and four instances. */
-export const MAX_TENANT_PREFIX_LENGTH = 29;
+const MAX_TENANT_PREFIX_LENGTH = 29;
 
 function netError(reason: string, message: string, hint: string, details?: ErrorDetails): CodedError {
   return new CodedError({ code: 'invalid_argument', reason: `net.${reason}`, message, hint, details });

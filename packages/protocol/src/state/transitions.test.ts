@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type InstanceStatus, instanceStatusSchema } from './objects.js';
+import { type InstanceStatus, instanceStatusSchema } from '../objects.js';
 import { assertTransition, INSTANCE_TRANSITIONS, type InstanceOperation } from './transitions.js';
 
 const legal: [InstanceStatus, InstanceOperation, InstanceStatus][] = [

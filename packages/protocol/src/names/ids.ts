@@ -1,5 +1,4 @@
-import { CodedError } from '@mvm/errors';
-import { quoteForMessage } from './quote.js';
+import { CodedError, quoteForMessage } from '@mvm/errors';
 
 const ID_PATTERN = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
 

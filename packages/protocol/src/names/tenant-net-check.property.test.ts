@@ -1,9 +1,9 @@
 import { isCodedError } from '@mvm/errors';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import type { TenantNet } from '../tenant-net.js';
 import { DEFAULT_CLUSTER_CIDR } from './constants.js';
 import { formatIpv4, formatIpv4Cidr, parseIpv4, parseIpv4Cidr } from './ipv4.js';
-import type { TenantNet } from './tenant-net.js';
 import { checkTenantNet, deriveTenantNet, instanceIp, lastInstanceIpOffset } from './tenant-net-check.js';
 
 const RUNS = { numRuns: 5000 };
