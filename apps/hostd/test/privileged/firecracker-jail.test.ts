@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -136,28 +136,89 @@ describe('the jail of a Firecracker', () => {
 });
 
 describe('a Firecracker that cannot be launched', () => {
-  const refused = async (changes: Partial<VmSpec>, reason: string, with_ = vmm): Promise<void> => {
-    const spec = await prepare(63 + specs.length);
+  let next = 70;
+  const refused = async (
+    changes: Partial<VmSpec>,
+    reason: string,
+    how: { readonly with?: Vmm; readonly othersOfUser?: number } = {},
+  ): Promise<void> => {
+    const spec = await prepare(next++);
     const pids: number[] = [];
-    const attempt = with_.launch({ ...spec, ...changes }, async (pid) => void pids.push(pid));
+    const attempt = (how.with ?? vmm).launch({ ...spec, ...changes }, async (pid) => void pids.push(pid));
     await expect(attempt).rejects.toMatchObject({ reason });
     for (const pid of pids) expect(await isAlive({ pid, startTimeTicks: '' })).toBe(false);
-    expect(spawnSync('ps', ['-o', 'pid=', '-U', String(spec.uid)], { encoding: 'utf8' }).stdout).toBe('');
+    const uid = String(changes.uid ?? spec.uid);
+    const left = spawnSync('ps', ['-o', 'pid=', '-U', uid], { encoding: 'utf8' }).stdout;
+    expect(left.split('\n').filter((line) => line !== '')).toHaveLength(how.othersOfUser ?? 0);
   };
 
   it('for a TAP that is not there', async () => {
     await refused({ net: { tapName: 'tn9i99', mac: '02:fc:00:09:00:63' } }, 'vmm.tap_missing');
   });
 
+  it('for a TAP that another process has, or that is another user’s', async () => {
+    const first = await prepare(64);
+    await launch(first);
+    const { net, uid, gid } = first;
+    const drives = first.drives.filter(({ readOnly }) => readOnly);
+    await refused({ net, uid, gid, drives }, 'net.tap_busy', { othersOfUser: 1 });
+    await refused({ net }, 'net.tap_not_owned');
+  });
+
+  it('for a disk that another VM writes, also as the same VM once more, and for as long as that lives', async () => {
+    const first = await prepare(65);
+    const running = await launch(first);
+    const { drives } = first;
+    await refused({ drives }, 'disk.in_use');
+    await expect(vmm.launch(first, async () => {})).rejects.toMatchObject({ reason: 'disk.in_use' });
+    const data = drives.find(({ id }) => id === 'data')?.path ?? '';
+    const writer = ['-drive', `if=none,id=d,file=${data},format=raw`, '-device', 'virtio-blk-device,drive=d'];
+    const qemu = (): { status: number | null; stderr: string } =>
+      spawnSync(
+        'qemu-system-x86_64',
+        ['-M', 'microvm', '-accel', 'tcg', '-m', '16', '-nodefaults', '-display', 'none', '-S', ...writer],
+        { encoding: 'utf8', timeout: 2_000 },
+      );
+    expect(qemu()).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(/Failed to (get "write" lock|lock byte)/),
+    });
+    await running.kill();
+    // It goes on until it is ended by SIGTERM.
+    expect(qemu()).toMatchObject({ status: 0 });
+    await (await launch(first)).kill();
+  });
+
+  it('for a socket directory with a path that is too long', async () => {
+    const spec = await prepare(67);
+    const socketDir = join(spec.socketDir, 'd'.repeat(80));
+    await refused({ socketDir }, 'vmm.socket_path_too_long');
+    expect(await readdir(spec.socketDir)).not.toContain('d'.repeat(80));
+  });
+
+  it('for a jail that is full, or that cannot be made', async () => {
+    const large = join(images, 'firecracker');
+    execFileSync('cp', [join(programs, 'firecracker'), large]);
+    execFileSync('truncate', ['-s', '96M', large]);
+    // Directories of root alone are above it, but for /tmp.
+    await refused({}, 'vmm.jail_failed', { with: driver(large) });
+    await rm(large);
+    const readOnly = join(images, 'read-only');
+    await mkdir(readOnly);
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'ro', 'read-only', readOnly]);
+    await refused({ socketDir: readOnly }, 'state.read_only');
+    execFileSync('umount', [readOnly]);
+  });
+
   it('for a drive that is not there', () =>
     refused({ drives: [{ id: 'rootfs', path: '/nonexistent', readOnly: true }] }, 'state.io_error'));
 
   it('for a program that is linked dynamically, or that others can change', async () => {
-    await refused({}, 'vmm.not_static', driver('/bin/ls'));
+    await refused({}, 'vmm.not_static', { with: driver('/bin/ls') });
     const open = join(images, 'firecracker');
     execFileSync('cp', [join(programs, 'firecracker'), open]);
     await chmod(open, 0o777);
-    await refused({}, 'vmm.unsafe_program', driver(open));
-    await refused({}, 'vmm.missing', driver('no-such-program'));
+    await refused({}, 'vmm.unsafe_program', { with: driver(open) });
+    await refused({}, 'vmm.missing', { with: driver('no-such-program') });
   });
 });

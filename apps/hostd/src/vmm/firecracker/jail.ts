@@ -12,7 +12,7 @@ import { chmodSync, chownSync, constants, mkdirSync, writeFileSync } from 'node:
 import { chown, mkdir, open } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { CodedError } from '@mvm/protocol';
-import { fromFileError } from '../../state/fs-error.js';
+import { errnoOf, fromFileError } from '../../state/fs-error.js';
 import { lastErrorName, mount } from '../../system/libc.js';
 import { VMM_OPEN_FILES } from '../process/resource-limits.js';
 import type { VmSpec } from '../vmm.js';
@@ -60,8 +60,9 @@ function jailBase({ socketDir }: Pick<VmSpec, 'socketDir'>): string {
 /** Makes the directory that the jail is mounted on; root's, whatever our umask is. */
 export async function makeJailBase(spec: Pick<VmSpec, 'socketDir'>): Promise<void> {
   const base = jailBase(spec);
-  await mkdir(base, { recursive: true, mode: 0o755 }).catch((error: unknown) => {
-    throw fromFileError(error, `cannot make ${base}`);
+  // Not recursive, which reports a read-only file system as ENOENT. An earlier VM may have left it.
+  await mkdir(base, { mode: 0o755 }).catch((error: unknown) => {
+    if (errnoOf(error) !== 'EEXIST') throw fromFileError(error, `cannot make ${base}`);
   });
 }
 

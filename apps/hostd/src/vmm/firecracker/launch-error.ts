@@ -21,6 +21,22 @@ export function launchError(failure: {
       ...common,
     });
   }
+  if (/tap.*(not permitted|os error 1\b)/i.test(message)) {
+    return new CodedError({
+      code: 'failed_precondition',
+      reason: 'net.tap_not_owned',
+      hint: 'The TAP belongs to another user: look for what made it (ip -d tuntap), stop the instance, and start it again.',
+      ...common,
+    });
+  }
+  if (/no space left|read-only file system|os error (28|30)\b/i.test(message)) {
+    return new CodedError({
+      code: 'internal',
+      reason: 'vmm.jail_failed',
+      hint: 'The jail is full or read-only: look at free memory and at the size of the Firecracker program.',
+      ...common,
+    });
+  }
   if (/cannot allocate memory|os error 12\b/i.test(message)) {
     return new CodedError({
       code: 'resource_exhausted',

@@ -2,9 +2,11 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type CodedError, isCodedError } from '@mvm/protocol';
 import { z } from 'zod';
+import { findUnheldLocks } from '../process/disk-locks.js';
 import { killProcess } from '../process/kill-process.js';
 import { readLogTail } from '../process/log-tail.js';
 import { isAlive, readArgv, readHostBootId, readStartTime } from '../process/process-identity.js';
+import { checkSocketPath } from '../process/socket-path.js';
 import { requireTap } from '../require-tap.js';
 import type { DriverState, RestoredPart, VmExit, VmHandle, VmRecord, VmSpec } from '../vmm.js';
 import { createApi, type FirecrackerApi } from './api.js';
@@ -13,13 +15,14 @@ import { createFirecrackerHandle } from './handle.js';
 import { readSnapshotHost, type SnapshotHost } from './host.js';
 import { admitUser, closeJail, type JailFile, makeJailBase, throughJail } from './jail.js';
 import { launchError } from './launch-error.js';
-import { apiSocketPath, configurationOf, devicesOf, JAIL } from './machine.js';
+import { apiSocketPath, configurationOf, devicesOf, JAIL, vsockPath } from './machine.js';
 import { loadSnapshot, memoryFile } from './restore.js';
 import { type LaunchOptions, spawnJailer } from './spawn.js';
 
 const READY_WITHIN_MS = 30_000;
 const LOOK_AGAIN_MS = 4;
 const ENDS_WITHIN_MS = 1_000;
+const MAX_PID = 4_194_304;
 
 /** What is recorded of a Firecracker beside what every driver records. */
 interface FirecrackerState extends DriverState {
@@ -40,6 +43,8 @@ export async function launchFirecracker(
   parts: Parts | null,
 ): Promise<VmHandle> {
   await requireTap(spec);
+  // hostd's own path to it is the longest, whatever the pid will be. Source: pid_max of proc(5).
+  checkSocketPath(throughJail(MAX_PID, vsockPath(spec)));
   const { firecracker, jailer } = await how.programs();
   const reason = parts === null ? 'vmm.launch_failed' : 'vmm.restore_failed';
   const files = filesOf(spec, parts);
@@ -78,6 +83,8 @@ export async function launchFirecracker(
     if (vmmVersion !== firecracker.version)
       throw await fail(`it is version ${vmmVersion} instead of ${firecracker.version}`);
     await verifyJailed(pid, spec, { started: false });
+    const unlocked = (await findUnheldLocks(pid, spec.drives)).map(({ id }) => id).join(', ');
+    if (unlocked !== '') throw await fail(`it has no lock alone on: ${unlocked}`);
     const configure = async (): Promise<void> => {
       if (parts === null) for (const request of configurationOf(spec)) await api.call(request);
       else await loadSnapshot(api, pid, spec, parts, attach);

@@ -5,6 +5,7 @@ import { CodedError } from '@mvm/protocol';
 import { fromFileError } from '../../state/fs-error.js';
 import { noProcesses } from '../../system/spawn-error.js';
 import type { BoundLog } from '../process/bound-log.js';
+import { openLocked } from '../process/disk-locks.js';
 import { findProgram } from '../process/find-program.js';
 import { keepDescriptors } from '../process/keep-descriptors.js';
 import { inOwnNamespaces, WITH_MOUNTS } from '../process/namespaces.js';
@@ -44,7 +45,12 @@ export async function spawnJailer(
   const prlimit = await findProgram('prlimit');
   if (prlimit === null) throw missingTool();
   const limits = [`--fsize=${fileBytes}`, ...VMM_LIMITS];
-  const [log, console_] = await openLogs(spec.vmmLogPath, spec.consolePath);
+  const disk = await lockDisk(spec);
+  const opened = openLogs(spec.vmmLogPath, spec.consolePath);
+  const [log, console_] = await opened.catch(async (error: unknown) => {
+    await disk?.close();
+    throw error;
+  });
   try {
     const marks = { log: (await log.stat()).size, console: (await console_.stat()).size };
     keepDescriptors();
@@ -60,8 +66,9 @@ export async function spawnJailer(
           cwd: '/',
           detached: true,
           env: VMM_ENVIRONMENT,
-          // The guest's console is Firecracker's standard output.
-          stdio: ['ignore', console_.fd, log.fd],
+          // The guest's console is Firecracker's standard output. Its standard input, which it reads only from a terminal or
+          // a FIFO, keeps the lock on the disk: until the process has ended, and not a moment longer.
+          stdio: [disk === null ? 'ignore' : disk.fd, console_.fd, log.fd],
         });
       } finally {
         process.umask(umask);
@@ -76,9 +83,17 @@ export async function spawnJailer(
     }
     return { child, marks };
   } finally {
+    await disk?.close();
     await log.close();
     await console_.close();
   }
+}
+
+/** The only drive that a VM writes, opened and locked; null when it writes none. */
+async function lockDisk(spec: VmSpec): Promise<FileHandle | null> {
+  const [disk, ...others] = spec.drives.filter(({ readOnly }) => !readOnly);
+  if (others.length > 0) throw new Error(`VM ${spec.vmId} has more than one writable drive`);
+  return disk === undefined ? null : await openLocked(disk, spec);
 }
 
 function missingTool(): CodedError {

@@ -21,7 +21,7 @@ export function launchError(failure: {
     });
   }
   // QEMU's logTail, or ours of a lock that it does not have: its log may be on a full disk.
-  if (/failed to get .* lock/i.test(message)) {
+  if (/failed to (get .* lock|lock byte)/i.test(message)) {
     return new CodedError({
       code: 'failed_precondition',
       reason: 'disk.in_use',
