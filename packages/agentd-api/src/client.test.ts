@@ -1,3 +1,7 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, expectTypeOf, it } from 'vitest';
 import { type AgentdClient, createAgentdClient, type RouteInput, renderTarget } from './client.js';
 import type { RouteDefinition } from './routes/route.js';
@@ -65,5 +69,29 @@ describe('createAgentdClient', () => {
       hint: expect.stringContaining('mvm-agentd'),
     });
     await client.close();
+  });
+
+  it('takes no answer beyond the limit, whoever answers on the socket', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'mvm-client-'));
+    const socketPath = join(dir, 's');
+    const server = createServer((_, answer) => {
+      const more = (): void => {
+        while (answer.writable && answer.write(Buffer.alloc(65_536, 0x20)));
+        answer.once('drain', more);
+      };
+      answer.on('error', () => {});
+      more();
+    });
+    await new Promise<void>((resolve) => server.listen(socketPath, resolve));
+    const client = createAgentdClient({ socketPath, maxAnswerBytes: 1024 * 1024 });
+    await expect(client.getStatus()).rejects.toMatchObject({
+      code: 'resource_exhausted',
+      reason: 'agentd.answer_too_large',
+      message: 'agentd answered GET /v1/status with more than 1048576 bytes',
+    });
+    await client.close();
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+    await rm(dir, { recursive: true });
   });
 });

@@ -1,6 +1,6 @@
 import { Agent, type RequestOptions, request } from 'node:http';
 import { checkSocketPath } from '@mvm/framing';
-import { CodedError } from '@mvm/protocol';
+import { CodedError, isCodedError } from '@mvm/protocol';
 import type { z } from 'zod';
 import { errorBodySchema, fromApiError } from './errors.js';
 import type { RouteDefinition } from './routes/route.js';
@@ -11,7 +11,12 @@ export interface AgentdClientOptions {
   readonly socketPath: string;
   /** How long a call may take from start to the end of the answer, in milliseconds; 120 000 when absent. */
   readonly timeoutMs?: number;
+  /** Largest answer that is taken, in bytes; {@link MAX_ANSWER_BYTES} when absent. */
+  readonly maxAnswerBytes?: number;
 }
+
+/** Largest answer of agentd that a client takes: 4,096 tenants with 100,000 instances need less. */
+export const MAX_ANSWER_BYTES = 256 * 1024 * 1024;
 
 export interface CallOptions {
   readonly signal?: AbortSignal;
@@ -105,13 +110,14 @@ function decodeAnswer(route: RouteDefinition, status: number, text: string): unk
 /**
  * A client for agentd's API on a Unix socket. It connects when first called and keeps connections open. Every failure
  * is a CodedError: agentd's own answer, or `unavailable` `agentd.unreachable`, `deadline_exceeded` `agentd.timeout`,
- * `canceled` `agentd.canceled`, `protocol_mismatch` `agentd.unexpected_answer`. Throws `invalid_argument` at once when
+ * `canceled` `agentd.canceled`, `protocol_mismatch` `agentd.unexpected_answer`, `resource_exhausted`
+ * `agentd.answer_too_large`. Throws `invalid_argument` at once when
  * the socket's path is too long.
  */
 export function createAgentdClient(options: AgentdClientOptions): AgentdClient {
   const { socketPath } = options;
   checkSocketPath(socketPath);
-  const defaultTimeoutMs = options.timeoutMs ?? 120_000;
+  const { timeoutMs: defaultTimeoutMs = 120_000, maxAnswerBytes = MAX_ANSWER_BYTES } = options;
   // Nothing but the signal of each call limits its time.
   const agent = new Agent({ keepAlive: true });
 
@@ -125,8 +131,13 @@ export function createAgentdClient(options: AgentdClientOptions): AgentdClient {
     let text: string;
     try {
       const body = route.body === null ? undefined : JSON.stringify(input.body);
-      ({ status, text } = await exchange({ agent, socketPath, method: route.method, path, signal }, body));
+      const { method } = route;
+      ({ status, text } = await exchange(
+        { agent, socketPath, method, path, signal },
+        { body, maxAnswerBytes },
+      ));
     } catch (error) {
+      if (isCodedError(error)) throw error;
       throw transportError(error, {
         socketPath,
         timeoutMs,
@@ -147,24 +158,38 @@ export function createAgentdClient(options: AgentdClientOptions): AgentdClient {
   return { ...calls, close: async () => agent.destroy() } as unknown as AgentdClient;
 }
 
-/** One request and its whole answer. Rejects with Node's own error. */
+/** One request and its whole answer. Rejects with Node's own error, or `resource_exhausted` when it is too large. */
 function exchange(
   options: RequestOptions,
-  body: string | undefined,
+  { body, maxAnswerBytes }: { readonly body: string | undefined; readonly maxAnswerBytes: number },
 ): Promise<{ readonly status: number; readonly text: string }> {
   return new Promise((resolve, reject) => {
     const sent = request({ ...options, host: 'agentd' }, (answer) => {
-      let text = '';
+      const pieces: Buffer[] = [];
+      let length = 0;
       answer
-        .setEncoding('utf8')
-        .on('data', (part: string) => {
-          text += part;
+        .on('data', (piece: Buffer) => {
+          length += piece.length;
+          if (length > maxAnswerBytes) sent.destroy(answerTooLarge(options, maxAnswerBytes));
+          else pieces.push(piece);
         })
-        .on('end', () => resolve({ status: answer.statusCode ?? 0, text }))
+        .on('end', () => {
+          resolve({ status: answer.statusCode ?? 0, text: Buffer.concat(pieces).toString('utf8') });
+        })
         .on('error', reject);
     });
     sent.on('error', reject);
     if (body !== undefined) sent.setHeader('content-type', 'application/json');
     sent.end(body);
+  });
+}
+
+function answerTooLarge({ method, path }: RequestOptions, maxAnswerBytes: number): CodedError {
+  return new CodedError({
+    code: 'resource_exhausted',
+    reason: 'agentd.answer_too_large',
+    message: `agentd answered ${method} ${path?.split('?', 1)[0]} with more than ${maxAnswerBytes} bytes`,
+    hint: 'Ask for less, for instance for one tenant or one pool.',
+    details: { limit: maxAnswerBytes },
   });
 }

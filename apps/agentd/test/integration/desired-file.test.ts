@@ -1,7 +1,8 @@
-import { rename, rm, writeFile } from 'node:fs/promises';
+import { appendFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { stringify } from 'yaml';
+import { FileDesiredSource } from '../../src/desired/file-source.js';
 import { type AgentdHome, createAgentdHome, statusWhen } from '../harness/agentd.js';
 import { type FakeHostd, startFakeHostd } from '../harness/fake-hostd.js';
 import { desiredPool, desiredState, desiredTenant } from '../model/desired.js';
@@ -52,6 +53,39 @@ it('is followed as it changes; what is invalid or gone is reported and changes n
   );
   expect(last.desired.error).toBeNull();
   expect(hostd.model.runningIn('acme')).toBe(3);
+});
+
+it('counts only at rest: half a document may be valid, with half the tenants', async () => {
+  const whole = stringify(
+    desiredState([
+      desiredTenant('acme', 3, [desiredPool('workers', { running: 1 })]),
+      desiredTenant('globex', 4, [desiredPool('api', { running: 1 })]),
+    ]),
+  );
+  const half = whole.slice(0, whole.indexOf('  - tenant_id: globex'));
+  await writeFile(file, half);
+  const source = await FileDesiredSource.open(file, () => Date.now(), 60_000);
+  try {
+    expect(source.loaded).toBeNull();
+    await appendFile(file, whole.slice(half.length));
+    await source.poll();
+    expect(source.loaded).toBeNull();
+    await source.poll();
+    const tenants = () => source.loaded?.desired.tenants.map(({ tenant_id }) => tenant_id);
+    expect(tenants()).toEqual(['acme', 'globex']);
+    // The same once a document is in force; what is at rest and invalid is said, and changes nothing.
+    await writeFile(file, half);
+    await source.poll();
+    expect(tenants()).toEqual(['acme', 'globex']);
+    await writeFile(file, `${half}  - tenant_id: glo`);
+    await source.poll();
+    expect(source.status().error).toBeNull();
+    await source.poll();
+    expect(source.status().error).toMatchObject({ reason: 'desired_state.invalid' });
+    expect(tenants()).toEqual(['acme', 'globex']);
+  } finally {
+    await source.close();
+  }
 });
 
 it('refuses PUT, and says where the state comes from', async () => {

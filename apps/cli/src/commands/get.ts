@@ -1,5 +1,6 @@
 import { currentDesired } from '../apply/current-desired.js';
 import type { CommandModule } from '../command.js';
+import { renderData } from '../format/documents.js';
 import { completeWith, teach } from '../help.js';
 
 /** `mvm get`. */
@@ -18,11 +19,6 @@ export const get: CommandModule = {
   },
   async run(context, { format }) {
     const { desired } = await currentDesired(context);
-    if (format === 'json') {
-      context.stdout.write(`${JSON.stringify(desired, null, 2)}\n`);
-      return;
-    }
-    const { stringify } = await import('yaml');
-    context.stdout.write(stringify(desired, { lineWidth: 0, aliasDuplicateObjects: false }));
+    context.stdout.write(await renderData(desired, format === 'json' ? 'json' : 'yaml'));
   },
 };

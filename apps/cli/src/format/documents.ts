@@ -9,7 +9,14 @@ export async function renderDocument(
   value: Readonly<Record<string, unknown>>,
   format: Extract<OutputFormat, 'json' | 'yaml'>,
 ): Promise<string> {
-  const document = { apiVersion: API_VERSION, kind, ...value };
+  return renderData({ apiVersion: API_VERSION, kind, ...value }, format);
+}
+
+/** A value as JSON or YAML without anything that a terminal acts on; ends with a line feed. */
+export async function renderData(
+  document: Readonly<Record<string, unknown>>,
+  format: Extract<OutputFormat, 'json' | 'yaml'>,
+): Promise<string> {
   if (format === 'json') return `${escapeControls(JSON.stringify(document, null, 2))}\n`;
   const { stringify } = await import('yaml');
   // Whatever YAML would print raw and a terminal might act on goes out as an escape in double quotes.

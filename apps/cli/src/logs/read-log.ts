@@ -2,7 +2,7 @@ import type { InstanceInfo } from '@mvm/agentd-api';
 import { isCodedError, type LogChunk } from '@mvm/protocol';
 import type { InstanceAddress } from '../address/address.js';
 import type { CliContext } from '../context.js';
-import { lastLines } from './tail-lines.js';
+import { readTail } from './read-tail.js';
 
 export interface LogRequest {
   readonly address: InstanceAddress;
@@ -29,21 +29,28 @@ export async function readLog(context: CliContext, request: LogRequest): Promise
   const params = { tenant: tenantId, pool: poolId, instance: instanceId };
   const agentd = await context.agentd();
   const options = { signal: context.signal };
-  const read = (offset: number | undefined) => {
-    const query = { stream: request.stream, ...(offset === undefined ? {} : { offset }) };
-    return agentd.getInstanceLogs({ params, query }, options);
-  };
+  const page = (query: { readonly offset?: number; readonly max_bytes?: number }) =>
+    agentd.getInstanceLogs({ params, query: { stream: request.stream, ...query } }, options);
+  const read = (from: number) => page({ offset: from });
 
-  const first = await read(request.tailLines === undefined ? 0 : undefined);
-  emit(first, request, request.tailLines);
-  if (first.truncated && request.tailLines === undefined) context.say('(the beginning of this log is gone)');
-  let offset = first.next_offset;
+  let offset = 0;
+  if (request.tailLines === undefined) {
+    const first = await read(0);
+    emit(first, request);
+    if (first.truncated) context.say('(the beginning of this log is gone)');
+    offset = first.next_offset;
+  } else {
+    const tail = await readTail(page, request.tailLines);
+    if (tail.truncated) context.say('(these are all lines that are left: the beginning of this log is gone)');
+    if (tail.bytes.length > 0) request.onBytes(tail.bytes);
+    offset = tail.nextOffset;
+  }
   let quietSince = context.monotonicMs();
   for (;;) {
     const chunk = await (request.follow ? patiently(context, () => read(offset)) : read(offset));
     if (chunk.next_offset > offset) {
       if (chunk.truncated) context.say('(part of this log was dropped before it could be read)');
-      emit(chunk, request, undefined);
+      emit(chunk, request);
       offset = chunk.next_offset;
       quietSince = context.monotonicMs();
       continue;
@@ -58,10 +65,9 @@ export async function readLog(context: CliContext, request: LogRequest): Promise
   }
 }
 
-function emit(chunk: LogChunk, request: LogRequest, tailLines: number | undefined): void {
+function emit(chunk: LogChunk, request: LogRequest): void {
   const bytes = Buffer.from(chunk.data_base64, 'base64');
-  const shown = tailLines === undefined ? bytes : lastLines(bytes, tailLines);
-  if (shown.length > 0) request.onBytes(shown);
+  if (bytes.length > 0) request.onBytes(bytes);
 }
 
 /** Repeats a call while the daemon is away, for a limited time. */

@@ -35,6 +35,13 @@ describe('mvm instance logs', () => {
     expect(agentd.calls.at(-1)?.query.stream).toBe('vmm');
   });
 
+  it('prints as many of the last lines as were asked for, however many answers that takes', async () => {
+    const lines = Array.from({ length: 60_000 }, (_, index) => `${index} ${'z'.repeat(index % 17)}\n`);
+    agentd.log = Buffer.from(lines.join(''));
+    const { stdout } = await mvm('logs', '-n', '50000', ADDRESS);
+    expect(stdout).toBe(lines.slice(-50_000).join(''));
+  });
+
   it('takes control sequences out, in a pipe and on a terminal, unless every byte is asked for', async () => {
     agentd.log = Buffer.from('\u001b[31mred\u001b[0m\r\n\u001b]0;title\u0007end\n');
     expect((await mvm('instance', 'logs', ADDRESS)).stdout).toBe('red\nend\n');

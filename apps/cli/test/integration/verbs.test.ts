@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parse } from 'yaml';
 import { ModelAgentd } from './model-agentd.js';
 import { runMvm } from './run-mvm.js';
 
@@ -17,6 +18,19 @@ describe('what is wanted', () => {
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toEqual(agentd.desired);
     expect((await mvm('get')).stdout).toMatch(/^schema_version: 1$/m);
+  });
+
+  it('is printed without anything that a terminal acts on', async () => {
+    const [pool] = agentd.desired.tenants[0]?.pools ?? [];
+    if (pool === undefined) throw new Error('the model has no pool');
+    pool.flake_ref = 'demo\u009b31m\u202ex';
+    for (const format of ['json', 'yaml']) {
+      const { stdout } = await mvm('get', '-o', format);
+      expect([...stdout].filter((char) => /[\p{Cc}\p{Bidi_Control}]/u.test(char) && char !== '\n')).toEqual(
+        [],
+      );
+      expect(parse(stdout)).toEqual(agentd.desired);
+    }
   });
 
   it('is compared with a file, field by field', async () => {
