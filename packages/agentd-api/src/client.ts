@@ -16,7 +16,7 @@ export interface AgentdClientOptions {
 }
 
 /** Largest answer of agentd that a client takes: 4,096 tenants with 100,000 instances need less. */
-export const MAX_ANSWER_BYTES = 256 * 1024 * 1024;
+const MAX_ANSWER_BYTES = 256 * 1024 * 1024;
 
 export interface CallOptions {
   readonly signal?: AbortSignal;
