@@ -1,7 +1,8 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { CodedError } from '@mvm/protocol';
 import { z } from 'zod';
-import { readdirIfThere } from './read-store.js';
+import { errnoOf, toStoreError } from './store-error.js';
 
 const poolSchema = z.object({
   flake_ref: z.string(),
@@ -18,14 +19,15 @@ export interface ImageUser {
 }
 
 /**
- * The pools of a state directory that name an image, as hostd has recorded them; a record that cannot be read counts as
- * none. Errors: `permission_denied` (`image.permission_denied`).
+ * The pools of a state directory that name an image, as hostd has recorded them, sorted by name. Errors:
+ * `permission_denied` (`image.permission_denied`); `failed_precondition` (`image.users_unknown`) when a pool's record is
+ * damaged, because any image may be the one that it names.
  */
 export async function listImageUsers(stateDir: string): Promise<ImageUser[]> {
   const users: ImageUser[] = [];
   const tenants = join(stateDir, 'tenants');
-  for (const tenant of await readdirIfThere(tenants)) {
-    for (const pool of await readdirIfThere(join(tenants, tenant, 'pools'))) {
+  for (const tenant of (await entriesOf(tenants)).sort()) {
+    for (const pool of (await entriesOf(join(tenants, tenant, 'pools'))).sort()) {
       const record = await readPool(join(tenants, tenant, 'pools', pool, 'pool.json'));
       if (record === undefined) continue;
       const [imageName = '', pinned] = record.flake_ref.split('@');
@@ -35,10 +37,39 @@ export async function listImageUsers(stateDir: string): Promise<ImageUser[]> {
   return users;
 }
 
-async function readPool(path: string): Promise<z.infer<typeof poolSchema> | undefined> {
+async function entriesOf(directory: string): Promise<string[]> {
   try {
-    return poolSchema.safeParse(JSON.parse(await readFile(path, 'utf8'))).data;
-  } catch {
-    return undefined;
+    return (await readdir(directory)).filter((name) => !name.startsWith('.'));
+  } catch (error) {
+    return orAbsent(error, directory, []);
   }
+}
+
+/** undefined when the pool has no record, as while it is being made. */
+async function readPool(path: string): Promise<z.infer<typeof poolSchema> | undefined> {
+  let text: string | undefined;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    text = orAbsent(error, path, undefined);
+  }
+  if (text === undefined) return undefined;
+  try {
+    return poolSchema.parse(JSON.parse(text));
+  } catch (cause) {
+    throw new CodedError({
+      code: 'failed_precondition',
+      reason: 'image.users_unknown',
+      message: `${path} is damaged: it is not known which image this pool uses`,
+      hint: 'mvm doctor says what is damaged; repair or destroy the pool first',
+      details: { path },
+      cause,
+    });
+  }
+}
+
+function orAbsent<T>(error: unknown, path: string, absent: T): T {
+  const errno = errnoOf(error);
+  if (errno === 'ENOENT' || errno === 'ENOTDIR') return absent;
+  throw toStoreError(error, { doing: 'read the records of pools', path });
 }

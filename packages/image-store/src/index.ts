@@ -2,7 +2,7 @@ export {
   type AddedImage,
   addImage,
 } from './add-image.js';
-export { listImageUsers } from './image-users.js';
+export { type ImageUser, listImageUsers } from './image-users.js';
 export { imagesDir, parseImageName } from './layout.js';
 export { type ImageListing, listImages } from './list-images.js';
 export type { ImageOrigin } from './manifest.js';

@@ -1,10 +1,12 @@
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CodedError } from '@mvm/protocol';
 import { hashPart } from './hash-parts.js';
 import { damaged, imageNotFound } from './image-errors.js';
 import { BLOB_FILES, parseImageReference } from './layout.js';
 import type { Manifest } from './manifest.js';
-import { glanceAtPart, partsOf, readBlob, readNameRecord } from './read-store.js';
+import { glanceAtPart, type PartEntry, partsOf, readBlob, readNameRecord } from './read-store.js';
+import { toStoreError } from './store-error.js';
 
 /** An image whose files are there; paths are absolute when the store's root is. */
 export interface ResolvedImage {
@@ -53,16 +55,39 @@ export async function resolveImage(root: string, ref: string): Promise<ResolvedI
   };
 }
 
-/** The cheap check: size and modification time; a file whose time was changed is hashed. */
+/** Files that were hashed and right, by path, as they were then; the newest last. */
+const hashed = new Map<string, string>();
+const MAX_HASHED = 512;
+
+/**
+ * The cheap check: size and modification time. A file whose time was changed, for example by restoring a backup, is hashed
+ * once, and again when its inode changes.
+ */
 export async function findDamage(dir: string, manifest: Manifest): Promise<string | undefined> {
   for (const entry of partsOf(dir, manifest)) {
     const finding = await glanceAtPart(entry);
     if (typeof finding === 'object') return finding.problem;
     if (finding === 'intact') continue;
+    const state = await stateOf(entry);
+    if (hashed.get(entry.path) === state) continue;
     const problem = await hashPart(entry);
     if (problem !== undefined) return problem;
+    hashed.delete(entry.path);
+    hashed.set(entry.path, state);
+    const oldest = hashed.keys().next().value;
+    if (hashed.size > MAX_HASHED && oldest !== undefined) hashed.delete(oldest);
   }
   return undefined;
+}
+
+/** The change time cannot be set by a program, so that no write to the file goes unseen. */
+async function stateOf({ path, sha256 }: PartEntry): Promise<string> {
+  try {
+    const { dev, ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
+    return [sha256, dev, ino, size, mtimeNs, ctimeNs].join(' ');
+  } catch (error) {
+    throw toStoreError(error, { doing: 'read the image store', path });
+  }
 }
 
 function digestMismatch(name: string, wanted: string, registered: string): CodedError {

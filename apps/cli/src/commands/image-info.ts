@@ -1,5 +1,5 @@
-import { listImageUsers, type ResolvedImage, resolveImage } from '@mvm/image-store';
-import { STATE_DIR } from '@mvm/protocol';
+import { type ImageUser, listImageUsers, type ResolvedImage, resolveImage } from '@mvm/image-store';
+import { isCodedError, STATE_DIR } from '@mvm/protocol';
 import type { CommandModule } from '../command.js';
 import { formatBytes } from '../format/bytes.js';
 import { onOneLine } from '../format/control-characters.js';
@@ -22,21 +22,31 @@ export const imageInfo: CommandModule = {
   },
   async run(context, invocation) {
     const image = await resolveImage(storeRoot(context, invocation), invocation.operand(0));
-    const users = await listImageUsers(chosenStateDir(context, invocation) ?? STATE_DIR);
-    const pools = users.filter(({ imageName }) => imageName === image.name).map(({ pool }) => pool);
+    const users = await knownUsers(chosenStateDir(context, invocation) ?? STATE_DIR);
+    const pools = users?.filter(({ imageName }) => imageName === image.name).map(({ pool }) => pool) ?? null;
     const { name, digest, manifest } = image;
     const { kernel, initrd, rootfs, kernel_args } = manifest;
     const origin = manifest.schema_version === 2 ? manifest.origin : null;
     await printObject(context, invocation, {
       kind: 'Image',
-      value: { name, digest, kernel, initrd, rootfs, kernel_args, origin, pools: pools.sort() },
+      value: { name, digest, kernel, initrd, rootfs, kernel_args, origin, pools },
       name: `${name}@${digest}`,
       text: () => describe(image, pools),
     });
   },
 };
 
-function describe({ name, digest, manifest }: ResolvedImage, pools: readonly string[]): string {
+/** null when a pool's record is damaged. */
+async function knownUsers(stateDir: string): Promise<ImageUser[] | null> {
+  try {
+    return await listImageUsers(stateDir);
+  } catch (error) {
+    if (isCodedError(error) && error.reason === 'image.users_unknown') return null;
+    throw error;
+  }
+}
+
+function describe({ name, digest, manifest }: ResolvedImage, pools: readonly string[] | null): string {
   const origin = manifest.schema_version === 2 ? manifest.origin : undefined;
   const words = (list: readonly string[] | undefined): string | undefined =>
     list === undefined || list.length === 0 ? undefined : list.map(quoted).join(' ');
@@ -59,7 +69,7 @@ function describe({ name, digest, manifest }: ResolvedImage, pools: readonly str
     ['Volumes', words(origin?.volumes)],
     ['Ports', words(origin?.exposed_ports)],
     ['Init system', origin && (origin.is_init ? 'yes' : 'no')],
-    ['Pools', pools.length === 0 ? 'none' : pools.toSorted().join(' ')],
+    ['Pools', pools === null ? 'unknown, the record of a pool is damaged' : pools.join(' ') || 'none'],
   ]);
 }
 

@@ -1,9 +1,8 @@
-import { planRemoveImages, type RemovedImage, removeImage } from '@mvm/image-store';
+import { listImageUsers, planRemoveImages, type RemovedImage, removeImage } from '@mvm/image-store';
 import { CodedError, type PlanView } from '@mvm/protocol';
 import type { CommandModule } from '../command.js';
 import { renderDocument } from '../format/documents.js';
 import { completeWith, teach } from '../help.js';
-import { poolsUsing } from '../images/pools-using.js';
 import { addDryRunOption, isDryRun } from '../plan/dry-run-option.js';
 import { printPlans } from '../plan/print-plans.js';
 import { addStateDirOption, stateDir, storeRoot } from './image-options.js';
@@ -55,9 +54,9 @@ export const imageRemove: CommandModule = {
 const MAX_LISTED = 5;
 
 async function refuseUsed(stateDir: string, names: readonly string[]): Promise<void> {
-  const users = await poolsUsing(stateDir);
+  const users = await listImageUsers(stateDir);
   for (const name of names) {
-    const pools = users.get(name) ?? [];
+    const pools = users.filter(({ imageName }) => imageName === name).map(({ pool }) => pool);
     if (pools.length === 0) continue;
     const more = pools.length > MAX_LISTED ? ` and ${pools.length - MAX_LISTED} more` : '';
     throw new CodedError({

@@ -114,8 +114,15 @@ it('light 3: an image that a pool uses is not removed, unless it is forced', asy
       expect(refused).toMatchObject({ code: 4, stderr: expect.stringContaining('image.in_use') });
       expect(refused.stderr).toContain('acme/web');
     }
+    await writeFile(join(pool, 'pool.json'), '{"flake_ref": 1}');
+    for (const args of [['remove', 'demo'], ['prune'], ['prune', '--all', '--dry-run']]) {
+      const refused = await at('image', ...args);
+      expect(refused).toMatchObject({ code: 4, stderr: expect.stringContaining('image.users_unknown') });
+      expect(refused.stderr).toContain('acme/pools/web/pool.json');
+    }
     // It is looked for only then.
     expect(await at('image', 'remove', 'demo', '--force')).toMatchObject({ code: 3 });
+    await rm(pool, { recursive: true });
     expect(await at('image', 'remove', 'other')).toMatchObject({ code: 3 });
   } finally {
     await rm(own, { recursive: true });

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   appendFile,
+  chmod,
   mkdir,
   open,
   readdir,
@@ -389,6 +390,14 @@ describe('resolveImage', () => {
     const { rootfsPath } = await resolveImage(fixture.root, 'demo');
     await utimes(rootfsPath, 5, 5);
     await resolveImage(fixture.root, 'demo');
+    await resolveImage(fixture.root, 'demo');
+    // What was hashed is believed only as long as the inode is unchanged.
+    const bytes = await readFile(rootfsPath);
+    bytes[0] = 1 + (bytes[0] ?? 0);
+    await chmod(rootfsPath, 0o644);
+    await writeFile(rootfsPath, bytes);
+    await utimes(rootfsPath, 5, 5);
+    await expect(resolveImage(fixture.root, 'demo')).rejects.toMatchObject({ reason: 'image.damaged' });
   });
 
   it('is not fooled by a time set back, when it hashes', async () => {
