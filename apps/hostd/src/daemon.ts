@@ -30,6 +30,7 @@ import { reapOnExit } from './operations/reap-on-exit.js';
 import { recoverHost } from './operations/recover-host.js';
 import { createReservations } from './operations/reservations.js';
 import { createOperationRunner } from './operations/runner.js';
+import { watchLife } from './operations/watch-life.js';
 import { parsePortRange } from './plan/plan-pool.js';
 import { vmUidRange } from './plan/port.js';
 import { createDispatch } from './requests/dispatch.js';
@@ -263,6 +264,7 @@ async function prepare(
   const runner = createOperationRunner({ ...deps, maxParallel: config.maxParallelOperations });
   const changes = createChangeFeed(signal);
   reapOnExit({ reserve, ports, runner, audit, clock, systemContext, signal, changes });
+  watchLife({ ports, audit, clock, systemContext, changes, signal });
   const began = performance.now();
   const report = await withSpaceReserve(reserve, () =>
     recoverHost(ports, runner, vmUidBase, systemContext(), signal),

@@ -9,7 +9,7 @@ import { formatBytes } from '../format/bytes.js';
 import { onOneLine } from '../format/control-characters.js';
 import { formatDuration } from '../format/duration.js';
 import { printObject } from '../format/print.js';
-import { describeStatus, endedOnItsOwn, styleStatus } from '../format/status-style.js';
+import { describeStatus, endedOnItsOwn, isSilent, styleStatus } from '../format/status-style.js';
 import { renderFields } from '../format/table.js';
 import { completeWith, teach } from '../help.js';
 
@@ -47,6 +47,7 @@ function describe(context: CliContext, instance: InstanceInfo): string {
     renderFields([
       ['Instance', formatAddress(instance)],
       ['Status', styleStatus(colours, instance)(describeStatus(instance))],
+      ['Problem', isSilent(instance) ? SILENT : undefined],
       ['Held', hold === null ? undefined : describeHold(hold, now)],
       [
         instance.status === 'sleeping' ? 'Problem' : 'Ended',
@@ -91,6 +92,9 @@ function describe(context: CliContext, instance: InstanceInfo): string {
   }
   return sections.join('\n');
 }
+
+const SILENT =
+  'the guest has written nothing, sent nothing, and its agent does not answer: look at the console, and at KVM with mvm doctor';
 
 const ENDED: Readonly<Partial<Record<InstanceInfo['status'], string>>> = { sleeping: 'Asleep' };
 

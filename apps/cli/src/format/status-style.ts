@@ -1,22 +1,25 @@
 import type { InstanceView } from '@mvm/protocol';
 import type { Colours } from './colours.js';
 
-/** What the STATUS column says: the status, and an operation that is under way, else a wake that failed. */
-export function describeStatus(instance: Pick<InstanceView, 'status' | 'operation' | 'stop_reason'>): string {
-  const { status, operation, stop_reason } = instance;
+type Shown = Pick<InstanceView, 'status' | 'operation' | 'stop_reason' | 'sign_of_life'>;
+
+/**
+ * What the STATUS column says: the status, and an operation that is under way, else a wake that failed, or that a guest has
+ * given no sign of life.
+ */
+export function describeStatus(instance: Shown): string {
+  const { status, operation, stop_reason, sign_of_life } = instance;
   if (operation !== null) return `${status} (${operation})`;
+  if (isSilent({ status, sign_of_life })) return `${status} (silent)`;
   return status === 'sleeping' && stop_reason?.kind === 'wake_failed' ? `${status} (wake failed)` : status;
 }
 
 /** Colour of a status: green runs, yellow is on its way or paused, red ended on its own. */
-export function styleStatus(
-  colours: Colours,
-  instance: Pick<InstanceView, 'status' | 'operation' | 'stop_reason'>,
-): (text: string) => string {
+export function styleStatus(colours: Colours, instance: Shown): (text: string) => string {
   if (instance.operation !== null) return colours.yellow;
   switch (instance.status) {
     case 'running':
-      return colours.green;
+      return isSilent(instance) ? colours.red : colours.green;
     case 'warm':
       return colours.cyan;
     case 'sleeping':
@@ -26,6 +29,11 @@ export function styleStatus(
     default:
       return colours.dim;
   }
+}
+
+/** Whether its VMM says that it runs, and its guest has given no sign of life. */
+export function isSilent({ status, sign_of_life }: Pick<Shown, 'status' | 'sign_of_life'>): boolean {
+  return status === 'running' && sign_of_life === 'none';
 }
 
 /** Whether it stopped without a request; of a sleeping one, whether its last wake failed. */

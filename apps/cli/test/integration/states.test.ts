@@ -64,6 +64,16 @@ describe('an instance that sleeps', () => {
   });
 });
 
+it('one that its VMM calls running, and whose guest gives no sign of life, is not believed', async () => {
+  change({ sign_of_life: 'none' });
+  expect((await mvm('instance', 'list', 'acme')).stdout).toMatch(/i-00000001 +running \(silent\) +/);
+  expect((await mvm('instance', 'info', ADDRESS)).stdout).toMatch(
+    /^Problem: +the guest has written nothing/m,
+  );
+  change({ sign_of_life: 'console' });
+  expect((await mvm('instance', 'list', 'acme')).stdout).toMatch(/i-00000001 +running +/);
+});
+
 it('one that runs or is warm shows no end that was before its start, and whether its agent is there', async () => {
   change({ last_stopped_at: '2026-01-01T00:00:00Z' });
   const running = (await mvm('instance', 'info', ADDRESS)).stdout;

@@ -32,7 +32,7 @@ export async function adoptVm(
     if (!(await isAlive(record))) return null;
     throw error;
   }
-  ports.vms.add({ address, handle });
+  ports.vms.add({ address, handle, isAdopted: true });
   return handle;
 }
 
@@ -109,6 +109,7 @@ export async function tellGuestResumed(
   });
   let told = false;
   if (await tell('Sync', () => channel.open(left()))) {
+    ports.vms.get(vmId)?.life.note('agent');
     // The time is read only now that the guest listens.
     const unix_time_ms = Date.now();
     const entropy_base64 = randomBytes(ENTROPY_BYTES).toString('base64');

@@ -71,6 +71,15 @@ export function instanceNetView(net: InstanceRecord['net']): InstanceNet | null 
   return { tap_dev, mac, guest_ip, gateway_ip, cidr };
 }
 
+/** Of an instance whose VM is watched and runs; nothing while it is awaited. */
+function lifeView(
+  { status, vm }: InstanceRecord,
+  { ports }: RequestServices,
+): Pick<InstanceView, 'sign_of_life'> {
+  const sign = vm == null || status !== 'running' ? null : ports.vms.get(vm.spec.vmId)?.life.sign;
+  return sign == null ? {} : { sign_of_life: sign };
+}
+
 /**
  * An instance as it crosses the socket. `resources` and `image` are those that it runs with; of one that does not run,
  * those that its next start would give. Times are by the wall clock as it is set now.
@@ -99,5 +108,6 @@ export function instanceView(saved: InstanceRecord, services: RequestServices): 
     ...(record.exit_count === undefined ? {} : { exit_count: record.exit_count }),
     ...(record.last_exit == null ? {} : { last_exit: { ...record.last_exit, console_tail: '' } }),
     operation: services.runner.operationOf(record),
+    ...lifeView(record, services),
   };
 }

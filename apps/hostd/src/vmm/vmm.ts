@@ -114,6 +114,8 @@ export interface VmHandle {
   save(): AsyncIterable<SavedPart>;
   /** Whether a program in the guest has the agent's channel open. Sends nothing through it. */
   hasAgent(): Promise<boolean>;
+  /** Whether `hasAgent` asks the guest; else its VMM answers, of a restored guest also before that has run. */
+  readonly asksGuestForAgent: boolean;
   /** A stream that ends in the guest's agent; null while there is none. One at a time; whoever asks for it destroys it. */
   connectAgent(signal: AbortSignal): Promise<Duplex | null>;
   /** End the VMM now (SIGKILL) and wait until the process is gone. Repeating it changes nothing. */

@@ -433,6 +433,7 @@ class Control {
 class FakeVmmHandle implements VmHandle {
   readonly record: VmRecord;
   readonly exited: Promise<VmExit>;
+  readonly asksGuestForAgent = false;
   readonly #context: Context;
   readonly #control: Control;
   readonly #child: { readonly exit: Promise<VmExit>; detach(): void } | null;

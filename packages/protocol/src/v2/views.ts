@@ -58,6 +58,12 @@ export const instanceViewSchema = z.object({
   last_exit: stopReasonSchema.optional(),
   /** The operation under way, e.g. `start`; null when there is none. */
   operation: z.string().nullable(),
+  /**
+   * Of a VM that runs, by what its guest was first noticed since the VM was started or woken, or hostd found it again:
+   * `console`, it wrote there; `network`, it sent a frame; `agent`, its agent answered. `none`: by nothing within a minute.
+   * Absent while that is open, without a VM, and from a hostd that does not look.
+   */
+  sign_of_life: z.enum(['console', 'network', 'agent', 'none']).optional(),
 });
 export type InstanceView = z.infer<typeof instanceViewSchema>;
 

@@ -130,7 +130,7 @@ export const vmRestore: StepExecutor<'vm.restore'> = {
       parts: savedParts(paths, manifest, { key, maxFileBytes }),
       passphrase: await unlockDataDisk(args, ports, manifest.vmm),
     });
-    ports.vms.add({ address, handle });
+    ports.vms.add({ address, handle, isAdopted: false });
   },
   undo: ({ vmId }, ports) => killVm(vmId, ports),
 };

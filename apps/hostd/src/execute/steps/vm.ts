@@ -95,7 +95,7 @@ export const vmLaunch: StepExecutor<'vm.launch'> = {
       (pid) => cgroups.attach(args.vmId, pid),
       passphrase,
     );
-    vms.add({ address: args.address, handle });
+    vms.add({ address: args.address, handle, isAdopted: false });
   },
   undo: ({ vmId }, ports) => killVm(vmId, ports),
 };

@@ -49,6 +49,7 @@ export function createFirecrackerHandle(options: FirecrackerHandleOptions): VmHa
 class FirecrackerHandle implements VmHandle {
   readonly record: VmRecord;
   readonly exited: Promise<VmExit>;
+  readonly asksGuestForAgent = true;
   readonly #api: FirecrackerApi;
   readonly #child: FirecrackerHandleOptions['child'];
   readonly #agent: AgentLine;

@@ -63,6 +63,7 @@ export async function removeSockets(spec: VmRecord['spec']): Promise<void> {
 class QemuHandle implements VmHandle {
   readonly record: VmRecord;
   readonly exited: Promise<VmExit>;
+  readonly asksGuestForAgent = false;
   #qmp: QmpClient;
   #connecting: Promise<QmpClient> | null = null;
   readonly #child: QemuChild | null;
