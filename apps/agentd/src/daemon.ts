@@ -66,7 +66,7 @@ export async function startDaemon(config: AgentdConfig, logger: Logger): Promise
     const activator = createActivator({
       ...{ client, holds, decisions, logger, now },
       actionTimeoutMs: config.actionTimeout,
-      nudge: () => reconciler.enqueue('request'),
+      enqueue: () => reconciler.enqueue('request'),
     });
     closers.push(() => activator.close());
     const reconciler = createReconciler({

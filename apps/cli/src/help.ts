@@ -5,14 +5,14 @@ import type { CompletionKind } from './command.js';
 export type Example = readonly [line: string, does: string];
 
 /** Adds a paragraph and examples to a command's help. */
-export function teach(command: Command, text: string, examples: readonly Example[]): void {
+export function addHelp(command: Command, text: string, examples: readonly Example[]): void {
   const lines = examples.flatMap(([line, does]) => [`  # ${does}`, `  ${line}`, '']);
   const paragraph = text === '' ? '' : `\n${text}\n`;
   help.set(command, { text, examples });
   command.addHelpText('after', `${paragraph}\nExamples:\n${lines.join('\n').trimEnd()}\n`);
 }
 
-/** What {@link teach} was told, for the reference. */
+/** What {@link addHelp} was told, for the reference. */
 export function lessonOf(command: Command): { text: string; examples: readonly Example[] } | undefined {
   return help.get(command);
 }

@@ -13,7 +13,7 @@ import {
   STREAM_CHANNEL,
   STREAM_WINDOW_TO_GUEST,
   type StreamFrame,
-  type StreamWish,
+  type StreamSpec,
   streamCost,
   streamEndCodec,
   streamOpenCodec,
@@ -57,7 +57,7 @@ export interface GuestStreamSession {
 export interface OpenSessionOptions {
   readonly socketPath: string;
   readonly address: { readonly tenantId: string; readonly poolId: string; readonly instanceId: string };
-  readonly open: StreamWish;
+  readonly open: StreamSpec;
   readonly handlers: GuestStreamHandlers;
 }
 

@@ -78,11 +78,11 @@ function ext4Problem(head: Buffer, sizeBytes: number) {
       hint: 'make one from a directory with: mkfs.ext4 -d <directory> <file> <size>',
     };
   }
-  const wantedBytes =
+  const expectedBytes =
     head.readUInt32LE(at + EXT4.blocksLow) * 2 ** (10 + head.readUInt32LE(at + EXT4.logBlockSize));
-  if (wantedBytes > sizeBytes) {
+  if (expectedBytes > sizeBytes) {
     return {
-      message: `is cut short: its ext4 file system has ${wantedBytes} bytes, the file ${sizeBytes}`,
+      message: `is cut short: its ext4 file system has ${expectedBytes} bytes, the file ${sizeBytes}`,
       hint: 'build or download it again',
     };
   }
@@ -96,10 +96,10 @@ function isErofs(head: Buffer): boolean {
 
 function erofsProblem(head: Buffer, sizeBytes: number) {
   const at = EXT4.superblock;
-  const wantedBytes = head.readUInt32LE(at + EROFS.blocks) * 2 ** head.readUInt8(at + EROFS.blockBits);
-  if (wantedBytes <= sizeBytes) return undefined;
+  const expectedBytes = head.readUInt32LE(at + EROFS.blocks) * 2 ** head.readUInt8(at + EROFS.blockBits);
+  if (expectedBytes <= sizeBytes) return undefined;
   return {
-    message: `is cut short: its EROFS file system has ${wantedBytes} bytes, the file ${sizeBytes}`,
+    message: `is cut short: its EROFS file system has ${expectedBytes} bytes, the file ${sizeBytes}`,
     hint: 'build or download it again',
   };
 }

@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { createNetworkExecutor } from '../src/execute/index.js';
-import { instancePort, tenantNet } from '../test/support/wish.js';
+import { instancePort, tenantNet } from '../test/support/desired.js';
 import { makeNamespace } from './namespaces.js';
 import { measurePacketPath } from './packet-path.js';
 import { addCommands, fill, hasIptables, removeCommands, runShell } from './replaced-system.js';

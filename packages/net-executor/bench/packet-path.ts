@@ -1,12 +1,12 @@
 import { createNetworkExecutor } from '../src/execute/index.js';
+import { CLUSTER_CIDR } from '../test/support/desired.js';
 import { ethernet, udp } from '../test/support/frames.js';
 import { waitForCarrier } from '../test/support/host.js';
 import { createRawPeer, resolve, settle } from '../test/support/raw-peer.js';
 import { openTap } from '../test/support/tap-device.js';
 import { plugIn } from '../test/support/topology.js';
-import { CLUSTER_CIDR } from '../test/support/wish.js';
 import { makeNamespace } from './namespaces.js';
-import { compareRuleSets, type PacketFigure, wish } from './rule-sets.js';
+import { compareRuleSets, desired, type PacketFigure } from './rule-sets.js';
 
 const PACKETS = 4_000;
 const BURST = 200;
@@ -20,7 +20,7 @@ const DESTINATION = '203.0.113.5';
 export async function measurePacketPath(tenants: number): Promise<PacketFigure[]> {
   const namespace = makeNamespace();
   const executor = createNetworkExecutor({ clusterCidr: CLUSTER_CIDR, uplinks: ['up0'] });
-  await executor.reconcile(wish(1));
+  await executor.reconcile(desired(1));
   const uplink = createRawPeer({
     tap: openTap('up0'),
     mac: '02:00:00:00:00:fe',

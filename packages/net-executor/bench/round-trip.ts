@@ -1,8 +1,8 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createNetworkExecutor } from '../src/execute/index.js';
+import { CLUSTER_CIDR, instancePort, tenantNet } from '../test/support/desired.js';
 import { sh } from '../test/support/host.js';
-import { CLUSTER_CIDR, instancePort, tenantNet } from '../test/support/wish.js';
 import { makeNamespace } from './namespaces.js';
 import { compareRuleSets, type PacketFigure } from './rule-sets.js';
 

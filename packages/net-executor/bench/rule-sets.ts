@@ -5,8 +5,8 @@ import {
   renderNftScript,
 } from '../src/index.js';
 import { observeNetwork } from '../src/observe/index.js';
+import { CLUSTER_CIDR, instancePort, tenantNet } from '../test/support/desired.js';
 import { nft, sh } from '../test/support/host.js';
-import { CLUSTER_CIDR, instancePort, tenantNet } from '../test/support/wish.js';
 import { median } from './statistics.js';
 
 // The rules under which a packet's cost is measured, and the figures that come of it.
@@ -31,7 +31,7 @@ const ISOLATE = ['pref', '91', 'from', CLUSTER_CIDR, 'to', CLUSTER_CIDR, 'blackh
 const CONTEXT: NetworkContext = { clusterCidr: CLUSTER_CIDR, uplinks: ['up0'], base: 'present' };
 
 /** Tenants 1…count, each with one port. */
-export function wish(count: number): DesiredHostNetwork {
+export function desired(count: number): DesiredHostNetwork {
   const tenants = Array.from({ length: count }, (_, i) => ({
     net: tenantNet(i + 1),
     ports: [instancePort(tenantNet(i + 1), 3)],
@@ -41,7 +41,7 @@ export function wish(count: number): DesiredHostNetwork {
 
 async function tablesScript(count: number): Promise<string> {
   const observed = await observeNetwork({ uplinks: ['up0'] });
-  const { elements } = expandDesired(wish(count), observed, CONTEXT);
+  const { elements } = expandDesired(desired(count), observed, CONTEXT);
   return renderNftScript([{ kind: 'tables.load', was: 'damaged', elements, profiles: [] }]);
 }
 

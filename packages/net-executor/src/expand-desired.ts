@@ -14,14 +14,14 @@ import type {
   TenantGuests,
 } from './types.js';
 
-export interface WantedBridge {
+export interface DesiredBridge {
   readonly name: string;
   readonly mac: string;
   /** The gateway with the subnet's prefix length. */
   readonly address: string;
 }
 
-export interface WantedTap {
+export interface DesiredTap {
   readonly name: string;
   readonly bridge: string;
   readonly ownerUid: number;
@@ -34,9 +34,9 @@ export interface WantedTap {
 }
 
 /** What the kernel must have, object by object: the desired state expanded. */
-export interface WantedNetwork {
-  readonly bridges: readonly WantedBridge[];
-  readonly taps: readonly WantedTap[];
+export interface ExpandedNetwork {
+  readonly bridges: readonly DesiredBridge[];
+  readonly taps: readonly DesiredTap[];
   readonly rules: readonly PolicyRule[];
   readonly elements: readonly NetElement[];
   readonly profiles: readonly Profile[];
@@ -203,7 +203,7 @@ function baseElements(observed: ObservedNetwork, context: NetworkContext): NetEl
   ];
 }
 
-function wantedSysctls(
+function desiredSysctls(
   desired: DesiredHostNetwork,
   observed: ObservedNetwork,
   context: NetworkContext,
@@ -234,7 +234,7 @@ export function expandDesired(
   desired: DesiredHostNetwork,
   observed: ObservedNetwork,
   context: NetworkContext,
-): WantedNetwork {
+): ExpandedNetwork {
   if (context.base === 'absent') {
     return { bridges: [], taps: [], rules: [], elements: [], profiles: [], sysctls: [] };
   }
@@ -262,6 +262,6 @@ export function expandDesired(
     profiles: [
       ...new Map(desired.tenants.flatMap(tenantProfiles).map((profile) => [profile.id, profile])).values(),
     ],
-    sysctls: wantedSysctls(desired, observed, context),
+    sysctls: desiredSysctls(desired, observed, context),
   };
 }

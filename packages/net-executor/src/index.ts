@@ -8,7 +8,12 @@ export {
   TENANT_LIMITS,
 } from './base-tables/limits.js';
 export { checkConflicts, checkDesiredNetwork, checkPort, checkTenant } from './check-network.js';
-export { expandDesired, type WantedBridge, type WantedNetwork, type WantedTap } from './expand-desired.js';
+export {
+  type DesiredBridge,
+  type DesiredTap,
+  type ExpandedNetwork,
+  expandDesired,
+} from './expand-desired.js';
 export { invertStep, invertSteps } from './invert.js';
 export { planNetwork } from './plan.js';
 export { type CompletePolicy, completePolicy, DEFAULT_POLICY } from './policy.js';

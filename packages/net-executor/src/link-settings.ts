@@ -62,7 +62,7 @@ export function tapMac(tapName: string): string {
 }
 
 /** The settings that differ from what is wanted, with what is wanted; null when none does. */
-export function differing(wanted: LinkSettings, found: LinkSettings): LinkSettings | null {
-  const entries = Object.entries(wanted).filter(([name, value]) => found[name] !== value);
+export function differing(desired: LinkSettings, found: LinkSettings): LinkSettings | null {
+  const entries = Object.entries(desired).filter(([name, value]) => found[name] !== value);
   return entries.length === 0 ? null : Object.fromEntries(entries);
 }

@@ -88,7 +88,7 @@ function spoil(profile: ObservedProfile, how: string): ObservedProfile {
   return { ...profile, chains: Object.fromEntries(chains), spec: null };
 }
 
-/** Any host: some wish of before, reached up to some step, and then damaged by somebody. */
+/** Any host: some desired of before, reached up to some step, and then damaged by somebody. */
 const arbObserved: fc.Arbitrary<ObservedNetwork> = fc
   .record({
     bare: arbBare,
@@ -183,11 +183,11 @@ describe('planNetwork', () => {
     );
   });
 
-  it('reaches the same network by way of any other wish', () => {
+  it('reaches the same network by way of any other desired', () => {
     fc.assert(
       fc.property(arbBare, fc.array(arbDesired, { maxLength: 5 }), arbDesired, (bare, detours, desired) => {
-        const go = (state: ObservedNetwork, wish: DesiredHostNetwork) =>
-          applySteps(state, planNetwork(wish, state, context));
+        const go = (state: ObservedNetwork, desired: DesiredHostNetwork) =>
+          applySteps(state, planNetwork(desired, state, context));
         expect(unordered(go(detours.reduce(go, bare), desired))).toEqual(unordered(go(bare, desired)));
       }),
     );

@@ -16,7 +16,7 @@ const port = {
   ipv4: instanceIp(net, 5),
   ownerUid: 1_900_000_773,
 };
-const wish: DesiredHostNetwork = { tenants: [{ net, ports: [port] }] };
+const desired: DesiredHostNetwork = { tenants: [{ net, ports: [port] }] };
 const nothing: DesiredHostNetwork = { tenants: [] };
 
 const bare: ObservedNetwork = {
@@ -29,11 +29,11 @@ const bare: ObservedNetwork = {
   sysctls: { 'net/ipv4/conf/all/forwarding': '0', 'net/ipv4/conf/eth0/forwarding': '0' },
 };
 const ready = applySteps(bare, planNetwork(nothing, bare, context));
-const busy = applySteps(ready, planNetwork(wish, ready, context));
+const busy = applySteps(ready, planNetwork(desired, ready, context));
 
 describe('planNetwork', () => {
   it('makes a tenant and its instance: filter first, links up last', () => {
-    const steps = planNetwork(wish, ready, context);
+    const steps = planNetwork(desired, ready, context);
     expect(renderNftScript(steps)).toBe(
       [
         'add element bridge mvm taps { "tn3i5" }',
@@ -82,7 +82,7 @@ describe('planNetwork', () => {
   });
 
   it('says nothing when nothing is to do', () => {
-    expect(planNetwork(wish, busy, context)).toEqual([]);
+    expect(planNetwork(desired, busy, context)).toEqual([]);
   });
 
   it('writes a deletion so that it succeeds when it was deleted meanwhile', () => {
@@ -121,7 +121,7 @@ describe('planNetwork', () => {
       forwarding: [],
     };
     const observed: ObservedNetwork = { ...ready, links: [{ ...foreign, kind: 'other' }] };
-    expect(() => planNetwork(wish, observed, context)).toThrow('exists already');
+    expect(() => planNetwork(desired, observed, context)).toThrow('exists already');
     expect(planNetwork(nothing, observed, context)).toEqual([]);
   });
 
@@ -150,7 +150,7 @@ describe('planNetwork', () => {
 
   it('turns IPv6 off on bridge and TAP where the kernel has it', () => {
     const withIpv6 = { ...ready, sysctls: { ...ready.sysctls, 'net/ipv6/conf/default/disable_ipv6': '0' } };
-    const keys = planNetwork(wish, withIpv6, context).flatMap((step) =>
+    const keys = planNetwork(desired, withIpv6, context).flatMap((step) =>
       step.kind === 'sysctl.write' ? [step.key] : [],
     );
     expect(keys).toContain('net/ipv6/conf/br-tenant-3/disable_ipv6');
@@ -158,7 +158,7 @@ describe('planNetwork', () => {
   });
 
   it('makes steps that survive JSON', () => {
-    const steps = planNetwork(wish, bare, context);
+    const steps = planNetwork(desired, bare, context);
     expect(JSON.parse(JSON.stringify(steps))).toEqual(steps);
   });
 });
@@ -170,14 +170,14 @@ describe('verifyNetwork', () => {
       tables: 'damaged',
       tableFaults: ['chain inet forward has other rules'],
     };
-    expect(verifyNetwork(wish, damaged, context)).toEqual([
+    expect(verifyNetwork(desired, damaged, context)).toEqual([
       { object: 'table', name: 'mvm', state: 'different', detail: 'chain inet forward has other rules' },
     ]);
   });
 
   it('names a TAP that belongs to the wrong user', () => {
     const links = busy.links.map((link) => (link.kind === 'tap' ? { ...link, ownerUid: 1000 } : link));
-    const drifts = verifyNetwork(wish, { ...busy, links }, context);
+    const drifts = verifyNetwork(desired, { ...busy, links }, context);
     expect(drifts[0]).toEqual({
       object: 'tap',
       name: 'tn3i5',

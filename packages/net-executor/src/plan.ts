@@ -1,12 +1,12 @@
 import { CodedError } from '@mvm/protocol';
 import { checkDesiredNetwork } from './check-network.js';
 import {
+  type DesiredTap,
+  type ExpandedNetwork,
   expandDesired,
   FORWARD_ALL_KEY,
   forwardingKey,
   switchedUplinks,
-  type WantedNetwork,
-  type WantedTap,
 } from './expand-desired.js';
 import {
   BRIDGE_LINK_SETTINGS,
@@ -30,10 +30,10 @@ function nameTaken(link: ObservedLink): CodedError {
   });
 }
 
-/** Links that must go: they are not desired, or cannot be changed into what is wanted. */
-function linksToRemove(wanted: WantedNetwork, observed: ObservedNetwork): ObservedLink[] {
-  const bridges = new Set(wanted.bridges.map(({ name }) => name));
-  const owners = new Map(wanted.taps.map(({ name, ownerUid }) => [name, ownerUid]));
+/** Links that must go: they are not desired, or cannot be changed into what is expanded. */
+function linksToRemove(expanded: ExpandedNetwork, observed: ObservedNetwork): ObservedLink[] {
+  const bridges = new Set(expanded.bridges.map(({ name }) => name));
+  const owners = new Map(expanded.taps.map(({ name, ownerUid }) => [name, ownerUid]));
   for (const link of observed.links) {
     if (link.kind === 'other' && (bridges.has(link.name) || owners.has(link.name))) throw nameTaken(link);
   }
@@ -72,7 +72,7 @@ function addressesBehind(links: readonly ObservedLink[], { elements }: ObservedN
 
 /** Ids of wanted profiles that the kernel has with other chains, rules or sets. */
 export function damagedProfiles(
-  { profiles }: Pick<WantedNetwork, 'profiles'>,
+  { profiles }: Pick<ExpandedNetwork, 'profiles'>,
   observed: ObservedNetwork,
 ): string[] {
   const found = new Map(observed.profiles.map((profile) => [profile.id, profile]));
@@ -84,38 +84,42 @@ export function damagedProfiles(
     .map(({ id }) => id);
 }
 
-function planTables(wanted: WantedNetwork, observed: ObservedNetwork, context: NetworkContext): NetStep[] {
+function planTables(
+  expanded: ExpandedNetwork,
+  observed: ObservedNetwork,
+  context: NetworkContext,
+): NetStep[] {
   if (context.base === 'absent') {
     if (observed.tables === 'absent') return [];
     const profiles = observed.profiles.flatMap(({ spec }) => spec ?? []);
     return [{ kind: 'tables.delete', elements: observed.elements, profiles }];
   }
-  if (observed.tables !== 'intact' || damagedProfiles(wanted, observed).length > 0) {
+  if (observed.tables !== 'intact' || damagedProfiles(expanded, observed).length > 0) {
     const was = observed.tables === 'absent' ? 'absent' : 'damaged';
     return [
       {
         kind: 'tables.load',
         was,
-        elements: wanted.elements,
-        profiles: wanted.profiles.map(({ spec }) => spec),
+        elements: expanded.elements,
+        profiles: expanded.profiles.map(({ spec }) => spec),
       },
     ];
   }
   // Thousands of elements: each is spelled but once.
-  const missing = new Map(wanted.elements.map((element) => [elementId(element), element]));
+  const missing = new Map(expanded.elements.map((element) => [elementId(element), element]));
   const gone = observed.elements.filter((element) => !missing.delete(elementId(element)));
   const fresh = [...missing.values()];
   const asStep = (kind: 'element.add' | 'element.delete') => (element: NetElement) =>
     ({ kind, element }) as const;
   // A profile is there before the first element leads to it, and until the last has gone.
   return [
-    ...wanted.profiles
+    ...expanded.profiles
       .filter(({ id }) => !observed.profiles.some((profile) => profile.id === id))
       .map(({ id, spec }) => ({ kind: 'profile.create', id, spec }) as const),
     ...gone.map(asStep('element.delete')),
     ...fresh.map(asStep('element.add')),
     ...observed.profiles
-      .filter(({ id }) => !wanted.profiles.some((profile) => profile.id === id))
+      .filter(({ id }) => !expanded.profiles.some((profile) => profile.id === id))
       .map(({ id, chains, sets, spec }) => {
         return { kind: 'profile.delete', id, chains: Object.keys(chains), sets, spec } as const;
       }),
@@ -128,10 +132,10 @@ type KeptLinks = ReadonlyMap<string, ObservedLink>;
 function planSettings(
   kind: 'link.set' | 'port.set',
   name: string,
-  wanted: LinkSettings,
+  expanded: LinkSettings,
   found: LinkSettings | undefined,
 ): NetStep[] {
-  const settings = found === undefined ? wanted : differing(wanted, found);
+  const settings = found === undefined ? expanded : differing(expanded, found);
   if (settings === null) return [];
   const was = found && Object.fromEntries(Object.keys(settings).map((key) => [key, found[key] ?? '']));
   // What this kernel does not have cannot be given back.
@@ -139,8 +143,8 @@ function planSettings(
   return [{ kind, name, settings, was: known ? was : null }];
 }
 
-function planBridges(wanted: WantedNetwork, kept: KeptLinks): NetStep[] {
-  return wanted.bridges.flatMap((bridge): NetStep[] => {
+function planBridges(expanded: ExpandedNetwork, kept: KeptLinks): NetStep[] {
+  return expanded.bridges.flatMap((bridge): NetStep[] => {
     const link = kept.get(bridge.name);
     const { name, mac, address } = bridge;
     const steps: NetStep[] = [];
@@ -159,13 +163,13 @@ function planBridges(wanted: WantedNetwork, kept: KeptLinks): NetStep[] {
 }
 
 /** The bridge that a TAP is a port of; a port of a deleted bridge belongs to none. */
-function masterOf({ name }: WantedTap, kept: KeptLinks): string | null {
+function masterOf({ name }: DesiredTap, kept: KeptLinks): string | null {
   const master = kept.get(name)?.master ?? null;
   return master !== null && kept.has(master) ? master : null;
 }
 
-function planTaps(wanted: WantedNetwork, kept: KeptLinks): NetStep[] {
-  return wanted.taps.flatMap((tap): NetStep[] => {
+function planTaps(expanded: ExpandedNetwork, kept: KeptLinks): NetStep[] {
+  return expanded.taps.flatMap((tap): NetStep[] => {
     const { name, bridge, ownerUid, mac } = tap;
     const link = kept.get(name);
     const master = masterOf(tap, kept);
@@ -185,8 +189,8 @@ function planTaps(wanted: WantedNetwork, kept: KeptLinks): NetStep[] {
  * One static entry per port, its guest's MAC, and no other. `joined`: of ports that are on their bridge already, which get
  * theirs before learning stops; or of those that join now.
  */
-function planForwarding(wanted: WantedNetwork, kept: KeptLinks, joined: boolean): NetStep[] {
-  return wanted.taps
+function planForwarding(expanded: ExpandedNetwork, kept: KeptLinks, joined: boolean): NetStep[] {
+  return expanded.taps
     .filter((tap) => (masterOf(tap, kept) === tap.bridge) === joined)
     .flatMap(({ name, guestMac }): NetStep[] => {
       const found = joined ? (kept.get(name)?.forwarding ?? []) : [];
@@ -201,16 +205,16 @@ function planForwarding(wanted: WantedNetwork, kept: KeptLinks, joined: boolean)
 }
 
 function planSysctls(
-  wanted: WantedNetwork,
+  expanded: ExpandedNetwork,
   observed: ObservedNetwork,
   kept: ReadonlyMap<string, ObservedLink>,
 ): NetStep[] {
   // Of `net/ipv4/conf/<link>/<setting>`.
   const linkOf = (key: string) => key.slice(14, key.indexOf('/', 14));
   const made = new Set(
-    [...wanted.bridges, ...wanted.taps].map(({ name }) => name).filter((name) => !kept.has(name)),
+    [...expanded.bridges, ...expanded.taps].map(({ name }) => name).filter((name) => !kept.has(name)),
   );
-  return wanted.sysctls.flatMap(({ key, value }): NetStep[] => {
+  return expanded.sysctls.flatMap(({ key, value }): NetStep[] => {
     const was = made.size > 0 && made.has(linkOf(key)) ? null : (observed.sysctls[key] ?? null);
     return was === value ? [] : [{ kind: 'sysctl.write', key, value, was }];
   });
@@ -218,12 +222,12 @@ function planSysctls(
 
 /** Gives back what we switched: an uplink that we no longer need forwards again as it did before us. */
 function planForwardingBack(
-  wanted: WantedNetwork,
+  expanded: ExpandedNetwork,
   observed: ObservedNetwork,
   context: NetworkContext,
 ): NetStep[] {
   if (observed.sysctls[FORWARD_ALL_KEY] === '1') return [];
-  const needed = (uplink: string) => wanted.sysctls.some(({ key }) => key === forwardingKey(uplink));
+  const needed = (uplink: string) => expanded.sysctls.some(({ key }) => key === forwardingKey(uplink));
   return switchedUplinks(observed, context)
     .filter((uplink) => observed.sysctls[forwardingKey(uplink)] === '1' && !needed(uplink))
     .map(forwardingKey)
@@ -231,7 +235,7 @@ function planForwardingBack(
 }
 
 /**
- * The steps from what is observed to what is wanted, in the order in which they must be made; empty when nothing is to
+ * The steps from what is observed to what is expanded, in the order in which they must be made; empty when nothing is to
  * do. What is observed of ours and not wanted goes: `observed` must therefore be of the same scope as `desired`. In order:
  * settings given back, links that go, filter elements, links that come (raised last, so no port is ever without its
  * guard), settings. Total and deterministic. Throws `invalid_argument` and `already_exists` (`checkDesiredNetwork`), and
@@ -243,8 +247,8 @@ export function planNetwork(
   context: NetworkContext,
 ): NetStep[] {
   checkDesiredNetwork(desired, context.clusterCidr);
-  const wanted = expandDesired(desired, observed, context);
-  const removed = linksToRemove(wanted, observed);
+  const expanded = expandDesired(desired, observed, context);
+  const removed = linksToRemove(expanded, observed);
   const gone = new Set(removed.map(({ name }) => name));
   const kept = new Map(
     observed.links
@@ -252,31 +256,31 @@ export function planNetwork(
       .map((link) => [link.name, link]),
   );
   const ruleId = ({ kind, cidr }: { kind: string; cidr: string }) => `${kind} ${cidr}`;
-  const wantedRules = new Set(wanted.rules.map(ruleId));
+  const desiredRules = new Set(expanded.rules.map(ruleId));
   const observedRules = new Set(observed.rules.map(ruleId));
-  const bridgesUp = wanted.bridges.filter(({ name }) => !kept.get(name)?.up);
+  const bridgesUp = expanded.bridges.filter(({ name }) => !kept.get(name)?.up);
   return [
-    ...planForwardingBack(wanted, observed, context),
+    ...planForwardingBack(expanded, observed, context),
     ...planRemovals(removed),
     ...planForgetting(
       [
         ...addressesBehind(removed, observed),
-        ...wanted.taps.filter(({ name }) => !kept.has(name)).map(({ ipv4 }) => ipv4),
+        ...expanded.taps.filter(({ name }) => !kept.has(name)).map(({ ipv4 }) => ipv4),
       ],
       context,
     ),
     ...observed.rules
-      .filter((rule) => !wantedRules.has(ruleId(rule)))
+      .filter((rule) => !desiredRules.has(ruleId(rule)))
       .map((rule) => ({ kind: 'rule.delete', rule }) as const),
-    ...planTables(wanted, observed, context),
-    ...wanted.rules
+    ...planTables(expanded, observed, context),
+    ...expanded.rules
       .filter((rule) => !observedRules.has(ruleId(rule)))
       .map((rule) => ({ kind: 'rule.add', rule }) as const),
-    ...planForwarding(wanted, kept, true),
-    ...planBridges(wanted, kept),
-    ...planTaps(wanted, kept),
+    ...planForwarding(expanded, kept, true),
+    ...planBridges(expanded, kept),
+    ...planTaps(expanded, kept),
     ...bridgesUp.map(({ name }) => ({ kind: 'link.up', name }) as const),
-    ...planForwarding(wanted, kept, false),
-    ...planSysctls(wanted, observed, kept),
+    ...planForwarding(expanded, kept, false),
+    ...planSysctls(expanded, observed, kept),
   ];
 }

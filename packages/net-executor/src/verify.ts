@@ -12,7 +12,7 @@ export interface NetworkDrift {
   readonly object: 'bridge' | 'tap' | 'address' | 'element' | 'profile' | 'table' | 'rule' | 'sysctl';
   /** Which one, e.g. `tn3i5`, `port_mac tn3i5 . 02:fc:00:03:00:05`, `net/ipv4/conf/br-tenant-3/rp_filter`. */
   readonly name: string;
-  /** `missing`: wanted and not there; `unwanted`: there and not wanted; `different`: there, but not as wanted. */
+  /** `missing`: wanted and not there; `unwanted`: there and not wanted; `different`: there, but not as expanded. */
   readonly state: 'missing' | 'unwanted' | 'different';
   /** For a person: what is there and what should be. */
   readonly detail: string;
@@ -177,15 +177,15 @@ export function countChecked(
   observed: ObservedNetwork,
   context: NetworkContext,
 ): CheckedObjects {
-  const wanted = expandDesired(desired, observed, context);
+  const expanded = expandDesired(desired, observed, context);
   return {
-    bridge: wanted.bridges.length,
-    address: wanted.bridges.length,
-    tap: wanted.taps.length,
+    bridge: expanded.bridges.length,
+    address: expanded.bridges.length,
+    tap: expanded.taps.length,
     table: context.base === 'absent' ? 0 : BASE_TABLES.length,
-    element: wanted.elements.length,
-    profile: wanted.profiles.length,
-    rule: wanted.rules.length,
-    sysctl: wanted.sysctls.length,
+    element: expanded.elements.length,
+    profile: expanded.profiles.length,
+    rule: expanded.rules.length,
+    sysctl: expanded.sysctls.length,
   };
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { streamWishSchema } from './guest/stream.js';
+import { streamSpecSchema } from './guest/stream.js';
 import { embeddedMessage } from './json/embedded-message.js';
 import {
   changes,
@@ -208,7 +208,7 @@ export const METHODS = {
    */
   OpenStream: {
     since: 2,
-    request: z.object({ ...instanceAddress, open: streamWishSchema }),
+    request: z.object({ ...instanceAddress, open: streamSpecSchema }),
     response: 'StreamOpened',
     object: 'instance',
     operation: 'open_stream',

@@ -1,5 +1,5 @@
 export { guestAgentRequestSchemas, guestAgentResponseSchemas } from './guest/agent.js';
-export { streamWishSchema } from './guest/stream.js';
+export { streamSpecSchema } from './guest/stream.js';
 export { plannableRequestSchemas, v2RequestSchemas } from './methods.js';
 export {
   networkExceptionSchema,

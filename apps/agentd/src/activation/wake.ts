@@ -29,7 +29,7 @@ export interface WakerOptions {
   readonly now: () => number;
   readonly actionTimeoutMs: number;
   /** Asks for a pass: something changed, or nothing is there to be woken. */
-  readonly nudge: () => void;
+  readonly enqueue: () => void;
   readonly signal: AbortSignal;
 }
 
@@ -82,7 +82,7 @@ async function wakeOne(
   connections: () => number,
   options: WakerOptions,
 ): Promise<InstanceView> {
-  const { decisions, now, nudge, signal } = options;
+  const { decisions, now, enqueue, signal } = options;
   const startedAtMs = now();
   const deadline = performance.now() + WAKE_MS;
   const steps: string[] = [];
@@ -117,7 +117,7 @@ async function wakeOne(
         if (request !== null) {
           steps.push(`runs at ${running.net?.guest_ip ?? 'no address'}`);
           record(null);
-          nudge();
+          enqueue();
         }
         return running;
       }
@@ -129,7 +129,7 @@ async function wakeOne(
           asked = true;
           subject ??= views[0] ?? null;
           steps.push('nothing sleeps that could be woken: asked the planner for an instance');
-          nudge();
+          enqueue();
         }
         await pause(LOOK_AGAIN_MS, undefined, { signal });
         continue;
@@ -141,7 +141,7 @@ async function wakeOne(
   } catch (thrown) {
     const error = toCodedError(thrown);
     record(error);
-    if (request !== null) nudge();
+    if (request !== null) enqueue();
     throw error;
   }
 }

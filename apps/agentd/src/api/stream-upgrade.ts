@@ -9,7 +9,7 @@ import { CodedError, errorToResponse, toCodedError } from '@mvm/protocol';
 import {
   encodeStreamFrame,
   STREAM_FRAME,
-  type StreamWish,
+  type StreamSpec,
   streamEndCodec,
   streamOpenCodec,
 } from '@mvm/protocol/guest';
@@ -69,11 +69,11 @@ async function serve(request: IncomingMessage, socket: Duplex, options: StreamUp
   );
   let hostd: Duplex;
   try {
-    const wish = await readWish(socket);
+    const spec = await readSpec(socket);
     hostd = await openGuestStream({
       socketPath: options.hostdSocket,
       clientName: options.clientName,
-      request: { type: 'OpenStream', ...address, open: wish },
+      request: { type: 'OpenStream', ...address, open: spec },
       origin: { uid: caller.uid, cause: 'api' },
     });
   } catch (error) {
@@ -109,14 +109,14 @@ function connect(one: Duplex, other: Duplex): void {
   other.pipe(one);
 }
 
-async function readWish(socket: Duplex): Promise<StreamWish> {
+async function readSpec(socket: Duplex): Promise<StreamSpec> {
   const body = await readFrame(socket, {
     maxFrameBytes: MAX_OPEN_BYTES,
     signal: AbortSignal.timeout(OPEN_TIMEOUT_MS),
   });
   if (body === null || body[0] !== STREAM_FRAME.open) throw badRequest('the first frame must open a stream');
-  const { type: _, ...wish } = streamOpenCodec.decode(body.subarray(HEAD_BYTES));
-  return wish;
+  const { type: _, ...spec } = streamOpenCodec.decode(body.subarray(HEAD_BYTES));
+  return spec;
 }
 
 function badRequest(message: string): CodedError {

@@ -50,13 +50,13 @@ function suspended(
   // What would be removed last comes first.
   const sleepers = sleeping.toReversed();
   const paused = warm.toReversed();
-  const spareSleepers = Math.max(0, sleepers.length - wanted.sleeping);
-  const sparePaused = Math.max(0, paused.length - wanted.warm);
+  const excessSleepers = Math.max(0, sleepers.length - wanted.sleeping);
+  const excessPaused = Math.max(0, paused.length - wanted.warm);
   return [
-    ...sleepers.slice(0, spareSleepers),
-    ...paused.slice(0, sparePaused),
-    ...sleepers.slice(spareSleepers),
-    ...paused.slice(sparePaused),
+    ...sleepers.slice(0, excessSleepers),
+    ...paused.slice(0, excessPaused),
+    ...sleepers.slice(excessSleepers),
+    ...paused.slice(excessPaused),
   ];
 }
 

@@ -21,8 +21,8 @@ export function planStandby(
   const { pool, reservations } = input;
   const wanted = pool.desired_counts;
   const { warm, sleeping, running } = inventory;
-  let spareWarm = Math.max(0, warm.length - wanted.warm);
-  let spareSleeping = Math.max(0, sleeping.length - wanted.sleeping);
+  let excessWarm = Math.max(0, warm.length - wanted.warm);
+  let excessSleeping = Math.max(0, sleeping.length - wanted.sleeping);
   let lackSleeping = Math.max(0, wanted.sleeping - sleeping.length);
   let lackWarm = Math.max(0, wanted.warm - warm.length);
   const kept = Math.min(held, lackSleeping);
@@ -31,8 +31,8 @@ export function planStandby(
   lackWarm = allowed.now;
 
   // A sleeping one gives its memory back, so it comes first: where quotas are tight, both are reached only in this order.
-  const fromWarm = Math.min(spareWarm, lackSleeping);
-  spareWarm -= fromWarm;
+  const fromWarm = Math.min(excessWarm, lackSleeping);
+  excessWarm -= fromWarm;
   lackSleeping -= fromWarm;
   sleepWarm(draft, input, warm.slice(0, fromWarm));
 
@@ -47,13 +47,13 @@ export function planStandby(
   lackSleeping -= toSleep;
   lackWarm -= toWarm;
 
-  const toWake = Math.min(spareSleeping, lackWarm);
-  spareSleeping -= toWake;
+  const toWake = Math.min(excessSleeping, lackWarm);
+  excessSleeping -= toWake;
   lackWarm -= toWake;
   // What is removed last is woken first.
   wakeToWarm(draft, input, sleeping.slice(sleeping.length - toWake).toReversed());
-  discard(draft, input, sleeping.slice(0, spareSleeping), 'sleeping');
-  discard(draft, input, warm.slice(fromWarm, fromWarm + spareWarm), 'warm');
+  discard(draft, input, sleeping.slice(0, excessSleeping), 'sleeping');
+  discard(draft, input, warm.slice(fromWarm, fromWarm + excessWarm), 'warm');
   bootSpares(draft, input, inventory, { lackSleeping, lackWarm });
 }
 

@@ -85,7 +85,7 @@ interface Counted {
 /** By pool: how many run, and how many run, are warm or sleep. */
 function countsIn(host: ModelHost, desired: DesiredState): Map<string, Counted> {
   return new Map(
-    wantedOf(desired).map(({ tenant, pool: id }) => {
+    desiredCountsOf(desired).map(({ tenant, pool: id }) => {
       const running = host.countIn(tenant, id, 'running');
       const others = host.countIn(tenant, id, 'warm') + host.countIn(tenant, id, 'sleeping');
       return [`${tenant}/${id}`, { running, all: running + others }];
@@ -119,7 +119,7 @@ function pass(
     }
   }
   const after = countsIn(host, desired);
-  for (const { tenant, pool: id, counts } of wantedOf(desired)) {
+  for (const { tenant, pool: id, counts } of desiredCountsOf(desired)) {
     const was = before.get(`${tenant}/${id}`) as Counted;
     const is = after.get(`${tenant}/${id}`) as Counted;
     expect(is.all).toBeLessThanOrEqual(Math.max(counts.running + counts.warm + counts.sleeping, was.all));
@@ -145,7 +145,7 @@ function converge(host: ModelHost, desired: DesiredState): readonly Action[] {
 }
 
 /** What every pool wants. */
-function wantedOf(desired: DesiredState): { tenant: string; pool: string; counts: DesiredCounts }[] {
+function desiredCountsOf(desired: DesiredState): { tenant: string; pool: string; counts: DesiredCounts }[] {
   return desired.tenants.flatMap((tenant) =>
     tenant.pools.map((entry) => ({
       tenant: tenant.tenant_id,
@@ -194,7 +194,7 @@ describe('plan', () => {
         for (const desired of states) {
           // A subnet belongs to one tenant number, so states of one run never disagree about a network.
           converge(host, desired);
-          for (const { tenant, pool: id, counts } of wantedOf(desired)) {
+          for (const { tenant, pool: id, counts } of desiredCountsOf(desired)) {
             for (const state of STATES) expect(host.countIn(tenant, id, state)).toBe(counts[state]);
           }
         }
@@ -279,7 +279,7 @@ describe('plan', () => {
           host.handle({ type: 'StopInstance', tenant_id, pool_id, instance_id });
         }
         converge(host, desired);
-        for (const { tenant, pool: id, counts } of wantedOf(desired)) {
+        for (const { tenant, pool: id, counts } of desiredCountsOf(desired)) {
           const all = [...host.instances.values()].filter(
             (view) => view.tenant_id === tenant && view.pool_id === id,
           );
@@ -375,7 +375,7 @@ describe('light 1: with operations under way at every pass', () => {
           const leaving = planned.actions.filter(
             ({ kind }) => kind === 'stop' || kind === 'warm' || kind === 'sleep',
           );
-          for (const { tenant, pool: id, counts } of wantedOf(desired)) {
+          for (const { tenant, pool: id, counts } of desiredCountsOf(desired)) {
             const serving = servingIn(host, tenant, id);
             const ended = leaving.filter(
               (action) =>
@@ -414,7 +414,7 @@ function isBusy(host: ModelHost, action: Action): boolean {
 
 /** Whether one of the operations under way is on an instance of the desired state. */
 function isOfDesired(host: ModelHost, desired: DesiredState): boolean {
-  const pools = new Set(wantedOf(desired).map(({ tenant, pool: id }) => `${tenant}/${id}`));
+  const pools = new Set(desiredCountsOf(desired).map(({ tenant, pool: id }) => `${tenant}/${id}`));
   return host.underWay().some(({ tenant_id, pool_id }) => pools.has(`${tenant_id}/${pool_id}`));
 }
 

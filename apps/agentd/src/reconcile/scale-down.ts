@@ -31,14 +31,14 @@ export function planScaleDown(
     left: Math.max(0, running.length - coming.length - input.pool.desired_counts.running),
     coming,
   };
-  const reserved = stopSurplus(draft, input, newestFirst, use.toStop, exits);
-  const spares = newestFirst
+  const reserved = stopExcess(draft, input, newestFirst, use.toStop, exits);
+  const standby = newestFirst
     .filter((view) => !reserved.includes(view))
     .slice(0, use.toSleep + use.toWarm)
     .map((view) => ({ view, readyAtMs: readyAt(view, input.connectedAgents, draft.context) }))
     // The first that is ready is put to sleep.
     .sort((a, b) => a.readyAtMs - b.readyAtMs);
-  for (const [index, { view, readyAtMs }] of spares.entries()) {
+  for (const [index, { view, readyAtMs }] of standby.entries()) {
     suspend(draft, input, view, { readyAtMs, kind: index < use.toSleep ? 'sleep' : 'warm', exits });
   }
 }
@@ -51,26 +51,26 @@ interface Exits {
 }
 
 /** Propose stops; those that are to be stopped now or later, so that nothing else is done to them. */
-function stopSurplus(
+function stopExcess(
   draft: PlanDraft,
   input: PoolInput,
   newestFirst: readonly InstanceView[],
-  surplus: number,
+  excess: number,
   exits: Exits,
 ): readonly InstanceView[] {
-  if (surplus === 0) return [];
+  if (excess === 0) return [];
   const { tenantId, pool, protection, urgency } = input;
   const subject = { tenant_id: tenantId, pool_id: pool.pool_id };
   const { graceful_shutdown_seconds } = pool.runtime_policy;
   const has = `${tenantId}/${pool.pool_id} wants ${pool.desired_counts.running} running and has ${newestFirst.length}`;
   if (protection !== null) {
     reportProtected(draft, input, protection, has);
-    return newestFirst.slice(0, surplus);
+    return newestFirst.slice(0, excess);
   }
   const stoppable = newestFirst.filter(
     (view) => view.operation === null && mayLeaveAt(view, input) <= draft.context.nowMs,
   );
-  const victims = stoppable.slice(0, Math.min(surplus, exits.left));
+  const victims = stoppable.slice(0, Math.min(excess, exits.left));
   exits.left -= victims.length;
   for (const [turn, view] of victims.entries()) {
     const last =
@@ -81,7 +81,7 @@ function stopSurplus(
       { urgency, turn },
     );
   }
-  const deferred = newestFirst.filter((view) => !victims.includes(view)).slice(0, surplus - victims.length);
+  const deferred = newestFirst.filter((view) => !victims.includes(view)).slice(0, excess - victims.length);
   for (const view of deferred) reportNotYet(draft, input, view, `${has}; to be stopped`, exits);
   return [...victims, ...deferred];
 }

@@ -11,7 +11,7 @@ import { onOneLine } from '../format/control-characters.js';
 import { renderDocument } from '../format/documents.js';
 import { parseDuration } from '../format/duration.js';
 import { renderTable } from '../format/table.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 import type { Invocation } from '../invocation.js';
 import { addDryRunOption, isDryRun } from '../plan/dry-run-option.js';
 import { withProgress } from '../progress/with-progress.js';
@@ -48,7 +48,7 @@ export const apply: CommandModule = {
       );
     addDryRunOption(command);
     completeWith(command, 'none');
-    teach(
+    addHelp(
       command,
       `The file is the whole of what this host shall run. Applying the same twice changes nothing.\n\n${EXAMPLE_STATE}`,
       [

@@ -6,7 +6,7 @@ import { formatDuration } from '../format/duration.js';
 import { printList } from '../format/print.js';
 import { parseSince, type Since, sinceTime } from '../format/since.js';
 import type { Column } from '../format/table.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 
 /** `mvm audit log`. */
 export const auditLog: CommandModule = {
@@ -22,7 +22,7 @@ export const auditLog: CommandModule = {
       )
       .addOption(new Option('-n, --tail <entries>', 'only the last entries').argParser(parseCount));
     completeWith(command, 'tenant');
-    teach(
+    addHelp(
       command,
       'Shows who sent which request to hostd, when, and how it ended. hostd writes an entry before it answers.\n"mvm audit verify" checks that no entry was changed afterwards.',
       [

@@ -8,7 +8,7 @@ import { ReportedFailure } from '../errors/reported-failure.js';
 import { usageError } from '../errors/usage-error.js';
 import { onOneLine } from '../format/control-characters.js';
 import { printList } from '../format/print.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 import type { Invocation } from '../invocation.js';
 
 /** As `failed_precondition`: a log is not as hostd wrote it. */
@@ -30,7 +30,7 @@ export const auditVerify: CommandModule = {
         ),
       );
     completeWith(command, 'tenant');
-    teach(
+    addHelp(
       command,
       'Finds what was changed, moved, repeated, inserted or removed in an audit log after hostd wrote it.\nExit code 4 when something was. A host whose root is not trusted can say what it likes: copy its\naudit.log and audit.head elsewhere, often, and verify the copies there with --file.',
       [

@@ -1,7 +1,7 @@
 import { Argument } from 'commander';
 import type { CommandModule } from '../command.js';
 import { completionScript, SHELLS, type Shell } from '../completion/scripts.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 
 /** `mvm completion`. */
 export const completion: CommandModule = {
@@ -9,7 +9,7 @@ export const completion: CommandModule = {
   configure(command) {
     command.addArgument(new Argument('<shell>', 'which shell').choices([...SHELLS]));
     completeWith(command, 'shell');
-    teach(
+    addHelp(
       command,
       'Completes commands and options, and the names of tenants, pools, instances and images that there are.',
       [

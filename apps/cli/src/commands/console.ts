@@ -1,6 +1,6 @@
 import { resolveInstance } from '../address/resolve-instance.js';
 import type { CommandModule } from '../command.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 import { createLogPrinter } from '../logs/log-printer.js';
 import { readLog } from '../logs/read-log.js';
 
@@ -12,7 +12,7 @@ export const consoleCommand: CommandModule = {
   configure(command) {
     command.argument('<instance>', 'address, <tenant>/<pool>/<instance>');
     completeWith(command, 'instance');
-    teach(
+    addHelp(
       command,
       'Shows the last lines of the serial console and follows it. It is read-only: a VMM writes the console to a bounded file,\nand nothing can be typed into it. For a shell: "mvm exec -it". Control sequences are removed.',
       [['mvm console acme/web/i-0a1b2c3d', 'Watch a guest boot']],

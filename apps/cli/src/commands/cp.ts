@@ -7,7 +7,7 @@ import { usageError } from '../errors/usage-error.js';
 import { stripControlCharacters } from '../format/control-characters.js';
 import { receiveTree } from '../guest/tree/receive-tree.js';
 import { sendTree } from '../guest/tree/send-tree.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 
 /** `mvm cp`. */
 export const cp: CommandModule = {
@@ -17,7 +17,7 @@ export const cp: CommandModule = {
       .argument('<source>', 'a path here, or <instance>:<absolute path>')
       .argument('<target>', 'the same of the other side');
     completeWith(command, 'file', 'file');
-    teach(
+    addHelp(
       command,
       'Copies a file or a tree into a running instance, or out of it. Modes, times, links and holes of files are kept; in the\nguest also owners. Out of a guest, entries belong to you and set-user-id bits are dropped. A target that is a directory\ngets the tree below it. It needs no tar in the guest.',
       [

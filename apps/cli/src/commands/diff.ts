@@ -6,7 +6,7 @@ import type { CommandModule } from '../command.js';
 import { ReportedFailure } from '../errors/reported-failure.js';
 import { onOneLine } from '../format/control-characters.js';
 import { printList } from '../format/print.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 
 /** As diff(1): there are differences. */
 const DIFFERENT_EXIT_CODE = 1;
@@ -17,7 +17,7 @@ export const diff: CommandModule = {
   configure(command) {
     command.requiredOption('-f, --file <file>', 'YAML or JSON file, or - for standard input');
     completeWith(command, 'none');
-    teach(
+    addHelp(
       command,
       'Compares the desired state in force with a file, field by field, and changes nothing. To see what agentd would do:\nmvm apply --dry-run. The exit code is 1 when they differ.',
       [['mvm diff -f state.yaml', 'What would "mvm apply -f state.yaml" change?']],

@@ -21,7 +21,7 @@ import { toolChecks } from '../doctor/tool-checks.js';
 import { ReportedFailure } from '../errors/reported-failure.js';
 import { stripControlCharacters } from '../format/control-characters.js';
 import { renderDocument } from '../format/documents.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 import { readOwnVersion } from '../own-version.js';
 import { addStateDirOption, chosenStateDir } from './image-options.js';
 
@@ -47,7 +47,7 @@ export const doctor: CommandModule = {
       'also check what makes the host safe for tenants who do not trust each other',
     );
     completeWith(command);
-    teach(
+    addHelp(
       command,
       'Checks everything that mvm needs and changes nothing. Exit code 4 when a check failed; warnings do not count.',
       [

@@ -6,7 +6,7 @@ import { usageError } from '../errors/usage-error.js';
 import { parseDetachKeys } from '../guest/detach-keys.js';
 import { addEnvOption, environmentOf } from '../guest/env-option.js';
 import { runInGuest } from '../guest/run-in-guest.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 
 /** `mvm exec`. */
 export const exec: CommandModule = {
@@ -27,7 +27,7 @@ export const exec: CommandModule = {
           .default(parseDetachKeys('ctrl-p,ctrl-q'), 'ctrl-p,ctrl-q'),
       );
     completeWith(command, 'instance', 'none');
-    teach(
+    addHelp(
       command,
       "The command runs beside the image's own, as \"docker exec\" does. It goes over the guest's agent, so it also works in a\nguest without a network. Exit codes: the command's; 128 and the signal that ended it; 127 if it was not found, 126 if\nit could not be run; 125 if mvm itself failed. Without -t, control sequences are removed from what goes to a terminal.\nWithout -t, Ctrl-C interrupts the command; three times leave it.",
       [

@@ -1,14 +1,14 @@
 import { currentDesired } from '../apply/current-desired.js';
 import type { CommandModule } from '../command.js';
 import { renderData } from '../format/documents.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 
 /** `mvm get`. */
 export const get: CommandModule = {
   formats: ['yaml', 'json'],
   configure(command) {
     completeWith(command, 'none');
-    teach(
+    addHelp(
       command,
       'Prints the desired state in force in the form that "mvm apply -f" takes, with all defaults filled in.',
       [

@@ -3,7 +3,7 @@ import type { PlanView } from '@mvm/protocol';
 import type { CommandModule } from '../command.js';
 import { formatBytes } from '../format/bytes.js';
 import { renderDocument } from '../format/documents.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 import { addDryRunOption, isDryRun } from '../plan/dry-run-option.js';
 import { printPlans } from '../plan/print-plans.js';
 import type { Progress } from '../progress/progress.js';
@@ -24,7 +24,7 @@ export const imageAdd: CommandModule = {
     addDryRunOption(command);
     addStateDirOption(command);
     completeWith(command, 'none');
-    teach(
+    addHelp(
       command,
       'Copies the files into the image store and names them. Needs root: images decide what runs.\nRepeating it changes nothing. Other files under the same name make a new version: pools that name it boot\nit from their next start on, and what runs, is warm or sleeps keeps the old one.',
       [

@@ -6,7 +6,7 @@ import type { CommandModule } from '../command.js';
 import { formatBytes } from '../format/bytes.js';
 import { onOneLine } from '../format/control-characters.js';
 import { renderDocument } from '../format/documents.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 import type { Progress } from '../progress/progress.js';
 import { addStateDirOption, chosenStateDir } from './image-options.js';
 
@@ -31,7 +31,7 @@ export const imageImport: CommandModule = {
       .option('--no-tls-verify', 'accept plain HTTP and unknown certificates of a registry');
     addStateDirOption(command);
     completeWith(command, 'none');
-    teach(
+    addHelp(
       command,
       'Makes an image that a pool can boot out of an OCI image, and registers it. Needs root.\nThe guest runs what the image says: Entrypoint, Cmd, Env, User, WorkingDir, StopSignal, Volumes.\nThe layers are read in a process without privileges; nothing of the image is run or unpacked on the host.\nImporting the same image again finds the earlier result.',
       [

@@ -5,7 +5,7 @@ import { formatBytes } from '../format/bytes.js';
 import { onOneLine } from '../format/control-characters.js';
 import { printObject } from '../format/print.js';
 import { renderFields } from '../format/table.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 import { addStateDirOption, chosenStateDir, storeRoot } from './image-options.js';
 
 /** `mvm image info`. */
@@ -15,7 +15,7 @@ export const imageInfo: CommandModule = {
     command.argument('<name>', 'name of an image, or <name>@<digest>');
     addStateDirOption(command);
     completeWith(command, 'image');
-    teach(command, 'Reads the image store, as root.', [
+    addHelp(command, 'Reads the image store, as root.', [
       ['sudo mvm image info app', 'Digests, command, user, volumes, and the pools that name it'],
       ['sudo mvm image info app -o json | jq -r .origin.manifest_digest', 'The digest that registries know'],
     ]);

@@ -4,7 +4,7 @@ import { formatAgeOf } from '../format/age.js';
 import { formatBytes } from '../format/bytes.js';
 import { printList } from '../format/print.js';
 import type { Column } from '../format/table.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 import { addStateDirOption, chosenStateDir, storeRoot } from './image-options.js';
 
 /** `mvm image list`. */
@@ -13,7 +13,7 @@ export const imageList: CommandModule = {
   configure(command) {
     addStateDirOption(command);
     completeWith(command);
-    teach(
+    addHelp(
       command,
       'Asks hostd through agentd; with a state directory given, reads the store there (as root).',
       [

@@ -2,7 +2,7 @@ import { listImageUsers, type PrunedImages, pruneImages } from '@mvm/image-store
 import { STATE_DIR } from '@mvm/protocol';
 import type { CommandModule } from '../command.js';
 import { renderDocument } from '../format/documents.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 import { addDryRunOption, isDryRun } from '../plan/dry-run-option.js';
 import { printPlans } from '../plan/print-plans.js';
 import { addStateDirOption, chosenStateDir, storeRoot } from './image-options.js';
@@ -15,7 +15,7 @@ export const imagePrune: CommandModule = {
     addDryRunOption(command);
     addStateDirOption(command);
     completeWith(command);
-    teach(
+    addHelp(
       command,
       'Needs root. Removes older versions of images that no pool boots or pins; instances that sleep keep what they need.',
       [

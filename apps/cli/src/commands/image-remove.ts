@@ -2,7 +2,7 @@ import { listImageUsers, planRemoveImages, type RemovedImage, removeImage } from
 import { CodedError, type PlanView } from '@mvm/protocol';
 import type { CommandModule } from '../command.js';
 import { renderDocument } from '../format/documents.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 import { addDryRunOption, isDryRun } from '../plan/dry-run-option.js';
 import { printPlans } from '../plan/print-plans.js';
 import { addStateDirOption, stateDir, storeRoot } from './image-options.js';
@@ -16,7 +16,7 @@ export const imageRemove: CommandModule = {
     addDryRunOption(command);
     addStateDirOption(command);
     completeWith(command, 'image');
-    teach(
+    addHelp(
       command,
       'Needs root. Instances that run keep their files until they stop; they cannot be started again without the image.\nAn image that pools use is not removed unless --force is given.',
       [['sudo mvm image remove debian-11', 'Remove an image and, when no other name shares it, its files']],

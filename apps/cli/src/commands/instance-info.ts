@@ -11,7 +11,7 @@ import { formatDuration } from '../format/duration.js';
 import { printObject } from '../format/print.js';
 import { describeStatus, endedOnItsOwn, isSilent, styleStatus } from '../format/status-style.js';
 import { renderFields } from '../format/table.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 
 /** `mvm instance info`. */
 export const instanceInfo: CommandModule = {
@@ -19,7 +19,7 @@ export const instanceInfo: CommandModule = {
   configure(command) {
     command.argument('<instance>', 'address, <tenant>/<pool>/<instance>');
     completeWith(command, 'instance');
-    teach(command, '', [
+    addHelp(command, '', [
       ['mvm instance info acme/web/i-0a1b2c3d', 'State, network, process, limits, last console lines'],
       ['mvm instance info acme/web/i-0a1b2c3d -o json | jq -r .net.guest_ip', 'One field'],
     ]);

@@ -7,7 +7,7 @@ import { formatAgeOf, formatAgo } from '../format/age.js';
 import { printList } from '../format/print.js';
 import { describeStatus, endedOnItsOwn, styleStatus } from '../format/status-style.js';
 import type { Column } from '../format/table.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 import { addWatchOption, showOrWatch } from '../watch/watch-option.js';
 
 /** `mvm instance list`, also `mvm ps`. */
@@ -17,7 +17,7 @@ export const instanceList: CommandModule = {
     command.argument('[scope]', 'only those of <tenant> or <tenant>/<pool>');
     addWatchOption(command);
     completeWith(command, 'scope');
-    teach(
+    addHelp(
       command,
       'Sorted by tenant, pool and instance. STATUS names an operation under way in parentheses, and a wake that failed.\nWhy an instance ended, or cannot be woken, is in NOTE (-o wide).',
       [

@@ -2,7 +2,7 @@ import { InvalidArgumentError, Option } from 'commander';
 import { formatAddress } from '../address/address.js';
 import { resolveInstance } from '../address/resolve-instance.js';
 import type { CommandModule } from '../command.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 import { createLogPrinter } from '../logs/log-printer.js';
 import { readLog } from '../logs/read-log.js';
 
@@ -21,7 +21,7 @@ export const instanceLogs: CommandModule = {
       .addOption(new Option('-n, --tail <lines>', 'only the last lines').argParser(parseLines))
       .option('--raw', 'print every byte unchanged, including control sequences');
     completeWith(command, 'instance');
-    teach(
+    addHelp(
       command,
       'A guest can write any bytes. Control sequences are removed, also into a pipe, which may end in a terminal.\n--raw prints every byte unchanged.',
       [

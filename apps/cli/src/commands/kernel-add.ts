@@ -8,7 +8,7 @@ import {
 import { CodedError, STATE_DIR } from '@mvm/protocol';
 import type { CommandModule } from '../command.js';
 import { renderDocument } from '../format/documents.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 import { addStateDirOption, chosenStateDir } from './image-options.js';
 import { kernelView } from './kernel-list.js';
 
@@ -23,7 +23,7 @@ export const kernelAdd: CommandModule = {
       .option('--default', 'make it the kernel that imports use');
     addStateDirOption(command);
     completeWith(command, 'none');
-    teach(
+    addHelp(
       command,
       "Needs root. Without a name, downloads the distribution's kernel for virtual machines through apt; nothing is\ninstalled on the host. With --default, later imports use it. Existing images keep their kernel.",
       [

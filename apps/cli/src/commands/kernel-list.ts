@@ -3,7 +3,7 @@ import { STATE_DIR } from '@mvm/protocol';
 import type { CommandModule } from '../command.js';
 import { formatAgeOf } from '../format/age.js';
 import { printList } from '../format/print.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 import { addStateDirOption, chosenStateDir } from './image-options.js';
 
 /** A kernel as documents show it. */
@@ -17,7 +17,7 @@ export const kernelList: CommandModule = {
   configure(command) {
     addStateDirOption(command);
     completeWith(command);
-    teach(command, 'Reads the state directory, as root.', [
+    addHelp(command, 'Reads the state directory, as root.', [
       ['sudo mvm kernel list', 'Kernels that images can be imported with; * marks the default'],
     ]);
   },

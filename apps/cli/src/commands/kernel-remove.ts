@@ -2,7 +2,7 @@ import { kernelsDir, removeKernel } from '@mvm/guest-boot';
 import { STATE_DIR } from '@mvm/protocol';
 import type { CommandModule } from '../command.js';
 import { renderDocument } from '../format/documents.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 import { addStateDirOption, chosenStateDir } from './image-options.js';
 
 /** `mvm kernel remove`. */
@@ -12,7 +12,7 @@ export const kernelRemove: CommandModule = {
     command.argument('<name...>', 'names of kernels');
     addStateDirOption(command);
     completeWith(command, 'none');
-    teach(command, 'Needs root. Images keep the kernel that they were imported with.', [
+    addHelp(command, 'Needs root. Images keep the kernel that they were imported with.', [
       ['sudo mvm kernel remove debian-6.1.0-40-cloud-amd64', 'Remove a kernel that no import needs any more'],
     ]);
   },

@@ -6,7 +6,7 @@ import { formatBytes } from '../format/bytes.js';
 import { onOneLine } from '../format/control-characters.js';
 import { printObject } from '../format/print.js';
 import { type Column, renderTable } from '../format/table.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 import { droppedSince } from '../net/dropped-since.js';
 
 const INTERVAL_MS = 1000;
@@ -17,7 +17,7 @@ export const netDrops: CommandModule = {
   configure(command) {
     command.option('-w, --watch', 'go on, and print what is dropped from now on');
     completeWith(command);
-    teach(
+    addHelp(
       command,
       'Each reason to drop a guest’s packet has its own counter. To see why a guest cannot reach something, use --watch and\nlet the guest try: the counter that changes is the reason. If none changes, the packet never arrived (does the guest\nrun, is its address right?), or other software dropped it later ("mvm doctor").\nThe counters are sums over all tenants. They start at zero when hostd loads its tables.',
       [

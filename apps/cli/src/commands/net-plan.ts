@@ -3,7 +3,7 @@ import { parseTenantId } from '@mvm/protocol/names';
 import type { CommandModule } from '../command.js';
 import { stripControlCharacters } from '../format/control-characters.js';
 import { printObject } from '../format/print.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 
 /** `mvm net plan`. */
 export const netPlan: CommandModule = {
@@ -13,7 +13,7 @@ export const netPlan: CommandModule = {
       .argument('[tenant]', 'only what belongs to this tenant')
       .option('--from-scratch', 'what would run on a host without any of it');
     completeWith(command, 'tenant');
-    teach(
+    addHelp(
       command,
       'Prints the exact text that hostd would give to ip and nft to repair the network, and nothing if there is nothing to\nrepair. Does not run it. The output is a shell script.',
       [

@@ -6,7 +6,7 @@ import { ReportedFailure } from '../errors/reported-failure.js';
 import { renderDocument } from '../format/documents.js';
 import { formatDuration } from '../format/duration.js';
 import { type Column, renderTable } from '../format/table.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 
 /** As `failed_precondition`: the network is not as recorded. */
 const DRIFT_EXIT_CODE = 4;
@@ -32,7 +32,7 @@ export const netVerify: CommandModule = {
       .argument('[tenant]', 'only what belongs to this tenant')
       .option('--deep', 'also send packets as a guest would, and check that forbidden ones are blocked');
     completeWith(command, 'tenant');
-    teach(
+    addHelp(
       command,
       'Compares the kernel with hostd’s records, object by object: bridges, addresses, TAPs and their owners, nftables\ntables, rules and set elements, routing rules, settings. Changes nothing. Exit code 4 when something differs.\nhostd repairs differences by itself within 10 seconds. Only a difference that stays needs your attention.\n\n--deep attaches a port to the bridge for a moment, with the rules of an instance’s port, and sends packets through\nit: to the gateway, the host, other tenants and private ranges, and with forged addresses. A probe counts as blocked\nif no answer came and the named counter counted it. No packet goes further than the next router.',
       [

@@ -3,7 +3,7 @@ import type { CommandModule } from '../command.js';
 import { createHostProbe } from '../doctor/host-probe.js';
 import { ReportedFailure } from '../errors/reported-failure.js';
 import { printObject } from '../format/print.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 import { answerWhy } from '../net/answer.js';
 import { parseDestination, parseGuestPort } from '../net/destination.js';
 import { renderAnswer } from '../net/render-answer.js';
@@ -24,7 +24,7 @@ export const netWhy: CommandModule = {
       )
       .option('--inbound', 'whether the outside reaches this port of the guest');
     completeWith(command, 'instance', 'instance');
-    teach(
+    addHelp(
       command,
       'Says whether a guest reaches a destination, and why. Lists the rules in the order in which the packet meets them, the\nrule that decides, the policy field behind it, other obstacles on this host (the instance does not run, the kernel\ndiffers from the records, forwarding is off, another firewall), and what to do. Sends and changes nothing.\n\nA port without a protocol means TCP. No port means a ping. It cannot know whether a program listens at the\ndestination, and what happens beyond the uplink. Only root may read other software’s rules.\n\nExit code 0 means reachable, 4 means not reachable.',
       [

@@ -10,7 +10,7 @@ import { renderError } from '../errors/render-error.js';
 import { ReportedFailure } from '../errors/reported-failure.js';
 import { renderDocument } from '../format/documents.js';
 import { parseDuration } from '../format/duration.js';
-import { completeWith, type Example, teach } from '../help.js';
+import { addHelp, completeWith, type Example } from '../help.js';
 import type { Invocation } from '../invocation.js';
 import { addDryRunOption, isDryRun } from '../plan/dry-run-option.js';
 import { type ObjectPlan, printPlans } from '../plan/print-plans.js';
@@ -67,7 +67,7 @@ export function operatingCommand(operation: OperatingCommand): CommandModule {
       if (operation.hold !== undefined) addHoldOption(command);
       addOperationOptions(command);
       completeWith(command, 'instance');
-      teach(command, operation.text, operation.examples);
+      addHelp(command, operation.text, operation.examples);
     },
     async run(context, invocation) {
       const addresses = await resolveInstances(context, invocation.operands(0));

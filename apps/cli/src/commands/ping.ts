@@ -3,7 +3,7 @@ import { InvalidArgumentError, Option } from 'commander';
 import type { CommandModule } from '../command.js';
 import { renderDocument } from '../format/documents.js';
 import { renderTable } from '../format/table.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 
 /** One hop's round trips in milliseconds; `error` when it was not answered. */
 interface Hop {
@@ -20,7 +20,7 @@ export const ping: CommandModule = {
   configure(command) {
     command.addOption(new Option('-c, --count <n>', 'how many times').argParser(parseCount).default(1));
     completeWith(command);
-    teach(command, 'Measures mvm → agentd and agentd → hostd apart, so that a silent one is found.', [
+    addHelp(command, 'Measures mvm → agentd and agentd → hostd apart, so that a silent one is found.', [
       ['mvm ping', 'Are both daemons there?'],
       ['mvm ping -c 20', 'With the spread of the round trips'],
     ]);

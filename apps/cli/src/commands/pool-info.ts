@@ -6,7 +6,7 @@ import { onOneLine } from '../format/control-characters.js';
 import { networkPolicyFields } from '../format/network-policy.js';
 import { printObject } from '../format/print.js';
 import { renderFields, renderTable } from '../format/table.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 
 /** `mvm pool info`. */
 export const poolInfo: CommandModule = {
@@ -14,7 +14,7 @@ export const poolInfo: CommandModule = {
   configure(command) {
     command.argument('<pool>', 'address, <tenant>/<pool>');
     completeWith(command, 'pool');
-    teach(command, '', [
+    addHelp(command, '', [
       ['mvm pool info acme/web', 'Image, resources, counts and policies'],
       ['mvm pool info acme/web -o yaml', 'The same for machines'],
     ]);

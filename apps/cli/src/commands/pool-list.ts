@@ -4,7 +4,7 @@ import { refuseUnknown } from '../address/refuse-unknown.js';
 import type { CommandModule } from '../command.js';
 import { poolColumns } from '../format/pool-columns.js';
 import { printList } from '../format/print.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 
 /** `mvm pool list`. */
 export const poolList: CommandModule = {
@@ -12,7 +12,7 @@ export const poolList: CommandModule = {
   configure(command) {
     command.argument('[tenant]', 'only those of this tenant');
     completeWith(command, 'tenant');
-    teach(command, 'RUNNING, WARM and SLEEPING show actual/desired. Sorted by tenant and pool.', [
+    addHelp(command, 'RUNNING, WARM and SLEEPING show actual/desired. Sorted by tenant and pool.', [
       ['mvm pool list', 'All pools on this host'],
       ['mvm pool list acme -o wide', "One tenant's, with resources and image digests"],
     ]);

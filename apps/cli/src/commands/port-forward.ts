@@ -6,7 +6,7 @@ import { resolveInstance } from '../address/resolve-instance.js';
 import type { CommandModule } from '../command.js';
 import type { CliContext } from '../context.js';
 import { usageError } from '../errors/usage-error.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 
 /** One port of this host, and the port of the guest that it leads to. */
 interface Forward {
@@ -25,7 +25,7 @@ export const portForward: CommandModule = {
         new Option('--address <ip>', 'where to listen on this host').default('127.0.0.1', '127.0.0.1'),
       );
     completeWith(command, 'instance', 'none');
-    teach(
+    addHelp(
       command,
       'Listens until you interrupt it. Each connection goes over the guest\'s agent to 127.0.0.1 in the guest, so it needs no\nnetwork there and no "publish" in the pool. To reach a guest without this command: "publish" of a pool.',
       [

@@ -9,7 +9,7 @@ import { ReportedFailure } from '../errors/reported-failure.js';
 import { usageError } from '../errors/usage-error.js';
 import { formatAgeOf } from '../format/age.js';
 import { printList } from '../format/print.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 import { addDryRunOption, isDryRun } from '../plan/dry-run-option.js';
 
 /** `mvm prune`. */
@@ -22,7 +22,7 @@ export const prune: CommandModule = {
       .option('--wipe-volumes', 'overwrite the data disks before they are deleted');
     addDryRunOption(command);
     completeWith(command, 'pool');
-    teach(
+    addHelp(
       command,
       'Destroys stopped instances that no pool of the desired state needs, with their disks. Lists them and asks first.\nA pool keeps as many instances as the sum of its counts. Held instances, and instances of pools that the desired state\ndoes not name, stay. To let agentd do this, set destroy_stopped_after_seconds of a pool.',
       [

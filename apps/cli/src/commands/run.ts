@@ -14,8 +14,8 @@ import { parseDetachKeys } from '../guest/detach-keys.js';
 import { addEnvOption, environmentOf } from '../guest/env-option.js';
 import { runInGuest } from '../guest/run-in-guest.js';
 import { parseCpus, parseMemory, parsePublish } from '../guest/run-options.js';
-import { type RunWish, withoutPool, withRunPool } from '../guest/run-pool.js';
-import { completeWith, teach } from '../help.js';
+import { type RunSpec, withoutPool, withRunPool } from '../guest/run-pool.js';
+import { addHelp, completeWith } from '../help.js';
 import type { Invocation } from '../invocation.js';
 import { createLogPrinter } from '../logs/log-printer.js';
 import { readLog } from '../logs/read-log.js';
@@ -63,7 +63,7 @@ export const run: CommandModule = {
       );
     addDryRunOption(command);
     completeWith(command, 'image', 'none');
-    teach(
+    addHelp(
       command,
       'Adds a pool of one instance to the desired state in force, waits until it runs, and runs the command in it, with the\nexit codes of "mvm exec". The image\'s own command runs beside it. Without --rm the instance stays: agentd keeps it\nrunning, also after a reboot of the host. --rm removes no data of other pools.',
       [
@@ -76,7 +76,7 @@ export const run: CommandModule = {
     );
   },
   async run(context, invocation) {
-    const wish = wishOf(invocation);
+    const spec = runSpecOf(invocation);
     const args = invocation.operands(1);
     const [interactive, tty, detach, remove] = ['interactive', 'tty', 'detach', 'rm'].map((name) =>
       invocation.flag(name),
@@ -94,7 +94,7 @@ export const run: CommandModule = {
     const agentd = await context.agentd();
     const { desired } = await agentd.getDesired({}, { signal: context.signal });
     const dryRun = isDryRun(invocation);
-    const body = withRunPool(desired, wish);
+    const body = withRunPool(desired, spec);
     const applied = await agentd.putDesired(
       { body, query: { dry_run: dryRun } },
       { signal: context.signal, timeoutMs },
@@ -106,7 +106,7 @@ export const run: CommandModule = {
     }
     let code: number;
     try {
-      const address = await runningInstance(context, wish, timeoutMs);
+      const address = await runningInstance(context, spec, timeoutMs);
       if (detach === true) {
         context.stdout.write(`${address.tenantId}/${address.poolId}/${address.instanceId}\n`);
         return;
@@ -125,13 +125,13 @@ export const run: CommandModule = {
               detachKeys: parseDetachKeys('ctrl-p,ctrl-q'),
             });
     } finally {
-      if (remove === true) await removePool(context, wish, timeoutMs);
+      if (remove === true) await removePool(context, spec, timeoutMs);
     }
     if (code !== 0) throw new ReportedFailure(code);
   },
 };
 
-function wishOf(invocation: Invocation): RunWish {
+function runSpecOf(invocation: Invocation): RunSpec {
   const image = invocation.operand(0);
   const base = image
     .replace(/@.*/, '')
@@ -146,14 +146,14 @@ function wishOf(invocation: Invocation): RunWish {
     image,
     vcpus: invocation.number('cpus') ?? 1,
     memMib: invocation.number('memory') ?? DEFAULT_MEM_MIB,
-    publish: invocation.value<RunWish['publish']>('publish') ?? [],
+    publish: invocation.value<RunSpec['publish']>('publish') ?? [],
   };
 }
 
 /** The pool's instance, once it runs. */
 async function runningInstance(
   context: CliContext,
-  { tenantId, poolId }: RunWish,
+  { tenantId, poolId }: RunSpec,
   timeoutMs: number,
 ): Promise<InstanceAddress> {
   const agentd = await context.agentd();
@@ -202,12 +202,12 @@ async function follow(context: CliContext, address: InstanceAddress): Promise<nu
 }
 
 /** Takes the pool out of the desired state, and off the host when no other pool would go with it. */
-async function removePool(context: CliContext, wish: RunWish, timeoutMs: number): Promise<void> {
+async function removePool(context: CliContext, spec: RunSpec, timeoutMs: number): Promise<void> {
   const agentd = await context.agentd();
   const { desired } = await currentDesired(context);
   const { problems } = await agentd.getStatus({});
-  const name = `${wish.tenantId}/${wish.poolId}`;
-  const body = withoutPool(desired, wish);
+  const name = `${spec.tenantId}/${spec.poolId}`;
+  const body = withoutPool(desired, spec);
   const put = (state: DesiredState) => agentd.putDesired({ body: state, query: { dry_run: false } });
   const wouldTakeOthers = !desired.prune_unknown_pools && problems.some(({ kind }) => kind === 'unmanaged');
   // One that is interrupted has no time to wait for the removal.

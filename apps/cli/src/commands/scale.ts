@@ -6,7 +6,7 @@ import { currentDesired } from '../apply/current-desired.js';
 import type { CommandModule } from '../command.js';
 import { usageError } from '../errors/usage-error.js';
 import { parseDuration } from '../format/duration.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 import { addDryRunOption, isDryRun } from '../plan/dry-run-option.js';
 import { withProgress } from '../progress/with-progress.js';
 import { waitForConvergence } from '../wait/wait-for-convergence.js';
@@ -31,7 +31,7 @@ export const scale: CommandModule = {
       );
     addDryRunOption(command);
     completeWith(command, 'pool');
-    teach(
+    addHelp(
       command,
       'Changes the counts of one pool in the desired state in force, and nothing else. Where the desired state comes from a\nfile, change that file.',
       [

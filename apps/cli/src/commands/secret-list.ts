@@ -1,7 +1,7 @@
 import { readSecrets } from '@mvm/secrets-store';
 import type { CommandModule } from '../command.js';
 import { printList } from '../format/print.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 import { addStateDirOption } from './image-options.js';
 import { secretsFile } from './secret-options.js';
 
@@ -12,7 +12,7 @@ export const secretList: CommandModule = {
     command.argument('<tenant>', 'the tenant');
     addStateDirOption(command);
     completeWith(command, 'tenant');
-    teach(command, 'Names and sizes; no value is ever printed.', [
+    addHelp(command, 'Names and sizes; no value is ever printed.', [
       ['sudo mvm secret list acme', 'Names for a pool’s secret_scopes'],
     ]);
   },

@@ -1,7 +1,7 @@
 import { CodedError } from '@mvm/protocol';
 import { changeSecrets, parseSecretName, readSecrets } from '@mvm/secrets-store';
 import type { CommandModule } from '../command.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 import { addDryRunOption, isDryRun } from '../plan/dry-run-option.js';
 import { addStateDirOption } from './image-options.js';
 import { secretsFile } from './secret-options.js';
@@ -15,7 +15,7 @@ export const secretRemove: CommandModule = {
     addDryRunOption(command);
     addStateDirOption(command);
     completeWith(command, 'tenant', 'none');
-    teach(
+    addHelp(
       command,
       'Guests that run keep what they have read. A pool that names the secret in its secret_scopes can start nothing\nuntil it is there again or is taken out of them.',
       [['sudo mvm secret remove acme token', 'As root']],

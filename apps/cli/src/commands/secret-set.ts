@@ -3,7 +3,7 @@ import { changeSecrets, checkSizes, MAX_VALUE_BYTES, parseSecretName, readSecret
 import type { CommandModule } from '../command.js';
 import type { CliContext } from '../context.js';
 import { usageError } from '../errors/usage-error.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 import type { Invocation } from '../invocation.js';
 import { addDryRunOption, isDryRun } from '../plan/dry-run-option.js';
 import { addStateDirOption } from './image-options.js';
@@ -22,7 +22,7 @@ export const secretSet: CommandModule = {
     addDryRunOption(command);
     addStateDirOption(command);
     completeWith(command, 'tenant', 'none');
-    teach(
+    addHelp(
       command,
       "Writes the tenant's secrets.json on this host, as root. A value is never given as an argument, which everybody\non the host could read. Guests of pools whose secret_scopes name it get it when they start or wake.",
       [

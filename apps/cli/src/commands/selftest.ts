@@ -7,7 +7,7 @@ import { usageError } from '../errors/usage-error.js';
 import { onOneLine } from '../format/control-characters.js';
 import { renderDocument } from '../format/documents.js';
 import { type Column, renderTable } from '../format/table.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 import type { Invocation } from '../invocation.js';
 import { chooseImage } from '../selftest/choose-image.js';
 import { findHostd } from '../selftest/find-hostd.js';
@@ -50,7 +50,7 @@ export const selftest: CommandModule = {
       .option('--hostd <file>', "hostd's program (default: beside mvm, or in PATH)");
     addStateDirOption(command);
     completeWith(command);
-    teach(
+    addHelp(
       command,
       'Starts its own hostd with real VMs, in its own namespaces, directory and cgroups. It does not touch tenants of this\nhost, and leaves nothing, also after Ctrl-C. Needs root. Without --crash it starts a guest, probes\nits network with forbidden packets, puts it to sleep, wakes and destroys it.\nWith --crash it crashes each step of each operation once, at a moment that the seed chooses, and checks the state, the\nguest, another tenant and the kernel. Exit code 1 when something is wrong.\n\nResults in the table: done; undone, as if never requested; idle, prepared and not running; stopped, the crash itself\nended the VM; FAIL, with the error below it. An empty cell was not tried.',
       [

@@ -8,7 +8,7 @@ import { runChecks } from '../doctor/check.js';
 import { hostChecks } from '../doctor/host-checks.js';
 import { createHostProbe, type HostProbe } from '../doctor/host-probe.js';
 import { toolChecks } from '../doctor/tool-checks.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 import { addDryRunOption, isDryRun } from '../plan/dry-run-option.js';
 import { planSetup, type SetupStep } from '../setup/plan-setup.js';
 import { hasSystemd, readSetupFacts } from '../setup/read-facts.js';
@@ -33,7 +33,7 @@ export const setup: CommandModule = {
       .option('--no-kernel', 'do not download a kernel for guests');
     addDryRunOption(command);
     completeWith(command);
-    teach(
+    addHelp(
       command,
       "Run it once after the installation, as root. It checks the host, creates the user mvm, starts the daemons now and at\nboot, and downloads the distribution's kernel for guests. What is done already is left as it is, so you can repeat it.",
       [

@@ -10,7 +10,7 @@ import { onOneLine } from '../format/control-characters.js';
 import { formatDuration } from '../format/duration.js';
 import { printObject } from '../format/print.js';
 import { type Column, renderFields, renderTable } from '../format/table.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 import { describeHeld } from '../wait/wait-for-convergence.js';
 import { addWatchOption, showOrWatch } from '../watch/watch-option.js';
 
@@ -23,7 +23,7 @@ export const status: CommandModule = {
   configure(command) {
     addWatchOption(command);
     completeWith(command);
-    teach(
+    addHelp(
       command,
       'Shows what agentd wants, what it found in its last pass (at least every 10 seconds, and after each action), what it\nwill do next, and what prevents it. For the present moment: mvm instance list.\nExit code 0: the host is as desired. 9: as desired, except for instances that are held by an operator. 10: it converges.\n4: agentd is stuck. 6: hostd does not answer agentd.',
       [

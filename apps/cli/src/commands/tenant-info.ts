@@ -8,7 +8,7 @@ import { networkPolicyFields } from '../format/network-policy.js';
 import { poolColumns } from '../format/pool-columns.js';
 import { printObject } from '../format/print.js';
 import { renderFields, renderTable } from '../format/table.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 
 /** `mvm tenant info`. */
 export const tenantInfo: CommandModule = {
@@ -16,7 +16,7 @@ export const tenantInfo: CommandModule = {
   configure(command) {
     command.argument('<tenant>', 'the tenant');
     completeWith(command, 'tenant');
-    teach(command, '', [
+    addHelp(command, '', [
       ['mvm tenant info acme', 'Network, policy, quotas and pools'],
       ['mvm tenant info acme -o json | jq .quotas', 'One part, for scripts'],
     ]);

@@ -4,14 +4,14 @@ import type { CommandModule } from '../command.js';
 import { formatAgeOf } from '../format/age.js';
 import { printList } from '../format/print.js';
 import type { Column } from '../format/table.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 
 /** `mvm tenant list`. */
 export const tenantList: CommandModule = {
   formats: ['table', 'wide', 'json', 'yaml', 'name'],
   configure(command) {
     completeWith(command);
-    teach(command, 'Sorted by tenant.', [
+    addHelp(command, 'Sorted by tenant.', [
       ['mvm tenant list', 'All tenants on this host'],
       ['mvm tenant list -o wide', 'With gateway, bridge and quotas'],
     ]);

@@ -2,7 +2,7 @@ import type { VersionInfo } from '@mvm/agentd-api';
 import type { CommandModule } from '../command.js';
 import { renderDocument } from '../format/documents.js';
 import { renderTable } from '../format/table.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 import { readOwnVersion } from '../own-version.js';
 
 interface Row {
@@ -18,7 +18,7 @@ export const version: CommandModule = {
   configure(command) {
     command.option('--client', 'only this tool; asks no daemon');
     completeWith(command);
-    teach(command, '', [
+    addHelp(command, '', [
       ['mvm version', 'All three, and whether they match'],
       ['mvm version --client -o json | jq -r .mvm.version', "This tool's version, for scripts"],
     ]);

@@ -2,7 +2,7 @@ import { Option } from 'commander';
 import { currentDesired } from '../apply/current-desired.js';
 import type { CommandModule } from '../command.js';
 import { parseDuration } from '../format/duration.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 import { waitForConvergence } from '../wait/wait-for-convergence.js';
 
 const DEFAULT_TIMEOUT_MS = 120_000;
@@ -17,7 +17,7 @@ export const wait: CommandModule = {
         .default(DEFAULT_TIMEOUT_MS, '2m'),
     );
     completeWith(command, 'none');
-    teach(
+    addHelp(
       command,
       'Waits until the host is as desired, as "mvm apply --wait" does, with the same exit codes.',
       [['mvm wait --timeout 5m', 'After a reboot of the host, or after a change by another user']],

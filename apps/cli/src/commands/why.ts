@@ -8,7 +8,7 @@ import { onOneLine } from '../format/control-characters.js';
 import { formatDuration } from '../format/duration.js';
 import { printObject } from '../format/print.js';
 import { renderFields } from '../format/table.js';
-import { completeWith, teach } from '../help.js';
+import { addHelp, completeWith } from '../help.js';
 
 /** `mvm why`. */
 export const why: CommandModule = {
@@ -16,7 +16,7 @@ export const why: CommandModule = {
   configure(command) {
     command.argument('<instance>', 'address, <tenant>/<pool>/<instance>');
     completeWith(command, 'instance');
-    teach(
+    addHelp(
       command,
       'Shows the last actions on an instance, by agentd, by a connection or by an operator: the rule, the values that were\nseen and the thresholds, the request to hostd, and how it ended. Then what would have to change for agentd to act.',
       [

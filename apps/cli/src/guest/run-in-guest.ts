@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import type { GuestStreamSession } from '@mvm/agentd-api';
 import { isCodedError, toCodedError } from '@mvm/protocol';
-import type { StreamWish } from '@mvm/protocol/guest';
+import type { StreamSpec } from '@mvm/protocol/guest';
 import type { InstanceAddress } from '../address/address.js';
 import type { CliContext, TextOutput } from '../context.js';
 import { renderError } from '../errors/render-error.js';
@@ -56,7 +56,7 @@ class Attached {
     const session = await openGuestSession({
       socketPath: this.#context.socketPath,
       address,
-      open: this.#wish(),
+      open: this.#spec(),
       handlers: { data: (channel, bytes) => out[channel].write(bytes) },
     });
     const undo = [this.#forwardSignals(session)];
@@ -72,7 +72,7 @@ class Attached {
     }
   }
 
-  #wish(): StreamWish {
+  #spec(): StreamSpec {
     const { args, env, cwd, user, tty, interactive } = this.#command;
     const { TERM } = this.#context.env;
     return {

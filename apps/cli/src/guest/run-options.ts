@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from 'commander';
-import type { RunWish } from './run-pool.js';
+import type { RunSpec } from './run-pool.js';
 
 const UNITS: Readonly<Record<string, number>> = { m: 1, mib: 1, g: 1024, gib: 1024 };
 
@@ -18,7 +18,7 @@ export function parseCpus(text: string): number {
 }
 
 /** `8080:80` or `53:53/udp`, added to those before it. */
-export function parsePublish(text: string, before: RunWish['publish'] | undefined): RunWish['publish'] {
+export function parsePublish(text: string, before: RunSpec['publish'] | undefined): RunSpec['publish'] {
   const [, host = '', guest = '', protocol = 'tcp'] =
     /^(\d{1,5}):(\d{1,5})(?:\/(tcp|udp))?$/.exec(text) ?? [];
   const [host_port, guest_port] = [Number(host), Number(guest)];

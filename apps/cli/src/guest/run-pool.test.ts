@@ -1,16 +1,16 @@
 import { parseDesiredState } from '@mvm/protocol/state';
 import { expect, it } from 'vitest';
 import { parseCpus, parseMemory, parsePublish } from './run-options.js';
-import { type RunWish, withoutPool, withRunPool } from './run-pool.js';
+import { type RunSpec, withoutPool, withRunPool } from './run-pool.js';
 
-const wish: RunWish = {
+const spec: RunSpec = {
   ...{ tenantId: 'acme', poolId: 'web', image: 'app', vcpus: 2, memMib: 512 },
   publish: [{ protocol: 'tcp', host_port: 8080, guest_port: 80 }],
 };
 
 it('adds a pool to a tenant that it makes, each with a network of its own', () => {
-  const one = withRunPool(null, wish);
-  const two = withRunPool(one, { ...wish, tenantId: 'other', publish: [] });
+  const one = withRunPool(null, spec);
+  const two = withRunPool(one, { ...spec, tenantId: 'other', publish: [] });
   expect(parseDesiredState(two)).toEqual(two);
   expect(two.tenants.map(({ tenant_id, network }) => [tenant_id, network.ipv4_subnet])).toEqual([
     ['acme', '10.240.1.0/24'],
@@ -19,16 +19,16 @@ it('adds a pool to a tenant that it makes, each with a network of its own', () =
   expect(two.tenants[0]?.pools[0]).toMatchObject({
     flake_ref: 'app',
     desired_counts: { running: 1 },
-    network_policy: { publish: wish.publish },
+    network_policy: { publish: spec.publish },
   });
 });
 
 it('adds to a tenant that is there, refuses a name that is taken, and takes away only what it added', () => {
-  const one = withRunPool(null, wish);
-  expect(() => withRunPool(one, wish)).toThrow(/already/);
-  const two = withRunPool(one, { ...wish, poolId: 'db', publish: [] });
+  const one = withRunPool(null, spec);
+  expect(() => withRunPool(one, spec)).toThrow(/already/);
+  const two = withRunPool(one, { ...spec, poolId: 'db', publish: [] });
   expect(two.tenants).toHaveLength(1);
-  expect(withoutPool(two, { ...wish, poolId: 'db' })).toEqual(one);
+  expect(withoutPool(two, { ...spec, poolId: 'db' })).toEqual(one);
 });
 
 it('reads sizes, counts and ports', () => {

@@ -6,7 +6,7 @@ type DesiredTenant = DesiredState['tenants'][number];
 type DesiredPool = DesiredTenant['pools'][number];
 
 /** What `mvm run` wants. */
-export interface RunWish {
+export interface RunSpec {
   readonly tenantId: string;
   readonly poolId: string;
   readonly image: string;
@@ -43,7 +43,7 @@ function freeNetwork({ tenants }: DesiredState): DesiredTenant['network'] {
 }
 
 /** The state with a pool of one running instance, and its tenant when there is none of that name. Pure. */
-export function withRunPool(current: DesiredState | null, wish: RunWish): DesiredState {
+export function withRunPool(current: DesiredState | null, spec: RunSpec): DesiredState {
   const desired = current ?? {
     schema_version: 1,
     node_id: hostname(),
@@ -52,11 +52,11 @@ export function withRunPool(current: DesiredState | null, wish: RunWish): Desire
     tenants: [],
   };
   const pool: DesiredPool = {
-    pool_id: wish.poolId,
-    flake_ref: wish.image,
+    pool_id: spec.poolId,
+    flake_ref: spec.image,
     profile: 'minimal',
     role: 'worker',
-    instance_resources: { vcpus: wish.vcpus, mem_mib: wish.memMib, data_disk_mib: 0 },
+    instance_resources: { vcpus: spec.vcpus, mem_mib: spec.memMib, data_disk_mib: 0 },
     desired_counts: { running: 1, warm: 0, sleeping: 0 },
     runtime_policy: {
       min_running_seconds: 60,
@@ -67,21 +67,21 @@ export function withRunPool(current: DesiredState | null, wish: RunWish): Desire
     seccomp_policy: 'baseline',
     snapshot_compression: 'none',
     secret_scopes: [],
-    ...(wish.publish.length === 0 ? {} : { network_policy: { publish: wish.publish } }),
+    ...(spec.publish.length === 0 ? {} : { network_policy: { publish: spec.publish } }),
   };
-  const known = desired.tenants.find(({ tenant_id }) => tenant_id === wish.tenantId);
+  const known = desired.tenants.find(({ tenant_id }) => tenant_id === spec.tenantId);
   const tenant: DesiredTenant = known ?? {
-    tenant_id: wish.tenantId,
+    tenant_id: spec.tenantId,
     network: freeNetwork(desired),
     quotas: QUOTAS,
     secrets_hash: null,
     pools: [],
   };
-  if (tenant.pools.some(({ pool_id }) => pool_id === wish.poolId)) {
+  if (tenant.pools.some(({ pool_id }) => pool_id === spec.poolId)) {
     throw new CodedError({
       code: 'already_exists',
       reason: 'cli.pool_exists',
-      message: `there is a pool ${wish.tenantId}/${wish.poolId} already`,
+      message: `there is a pool ${spec.tenantId}/${spec.poolId} already`,
       hint: 'choose another name: mvm run --name …',
     });
   }
@@ -96,7 +96,7 @@ export function withRunPool(current: DesiredState | null, wish: RunWish): Desire
 /** The state without a pool. Its tenant stays. Pure. */
 export function withoutPool(
   desired: DesiredState,
-  { tenantId, poolId }: Pick<RunWish, 'tenantId' | 'poolId'>,
+  { tenantId, poolId }: Pick<RunSpec, 'tenantId' | 'poolId'>,
 ): DesiredState {
   const tenants = desired.tenants.map((tenant) =>
     tenant.tenant_id === tenantId

@@ -100,8 +100,8 @@ export async function readLog(options: {
   const liveSize = (await sizeOf(path)) ?? 0;
   const first = kept?.offset ?? 0;
   const end = liveStart + liveSize;
-  const wanted = Math.min(options.offset ?? Math.max(first, end - maxBytes), end);
-  const from = Math.max(wanted, first);
+  const expected = Math.min(options.offset ?? Math.max(first, end - maxBytes), end);
+  const from = Math.max(expected, first);
   const pieces: Buffer[] = [];
   let left = Math.min(maxBytes, end - from);
   let at = from;
@@ -116,7 +116,7 @@ export async function readLog(options: {
     pieces.push(piece);
     at += piece.length;
   }
-  return { offset: from, nextOffset: at, data: Buffer.concat(pieces), truncated: wanted < first };
+  return { offset: from, nextOffset: at, data: Buffer.concat(pieces), truncated: expected < first };
 }
 
 /** The last `count` lines of some bytes of a log, as text; what is not UTF-8 becomes U+FFFD. */

@@ -15,7 +15,7 @@ import type { PortArgs } from './step.js';
 import type { VmRegistry } from './vm-registry.js';
 
 /** Tenants' networks and instances' ports. Everything may be repeated. */
-export interface HostNetwork extends Pick<NetworkExecutor, 'inspect' | 'preview' | 'wanted' | 'drops'> {
+export interface HostNetwork extends Pick<NetworkExecutor, 'inspect' | 'preview' | 'desired' | 'drops'> {
   reconcile(desired: {
     readonly tenants: readonly {
       readonly net: TenantNet;

@@ -68,7 +68,7 @@ export interface AgentChannel {
    * Opens, and answers what opens one stream at once. Throws what `open` does, `guest_stream.unsupported`,
    * `guest_stream.too_many` and `guest_stream.stalled`.
    */
-  prepareStream(options: AskOptions): Promise<(wish: Uint8Array, sink: StreamSink) => GuestStream>;
+  prepareStream(options: AskOptions): Promise<(spec: Uint8Array, sink: StreamSink) => GuestStream>;
   /** Closes the connection, unless streams use it. */
   rest(): void;
   /** Closes the connection; its streams end with `why`. */
@@ -217,7 +217,7 @@ export function createAgentChannel(connect: (signal: AbortSignal) => Promise<Dup
       at.mux.checkRoom();
       clearTimeout(linger);
       linger = setTimeout(rest, LINGER_MS).unref();
-      return (wish, sink) => at.mux.open(wish, sink);
+      return (spec, sink) => at.mux.open(spec, sink);
     },
   };
 }

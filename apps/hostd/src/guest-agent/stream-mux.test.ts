@@ -43,7 +43,7 @@ beforeEach(() => {
   mux = new StreamMux(connection, () => {});
 });
 
-const wish = new TextEncoder().encode('kind=exec\0');
+const spec = new TextEncoder().encode('kind=exec\0');
 function open(): Got {
   const got: { frames: StreamFrame[]; end: StreamEnd | null } = { frames: [], end: null };
   const sink: StreamSink = {
@@ -57,7 +57,7 @@ function open(): Got {
       got.end = end;
     },
   };
-  return Object.assign(got, { stream: mux.open(wish, sink) });
+  return Object.assign(got, { stream: mux.open(spec, sink) });
 }
 const data = (bytes: number): StreamFrame => ({ type: 'data', channel: 1, data: new Uint8Array(bytes) });
 const guestSends = (id: number, frame: StreamFrame): void => mux.receive(encodeStreamFrame(frame, id));
@@ -141,7 +141,7 @@ describe('the streams of a guest', () => {
     const one = open();
     const send = (frame: StreamFrame) => one.stream.send(encodeStreamFrame(frame));
     await expect(send(end('code=0'))).rejects.toMatchObject({ reason: 'guest_stream.invalid' });
-    await expect(send({ type: 'open', payload: wish })).rejects.toMatchObject({
+    await expect(send({ type: 'open', payload: spec })).rejects.toMatchObject({
       reason: 'guest_stream.invalid',
     });
     await expect(send({ type: 'credit', bytes: 1 })).rejects.toMatchObject({

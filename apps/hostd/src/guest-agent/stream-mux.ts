@@ -87,7 +87,7 @@ export class StreamMux {
   }
 
   /** Asks the guest for a stream; whether it opens one, its first frames say. Throws as `checkRoom` does. */
-  open(wish: Uint8Array, sink: StreamSink): GuestStream {
+  open(spec: Uint8Array, sink: StreamSink): GuestStream {
     this.checkRoom();
     const id = this.#takeId();
     const entry: Entry = {
@@ -98,7 +98,7 @@ export class StreamMux {
       closed: false,
     };
     this.#entries.set(id, entry);
-    this.#write(encodeStreamFrame({ type: 'open', payload: wish }, id));
+    this.#write(encodeStreamFrame({ type: 'open', payload: spec }, id));
     return {
       send: (body) => this.#send(id, entry, body),
       abandon: () => this.#close(id, entry),

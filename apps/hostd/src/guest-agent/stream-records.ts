@@ -1,18 +1,18 @@
 import { errorToResponse } from '@mvm/protocol';
-import type { StreamEnd, StreamWish } from '@mvm/protocol/guest';
+import type { StreamEnd, StreamSpec } from '@mvm/protocol/guest';
 import { streamInvalid, streamRefused, streamViolated } from './stream-errors.js';
 
-/** Longest wish, in bytes; a frame to the agent may have 262 144. */
+/** Longest specification, in bytes; a frame to the agent may have 262 144. */
 const MAX_WISH_BYTES = 196_608;
 /** Which fields belong to each kind of stream. */
-const FIELDS: Readonly<Record<StreamWish['kind'], readonly (keyof StreamWish)[]>> = {
+const FIELDS: Readonly<Record<StreamSpec['kind'], readonly (keyof StreamSpec)[]>> = {
   exec: ['args', 'env', 'cwd', 'user', 'tty', 'stdin'],
   connect: ['port'],
   send_tree: ['path'],
   receive_tree: ['path'],
 };
 /** Those without which there is nothing to do. */
-const NEEDED: Readonly<Record<StreamWish['kind'], keyof StreamWish>> = {
+const NEEDED: Readonly<Record<StreamSpec['kind'], keyof StreamSpec>> = {
   exec: 'args',
   connect: 'port',
   send_tree: 'path',
@@ -20,32 +20,32 @@ const NEEDED: Readonly<Record<StreamWish['kind'], keyof StreamWish>> = {
 };
 
 /**
- * A wish as the agent reads it: records `key=value`, each ended by a zero byte. Throws `invalid_argument`,
+ * A stream's specification as the agent reads it: records `key=value`, each ended by a zero byte. Throws `invalid_argument`,
  * `guest_stream.invalid`.
  */
-export function encodeWish(wish: StreamWish): Uint8Array {
-  const { kind } = wish;
-  for (const field of Object.keys(wish) as (keyof StreamWish)[]) {
+export function encodeSpec(spec: StreamSpec): Uint8Array {
+  const { kind } = spec;
+  for (const field of Object.keys(spec) as (keyof StreamSpec)[]) {
     if (field !== 'kind' && !FIELDS[kind].includes(field))
       throw streamInvalid(`a stream of kind ${kind} has no ${field}`);
   }
-  const needed = wish[NEEDED[kind]];
+  const needed = spec[NEEDED[kind]];
   if (needed === undefined || (Array.isArray(needed) && (needed[0] ?? '') === ''))
     throw streamInvalid(`a stream of kind ${kind} needs ${NEEDED[kind]}`);
-  if (wish.path !== undefined && !wish.path.startsWith('/'))
+  if (spec.path !== undefined && !spec.path.startsWith('/'))
     throw streamInvalid('the path in the guest must be absolute');
-  if (wish.cwd !== undefined && !wish.cwd.startsWith('/'))
+  if (spec.cwd !== undefined && !spec.cwd.startsWith('/'))
     throw streamInvalid('the directory in the guest must be absolute');
   const records = [
     `kind=${kind}`,
-    ...(wish.args ?? []).map((arg) => `arg=${arg}`),
-    ...(wish.env ?? []).map((entry) => `env=${entry}`),
-    ...(wish.cwd === undefined ? [] : [`cwd=${wish.cwd}`]),
-    ...(wish.user === undefined ? [] : [`user=${wish.user}`]),
-    ...(wish.tty === undefined ? [] : ['tty=1', `rows=${wish.tty.rows}`, `cols=${wish.tty.cols}`]),
-    ...(wish.stdin === true || kind === 'receive_tree' ? ['stdin=1'] : []),
-    ...(wish.port === undefined ? [] : [`port=${wish.port}`]),
-    ...(wish.path === undefined ? [] : [`path=${wish.path}`]),
+    ...(spec.args ?? []).map((arg) => `arg=${arg}`),
+    ...(spec.env ?? []).map((entry) => `env=${entry}`),
+    ...(spec.cwd === undefined ? [] : [`cwd=${spec.cwd}`]),
+    ...(spec.user === undefined ? [] : [`user=${spec.user}`]),
+    ...(spec.tty === undefined ? [] : ['tty=1', `rows=${spec.tty.rows}`, `cols=${spec.tty.cols}`]),
+    ...(spec.stdin === true || kind === 'receive_tree' ? ['stdin=1'] : []),
+    ...(spec.port === undefined ? [] : [`port=${spec.port}`]),
+    ...(spec.path === undefined ? [] : [`path=${spec.path}`]),
   ];
   const bytes = Buffer.from(`${records.join('\0')}\0`);
   if (bytes.length > MAX_WISH_BYTES)

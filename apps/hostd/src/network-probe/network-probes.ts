@@ -84,7 +84,7 @@ export function createNetworkProbes({ ports, mutex, vmUidBase }: NetworkProbesDe
       otherNet: other === undefined || other.network_up === false ? null : other.net,
       uidOf: ({ tenant_net_id }) => vmUid(vmUidBase, tenant_net_id, RESERVED_IP_OFFSET),
       unused: { offset, ip: instanceIp(tenant.net, offset) },
-      mayReach: reachable(network.wanted(tenant.net.tenant_net_id)?.policies?.tenant),
+      mayReach: reachable(network.desired(tenant.net.tenant_net_id)?.policies?.tenant),
     });
     const bad = results.filter(({ outcome }) => outcome === 'not_as_wanted').map(({ name }) => name);
     logger.info({ tenant: tenantId, ms: performance.now() - began, bad }, 'network probed');

@@ -6,7 +6,7 @@ import type { InstanceRecord } from '../state/records.js';
 import type { StateStore } from '../state/store.js';
 import { createReservations } from './reservations.js';
 
-function ledgerOf(...instances: InstanceRecord[]): ReturnType<typeof createReservations> {
+function reservationsOf(...instances: InstanceRecord[]): ReturnType<typeof createReservations> {
   const store: Pick<StateStore, 'instancesOfTenant'> = {
     instancesOfTenant: (tenantId) => instances.filter(({ tenant_id }) => tenant_id === tenantId),
   };
@@ -17,7 +17,7 @@ test('an instance that is being paused counts as warm, once, and not for itself'
   const one = instanceRecord({ instance_id: 'i-1', status: 'warm' });
   const two = instanceRecord({ instance_id: 'i-2', status: 'running' });
   const three = instanceRecord({ instance_id: 'i-3', status: 'running' });
-  const reservations = ledgerOf(one, two, three);
+  const reservations = reservationsOf(one, two, three);
   expect(reservations.warmCount('acme', three)).toBe(1);
   expect(reservations.warmCount('acme', one)).toBe(0);
   const release = reservations.reserveWarm(two);
@@ -32,7 +32,7 @@ test('an instance that is rebooted counts once, with the larger of what it has a
   const running_with = { resources: { vcpus: 2, mem_mib: 256, data_disk_mib: 8 } } as never;
   const one = instanceRecord({ instance_id: 'i-1', status: 'running', running_with });
   const other = instanceRecord({ instance_id: 'i-2', status: 'stopped' });
-  const reservations = ledgerOf(one, other);
+  const reservations = reservationsOf(one, other);
   const release = reservations.reserveStart(one, { vcpus: 4, mem_mib: 128, data_disk_mib: 8 });
   expect(reservations.runningUsage('acme', other)).toEqual({ running: 1, vcpus: 4, memMib: 256 });
   release();

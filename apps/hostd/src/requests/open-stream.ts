@@ -1,11 +1,11 @@
 import type { AuditEntry } from '@mvm/audit-log';
 import { CodedError, type RequestOf, type RequestOrigin, toCodedError } from '@mvm/protocol';
-import { decodeStreamFrame, type StreamEnd, type StreamWish } from '@mvm/protocol/guest';
+import { decodeStreamFrame, type StreamEnd, type StreamSpec } from '@mvm/protocol/guest';
 import type { PeerCredentials } from '@mvm/unix-peer';
 import type { Logger } from 'pino';
 import type { HostPorts } from '../execute/ports.js';
 import type { GuestStream, StreamSink } from '../guest-agent/stream-mux.js';
-import { encodeWish } from '../guest-agent/stream-records.js';
+import { encodeSpec } from '../guest-agent/stream-records.js';
 import { parseInstanceAddress } from '../operations/addresses.js';
 import type { Clock } from '../operations/operation-context.js';
 import type { AuditSink } from '../state/audit-log.js';
@@ -54,7 +54,7 @@ function requireRunning(instance: InstanceRecord): string {
 }
 
 /** What is opened, without content: arguments may hold secrets, so only the program's name is written down. */
-function describe({ kind, args, user, tty, port, path }: StreamWish): Record<string, string | number> {
+function describe({ kind, args, user, tty, port, path }: StreamSpec): Record<string, string | number> {
   return {
     kind,
     ...(args === undefined
@@ -104,7 +104,7 @@ export function createPrepareStream(deps: OpenStreamDeps): PrepareStream {
       ...(details === undefined ? {} : { details }),
     });
     const details = { ...describe(request.open), ...Object.fromEntries(originDetails(origin)) };
-    const wish = encodeWish(request.open);
+    const spec = encodeSpec(request.open);
     requireInstance(ports.store, address);
     try {
       const live = ports.vms.get(requireRunning(requireInstance(ports.store, address)));
@@ -115,7 +115,7 @@ export function createPrepareStream(deps: OpenStreamDeps): PrepareStream {
       const traffic: Traffic = { toGuest: 0, fromGuest: 0 };
       return {
         open: (sink) => {
-          const stream = open(wish, {
+          const stream = open(spec, {
             frame: (body) => {
               count(traffic, 'fromGuest', body);
               sink.frame(body);

@@ -81,14 +81,14 @@ export function createFakeVmm(options: FakeVmmOptions): Vmm {
     restore: async (spec, attach, saved) => {
       const mismatch = originMismatch(saved.origin, { vmm: 'qemu', vmmVersion: FAKE_VMM_VERSION });
       if (mismatch !== null) throw mismatch;
-      const wanted = renderArgv(spec, options);
+      const expected = renderArgv(spec, options);
       const before = argvOf(saved)
         .slice(2)
         .filter((argument) => argument !== '--incoming');
-      if (before.join('\0') !== wanted.join('\0')) {
+      if (before.join('\0') !== expected.join('\0')) {
         throw coded('vmm.devices_changed', `${spec.vmId} was saved with ${before.join(' ')}`);
       }
-      return await start(context, spec, attach, [...wanted, '--incoming'], joined(saved.parts, spec.vmId));
+      return await start(context, spec, attach, [...expected, '--incoming'], joined(saved.parts, spec.vmId));
     },
     adopt: (record) => adopt(context, record),
   };

@@ -5,7 +5,7 @@ import { toCodedError } from '@mvm/protocol';
 import { execa } from 'execa';
 import { createLayout, type InstanceAddress, type Layout } from '../../src/state/layout.js';
 import { createTestHost, ensureTenantAndPool, type TestHost } from '../daemon.js';
-import { askVm, type GuestNow } from '../model/machines.js';
+import { type GuestNow, queryVm } from '../model/machines.js';
 import type { Fault, VmmCall } from './driver.js';
 import { type InProcessHostd, startInProcess } from './in-process.js';
 
@@ -60,7 +60,7 @@ export async function createOneInstance(): Promise<OneInstance> {
     },
     faultOf: () => null,
     described: () => describe(client, address),
-    vm: () => askVm(join(layout.vmSocketDir(vmId), 'control.sock')),
+    vm: () => queryVm(join(layout.vmSocketDir(vmId), 'control.sock')),
     blockRecord: () => {
       renameSync(record, `${record}.aside`);
       mkdirSync(join(record, 'in-the-way'), { recursive: true });

@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
 import type { ModelHost } from './host.js';
-import type { Answer, Ask } from './state.js';
+import type { Answer, ModelOperation } from './state.js';
 
-const OPERATION: Readonly<Partial<Record<Ask['op'], string>>> = {
+const OPERATION: Readonly<Partial<Record<ModelOperation['op'], string>>> = {
   setup: 'setup_network',
   teardown: 'teardown_network',
   'ensure-tenant': 'ensure_tenant',
@@ -11,12 +11,13 @@ const OPERATION: Readonly<Partial<Record<Ask['op'], string>>> = {
   'remove-pool': 'remove_pool',
 };
 
-export const tenantOf = (ask: Ask): string => ('at' in ask ? ask.at.tenant : ask.tenant);
+export const tenantOf = (operation: ModelOperation): string =>
+  'at' in operation ? operation.at.tenant : operation.tenant;
 
-function keyOf(ask: Ask, answer: Answer): string {
-  const pool = 'at' in ask ? ask.at.pool : 'pool' in ask ? ask.pool : null;
-  const instance = 'at' in ask ? ask.at.id : null;
-  return [OPERATION[ask.op] ?? ask.op, tenantOf(ask), pool, instance, answer].join(' ');
+function keyOf(operation: ModelOperation, answer: Answer): string {
+  const pool = 'at' in operation ? operation.at.pool : 'pool' in operation ? operation.pool : null;
+  const instance = 'at' in operation ? operation.at.id : null;
+  return [OPERATION[operation.op] ?? operation.op, tenantOf(operation), pool, instance, answer].join(' ');
 }
 
 function entryKeys({ layout }: ModelHost, tenant: string): string[] {
@@ -35,7 +36,7 @@ function entryKeys({ layout }: ModelHost, tenant: string): string[] {
 /** Holds the audit logs to what was answered. */
 export interface AuditJudge {
   /** To be called before a request is sent; with its answer, when one was heard. */
-  asks(ask: Ask): (answer: Answer) => void;
+  sending(operation: ModelOperation): (answer: Answer) => void;
   /** Answered requests that their tenant's log does not hold, or holds once less than they were answered. */
   problems(): string[];
 }
@@ -45,11 +46,11 @@ export function createAuditJudge(host: ModelHost, tenants: readonly string[]): A
   const before = new Map(tenants.map((tenant) => [tenant, entryKeys(host, tenant).length]));
   const answered: { readonly key: string; readonly tenant: string }[] = [];
   return {
-    asks: (ask) => {
-      const tenant = tenantOf(ask);
+    sending: (operation) => {
+      const tenant = tenantOf(operation);
       const hasLog = existsSync(host.layout.tenantDir(tenant));
       return (answer) => {
-        if (hasLog || answer === 'ok') answered.push({ key: keyOf(ask, answer), tenant });
+        if (hasLog || answer === 'ok') answered.push({ key: keyOf(operation, answer), tenant });
       };
     },
     problems: () => {

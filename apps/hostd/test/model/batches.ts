@@ -1,21 +1,37 @@
 import { callVersionOne } from '@mvm/testkit';
 import fc from 'fast-check';
 import { expect } from 'vitest';
-import { recordedPart } from './agree.js';
-import { askOf, askText, IDS, nthInstance, requestOf, type Wish, wish } from './asks.js';
-import { explain, type Happening } from './explain.js';
-import { onlyMatch, type Rig } from './rig.js';
-import { type Answer, type Ask, type At, apply, instancesOf, isLive, type State } from './state.js';
+import { recordedPart } from './assert-consistent.js';
+import { explain, type ModelEvent } from './explain.js';
+import { type Harness, onlyMatch } from './harness.js';
+import {
+  type DrawnOperation,
+  drawnOperation,
+  IDS,
+  nthInstance,
+  operationOf,
+  operationText,
+  requestOf,
+} from './requests.js';
+import {
+  type Answer,
+  type At,
+  apply,
+  instancesOf,
+  isLive,
+  type ModelOperation,
+  type State,
+} from './state.js';
 
 /** `teardown`: every start and wake, beside the taking down of the networks, where nothing runs. */
 export type Rush = 'start' | 'wake' | 'warm' | 'create' | 'teardown';
 
 /** Requests that are sent at the same moment, and what else happens meanwhile. */
 export interface Batch {
-  readonly wishes: readonly Wish[];
-  /** Ask about one instance only, as often as wishes fit. */
+  readonly drawn: readonly DrawnOperation[];
+  /** ModelOperation about one instance only, as often as drawn fit. */
   readonly onOne: number | null;
-  /** Instead of the wishes: this of every instance that it fits, so that the last of a quota is wanted by many. */
+  /** Instead of the drawn: this of every instance that it fits, so that the last of a quota is wanted by many. */
   readonly rush: Rush | null;
   /** Which of them a version 1 client sends, which shuts its half of the connection at once. */
   readonly versionOne: readonly boolean[];
@@ -33,7 +49,7 @@ export interface Batch {
 const TEARDOWNS = Array.from({ length: 4 }, () => 'teardown' as const);
 
 export const batch: fc.Arbitrary<Batch> = fc.record({
-  wishes: fc.array(wish, { minLength: 2, maxLength: 5, size: 'max' }),
+  drawn: fc.array(drawnOperation, { minLength: 2, maxLength: 5, size: 'max' }),
   onOne: fc.option(fc.nat(5), { freq: 2 }),
   rush: fc.oneof(
     { weight: 3, arbitrary: fc.constant(null) },
@@ -70,42 +86,44 @@ const VERSION_ONE = new Set(['start', 'stop', 'sleep', 'wake', 'destroy', 'setup
 /** More orders than of so many are too many to try. */
 const MAX_RUSH = 6;
 
-function rushOf(rush: Rush, state: State): Ask[] {
-  const asks = Object.entries(state).flatMap(([tenant, { netId, pools }]): Ask[] => {
-    const network: Ask[] = rush === 'teardown' ? [{ op: 'teardown', tenant, netId }] : [];
+function rushOf(rush: Rush, state: State): ModelOperation[] {
+  const operations = Object.entries(state).flatMap(([tenant, { netId, pools }]): ModelOperation[] => {
+    const network: ModelOperation[] = rush === 'teardown' ? [{ op: 'teardown', tenant, netId }] : [];
     const ops = rush === 'teardown' ? (['start', 'wake'] as const) : [rush];
     const instances = Object.entries(pools).flatMap(([pool, { instances }]) =>
-      (rush === 'create' ? IDS : Object.keys(instances)).flatMap((id): Ask[] => {
+      (rush === 'create' ? IDS : Object.keys(instances)).flatMap((id): ModelOperation[] => {
         const at = { tenant, pool, id };
         return ops.map((op) => (op === 'create' ? { op, at } : { op, at, flag: false }));
       }),
     );
     return [...network, ...instances];
   });
-  return asks.filter((ask) => apply(state, ask).answer === 'ok').slice(0, MAX_RUSH);
+  return operations.filter((operation) => apply(state, operation).answer === 'ok').slice(0, MAX_RUSH);
 }
 
 /** The requests of a batch in a state, in no order. */
-function asksOf({ wishes, onOne, rush }: Batch, state: State): Ask[] {
+function operationsOf({ drawn, onOne, rush }: Batch, state: State): ModelOperation[] {
   if (rush !== null) return rushOf(rush, state);
   const one = onOne === null ? null : nthInstance(state, onOne);
-  return wishes.flatMap((made) => {
-    const ask = askOf(made, state);
-    if (ask === null) return [];
-    return 'at' in ask && one !== null && ask.op !== 'create' ? [{ ...ask, at: one }] : [ask];
+  return drawn.flatMap((made) => {
+    const operation = operationOf(made, state);
+    if (operation === null) return [];
+    return 'at' in operation && one !== null && operation.op !== 'create'
+      ? [{ ...operation, at: one }]
+      : [operation];
   });
 }
 
 /** The body of a version 1 request: a tagged object, of the same fields. */
-function versionOneBody(ask: Ask): unknown {
-  const { type, ...fields } = requestOf(ask);
+function versionOneBody(operation: ModelOperation): unknown {
+  const { type, ...fields } = requestOf(operation);
   return { [type]: fields };
 }
 
-async function askVersionOne(rig: Rig, ask: Ask): Promise<Answer | 'unheard'> {
-  rig.counts.requests += 1;
+async function requestVersionOne(harness: Harness, operation: ModelOperation): Promise<Answer | 'unheard'> {
+  harness.counts.requests += 1;
   try {
-    const answer = await callVersionOne(rig.host.config.socket, versionOneBody(ask), 60_000);
+    const answer = await callVersionOne(harness.host.config.socket, versionOneBody(operation), 60_000);
     return answer === 'Ok' ? 'ok' : 'refused';
   } catch {
     return 'unheard';
@@ -113,17 +131,17 @@ async function askVersionOne(rig: Rig, ask: Ask): Promise<Answer | 'unheard'> {
 }
 
 /** Stops what runs and sets networks up that are down, one after the other, so that taking them down fits. */
-async function calm(state: State, rig: Rig): Promise<State> {
+async function calm(state: State, harness: Harness): Promise<State> {
   let now = state;
-  const networks = Object.entries(state).flatMap(([tenant, { netId, networkUp }]): Ask[] =>
+  const networks = Object.entries(state).flatMap(([tenant, { netId, networkUp }]): ModelOperation[] =>
     networkUp ? [] : [{ op: 'setup', tenant, netId }],
   );
-  const stops = instancesOf(state).flatMap(({ at, instance }): Ask[] =>
+  const stops = instancesOf(state).flatMap(({ at, instance }): ModelOperation[] =>
     isLive(instance) ? [{ op: 'stop', at, flag: true }] : [],
   );
-  for (const ask of [...networks, ...stops]) {
-    expect(await rig.ask(ask), askText(ask)).toBe('ok');
-    now = apply(now, ask).state;
+  for (const operation of [...networks, ...stops]) {
+    expect(await harness.request(operation), operationText(operation)).toBe('ok');
+    now = apply(now, operation).state;
   }
   return now;
 }
@@ -132,20 +150,22 @@ async function calm(state: State, rig: Rig): Promise<State> {
  * Sends a batch, waits until nothing is under way, and finds the order that explains the answers and the records.
  * Resolves to the state that it ended in. Throws when there is no such order.
  */
-export async function runBatch(made: Batch, before: State, rig: Rig): Promise<State> {
-  const { host } = rig;
-  const state = made.rush === 'teardown' ? await calm(before, rig) : before;
-  const asks = asksOf(made, state);
-  if (asks.length === 0) return state;
+export async function runBatch(made: Batch, before: State, harness: Harness): Promise<State> {
+  const { host } = harness;
+  const state = made.rush === 'teardown' ? await calm(before, harness) : before;
+  const operations = operationsOf(made, state);
+  if (operations.length === 0) return state;
   for (const { call, ms } of made.late) await host.arm(call, ms);
   const victim = made.meanwhile === 'vm-dies' ? nthInstance(state, made.when) : null;
   const struck = made.meanwhile === 'hostd-killed' ? host.nextStep(made.when) : null;
-  const answering = asks.map((ask, index) =>
-    made.versionOne[index] === true && VERSION_ONE.has(ask.op) ? askVersionOne(rig, ask) : rig.ask(ask),
+  const answering = operations.map((operation, index) =>
+    made.versionOne[index] === true && VERSION_ONE.has(operation.op)
+      ? requestVersionOne(harness, operation)
+      : harness.request(operation),
   );
   if (victim !== null) {
     await Promise.race([host.nextStep(made.when), ...answering]);
-    await rig.killVm(state, victim);
+    await harness.killVm(state, victim);
   }
   if (struck !== null) {
     await Promise.race([struck, Promise.all(answering)]);
@@ -154,14 +174,17 @@ export async function runBatch(made: Batch, before: State, rig: Rig): Promise<St
   const answers = await Promise.all(answering);
   if (struck !== null) await host.start();
   else await host.disarm();
-  if (victim !== null) await rig.untilSettled();
-  const happenings: Happening[] = asks.map((ask, index) => ({ ask, answer: heard(answers[index]) }));
-  if (victim !== null) happenings.push({ died: victim });
-  const what = describeBatch(asks, answers, made, victim);
-  const possible = explain(state, happenings, recordedPart);
+  if (victim !== null) await harness.untilSettled();
+  const events: ModelEvent[] = operations.map((operation, index) => ({
+    operation,
+    answer: heard(answers[index]),
+  }));
+  if (victim !== null) events.push({ died: victim });
+  const what = describeBatch(operations, answers, made, victim);
+  const possible = explain(state, events, recordedPart);
   if (possible.length === 0)
     throw new Error(`no order of these explains the answers:\n${what}\nfrom\n${recordedPart(state)}`);
-  return onlyMatch(possible, rig.recorded(), what);
+  return onlyMatch(possible, harness.recorded(), what);
 }
 
 function heard(answer: Answer | 'unheard' | undefined): Answer | null {
@@ -169,12 +192,12 @@ function heard(answer: Answer | 'unheard' | undefined): Answer | null {
 }
 
 function describeBatch(
-  asks: readonly Ask[],
+  operations: readonly ModelOperation[],
   answers: readonly string[],
   { meanwhile, when }: Batch,
   victim: At | null,
 ): string {
-  const lines = asks.map((ask, index) => `  ${askText(ask)} → ${answers[index]}`);
+  const lines = operations.map((operation, index) => `  ${operationText(operation)} → ${answers[index]}`);
   if (victim !== null) lines.push(`  the VM of ${victim.tenant}/${victim.pool}/${victim.id} dies`);
   if (meanwhile === 'hostd-killed') lines.push(`  hostd is killed at step ${when}`);
   return lines.join('\n');

@@ -3,18 +3,18 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect } from 'vitest';
 import { instanceRecordSchema, parseRecord } from '../../src/state/records.js';
-import { addressOf, readText, recordedPart } from './agree.js';
-import { askOf, askText, nthInstance, type Wish } from './asks.js';
+import { addressOf, readText, recordedPart } from './assert-consistent.js';
 import { type Command, command, judged, type Run } from './command.js';
 import { explain } from './explain.js';
-import { onlyMatch, type Rig } from './rig.js';
+import { type Harness, onlyMatch } from './harness.js';
+import { type DrawnOperation, nthInstance, operationOf, operationText } from './requests.js';
 import {
-  type Ask,
   type At,
   apply,
   find,
   type InstanceOp,
   instancesOf,
+  type ModelOperation,
   type State,
   type Status,
   withVmEnded,
@@ -30,15 +30,15 @@ const textOf = (where: Where): string => ('steps' in where ? `step ${where.steps
  * state after it, or that of before; null when both will do. A snapshot counts from its name on, and until it has lost
  * it; what runs or waits, by its record; what ends a VM, from its journal on.
  */
-function decided(state: State, ask: Ask, { host }: Rig): 'before' | 'after' | null {
-  if (!('flag' in ask) || apply(state, ask).answer !== 'ok') return null;
-  const address = addressOf(ask.at);
+function decided(state: State, operation: ModelOperation, { host }: Harness): 'before' | 'after' | null {
+  if (!('flag' in operation) || apply(state, operation).answer !== 'ok') return null;
+  const address = addressOf(operation.at);
   const becomes = (status: Status): 'before' | 'after' => {
     const path = host.layout.instanceRecord(address);
     return parseRecord(instanceRecordSchema, path, readText(path)).status === status ? 'after' : 'before';
   };
   const hasSnapshot = existsSync(join(host.layout.snapshotsDir(address), 'delta'));
-  switch (ask.op) {
+  switch (operation.op) {
     case 'sleep':
       return hasSnapshot ? 'after' : 'before';
     case 'wake':
@@ -53,49 +53,56 @@ function decided(state: State, ask: Ask, { host }: Rig): 'before' | 'after' | nu
   }
 }
 
-async function runCrash(ask: Ask, at: Where, vmToo: boolean, { model, rig, say }: Run): Promise<void> {
-  const text = `${askText(ask)}, hostd killed at ${textOf(at)}${vmToo ? ', the VM too' : ''}`;
+async function runCrash(
+  operation: ModelOperation,
+  at: Where,
+  vmToo: boolean,
+  { model, harness, say }: Run,
+): Promise<void> {
+  const text = `${operationText(operation)}, hostd killed at ${textOf(at)}${vmToo ? ', the VM too' : ''}`;
   say(text);
-  const reached = 'steps' in at ? rig.host.nextStep(at.steps) : rig.host.strike(at.point);
-  const answered = rig.ask(ask);
+  const reached = 'steps' in at ? harness.host.nextStep(at.steps) : harness.host.strike(at.point);
+  const answered = harness.request(operation);
   await Promise.race([reached, answered]);
-  await rig.host.kill();
+  await harness.host.kill();
   const answer = await answered;
-  const outcome = decided(model.state, ask, rig);
+  const outcome = decided(model.state, operation, harness);
   // A reboot that is journaled gives the instance another VM: by its own steps, or when it is recovered.
   const relaunches =
-    'flag' in ask &&
-    ask.op === 'reboot' &&
-    existsSync(join(rig.host.layout.instanceDir(addressOf(ask.at)), 'op.json'));
-  if (vmToo && 'at' in ask) await rig.killVm(model.state, ask.at);
-  await rig.host.start();
+    'flag' in operation &&
+    operation.op === 'reboot' &&
+    existsSync(join(harness.host.layout.instanceDir(addressOf(operation.at)), 'op.json'));
+  if (vmToo && 'at' in operation) await harness.killVm(model.state, operation.at);
+  await harness.host.start();
   const heard = answer === 'unheard' ? null : answer;
-  const after = recordedPart(apply(model.state, ask).state);
-  const explained = explain(model.state, [{ ask, answer: heard }], recordedPart).filter(
+  const after = recordedPart(apply(model.state, operation).state);
+  const explained = explain(model.state, [{ operation, answer: heard }], recordedPart).filter(
     (state) => outcome === null || (recordedPart(state) === after) === (outcome === 'after'),
   );
   const ended = (): State[] =>
-    'at' in ask ? explained.map((state) => withVmEnded(state, ask.at)) : explained;
+    'at' in operation ? explained.map((state) => withVmEnded(state, operation.at)) : explained;
   const possible = vmToo ? [...(relaunches ? explained : []), ...ended()] : explained;
-  model.state = onlyMatch(possible, rig.recorded(), text);
-  say(`${text} → ${answer}${'at' in ask ? `, ${find(model.state, ask.at)?.status ?? 'gone'}` : ''}`);
+  model.state = onlyMatch(possible, harness.recorded(), text);
+  say(
+    `${text} → ${answer}${'at' in operation ? `, ${find(model.state, operation.at)?.status ?? 'gone'}` : ''}`,
+  );
 }
 
 /** hostd is killed while it carries out a request, or after it; the state is that of before or of after. */
-export function crash(made: Wish, steps: number, vmToo: boolean): Command {
+export function crash(made: DrawnOperation, steps: number, vmToo: boolean): Command {
   return command(
     `kill hostd ${steps} steps after ${JSON.stringify(made)}`,
-    (state) => askOf(made, state),
-    (ask, run) => runCrash(ask, { steps }, vmToo, run),
+    (state) => operationOf(made, state),
+    (operation, run) => runCrash(operation, { steps }, vmToo, run),
   );
 }
 
 /** This request, with hostd killed as its n-th step begins. */
-export function crashedAt(ask: Ask, steps: number): Command {
+export function crashedAt(operation: ModelOperation, steps: number): Command {
   return command(
-    askText(ask),
-    () => ask,
-    (_, run) => runCrash(ask, { steps }, false, run),
+    operationText(operation),
+    () => operation,
+    (_, run) => runCrash(operation, { steps }, false, run),
   );
 }
 
@@ -173,9 +180,9 @@ export function crashHalfway({ known, op, nth, moment, vmToo }: Halfway): Comman
     (state) => nthInstance(state, known),
     async (at, run) => {
       if (!(await bring(at, from, run))) return;
-      await run.rig.agree(run.model.state);
+      await run.harness.assertConsistent(run.model.state);
       await runCrash({ op, at, flag: false }, { point }, vmToo, run);
-      await run.rig.agree(run.model.state);
+      await run.harness.assertConsistent(run.model.state);
       await judged({ op: 'wake', at, flag: false }, run);
     },
   );
@@ -195,7 +202,7 @@ export function withoutNetwork(known: number, asleep: boolean, back: boolean): C
         await judged({ op: 'stop', at: other, flag: true }, run);
       }
       expect(await judged({ op: 'teardown', tenant, netId }, run)).toBe('ok');
-      await run.rig.agree(run.model.state);
+      await run.harness.assertConsistent(run.model.state);
       for (const op of ['start', 'wake'] as const) await judged({ op, at, flag: true }, run);
       if (back) await judged({ op: 'setup', tenant, netId }, run);
     },

@@ -2,11 +2,19 @@ import { open, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { expect } from 'vitest';
-import { addressOf } from './agree.js';
-import { askText } from './asks.js';
+import { addressOf } from './assert-consistent.js';
 import { type Command, command, type Run, where } from './command.js';
 import type { ModelHost } from './host.js';
-import { type Ask, type At, apply, type Damage, instancesOf, type ModelInstance, put } from './state.js';
+import { operationText } from './requests.js';
+import {
+  type At,
+  apply,
+  type Damage,
+  instancesOf,
+  type ModelInstance,
+  type ModelOperation,
+  put,
+} from './state.js';
 
 /** Damage to a snapshot, or to the data volume under it, that hostd does not see. */
 export const SPOILINGS = [
@@ -82,15 +90,15 @@ async function runDamage(
   { at, instance }: { readonly at: At; readonly instance: ModelInstance },
   what: Spoiling,
   wakeAtOnce: boolean,
-  { model, rig, say }: Run,
+  { model, harness, say }: Run,
 ): Promise<void> {
   say(`spoil ${what} of ${where(at)}`);
-  await spoil(what, at, rig.host);
+  await spoil(what, at, harness.host);
   model.state = put(model.state, at, { ...instance, damage: damageOf(what) });
   if (!wakeAtOnce) return;
-  const ask: Ask = { op: 'wake', at, flag: false };
-  const expected = apply(model.state, ask);
-  say(`spoil ${what} of ${where(at)}, ${askText(ask)} → ${expected.answer}`);
-  expect(await rig.ask(ask), askText(ask)).toBe(expected.answer);
+  const operation: ModelOperation = { op: 'wake', at, flag: false };
+  const expected = apply(model.state, operation);
+  say(`spoil ${what} of ${where(at)}, ${operationText(operation)} → ${expected.answer}`);
+  expect(await harness.request(operation), operationText(operation)).toBe(expected.answer);
   model.state = expected.state;
 }

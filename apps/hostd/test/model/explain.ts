@@ -1,28 +1,28 @@
 import {
   type Answer,
-  type Ask,
   type At,
   apply,
   find,
   isLive,
+  type ModelOperation,
   type Outcome,
   type State,
   withVmEnded,
 } from './state.js';
 
 /** Something that happened at the same time as others: a request with its answer, or the end of a VM. */
-export type Happening =
-  | { readonly ask: Ask /** Null: none arrived. */; readonly answer: Answer | null }
+export type ModelEvent =
+  | { readonly operation: ModelOperation /** Null: none arrived. */; readonly answer: Answer | null }
   | { readonly died: At };
 
 const sameInstance = (a: At, b: At): boolean => a.tenant === b.tenant && a.pool === b.pool && a.id === b.id;
 
-function onInstance(happening: Happening, at: At, ops: readonly string[]): boolean {
+function onInstance(event: ModelEvent, at: At, ops: readonly string[]): boolean {
   return (
-    'ask' in happening &&
-    'at' in happening.ask &&
-    ops.includes(happening.ask.op) &&
-    sameInstance(happening.ask.at, at)
+    'operation' in event &&
+    'at' in event.operation &&
+    ops.includes(event.operation.op) &&
+    sameInstance(event.operation.at, at)
   );
 }
 
@@ -38,71 +38,75 @@ const CLAIMED = [
   'failed_precondition tenant.network_down',
 ];
 
-const tenantOf = (ask: Ask): string => ('at' in ask ? ask.at.tenant : ask.tenant);
+const tenantOf = (operation: ModelOperation): string =>
+  'at' in operation ? operation.at.tenant : operation.tenant;
 
 /** Whether an operation that came to nothing, by a kill or a VM's end, may have held what this one was refused. */
-function refusedForNothing(happening: Happening, batch: readonly Happening[]): boolean {
-  if (!('ask' in happening) || happening.answer === null) return false;
-  if (happening.answer !== 'refused' && !CLAIMED.includes(happening.answer)) return false;
-  const { ask } = happening;
+function refusedForNothing(event: ModelEvent, batch: readonly ModelEvent[]): boolean {
+  if (!('operation' in event) || event.answer === null) return false;
+  if (event.answer !== 'refused' && !CLAIMED.includes(event.answer)) return false;
+  const { operation } = event;
   const aVmDied = batch.some((other) => 'died' in other);
   return batch.some(
     (other) =>
-      other !== happening &&
-      'ask' in other &&
-      tenantOf(other.ask) === tenantOf(ask) &&
-      ['start', 'wake', 'warm', 'teardown', 'remove-tenant'].includes(other.ask.op) &&
+      other !== event &&
+      'operation' in other &&
+      tenantOf(other.operation) === tenantOf(operation) &&
+      ['start', 'wake', 'warm', 'teardown', 'remove-tenant'].includes(other.operation.op) &&
       (other.answer === null || / vmm\./.test(other.answer) || (other.answer === 'refused' && aVmDied)),
   );
 }
 
-/** Every way in which a happening may have taken effect at this point, among the others of its batch. */
-function outcomes(state: State, happening: Happening, batch: readonly Happening[]): State[] {
-  if ('died' in happening) {
-    const ended = withVmEnded(state, happening.died);
+/** Every way in which a event may have taken effect at this point, among the others of its batch. */
+function outcomes(state: State, event: ModelEvent, batch: readonly ModelEvent[]): State[] {
+  if ('died' in event) {
+    const ended = withVmEnded(state, event.died);
     // It may have been stopped, or replaced, before the signal came.
     return ended === state ? [state] : [ended, state];
   }
-  const { ask, answer } = happening;
-  const possible: Outcome[] = [apply(state, ask)];
+  const { operation, answer } = event;
+  const possible: Outcome[] = [apply(state, operation)];
   if (answer === null) possible.push({ answer: 'ok', state });
-  if (answer !== null && refusedForNothing(happening, batch)) possible.push({ answer, state });
-  if ('at' in ask) {
-    const instance = find(state, ask.at);
-    const overtakers = ['stop', 'destroy', 'wake'];
+  if (answer !== null && refusedForNothing(event, batch)) possible.push({ answer, state });
+  if ('at' in operation) {
+    const instance = find(state, operation.at);
+    const cancelers = ['stop', 'destroy', 'wake'];
     if (
-      ask.op === 'sleep' &&
+      operation.op === 'sleep' &&
       instance !== undefined &&
       isLive(instance) &&
-      batch.some((other) => onInstance(other, ask.at, overtakers))
+      batch.some((other) => onInstance(other, operation.at, cancelers))
     ) {
       possible.push({ answer: 'aborted instance.sleep_overtaken', state });
     }
-    // A wake that overtakes a sleep has what it wants.
+    // A wake that cancels a sleep has what it wants.
     if (
-      ask.op === 'wake' &&
+      operation.op === 'wake' &&
       instance?.status === 'running' &&
-      batch.some((other) => onInstance(other, ask.at, ['sleep']))
+      batch.some((other) => onInstance(other, operation.at, ['sleep']))
     ) {
       possible.push({ answer: 'ok', state });
     }
     // An operation on a VM that dies meanwhile fails in its own way, and the end of the VM says what became of it.
-    const dies = batch.some((other) => 'died' in other && sameInstance(other.died, ask.at));
+    const dies = batch.some((other) => 'died' in other && sameInstance(other.died, operation.at));
     if (dies && answer !== null && answer !== 'ok') possible.push({ answer, state });
     // hostd was killed when the instance was prepared, and nothing further.
     if (
       answer === null &&
-      ask.op === 'start' &&
+      operation.op === 'start' &&
       instance?.status === 'created' &&
-      apply(state, ask).answer === 'ok'
+      apply(state, operation).answer === 'ok'
     ) {
-      possible.push({ answer: 'ok', state: withStatus(state, ask.at, 'ready') });
+      possible.push({ answer: 'ok', state: withStatus(state, operation.at, 'ready') });
     }
   }
-  if (answer === null && ask.op === 'ensure-pool') {
-    const after = apply(state, ask).state;
+  if (answer === null && operation.op === 'ensure-pool') {
+    const after = apply(state, operation).state;
     // hostd was killed before the pool's waiting instances were prepared, or when some were.
-    possible.push({ answer: 'ok', state: withoutPreparation(state, after, ask.tenant, ask.pool) });
+    possible.push({
+      answer: 'ok',
+      state: withoutPreparation(state, after, operation.tenant, operation.pool),
+    });
   }
   return possible.filter((one) => fits(answer, one.answer)).map((one) => one.state);
 }
@@ -128,10 +132,10 @@ function withoutPreparation(before: State, after: State, tenant: string, pool: s
 }
 
 /**
- * The states in which a batch of happenings may have ended, given what was answered: every order is tried. Empty when no
+ * The states in which a batch of events may have ended, given what was answered: every order is tried. Empty when no
  * order explains the answers.
  */
-export function explain(state: State, batch: readonly Happening[], key: (state: State) => string): State[] {
+export function explain(state: State, batch: readonly ModelEvent[], key: (state: State) => string): State[] {
   const ends = new Map<string, State>();
   const seen = new Set<string>();
   const walk = (now: State, left: readonly number[]): void => {
@@ -141,7 +145,7 @@ export function explain(state: State, batch: readonly Happening[], key: (state: 
     if (left.length === 0) ends.set(key(now), now);
     for (const index of left) {
       const rest = left.filter((other) => other !== index);
-      for (const next of outcomes(now, batch[index] as Happening, batch)) walk(next, rest);
+      for (const next of outcomes(now, batch[index] as ModelEvent, batch)) walk(next, rest);
     }
   };
   walk(state, [...batch.keys()]);

@@ -14,7 +14,7 @@ export interface GuestNow {
 }
 
 /** Throws when the VM at this control socket does not answer. */
-export async function askVm(path: string): Promise<GuestNow> {
+export async function queryVm(path: string): Promise<GuestNow> {
   const socket = connect(path);
   try {
     const answer = await new Promise<string>((resolve, reject) => {
@@ -78,7 +78,7 @@ export async function guestProblems(
   status: ModelInstance['status'],
   guests: Guests,
 ): Promise<string[]> {
-  const now = await askVm(join(host.layout.vmSocketDir(vmId), 'control.sock'));
+  const now = await queryVm(join(host.layout.vmSocketDir(vmId), 'control.sock'));
   const before = guests.get(key);
   guests.set(key, now);
   const problems: string[] = [];

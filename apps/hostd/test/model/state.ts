@@ -72,7 +72,7 @@ export const INSTANCE_OPERATIONS = [
 export type InstanceOp = (typeof INSTANCE_OPERATIONS)[number];
 
 /** Everything that may change an object, with what it names. */
-export type Ask =
+export type ModelOperation =
   | { readonly op: InstanceOp; readonly at: At; readonly flag: boolean }
   | { readonly op: 'create'; readonly at: At }
   | {
@@ -165,53 +165,58 @@ export function withVmEnded(state: State, at: At): State {
 }
 
 /** What hostd has to answer to a request that nothing comes in the way of, and the state after it. */
-export function apply(state: State, ask: Ask): Outcome {
+export function apply(state: State, operation: ModelOperation): Outcome {
   const refuse = (answer: Answer): Outcome => ({ answer, state });
   const done = (next: State): Outcome => ({ answer: 'ok', state: next });
-  switch (ask.op) {
+  switch (operation.op) {
     case 'create':
-      return create(state, ask.at, refuse, done);
+      return create(state, operation.at, refuse, done);
     case 'ensure-pool': {
-      const tenant = state[ask.tenant];
+      const tenant = state[operation.tenant];
       if (tenant === undefined) return refuse('not_found tenant.not_found');
-      const known = tenant.pools[ask.pool];
+      const known = tenant.pools[operation.pool];
       if (known === undefined && Object.keys(tenant.pools).length >= tenant.quotas.pools) {
         return refuse('resource_exhausted quota.exceeded');
       }
       const instances = Object.entries(known?.instances ?? {}).map(([id, instance]) => [
         id,
-        ask.settings.hasImage && instance.status === 'created' ? { ...instance, status: 'ready' } : instance,
+        operation.settings.hasImage && instance.status === 'created'
+          ? { ...instance, status: 'ready' }
+          : instance,
       ]);
       return done(
-        putPool(state, ask.tenant, ask.pool, { ...ask.settings, instances: Object.fromEntries(instances) }),
+        putPool(state, operation.tenant, operation.pool, {
+          ...operation.settings,
+          instances: Object.fromEntries(instances),
+        }),
       );
     }
     case 'remove-pool': {
-      const pool = state[ask.tenant]?.pools[ask.pool];
-      if (state[ask.tenant] === undefined) return refuse('not_found tenant.not_found');
+      const pool = state[operation.tenant]?.pools[operation.pool];
+      if (state[operation.tenant] === undefined) return refuse('not_found tenant.not_found');
       if (pool === undefined) return refuse('not_found pool.not_found');
       if (Object.keys(pool.instances).length > 0) return refuse('failed_precondition pool.has_instances');
-      return done(putPool(state, ask.tenant, ask.pool, null));
+      return done(putPool(state, operation.tenant, operation.pool, null));
     }
     case 'ensure-tenant':
     case 'setup':
-      return ensureTenant(state, ask, refuse, done);
+      return ensureTenant(state, operation, refuse, done);
     case 'teardown': {
-      const tenant = state[ask.tenant];
+      const tenant = state[operation.tenant];
       if (tenant === undefined) return refuse('not_found tenant.not_found');
-      if (tenant.netId !== ask.netId) return refuse('failed_precondition tenant.net_mismatch');
+      if (tenant.netId !== operation.netId) return refuse('failed_precondition tenant.net_mismatch');
       if (usage(tenant).running > 0) return refuse('failed_precondition tenant.has_running_instances');
-      return done({ ...state, [ask.tenant]: { ...tenant, networkUp: false } });
+      return done({ ...state, [operation.tenant]: { ...tenant, networkUp: false } });
     }
     case 'remove-tenant': {
-      const tenant = state[ask.tenant];
+      const tenant = state[operation.tenant];
       if (tenant === undefined) return refuse('not_found tenant.not_found');
       if (Object.keys(tenant.pools).length > 0) return refuse('failed_precondition tenant.has_pools');
-      const { [ask.tenant]: _, ...others } = state;
+      const { [operation.tenant]: _, ...others } = state;
       return done(others);
     }
     default:
-      return operate(state, ask.op, ask.at, refuse, done);
+      return operate(state, operation.op, operation.at, refuse, done);
   }
 }
 
@@ -273,20 +278,23 @@ function create(state: State, at: At, refuse: Refuse, done: Done): Outcome {
 
 function ensureTenant(
   state: State,
-  ask: Extract<Ask, { netId: number }>,
+  operation: Extract<ModelOperation, { netId: number }>,
   refuse: Refuse,
   done: Done,
 ): Outcome {
-  const clash = Object.entries(state).some(([id, { netId }]) => id !== ask.tenant && netId === ask.netId);
+  const clash = Object.entries(state).some(
+    ([id, { netId }]) => id !== operation.tenant && netId === operation.netId,
+  );
   if (clash) return refuse('already_exists tenant.net_clash');
-  const known = state[ask.tenant];
+  const known = state[operation.tenant];
   const instances = Object.values(known?.pools ?? {}).flatMap((pool) => Object.values(pool.instances));
-  if (known !== undefined && known.netId !== ask.netId && instances.length > 0) {
+  if (known !== undefined && known.netId !== operation.netId && instances.length > 0) {
     return refuse('failed_precondition tenant.net_in_use');
   }
-  const quotas = ask.op === 'ensure-tenant' ? ask.quotas : (known?.quotas ?? DEFAULT_MODEL_QUOTAS);
-  const tenant = { netId: ask.netId, networkUp: true, quotas, pools: known?.pools ?? {} };
-  return done({ ...state, [ask.tenant]: tenant });
+  const quotas =
+    operation.op === 'ensure-tenant' ? operation.quotas : (known?.quotas ?? DEFAULT_MODEL_QUOTAS);
+  const tenant = { netId: operation.netId, networkUp: true, quotas, pools: known?.pools ?? {} };
+  return done({ ...state, [operation.tenant]: tenant });
 }
 
 function operate(state: State, op: InstanceOp, at: At, refuse: Refuse, done: Done): Outcome {

@@ -1,19 +1,19 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, test } from 'vitest';
 import { type Batch, batch, runBatch } from '../model/batches.js';
-import { createRig, type Rig } from '../model/rig.js';
+import { createHarness, type Harness } from '../model/harness.js';
 import { modelRuns, reportRuns } from '../model/settings.js';
 
 // Random batches of requests, each sent at one moment by clients of both versions, while VMs die and hostd is killed: some
 // order of the requests explains every answer and the state that they leave, and the kernel agrees with it.
 
 const { parameters, timeoutMs } = modelRuns(30);
-let rig: Rig;
+let harness: Harness;
 
 beforeAll(async () => {
-  rig = await createRig();
+  harness = await createHarness();
 });
-afterAll(() => rig?.dispose());
+afterAll(() => harness?.dispose());
 
 test(
   'every batch is explained by some order',
@@ -26,21 +26,21 @@ test(
         async (batches: Batch[]) => {
           ran += 1;
           let failed = true;
-          let state = await rig.begin();
+          let state = await harness.begin();
           try {
             for (const made of batches) {
-              state = await runBatch(made, state, rig);
-              await rig.agree(state);
+              state = await runBatch(made, state, harness);
+              await harness.assertConsistent(state);
             }
             failed = false;
           } finally {
-            await rig.end(failed);
+            await harness.end(failed);
           }
         },
       ),
       parameters as fc.Parameters<[Batch[]]>,
     );
-    reportRuns('at the same time', parameters.seed, ran, rig.counts, performance.now() - began);
+    reportRuns('at the same time', parameters.seed, ran, harness.counts, performance.now() - began);
   },
   timeoutMs,
 );

@@ -2,19 +2,19 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, test } from 'vitest';
 import type { Model } from '../model/command.js';
 import { commands } from '../model/commands.js';
-import { createRig, type Rig } from '../model/rig.js';
+import { createHarness, type Harness } from '../model/harness.js';
 import { modelRuns, reportRuns } from '../model/settings.js';
 
 // Random histories, one request at a time: the answer is exactly the model's, and after each the model, the files and the
 // kernel agree. hostd is a process of its own with the fake VMM; everything else is real.
 
 const { parameters, replayPath, timeoutMs } = modelRuns(40);
-let rig: Rig;
+let harness: Harness;
 
 beforeAll(async () => {
-  rig = await createRig();
+  harness = await createHarness();
 });
-afterAll(() => rig?.dispose());
+afterAll(() => harness?.dispose());
 
 test(
   'every history ends as the model says',
@@ -26,17 +26,17 @@ test(
       fc.asyncProperty(fc.commands(commands, { maxCommands: 30, size: 'max', ...size }), async (history) => {
         ran += 1;
         let failed = true;
-        const model: Model = { state: await rig.begin() };
+        const model: Model = { state: await harness.begin() };
         try {
-          await fc.asyncModelRun(() => ({ model, real: rig }), history);
+          await fc.asyncModelRun(() => ({ model, real: harness }), history);
           failed = false;
         } finally {
-          await rig.end(failed);
+          await harness.end(failed);
         }
       }),
-      parameters as fc.Parameters<[Iterable<fc.AsyncCommand<Model, Rig>>]>,
+      parameters as fc.Parameters<[Iterable<fc.AsyncCommand<Model, Harness>>]>,
     );
-    reportRuns('one at a time', parameters.seed, ran, rig.counts, performance.now() - began);
+    reportRuns('one at a time', parameters.seed, ran, harness.counts, performance.now() - began);
   },
   timeoutMs,
 );

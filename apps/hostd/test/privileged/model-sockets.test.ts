@@ -2,10 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { until } from '../daemon.js';
-import { disagreements, readRecords, recordedPart } from '../model/agree.js';
-import { askOf, requestOf, type Wish, wish } from '../model/asks.js';
+import { disagreements, readRecords, recordedPart } from '../model/assert-consistent.js';
+import { createHarness, type Harness, lastWords } from '../model/harness.js';
 import { connectRaw } from '../model/raw-client.js';
-import { createRig, lastWords, type Rig } from '../model/rig.js';
+import { type DrawnOperation, drawnOperation, operationOf, requestOf } from '../model/requests.js';
 import { modelRuns } from '../model/settings.js';
 import { instancesOf, type State, usageOf } from '../model/state.js';
 
@@ -14,18 +14,18 @@ import { instancesOf, type State, usageOf } from '../model/state.js';
 // and nothing is left.
 
 const { parameters, timeoutMs } = modelRuns(20);
-let rig: Rig;
+let harness: Harness;
 
 beforeAll(async () => {
-  rig = await createRig();
+  harness = await createHarness();
 });
-afterAll(() => rig?.dispose());
+afterAll(() => harness?.dispose());
 
 /** What a client does to its connection once it has sent its requests. */
 const MANNERS = ['stay', 'half-close', 'vanish', 'vanish-later', 'torn', 'nonsense'] as const;
 interface Client {
   readonly version: 1 | 2;
-  readonly wishes: readonly Wish[];
+  readonly drawn: readonly DrawnOperation[];
   readonly manners: (typeof MANNERS)[number];
   /** ms before it connects. */
   readonly after: number;
@@ -34,24 +34,24 @@ interface Client {
 // A quota that is lowered under what runs would hide one that was exceeded; the model tests have those.
 const client: fc.Arbitrary<Client> = fc.record({
   version: fc.constantFrom(1, 2, 2),
-  wishes: fc.array(
-    wish.filter((made) => made.kind !== 'ask' || made.ask.op !== 'ensure-tenant'),
+  drawn: fc.array(
+    drawnOperation.filter((made) => made.kind !== 'given' || made.operation.op !== 'ensure-tenant'),
     { minLength: 1, maxLength: 5, size: 'max' },
   ),
   manners: fc.constantFrom(...MANNERS),
   after: fc.nat(60),
 });
 
-const bodyOf = (made: Wish, state: State): unknown => {
-  const ask = askOf(made, state);
-  if (ask === null) return 'Ping';
-  const { type, ...fields } = requestOf(ask);
+const bodyOf = (made: DrawnOperation, state: State): unknown => {
+  const operation = operationOf(made, state);
+  if (operation === null) return 'Ping';
+  const { type, ...fields } = requestOf(operation);
   return { [type]: fields };
 };
 
-async function playVersionOne({ wishes, manners }: Client, state: State): Promise<void> {
-  const connection = await connectRaw(rig.host.config.socket);
-  const body = bodyOf(wishes[0] as Wish, state);
+async function playVersionOne({ drawn, manners }: Client, state: State): Promise<void> {
+  const connection = await connectRaw(harness.host.config.socket);
+  const body = bodyOf(drawn[0] as DrawnOperation, state);
   if (manners === 'torn') connection.sendTorn(body);
   else if (manners === 'nonsense') connection.send({ Nonsense: {} });
   else connection.send(body);
@@ -62,18 +62,18 @@ async function playVersionOne({ wishes, manners }: Client, state: State): Promis
   await connection.closed;
 }
 
-async function playVersionTwo({ wishes, manners }: Client, state: State): Promise<void> {
-  const connection = await connectRaw(rig.host.config.socket);
+async function playVersionTwo({ drawn, manners }: Client, state: State): Promise<void> {
+  const connection = await connectRaw(harness.host.config.socket);
   connection.send({ Hello: { versions: [2], client: 'chaos' } });
   await connection.heard(1);
-  connection.send(...wishes.map((made, id) => ({ id, request: bodyOf(made, state) })));
+  connection.send(...drawn.map((made, id) => ({ id, request: bodyOf(made, state) })));
   if (manners === 'torn') connection.sendTorn({ id: 99, request: 'Ping' });
   if (manners === 'nonsense') connection.send(['nonsense']);
   if (manners === 'half-close') connection.halfClose();
   if (manners === 'stay' || manners === 'half-close') {
-    await connection.heard(1 + wishes.length);
+    await connection.heard(1 + drawn.length);
     const ids = connection.answers.slice(1).map((answer) => (answer as { id: number }).id);
-    expect([...ids].sort()).toEqual(wishes.map((_, id) => id));
+    expect([...ids].sort()).toEqual(drawn.map((_, id) => id));
   }
   if (manners === 'vanish-later') await connection.heard(2);
   if (manners === 'nonsense') await connection.closed;
@@ -86,10 +86,10 @@ async function settled(): Promise<State> {
   let before = '';
   return await until('settled', async () => {
     await sleep(60);
-    const { instances } = await rig.host.client.request({ type: 'ListInstances' });
+    const { instances } = await harness.host.client.request({ type: 'ListInstances' });
     let now: State;
     try {
-      now = readRecords(rig.host).state;
+      now = readRecords(harness.host).state;
     } catch {
       // A record that went away between two looks.
       return null;
@@ -133,26 +133,26 @@ test(
         async (clients: Client[]) => {
           ran += 1;
           let failed = true;
-          const state = await rig.begin();
+          const state = await harness.begin();
           try {
             await Promise.all(
               clients.map(async (one) => {
                 await sleep(one.after);
-                // As the records are at that moment, so that there is something to ask about.
-                const now = await rig.host.client
+                // As the records are at that moment, so that there is something to operation about.
+                const now = await harness.host.client
                   .request({ type: 'ListInstances' })
-                  .then(() => readRecords(rig.host).state)
+                  .then(() => readRecords(harness.host).state)
                   .catch(() => state);
                 await (one.version === 1 ? playVersionOne(one, now) : playVersionTwo(one, now));
               }),
             );
             const end = await settled();
             expect(illegal(end)).toEqual([]);
-            const problems = await disagreements(rig.host, end, new Map());
-            if (problems.length > 0) throw new Error(`${problems.join('\n')}\n${lastWords(rig.host)}`);
+            const problems = await disagreements(harness.host, end, new Map());
+            if (problems.length > 0) throw new Error(`${problems.join('\n')}\n${lastWords(harness.host)}`);
             failed = false;
           } finally {
-            await rig.end(failed);
+            await harness.end(failed);
           }
         },
       ),

@@ -5,7 +5,7 @@ import { parseFailpointSetting } from '../../src/crash/failpoint.js';
 import type { InstanceAddress } from '../../src/state/layout.js';
 import { ensureTenantAndPool } from '../daemon.js';
 import { createModelHost, type ModelHost } from '../model/host.js';
-import { askVm } from '../model/machines.js';
+import { queryVm } from '../model/machines.js';
 
 // hostd is killed at each step of a reboot: the next one finishes it.
 
@@ -43,7 +43,7 @@ test.each([
   await host.client.request({ type: 'StartInstance', ...address });
   const before = await described();
   const control = join(host.layout.vmSocketDir(before.net?.tap_dev ?? ''), 'control.sock');
-  const { boot } = await askVm(control);
+  const { boot } = await queryVm(control);
   await host.kill();
   const failpoint = parseFailpointSetting(`reboot/${point}`);
   if (failpoint === null) throw new Error('no failpoint');
@@ -54,11 +54,11 @@ test.each([
   await host.kill();
   // The reboot was complete: the guest that it booted is the one that runs.
   const isComplete = point === 'journal_end/before' || point === 'instance.commit_running/after';
-  const booted = isComplete ? (await askVm(control)).boot : null;
+  const booted = isComplete ? (await queryVm(control)).boot : null;
   await host.start();
   const after = await described();
   expect(after).toMatchObject({ status: 'running', operation: null, stop_reason: null, net: before.net });
-  const now = await askVm(control);
+  const now = await queryVm(control);
   expect(now.running).toBe(true);
   expect(now.boot).not.toBe(boot);
   expect(existsSync(host.layout.journal(address))).toBe(false);

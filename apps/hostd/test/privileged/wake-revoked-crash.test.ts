@@ -5,7 +5,7 @@ import { parseFailpointSetting } from '../../src/crash/failpoint.js';
 import type { InstanceAddress } from '../../src/state/layout.js';
 import { ensureTenantAndPool } from '../daemon.js';
 import { createModelHost, type ModelHost } from '../model/host.js';
-import { askVm } from '../model/machines.js';
+import { queryVm } from '../model/machines.js';
 
 // hostd is killed while it gives a snapshot back whose guest was not let run.
 
@@ -29,7 +29,7 @@ test.each([
   await host.client.request({ type: 'StartInstance', ...address });
   const vmId = (await described()).net?.tap_dev ?? '';
   const control = join(host.layout.vmSocketDir(vmId), 'control.sock');
-  const { boot } = await askVm(control);
+  const { boot } = await queryVm(control);
   await host.client.request({ type: 'SleepInstance', ...address, force: true });
   await host.kill();
   const failpoint = parseFailpointSetting(`wake/snapshot.consume/${moment}-undo`);
@@ -43,7 +43,7 @@ test.each([
   await host.start();
   expect((await described()).status).toBe(status);
   if (status === 'sleeping') await host.client.request({ type: 'WakeInstance', ...address });
-  expect(await askVm(control)).toMatchObject({ boot, running: true });
+  expect(await queryVm(control)).toMatchObject({ boot, running: true });
   expect(existsSync(host.layout.journal(address))).toBe(false);
   await host.client.request({ type: 'DestroyInstance', ...address, wipe_volumes: false });
 });

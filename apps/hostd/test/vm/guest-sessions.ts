@@ -1,6 +1,6 @@
 import { attachGuestSession, type GuestStreamSession } from '@mvm/agentd-api';
 import { openGuestStream } from '@mvm/hostd-client';
-import type { StreamWish } from '@mvm/protocol/guest';
+import type { StreamSpec } from '@mvm/protocol/guest';
 import type { InstanceAddress } from '../../src/state/layout.js';
 
 /** How a program in a guest ended, and what it wrote. */
@@ -20,7 +20,7 @@ export interface OpenedSession extends GuestStreamSession {
 export async function openSession(
   socketPath: string,
   address: InstanceAddress,
-  open: StreamWish,
+  open: StreamSpec,
   onStdout: (bytes: Uint8Array) => void | Promise<void> = () => {},
 ): Promise<OpenedSession> {
   const socket = await openGuestStream({
@@ -55,14 +55,14 @@ export async function execIn(
   socketPath: string,
   address: InstanceAddress,
   args: readonly string[],
-  more: Partial<StreamWish> & { readonly input?: Uint8Array } = {},
+  more: Partial<StreamSpec> & { readonly input?: Uint8Array } = {},
 ): Promise<Outcome> {
-  const { input, ...wish } = more;
+  const { input, ...spec } = more;
   const session = await openSession(socketPath, address, {
     kind: 'exec',
     args: [...args],
     ...(input === undefined ? {} : { stdin: true }),
-    ...wish,
+    ...spec,
   });
   if (input !== undefined) {
     await session.write(input);

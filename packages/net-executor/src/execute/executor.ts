@@ -73,7 +73,7 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
         const before = state.knownTenant(net);
         const ports = before.ports.filter(({ tapName }) => tapName !== port.tapName);
         // Nothing is made for a tenant that is not desired.
-        const after = state.wanted(net.tenant_net_id) !== undefined ? { ...before, ports } : null;
+        const after = state.desired(net.tenant_net_id) !== undefined ? { ...before, ports } : null;
         return await state.changePort({ kind: 'detach', net, after, port }, options);
       }),
     verify: async (netId) => (await inspect(netId)).drifts,
@@ -83,7 +83,7 @@ export function createNetworkExecutor(options: NetworkExecutorOptions): NetworkE
         const { desired, observed } = await lookAt(netId);
         return planNetwork(desired, fromScratch ? emptied(observed) : observed, context());
       }),
-    wanted: state.wanted,
+    desired: state.desired,
     drops: () => readDropCounts(runner),
     watch(onEvent) {
       const watch = watchNetwork({ restore: (reported) => lock.run(() => state.restore(reported)), onEvent });

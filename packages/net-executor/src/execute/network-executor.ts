@@ -63,8 +63,8 @@ export interface NetworkExecutor {
     readonly netId?: number | undefined;
     readonly fromScratch: boolean;
   }): Promise<NetStep[]>;
-  /** What is wanted of a tenant, by net id; undefined when nothing is. */
-  wanted(netId: number): DesiredTenantNetwork | undefined;
+  /** What is desired of a tenant, by net id; undefined when nothing is. */
+  desired(netId: number): DesiredTenantNetwork | undefined;
   /** The drop counters of the tables as they stand; empty without tables. */
   drops(): Promise<DropCount[]>;
   /** Watches the kernel's tables and restores them when another program removes or changes them. Closed with the executor. */

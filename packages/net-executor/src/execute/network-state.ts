@@ -22,16 +22,16 @@ import { runSteps } from './run-steps.js';
 import { netIdOf, scopeToTenant } from './scope.js';
 
 // INVARIANTS
-// - `wanted` holds what was asked for and achieved, never what is believed to stand in the kernel; the kernel is looked at
+// - `desiredTenants` holds what was asked for and achieved, never what is believed to stand in the kernel; the kernel is looked at
 //   again in every request.
 // - Everything that changes the kernel runs inside `lock`.
 // - A request touches its tenant, and the tables and rules that all share; other tenants' links are left alone.
 //   `reconcile`, the watch and `removeAll` are the only ones that remove what no record names.
 
-type Wanted = ReadonlyMap<number, DesiredTenantNetwork>;
+type DesiredTenants = ReadonlyMap<number, DesiredTenantNetwork>;
 
-function toDesired(wanted: Wanted): DesiredHostNetwork {
-  return { tenants: [...wanted.values()] };
+function toDesired(tenants: DesiredTenants): DesiredHostNetwork {
+  return { tenants: [...tenants.values()] };
 }
 
 /** A `failed_precondition` of the network. */
@@ -54,7 +54,7 @@ function uplinkName(name: string): string {
 export function createNetworkState(options: NetworkExecutorOptions, runner: PreforkPool) {
   const clusterCidr = cidrText(options.clusterCidr);
   const fixedUplinks = options.uplinks === 'auto' ? null : options.uplinks.map(uplinkName);
-  let wanted: Wanted = new Map();
+  let desiredTenants: DesiredTenants = new Map();
   // Guests' addresses whose connections have ended with their port, and that no port had since.
   const withoutFlows = new Set<string>();
   let switched: readonly string[] = [];
@@ -73,14 +73,14 @@ export function createNetworkState(options: NetworkExecutorOptions, runner: Pref
 
   /** Known from what is wanted until now, so that its removal can be undone. */
   function withSpec(profile: ObservedProfile): ObservedProfile {
-    const known = [...wanted.values()].flatMap(tenantProfiles).find(({ id }) => id === profile.id);
+    const known = [...desiredTenants.values()].flatMap(tenantProfiles).find(({ id }) => id === profile.id);
     const same =
       known !== undefined && profileSignature(toObservedProfile(known)) === profileSignature(profile);
     return same ? { ...profile, spec: known.spec } : profile;
   }
 
   function others(netId: number): DesiredTenantNetwork[] {
-    return [...wanted.values()].filter(({ net }) => net.tenant_net_id !== netId);
+    return [...desiredTenants.values()].filter(({ net }) => net.tenant_net_id !== netId);
   }
 
   function profilesBeside(netId: number): ReadonlySet<string> {
@@ -94,7 +94,9 @@ export function createNetworkState(options: NetworkExecutorOptions, runner: Pref
   /** Whether the kernel reported only the removal of a policy that no port has any more: our own change. */
   function isForgottenProfile(line: string): boolean {
     const id = line.split(/\s+/).map(profileIdOf).find(Boolean);
-    return id != null && ![...wanted.values()].flatMap(tenantProfiles).some((profile) => profile.id === id);
+    return (
+      id != null && ![...desiredTenants.values()].flatMap(tenantProfiles).some((profile) => profile.id === id)
+    );
   }
 
   async function observe(): Promise<ObservedNetwork> {
@@ -134,7 +136,7 @@ export function createNetworkState(options: NetworkExecutorOptions, runner: Pref
     const steps = planNetwork(desired, observed, context());
     const change = await run(steps);
     remember(observed, steps);
-    wanted = new Map(desired.tenants.map((tenant) => [tenant.net.tenant_net_id, tenant]));
+    desiredTenants = new Map(desired.tenants.map((tenant) => [tenant.net.tenant_net_id, tenant]));
     for (const { ipv4 } of desired.tenants.flatMap(({ ports }) => ports)) withoutFlows.delete(ipv4);
     runner.refill();
     return change;
@@ -147,12 +149,12 @@ export function createNetworkState(options: NetworkExecutorOptions, runner: Pref
     tenant: DesiredTenantNetwork | undefined,
   ): ObservedNetwork {
     const own = new Set(tenant === undefined ? [] : tenantProfiles(tenant).map(({ id }) => id));
-    return scopeToTenant(observed, netId, ipv4Subnet, { wanted: own, others: profilesBeside(netId) });
+    return scopeToTenant(observed, netId, ipv4Subnet, { desired: own, others: profilesBeside(netId) });
   }
 
   /** The steps of one tenant, looking at everything; damaged tables are loaded with everybody's elements. */
   async function planFull(
-    next: Wanted,
+    next: DesiredTenants,
     net: TenantNet,
     flows: Pick<NetworkContext, 'keptFlows' | 'endedFlows'>,
   ): Promise<NetStep[]> {
@@ -194,10 +196,10 @@ export function createNetworkState(options: NetworkExecutorOptions, runner: Pref
       checkTenant(after, clusterCidr);
       checkConflicts(after, others(netId));
     }
-    const next = new Map(wanted);
+    const next = new Map(desiredTenants);
     if (after === null) next.delete(netId);
     else next.set(netId, after);
-    const before = wanted.get(netId) ?? null;
+    const before = desiredTenants.get(netId) ?? null;
     const quick = { ...request, before, othersProfiles: profilesBeside(netId) };
     const seen = lastSeen;
     if (seen === null) {
@@ -211,7 +213,7 @@ export function createNetworkState(options: NetworkExecutorOptions, runner: Pref
     if (steps !== null) {
       try {
         const done = await run(steps, strict);
-        wanted = next;
+        desiredTenants = next;
         return done;
       } catch (error) {
         // Something is not as assumed, e.g. a table is gone: look at everything and plan again.
@@ -219,7 +221,7 @@ export function createNetworkState(options: NetworkExecutorOptions, runner: Pref
       }
     }
     const done = await run(await planFull(next, net, flows), strict);
-    wanted = next;
+    desiredTenants = next;
     return done;
   }
 
@@ -240,7 +242,7 @@ export function createNetworkState(options: NetworkExecutorOptions, runner: Pref
   }
 
   function knownTenant(net: TenantNet): DesiredTenantNetwork {
-    const tenant = wanted.get(net.tenant_net_id) ?? { net, ports: [] };
+    const tenant = desiredTenants.get(net.tenant_net_id) ?? { net, ports: [] };
     if (tenant.ports.length > 0 && tenant.net.ipv4_subnet !== net.ipv4_subnet) {
       throw precondition(
         'tenant_has_ports',
@@ -256,8 +258,8 @@ export function createNetworkState(options: NetworkExecutorOptions, runner: Pref
     netId: number | undefined,
   ): Promise<{ desired: DesiredHostNetwork; observed: ObservedNetwork }> {
     const observed = await observe();
-    if (netId === undefined) return { desired: toDesired(wanted), observed };
-    const tenant = wanted.get(netId);
+    if (netId === undefined) return { desired: toDesired(desiredTenants), observed };
+    const tenant = desiredTenants.get(netId);
     return {
       desired: { tenants: tenant === undefined ? [] : [tenant] },
       observed: scope(observed, netId, tenant?.net.ipv4_subnet ?? null, tenant),
@@ -267,7 +269,7 @@ export function createNetworkState(options: NetworkExecutorOptions, runner: Pref
   async function removeAll(): Promise<NetworkChange> {
     const observed = await observe();
     const done = await run(planNetwork({ tenants: [] }, observed, context('absent')));
-    wanted = new Map();
+    desiredTenants = new Map();
     switched = [];
     lastSeen = null;
     return done;
@@ -275,7 +277,7 @@ export function createNetworkState(options: NetworkExecutorOptions, runner: Pref
 
   /** As `removeAll`, when no tenant is wanted and none is left. */
   async function removeUnused(): Promise<void> {
-    if (lastSeen === null || wanted.size > 0) return;
+    if (lastSeen === null || desiredTenants.size > 0) return;
     const observed = await observe();
     if (observed.links.some(({ kind }) => kind !== 'other')) return;
     await run(planNetwork({ tenants: [] }, observed, context('absent')));
@@ -285,12 +287,12 @@ export function createNetworkState(options: NetworkExecutorOptions, runner: Pref
   /** Bring everything in line again after `reported` changes; nothing when they are our own doing. */
   async function restore(reported: readonly string[]): Promise<NetworkChange> {
     const nothing = lastSeen === null || (reported.length > 0 && reported.every(isForgottenProfile));
-    return nothing ? { steps: [] } : await reconcileNow(toDesired(wanted));
+    return nothing ? { steps: [] } : await reconcileNow(toDesired(desiredTenants));
   }
 
   return {
     ...{ clusterCidr, context, knownTenant, change, changePort, lookAt, removeAll, removeUnused, restore },
     reconcile: reconcileNow,
-    wanted: (netId: number): DesiredTenantNetwork | undefined => wanted.get(netId),
+    desired: (netId: number): DesiredTenantNetwork | undefined => desiredTenants.get(netId),
   };
 }

@@ -54,10 +54,10 @@ function withCalmForwarding(link: ObservedLink, before: DesiredTenantNetwork | n
 function assumeProfiles({ before, after, othersProfiles }: IncrementalChange): Profile[] {
   const own = before === null ? [] : tenantProfiles(before);
   const next = after === null ? [] : tenantProfiles(after);
-  const wanted = new Set(next.map(({ id }) => id));
+  const desired = new Set(next.map(({ id }) => id));
   const there = [...own, ...next.filter(({ id }) => othersProfiles.has(id))];
   return [...new Map(there.map((profile) => [profile.id, profile])).values()].filter(
-    ({ id }) => wanted.has(id) || !othersProfiles.has(id),
+    ({ id }) => desired.has(id) || !othersProfiles.has(id),
   );
 }
 

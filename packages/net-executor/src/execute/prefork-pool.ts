@@ -33,18 +33,18 @@ function keyOf(program: Program, args: readonly string[]): string {
  */
 export function createPreforkPool(runner: CommandRunner): PreforkPool {
   const prepare = runner.prepare?.bind(runner);
-  const spares = new Map<string, PreparedCommand>();
+  const idle = new Map<string, PreparedCommand>();
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
 
   /** Each is tried once: what cannot be started now is started, or fails, when it is needed. */
   function startSoon(left: typeof KEPT): void {
     clearTimeout(timer);
-    const [first, ...others] = left.filter(({ program, args }) => !isReady(spares.get(keyOf(program, args))));
+    const [first, ...others] = left.filter(({ program, args }) => !isReady(idle.get(keyOf(program, args))));
     if (closed || first === undefined || prepare === undefined) return;
     timer = setTimeout(() => {
       const { program, args } = first;
-      spares.set(keyOf(program, args), prepare(program, args));
+      idle.set(keyOf(program, args), prepare(program, args));
       startSoon(others);
     }, REFILL_DELAY_MS).unref();
   }
@@ -53,10 +53,10 @@ export function createPreforkPool(runner: CommandRunner): PreforkPool {
 
   function take(program: Program, args: readonly string[]): PreparedCommand | null {
     const key = keyOf(program, args);
-    const spare = spares.get(key);
-    if (!spares.delete(key)) return null;
+    const command = idle.get(key);
+    if (!idle.delete(key)) return null;
     refill();
-    return isReady(spare) ? spare : null;
+    return isReady(command) ? command : null;
   }
 
   return {
@@ -66,8 +66,8 @@ export function createPreforkPool(runner: CommandRunner): PreforkPool {
     close() {
       closed = true;
       clearTimeout(timer);
-      for (const spare of spares.values()) spare.cancel();
-      spares.clear();
+      for (const command of idle.values()) command.cancel();
+      idle.clear();
     },
   };
 }

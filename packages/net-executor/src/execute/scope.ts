@@ -49,7 +49,7 @@ export function scopeToTenant(
   observed: ObservedNetwork,
   netId: number,
   ipv4Subnet: string | null,
-  profiles: { readonly wanted: ReadonlySet<string>; readonly others: ReadonlySet<string> },
+  profiles: { readonly desired: ReadonlySet<string>; readonly others: ReadonlySet<string> },
 ): ObservedNetwork {
   const subnet = ipv4Subnet === null ? null : parseIpv4Cidr(ipv4Subnet);
   const elements = observed.elements.filter((element) => belongs(element, netId, subnet));
@@ -62,7 +62,7 @@ export function scopeToTenant(
   return {
     ...observed,
     profiles: observed.profiles.filter(
-      ({ id }) => profiles.wanted.has(id) || !(shared.has(id) || profiles.others.has(id)),
+      ({ id }) => profiles.desired.has(id) || !(shared.has(id) || profiles.others.has(id)),
     ),
     links: observed.links.filter(({ name }) => netIdOf(name) === netId),
     elements,

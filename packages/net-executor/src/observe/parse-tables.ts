@@ -23,10 +23,12 @@ function objectsOf(listing: string): JsonRecord[] {
 }
 
 /** Names that are missing, and names that are not ours. */
-function compareNames(what: string, wanted: readonly string[], found: readonly string[]): string[] {
-  const missing = wanted.filter((name) => !found.includes(name)).map((name) => `${what} ${name} is missing`);
+function compareNames(what: string, expected: readonly string[], found: readonly string[]): string[] {
+  const missing = expected
+    .filter((name) => !found.includes(name))
+    .map((name) => `${what} ${name} is missing`);
   const added = found
-    .filter((name) => !wanted.includes(name) && profileIdOf(name) === null)
+    .filter((name) => !expected.includes(name) && profileIdOf(name) === null)
     .map((name) => `${what} ${name} is not ours`);
   return [...missing, ...added];
 }
@@ -43,9 +45,9 @@ function setFaults(objects: readonly JsonRecord[], table: BaseTable): string[] {
     const found = sets.find((set) => set.name === name);
     if (found === undefined) return [];
     const shape = setShape(name);
-    const wanted = shape.key.map(nftType).join(' . ');
+    const expected = shape.key.map(nftType).join(' . ');
     const type = Array.isArray(found.type) ? found.type.join(' . ') : asText(found.type);
-    return type === wanted && found.map === (shape.map && MAP_TYPES[shape.map])
+    return type === expected && found.map === (shape.map && MAP_TYPES[shape.map])
       ? []
       : [`set ${name} has another type`];
   });
@@ -64,8 +66,9 @@ function chainFaults(objects: readonly JsonRecord[], table: BaseTable): string[]
         found.policy === 'accept'
       : found.hook === undefined;
     const comments = rules.filter((rule) => rule.chain === chain.name).map((rule) => asText(rule.comment));
-    const wanted = chain.rules.map((base, i) => ruleComment(table, chain.name, i, base));
-    const same = wanted.length === comments.length && wanted.every((comment, i) => comment === comments[i]);
+    const expected = chain.rules.map((base, i) => ruleComment(table, chain.name, i, base));
+    const same =
+      expected.length === comments.length && expected.every((comment, i) => comment === comments[i]);
     return [
       ...(hooked ? [] : [`chain ${table.family} ${chain.name} is hooked elsewhere`]),
       ...(same ? [] : [`chain ${table.family} ${chain.name} has other rules`]),

@@ -44,8 +44,11 @@ const ENTRIES: readonly (readonly [string, string, object, readonly string[], re
     [
       'CheckedObjects',
       'CompletePolicy',
+      'DesiredBridge',
       'DesiredHostNetwork',
+      'DesiredTap',
       'DesiredTenantNetwork',
+      'ExpandedNetwork',
       'GuestPort',
       'InstancePort',
       'NetElement',
@@ -67,9 +70,6 @@ const ENTRIES: readonly (readonly [string, string, object, readonly string[], re
       'TenantGuests',
       'TenantPolicies',
       'UidRange',
-      'WantedBridge',
-      'WantedNetwork',
-      'WantedTap',
     ],
   ],
   [

@@ -1,6 +1,7 @@
 import { createServer, type Server } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createNetworkExecutor, type NetworkExecutor } from '../../src/execute/index.js';
+import { CLUSTER_CIDR } from '../support/desired.js';
 import { arp, BROADCAST, ethernet, type Parsed, TCP_SYN, tcp, udp } from '../support/frames.js';
 import { enterTestHost, nft, sh } from '../support/host.js';
 import { connects, pings, type RawPeer, settle } from '../support/raw-peer.js';
@@ -12,7 +13,6 @@ import {
   type Topology,
   UPLINK_ADDRESS,
 } from '../support/topology.js';
-import { CLUSTER_CIDR } from '../support/wish.js';
 
 const PLAIN_MASQUERADE = `
 table ip plain {

@@ -2,8 +2,8 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createNetworkExecutor } from '../../src/execute/index.js';
+import { CLUSTER_CIDR, instancePort, tenantNet } from '../support/desired.js';
 import { enterTestHost, hostState, linkNames, sh } from '../support/host.js';
-import { CLUSTER_CIDR, instancePort, tenantNet } from '../support/wish.js';
 
 const net = tenantNet(3);
 const bystander = { net: tenantNet(9), ports: [instancePort(tenantNet(9), 3)] };

@@ -1,6 +1,7 @@
 import { createSocket, type Socket } from 'node:dgram';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createNetworkExecutor, type NetworkExecutor } from '../../src/execute/index.js';
+import { CLUSTER_CIDR, instancePort } from '../support/desired.js';
 import { arp, BROADCAST, ethernet, ping, udp } from '../support/frames.js';
 import { counter, enterTestHost, sh } from '../support/host.js';
 import { pings, type RawPeer, resolve, settle } from '../support/raw-peer.js';
@@ -12,7 +13,6 @@ import {
   type Topology,
   UPLINK_ADDRESS,
 } from '../support/topology.js';
-import { CLUSTER_CIDR, instancePort } from '../support/wish.js';
 
 // The findings of the security review about layer 2, by their numbers.
 

@@ -2,6 +2,7 @@ import { createSocket } from 'node:dgram';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createNetworkExecutor, type NetworkExecutor } from '../../src/execute/index.js';
 import { TENANT_LIMITS } from '../../src/index.js';
+import { CLUSTER_CIDR, instancePort } from '../support/desired.js';
 import { icmpError, TCP_ACK, TCP_RST, TCP_SYN, tcp, udp } from '../support/frames.js';
 import { counter, enterTestHost, sh } from '../support/host.js';
 import { type RawPeer, resolve, settle } from '../support/raw-peer.js';
@@ -15,7 +16,6 @@ import {
   type Topology,
   UPLINK_ADDRESS,
 } from '../support/topology.js';
-import { CLUSTER_CIDR, instancePort } from '../support/wish.js';
 
 // The findings of the security review about tracked connections, and about the VMM's own network, by their numbers.
 

@@ -3,10 +3,10 @@ import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { findFirewallConflicts, type ReadProgram } from '../../src/diagnose/host-firewall/find-conflicts.js';
 import { createNetworkExecutor, type NetworkExecutor } from '../../src/execute/index.js';
+import { CLUSTER_CIDR } from '../support/desired.js';
 import { enterTestHost, nft, sh } from '../support/host.js';
 import { connects, pings, resolve, settle } from '../support/raw-peer.js';
 import { buildTopology, PUBLIC_ADDRESS, type Topology } from '../support/topology.js';
-import { CLUSTER_CIDR } from '../support/wish.js';
 
 enterTestHost();
 

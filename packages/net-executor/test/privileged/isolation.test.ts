@@ -1,6 +1,7 @@
 import { createServer, type Server } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createNetworkExecutor, type NetworkExecutor } from '../../src/execute/index.js';
+import { CLUSTER_CIDR } from '../support/desired.js';
 import {
   arp,
   BROADCAST,
@@ -23,7 +24,6 @@ import {
   type Topology,
   UPLINK_ADDRESS,
 } from '../support/topology.js';
-import { CLUSTER_CIDR } from '../support/wish.js';
 
 // Docker's way to publish a container's port: everybody who reaches an address of the host reaches the container.
 const DOCKER_RULES = `

@@ -4,9 +4,9 @@ import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createNetworkExecutor, type NetworkExecutor } from '../../src/execute/index.js';
 import type { TenantPolicies } from '../../src/index.js';
 import { createCommandRunner } from '../../src/observe/index.js';
+import { CLUSTER_CIDR, instancePort, tenantNet } from '../support/desired.js';
 import { createSpoilableRunner, type SpoilableRunner } from '../support/failing-runner.js';
 import { enterTestHost, hostState, linkNames, nft, sh } from '../support/host.js';
-import { CLUSTER_CIDR, instancePort, tenantNet } from '../support/wish.js';
 
 const acme = tenantNet(3);
 const acmePort = instancePort(acme, 5);

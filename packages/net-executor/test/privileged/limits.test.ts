@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createNetworkExecutor, type NetworkExecutor } from '../../src/execute/index.js';
 import { DEFAULT_LIMITS } from '../../src/index.js';
+import { CLUSTER_CIDR } from '../support/desired.js';
 import { ethernet, ping, TCP_ACK, TCP_SYN, tcp, udp } from '../support/frames.js';
 import { counter, enterTestHost, sh } from '../support/host.js';
 import { connects, type RawPeer, settle } from '../support/raw-peer.js';
 import { buildTopology, PUBLIC_ADDRESS, type Topology } from '../support/topology.js';
-import { CLUSTER_CIDR } from '../support/wish.js';
 
 const GATEWAY_A = '02:fc:00:01:00:01';
 const GATEWAY_B = '02:fc:00:02:00:01';

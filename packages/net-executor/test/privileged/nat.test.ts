@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createNetworkExecutor, type NetworkExecutor } from '../../src/execute/index.js';
+import { CLUSTER_CIDR, instancePort, tenantNet } from '../support/desired.js';
 import { enterTestHost, sh } from '../support/host.js';
 import { openTap, type TapDevice } from '../support/tap-device.js';
-import { CLUSTER_CIDR, instancePort, tenantNet } from '../support/wish.js';
 
 // Guest and internet are network stacks of the kernel in namespaces of their own; only the guest's virtio card is
 // missing, in whose place this test carries frames between its TAP and a TAP inside the guest's namespace.

@@ -2,12 +2,12 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { NetworkWatchEvent } from '../../src/execute/index.js';
 import { planNetwork, renderNftScript, type TenantPolicies } from '../../src/index.js';
 import { createCommandRunner, observeNetwork } from '../../src/observe/index.js';
+import { CLUSTER_CIDR, instancePort } from '../support/desired.js';
 import { ethernet, udp } from '../support/frames.js';
 import { enterTestHost, nft } from '../support/host.js';
 import { buildPolicyHost, GATEWAY_A, type PolicyHost, TENANT_A, TENANT_B } from '../support/policy-host.js';
 import { settle } from '../support/raw-peer.js';
 import { PUBLIC_ADDRESS } from '../support/topology.js';
-import { CLUSTER_CIDR, instancePort } from '../support/wish.js';
 
 const DENIED = '203.0.113.77';
 const POLICIES: TenantPolicies = {

@@ -11,8 +11,8 @@ import {
 } from '../../src/index.js';
 import { observeNetwork } from '../../src/observe/index.js';
 import { profileSignature } from '../../src/profile.js';
+import { CLUSTER_CIDR, instancePort, tenantNet } from '../support/desired.js';
 import { enterTestHost, hostState, nft, sh } from '../support/host.js';
-import { CLUSTER_CIDR, instancePort, tenantNet } from '../support/wish.js';
 
 interface Action {
   readonly kind: 'ensure' | 'remove' | 'attach' | 'detach' | 'restart' | 'flush' | 'orphan';
@@ -21,7 +21,7 @@ interface Action {
   readonly policies: TenantPolicies | undefined;
 }
 
-type Wish = Map<number, DesiredTenantNetwork>;
+type Desired = Map<number, DesiredTenantNetwork>;
 
 const kinds = [
   'ensure',
@@ -69,15 +69,19 @@ function essence(observed: ObservedNetwork): object {
   };
 }
 
-/** Makes a request, and puts down in `wish` what must be there afterwards. */
-async function request(executor: NetworkExecutor, wish: Wish, action: Action): Promise<readonly NetStep[]> {
+/** Makes a request, and puts down in `desired` what must be there afterwards. */
+async function request(
+  executor: NetworkExecutor,
+  desired: Desired,
+  action: Action,
+): Promise<readonly NetStep[]> {
   const net = tenantNet(action.netId);
   const port = instancePort(net, action.offset, action.offset === 3 ? 'web' : undefined);
-  const known = wish.get(action.netId);
+  const known = desired.get(action.netId);
   const others = (known?.ports ?? []).filter(({ tapName }) => tapName !== port.tapName);
   switch (action.kind) {
     case 'ensure':
-      wish.set(action.netId, {
+      desired.set(action.netId, {
         net,
         ports: known?.ports ?? [],
         policies: action.policies ?? known?.policies,
@@ -85,13 +89,13 @@ async function request(executor: NetworkExecutor, wish: Wish, action: Action): P
       return (await executor.ensureTenant(net, action.policies)).steps;
     case 'remove':
       if (known !== undefined && known.ports.length > 0) return [];
-      wish.delete(action.netId);
+      desired.delete(action.netId);
       return (await executor.removeTenant(net)).steps;
     case 'attach':
-      wish.set(action.netId, { ...known, net, ports: [...others, port] });
+      desired.set(action.netId, { ...known, net, ports: [...others, port] });
       return (await executor.attachPort(net, port)).steps;
     case 'detach':
-      if (known !== undefined) wish.set(action.netId, { ...known, net, ports: others });
+      if (known !== undefined) desired.set(action.netId, { ...known, net, ports: others });
       return (await executor.detachPort(net, port)).steps;
     default:
       return [];
@@ -109,11 +113,11 @@ function makeExecutor(): NetworkExecutor {
   return createNetworkExecutor({ clusterCidr: CLUSTER_CIDR, uplinks: ['up0'] });
 }
 
-async function checkAgainstModel(executor: NetworkExecutor, wish: Wish): Promise<ObservedNetwork> {
+async function checkAgainstModel(executor: NetworkExecutor, desired: Desired): Promise<ObservedNetwork> {
   const observed = await observeNetwork({ uplinks: ['up0'] });
-  const wanted = expandDesired({ tenants: [...wish.values()] }, observed, context);
+  const expanded = expandDesired({ tenants: [...desired.values()] }, observed, context);
   expect(await executor.verify()).toEqual([]);
-  const names = [...wanted.bridges, ...wanted.taps].map(({ name }) => name);
+  const names = [...expanded.bridges, ...expanded.taps].map(({ name }) => name);
   expect(observed.links.map(({ name }) => name).toSorted()).toEqual(names.toSorted());
   return observed;
 }
@@ -131,18 +135,18 @@ it('tenants and instances come and go, and the kernel always has what the model 
   const bare = hostState();
   await fc.assert(
     fc.asyncProperty(fc.array(arbAction, { minLength: 5, maxLength: 12 }), async (actions) => {
-      const wish: Wish = new Map();
+      const desired: Desired = new Map();
       let executor = makeExecutor();
       await executor.reconcile({ tenants: [] });
       for (const action of actions) {
         const before = await observeNetwork({ uplinks: ['up0'] });
-        const steps = await request(executor, wish, action);
+        const steps = await request(executor, desired, action);
         if (action.kind === 'restart' || action.kind === 'flush' || action.kind === 'orphan') {
           spoil(action.kind);
           if (action.kind !== 'flush') executor = makeExecutor();
-          await executor.reconcile({ tenants: [...wish.values()] });
+          await executor.reconcile({ tenants: [...desired.values()] });
         }
-        const after = await checkAgainstModel(executor, wish);
+        const after = await checkAgainstModel(executor, desired);
         // What the planner takes a step to do is what the kernel did.
         if (steps.length > 0) expect(essence(applySteps(before, steps))).toEqual(essence(after));
       }

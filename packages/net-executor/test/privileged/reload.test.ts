@@ -2,11 +2,11 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createNetworkExecutor, type NetworkExecutor } from '../../src/execute/index.js';
 import { planNetwork, renderNftScript } from '../../src/index.js';
 import { createCommandRunner, observeNetwork } from '../../src/observe/index.js';
+import { CLUSTER_CIDR } from '../support/desired.js';
 import { ethernet, udp } from '../support/frames.js';
 import { enterTestHost, nft, sh } from '../support/host.js';
 import { connects, resolve, settle } from '../support/raw-peer.js';
 import { buildTopology, PUBLIC_ADDRESS, type Topology } from '../support/topology.js';
-import { CLUSTER_CIDR } from '../support/wish.js';
 
 const GATEWAY_A = '02:fc:00:01:00:01';
 const RELOADS = 100;

@@ -10,13 +10,13 @@ import {
   traceOutbound,
 } from '../../src/diagnose/index.js';
 import type { TenantPolicies } from '../../src/index.js';
+import { CLUSTER_CIDR, instancePort } from '../support/desired.js';
 import { TCP_SYN, tcp, udp } from '../support/frames.js';
 import { enterTestHost, sh } from '../support/host.js';
 import { buildPolicyHost, GATEWAY_A, type PolicyHost, TENANT_A, TENANT_B } from '../support/policy-host.js';
 import { samplePolicies } from '../support/policy-samples.js';
 import { connects, pings, type RawPeer, settle } from '../support/raw-peer.js';
 import { CONTAINER_ADDRESS, HOST_MAC, UPLINK_ADDRESS } from '../support/topology.js';
-import { CLUSTER_CIDR, instancePort } from '../support/wish.js';
 
 // What `traceOutbound` and `traceInbound` say of random policies and what the kernel does with the packet: whether it gets
 // there and is answered, and which drop counter counts it.

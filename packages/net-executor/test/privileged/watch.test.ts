@@ -5,8 +5,8 @@ import {
   type NetworkExecutor,
   type NetworkWatchEvent,
 } from '../../src/execute/index.js';
+import { CLUSTER_CIDR, instancePort, tenantNet } from '../support/desired.js';
 import { enterTestHost, hostState, nft, sh } from '../support/host.js';
-import { CLUSTER_CIDR, instancePort, tenantNet } from '../support/wish.js';
 
 const net = tenantNet(3);
 const port = instancePort(net, 5);

@@ -1,10 +1,10 @@
 import { createNetworkExecutor, type NetworkExecutor } from '../../src/execute/index.js';
 import type { TenantPolicies } from '../../src/index.js';
+import { CLUSTER_CIDR, instancePort, tenantNet } from './desired.js';
 import { ethernet, TCP_ACK, TCP_SYN, tcp, udp } from './frames.js';
 import { waitForCarrier } from './host.js';
 import { connects, type RawPeer, resolve, settle } from './raw-peer.js';
 import { buildOutside, PUBLIC_ADDRESS, plugIn } from './topology.js';
-import { CLUSTER_CIDR, instancePort, tenantNet } from './wish.js';
 
 export const TENANT_A = tenantNet(1);
 export const TENANT_B = tenantNet(2);

@@ -1,10 +1,10 @@
 import type { PoolNetworkPolicy } from '@mvm/protocol';
 import type { NetworkExecutor } from '../../src/execute/index.js';
 import type { DesiredHostNetwork } from '../../src/index.js';
+import { instancePort, tenantNet } from './desired.js';
 import { sh, waitForCarrier } from './host.js';
 import { createRawPeer, type RawPeer, settle } from './raw-peer.js';
 import { openTap } from './tap-device.js';
-import { instancePort, tenantNet } from './wish.js';
 
 /** Two guests of one tenant, one each of two others, the internet behind an uplink, and a container network. */
 export interface Topology {

@@ -16,7 +16,7 @@ export {
   STREAM_WINDOW_TO_CALLER,
   STREAM_WINDOW_TO_GUEST,
   type StreamFrame,
-  type StreamWish,
+  type StreamSpec,
   streamCost,
   streamIdOf,
 } from './stream.js';

@@ -4,7 +4,7 @@ import { compileTagged } from '../json/tagged-shape.js';
 import type { Tagged } from '../tagged.js';
 import { taggedCodec } from '../v1/codec.js';
 import { v2ResponseSchemas } from '../v2/responses.js';
-import { streamWishSchema } from './stream.js';
+import { streamSpecSchema } from './stream.js';
 
 const streamEndSchemas = {
   /** A program's exit code; 0 for what is no program. */
@@ -19,7 +19,7 @@ const streamEndSchemas = {
 export type StreamEnd = Tagged<typeof streamEndSchemas>;
 export const streamEndCodec: Codec<StreamEnd> = taggedCodec(compileTagged(streamEndSchemas));
 
-const streamOpenSchemas = { Open: streamWishSchema } as const;
+const streamOpenSchemas = { Open: streamSpecSchema } as const;
 
 /** What agentd's clients ask for: the payload of the first frame that they send. */
 export type StreamOpen = Tagged<typeof streamOpenSchemas>;

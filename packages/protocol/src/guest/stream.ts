@@ -39,7 +39,7 @@ const terminalSide = z.int().min(0).max(65_535);
  * (`KEY=value`), directory, user (`name` or `uid`, with `:group`), and a terminal of so many rows and columns, or pipes.
  * `connect`: a TCP connection to the guest's own loopback. `send_tree` and `receive_tree`: files from or to `path`.
  */
-export const streamWishSchema = z.object({
+export const streamSpecSchema = z.object({
   kind: z.enum(['exec', 'connect', 'send_tree', 'receive_tree']),
   args: z.array(text(131_072)).max(1024).optional(),
   env: z
@@ -53,7 +53,7 @@ export const streamWishSchema = z.object({
   port: z.int().min(1).max(65_535).optional(),
   path: text(4096).optional(),
 });
-export type StreamWish = z.infer<typeof streamWishSchema>;
+export type StreamSpec = z.infer<typeof streamSpecSchema>;
 
 /** Data counts for credit with its length, and at least with this. */
 export function streamCost(bytes: number): number {

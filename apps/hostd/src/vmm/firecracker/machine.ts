@@ -57,10 +57,10 @@ export function configurationOf(spec: VmSpec): readonly ApiRequest[] {
 
 /** Throws `failed_precondition`, `vmm.devices_changed`, unless the saved VM's devices are those of `spec`. */
 export function requireSameDevices(spec: VmSpec, saved: unknown): void {
-  const wanted = devicesOf(spec);
+  const expected = devicesOf(spec);
   const before = Array.isArray(saved) ? (saved as unknown[]) : [];
-  const at = wanted.findIndex((device, index) => JSON.stringify(device) !== JSON.stringify(before[index]));
-  if (at < 0 && before.length === wanted.length) return;
+  const at = expected.findIndex((device, index) => JSON.stringify(device) !== JSON.stringify(before[index]));
+  if (at < 0 && before.length === expected.length) return;
   throw new CodedError({
     code: 'failed_precondition',
     reason: 'vmm.devices_changed',

@@ -62,7 +62,7 @@ export async function findUnheldLocks(pid: number, drives: readonly VmDrive[]): 
   const writers = parseLocks(await readFile('/proc/locks', 'latin1')).filter((lock) =>
     covers(lock, WRITER_BYTE),
   );
-  const contested: VmDrive[] = [];
+  const unheld: VmDrive[] = [];
   for (const drive of drives.filter(({ readOnly }) => !readOnly)) {
     const { dev, ino } = await stat(drive.path, { bigint: true });
     const own = opened
@@ -70,9 +70,9 @@ export async function findUnheldLocks(pid: number, drives: readonly VmDrive[]): 
       .flatMap(({ locks }) => locks)
       .find((lock) => covers(lock, WRITER_BYTE));
     const writing = writers.filter(({ file }) => file === own?.file).length;
-    if (own === undefined || writing > 1) contested.push(drive);
+    if (own === undefined || writing > 1) unheld.push(drive);
   }
-  return contested;
+  return unheld;
 }
 
 function covers({ from, to }: FileLock, byte: number): boolean {

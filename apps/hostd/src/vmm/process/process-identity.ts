@@ -33,16 +33,16 @@ export interface Confinement {
  * new privileges, its root directory. Throws `internal`, reason `vmm.not_confined`, naming the first deviation.
  * PRIVILEGE: /proc/<pid>/root of another user's process.
  */
-export async function verifyConfinement(pid: number, wanted: Confinement): Promise<void> {
+export async function verifyConfinement(pid: number, expected: Confinement): Promise<void> {
   for (const thread of await readdir(`/proc/${pid}/task`)) {
     const status = await readFile(`/proc/${pid}/task/${thread}/status`, 'utf8').catch(() => null);
     // A thread may end between the two reads; the others are still there to be checked.
     if (status === null) continue;
-    const deviation = findDeviation(status, wanted);
+    const deviation = findDeviation(status, expected);
     if (deviation !== null) throw notConfined(pid, `thread ${thread}: ${deviation}`);
   }
   const root = await readlink(`/proc/${pid}/root`).catch(() => null);
-  if (root !== wanted.rootPath) throw notConfined(pid, `its root directory is ${root ?? 'unknown'}`);
+  if (root !== expected.rootPath) throw notConfined(pid, `its root directory is ${root ?? 'unknown'}`);
 }
 
 /** The first line of a /proc status that is not as confined as it must be, or null; `other` lines take the place of ours, null: any. Pure. */
@@ -51,7 +51,7 @@ export function findDeviation(
   { uid, gid }: Pick<Confinement, 'uid' | 'gid'>,
   other: Readonly<Record<string, string | null>> = {},
 ): string | null {
-  const wanted: Readonly<Record<string, string | null>> = {
+  const expected: Readonly<Record<string, string | null>> = {
     Uid: Array(4).fill(uid).join('\t'),
     Gid: Array(4).fill(gid).join('\t'),
     Groups: String(gid),
@@ -63,7 +63,7 @@ export function findDeviation(
     Seccomp: '2',
     ...other,
   };
-  for (const [name, value] of Object.entries(wanted)) {
+  for (const [name, value] of Object.entries(expected)) {
     if (value === null) continue;
     const actual = new RegExp(`^${name}:[^\\S\\n]*(.*?)[^\\S\\n]*$`, 'm').exec(status)?.[1];
     if (actual !== value) return `${name} is ${actual ?? 'unknown'} instead of ${value}`;

@@ -100,22 +100,22 @@ describe('renderQemuArgv', () => {
 });
 
 describe('restoreArgv', () => {
-  const wanted = renderQemuArgv(spec, { tscKhz: null });
+  const expected = renderQemuArgv(spec, { tscKhz: null });
   /** As hostd wrote them before VMMs had a network namespace of their own. */
-  const first = wanted.map((argument) =>
+  const first = expected.map((argument) =>
     argument
       .replace(',file.locking=off', '')
       .replace(/^tap,id=net0,fd=5,/, 'tap,id=net0,ifname=tn3i5,script=no,downscript=no,'),
   );
   it('takes a snapshot of the first form, and gives its VM what a new one gets', () => {
-    expect(first).not.toEqual(wanted);
+    expect(first).not.toEqual(expected);
     const saved = [
       'qemu',
       ...first.map((text) => (text.startsWith(spec.kernelArgs) ? 'quiet tsc=reliable' : text)),
     ];
     const argv = restoreArgv(spec, saved);
-    expect(values(argv, '-netdev')).toEqual(values(wanted, '-netdev'));
-    expect(values(argv, '-drive')).toEqual(values(wanted, '-drive'));
+    expect(values(argv, '-netdev')).toEqual(values(expected, '-netdev'));
+    expect(values(argv, '-drive')).toEqual(values(expected, '-drive'));
     expect(values(argv, '-append')).toEqual(['quiet tsc=reliable']);
     expect(argv.slice(-2)).toEqual(['-incoming', 'fd:3']);
   });

@@ -75,16 +75,16 @@ const INCOMING = ['-incoming', 'fd:3'];
  */
 export function restoreArgv(spec: VmSpec, saved: readonly string[]): string[] {
   const before = saved.slice(1).filter((argument) => !INCOMING.includes(argument));
-  const wanted = renderQemuArgv(spec, { tscKhz: null });
-  const append = wanted.indexOf('-append') + 1;
-  const netdev = wanted.indexOf('-netdev') + 1;
-  const changed = wanted.findIndex(
+  const expected = renderQemuArgv(spec, { tscKhz: null });
+  const append = expected.indexOf('-append') + 1;
+  const netdev = expected.indexOf('-netdev') + 1;
+  const changed = expected.findIndex(
     (argument, index) =>
       index !== append &&
       withoutLocking(argument) !== withoutLocking(before[index] ?? '') &&
       !(index === netdev && before[index] === namedTap(spec)),
   );
-  if (changed >= 0 || before.length !== wanted.length) {
+  if (changed >= 0 || before.length !== expected.length) {
     throw new CodedError({
       code: 'failed_precondition',
       reason: 'vmm.devices_changed',
@@ -94,7 +94,7 @@ export function restoreArgv(spec: VmSpec, saved: readonly string[]): string[] {
     });
   }
   return [
-    ...wanted.map((argument, index) => (index === append ? (before[index] ?? '') : argument)),
+    ...expected.map((argument, index) => (index === append ? (before[index] ?? '') : argument)),
     ...INCOMING,
   ];
 }

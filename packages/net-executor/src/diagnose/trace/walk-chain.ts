@@ -37,11 +37,11 @@ function valuesOf(packet: PacketFields, field: string): readonly string[] {
   return value === undefined ? [] : typeof value === 'string' ? [value] : value;
 }
 
-function isAmong(value: string, wanted: string): boolean {
-  if (wanted.includes('/')) return cidrContains(parseIpv4Cidr(wanted), parseIpv4(value));
-  const range = /^(\d+)-(\d+)$/.exec(wanted);
+function isAmong(value: string, expected: string): boolean {
+  if (expected.includes('/')) return cidrContains(parseIpv4Cidr(expected), parseIpv4(value));
+  const range = /^(\d+)-(\d+)$/.exec(expected);
   if (range !== null) return Number(value) >= Number(range[1]) && Number(value) <= Number(range[2]);
-  return value === wanted;
+  return value === expected;
 }
 
 function lookUp(
@@ -53,10 +53,10 @@ function lookUp(
   const key = fields.map((field) => valuesOf(packet, field)[0]);
   const fits = setShape(set as SetName).interval
     ? isAmong
-    : (value: string, wanted: string) => value === wanted;
+    : (value: string, expected: string) => value === expected;
   const found = elements
     .get(set)
-    ?.find((element) => element.key.every((wanted, i) => key[i] !== undefined && fits(key[i], wanted)));
+    ?.find((element) => element.key.every((expected, i) => key[i] !== undefined && fits(key[i], expected)));
   return found ?? null;
 }
 
@@ -68,7 +68,7 @@ function matches(rules: Rules, match: RuleMatch, packet: PacketFields): boolean 
   const found =
     'set' in among
       ? lookUp(rules, among.set, match.fields, packet) !== null
-      : among.values.some((wanted) => values[0]?.some((value) => isAmong(value, wanted)));
+      : among.values.some((expected) => values[0]?.some((value) => isAmong(value, expected)));
   return found !== match.negated;
 }
 

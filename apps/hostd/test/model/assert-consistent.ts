@@ -231,12 +231,12 @@ export async function disagreements(
   if (wanted !== found) problems.push(`the records say\n${found}\ninstead of\n${wanted}`);
 
   const live = instancesOf(expected).filter(({ instance }) => isLive(instance));
-  const wantedIds = live.map(({ at }) => vmIdOf(expected, at)).sort();
+  const expectedIds = live.map(({ at }) => vmIdOf(expected, at)).sort();
   const processes = vmProcesses(host);
   const expectIds = (what: string, ids: Iterable<string>): void => {
     const actual = [...ids].sort();
-    if (actual.join() !== wantedIds.join()) {
-      problems.push(`${what}: [${actual.join()}] instead of [${wantedIds.join()}]`);
+    if (actual.join() !== expectedIds.join()) {
+      problems.push(`${what}: [${actual.join()}] instead of [${expectedIds.join()}]`);
     }
   };
   expectIds('processes', processes.keys());
@@ -253,8 +253,8 @@ export async function disagreements(
       continue;
     }
     const uid = /^Uid:\t(\d+)/m.exec(readText(`/proc/${pids[0]}/status`))?.[1] ?? '';
-    const wantedUid = String(ownerUid(host, expected, at));
-    if (uid !== wantedUid) problems.push(`${vmId} runs as ${uid} instead of ${wantedUid}`);
+    const expectedUid = String(ownerUid(host, expected, at));
+    if (uid !== expectedUid) problems.push(`${vmId} runs as ${uid} instead of ${expectedUid}`);
     if (uids.has(uid)) problems.push(`${vmId} and ${uids.get(uid)} share the uid ${uid}`);
     uids.set(uid, vmId);
     const groups = readText(`/proc/${pids[0]}/cgroup`);

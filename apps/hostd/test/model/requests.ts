@@ -1,13 +1,13 @@
 import type { V2Request } from '@mvm/protocol';
 import fc from 'fast-check';
 import { poolSpec } from '../daemon.js';
-import { addressOf, netOf } from './agree.js';
+import { addressOf, netOf } from './assert-consistent.js';
 import {
-  type Ask,
   type At,
   INSTANCE_OPERATIONS,
   type InstanceOp,
   instancesOf,
+  type ModelOperation,
   type ModelQuotas,
   type PoolSettings,
   type State,
@@ -22,9 +22,9 @@ const NET_IDS = [3, 4, 5] as const;
 /** An instance: one that there is, counted through, or a name that may mean nothing. */
 export type Target = { readonly known: number } | { readonly named: At };
 
-/** A request before it is known what there is to ask about. */
-export type Wish =
-  | { readonly kind: 'ask'; readonly ask: Ask }
+/** A request before it is known which instances there are. */
+export type DrawnOperation =
+  | { readonly kind: 'given'; readonly operation: ModelOperation }
   | { readonly kind: 'operate'; readonly op: InstanceOp; readonly target: Target; readonly flag: boolean }
   /** One of the operations that the instance's state admits. */
   | { readonly kind: 'fitting'; readonly known: number; readonly nth: number; readonly flag: boolean };
@@ -67,7 +67,7 @@ const tenant = fc.constantFrom(...TENANTS);
 const pool = fc.constantFrom(...POOLS);
 const netId = fc.constantFrom(...NET_IDS);
 
-const object: fc.Arbitrary<Ask> = fc.oneof(
+const object: fc.Arbitrary<ModelOperation> = fc.oneof(
   fc.record({ op: fc.constant('ensure-tenant' as const), tenant, netId, quotas }),
   fc.record({ op: fc.constantFrom('setup' as const, 'teardown' as const), tenant, netId }),
   fc.record({ op: fc.constant('remove-tenant' as const), tenant }),
@@ -76,7 +76,7 @@ const object: fc.Arbitrary<Ask> = fc.oneof(
 );
 
 /** Requests of every kind, most of them on instances, and most of those such that they fit. */
-export const wish: fc.Arbitrary<Wish> = fc.oneof(
+export const drawnOperation: fc.Arbitrary<DrawnOperation> = fc.oneof(
   {
     weight: 18,
     arbitrary: fc.record({
@@ -97,9 +97,12 @@ export const wish: fc.Arbitrary<Wish> = fc.oneof(
   },
   {
     weight: 2,
-    arbitrary: at.map((where) => ({ kind: 'ask' as const, ask: { op: 'create' as const, at: where } })),
+    arbitrary: at.map((where) => ({
+      kind: 'given' as const,
+      operation: { op: 'create' as const, at: where },
+    })),
   },
-  { weight: 2, arbitrary: object.map((ask) => ({ kind: 'ask' as const, ask })) },
+  { weight: 2, arbitrary: object.map((operation) => ({ kind: 'given' as const, operation })) },
 );
 
 /** The n-th instance that there is, counted round; null when there is none. */
@@ -108,9 +111,9 @@ export function nthInstance(state: State, n: number): At | null {
   return all.length === 0 ? null : (all[n % all.length]?.at ?? null);
 }
 
-/** The request that a wish comes to in a state; null when there is nothing to ask about. */
-export function askOf(made: Wish, state: State): Ask | null {
-  if (made.kind === 'ask') return made.ask;
+/** The operation that was drawn, for this state; null when there is no instance for it. */
+export function operationOf(made: DrawnOperation, state: State): ModelOperation | null {
+  if (made.kind === 'given') return made.operation;
   if (made.kind === 'operate') {
     const where = 'named' in made.target ? made.target.named : nthInstance(state, made.target.known);
     return where === null ? null : { op: made.op, at: where, flag: made.flag };
@@ -131,22 +134,22 @@ const TYPE_OF = {
 } as const;
 
 /** The request as it goes over the socket. */
-export function requestOf(ask: Ask): V2Request {
-  switch (ask.op) {
+export function requestOf(operation: ModelOperation): V2Request {
+  switch (operation.op) {
     case 'create':
-      return { type: 'CreateInstance', ...addressOf(ask.at) };
+      return { type: 'CreateInstance', ...addressOf(operation.at) };
     case 'sleep':
-      return { type: 'SleepInstance', ...addressOf(ask.at), force: ask.flag };
+      return { type: 'SleepInstance', ...addressOf(operation.at), force: operation.flag };
     case 'reboot':
-      return { type: 'RebootInstance', ...addressOf(ask.at), force: true };
+      return { type: 'RebootInstance', ...addressOf(operation.at), force: true };
     case 'destroy':
-      return { type: 'DestroyInstance', ...addressOf(ask.at), wipe_volumes: ask.flag };
+      return { type: 'DestroyInstance', ...addressOf(operation.at), wipe_volumes: operation.flag };
     case 'ensure-tenant': {
-      const { vcpus, memMib, running, warm, pools, instancesPerPool, diskGib } = ask.quotas;
+      const { vcpus, memMib, running, warm, pools, instancesPerPool, diskGib } = operation.quotas;
       return {
         type: 'EnsureTenant',
-        tenant_id: ask.tenant,
-        net: netOf(ask.netId),
+        tenant_id: operation.tenant,
+        net: netOf(operation.netId),
         quotas: {
           max_vcpus: vcpus,
           max_mem_mib: memMib,
@@ -159,17 +162,17 @@ export function requestOf(ask: Ask): V2Request {
       };
     }
     case 'setup':
-      return { type: 'SetupNetwork', tenant_id: ask.tenant, net: netOf(ask.netId) };
+      return { type: 'SetupNetwork', tenant_id: operation.tenant, net: netOf(operation.netId) };
     case 'teardown':
-      return { type: 'TeardownNetwork', tenant_id: ask.tenant, net: netOf(ask.netId) };
+      return { type: 'TeardownNetwork', tenant_id: operation.tenant, net: netOf(operation.netId) };
     case 'remove-tenant':
-      return { type: 'RemoveTenant', tenant_id: ask.tenant };
+      return { type: 'RemoveTenant', tenant_id: operation.tenant };
     case 'ensure-pool': {
-      const { hasImage, vcpus, memMib, diskMib, compression } = ask.settings;
+      const { hasImage, vcpus, memMib, diskMib, compression } = operation.settings;
       return {
         type: 'EnsurePool',
-        tenant_id: ask.tenant,
-        pool_id: ask.pool,
+        tenant_id: operation.tenant,
+        pool_id: operation.pool,
         spec: poolSpec({
           flake_ref: hasImage ? 'demo' : 'not-registered',
           instance_resources: { vcpus, mem_mib: memMib, data_disk_mib: diskMib },
@@ -178,19 +181,21 @@ export function requestOf(ask: Ask): V2Request {
       };
     }
     case 'remove-pool':
-      return { type: 'RemovePool', tenant_id: ask.tenant, pool_id: ask.pool };
+      return { type: 'RemovePool', tenant_id: operation.tenant, pool_id: operation.pool };
     default:
-      return { type: TYPE_OF[ask.op], ...addressOf(ask.at) };
+      return { type: TYPE_OF[operation.op], ...addressOf(operation.at) };
   }
 }
 
 /** A request as a line of a counterexample. */
-export function askText(ask: Ask): string {
-  if ('at' in ask) {
+export function operationText(operation: ModelOperation): string {
+  if ('at' in operation) {
     const flag =
-      'flag' in ask && ask.flag ? { sleep: ' force', destroy: ' wipe' }[ask.op as string] : undefined;
-    return `${ask.op} ${ask.at.tenant}/${ask.at.pool}/${ask.at.id}${flag ?? ''}`;
+      'flag' in operation && operation.flag
+        ? { sleep: ' force', destroy: ' wipe' }[operation.op as string]
+        : undefined;
+    return `${operation.op} ${operation.at.tenant}/${operation.at.pool}/${operation.at.id}${flag ?? ''}`;
   }
-  const { op, ...rest } = ask;
+  const { op, ...rest } = operation;
   return `${op} ${JSON.stringify(rest)}`;
 }

@@ -3,12 +3,19 @@ import { isCodedError } from '@mvm/protocol';
 import { expect } from 'vitest';
 import { readStartTime } from '../../src/vmm/process/process-identity.js';
 import { until } from '../daemon.js';
-import { addressOf, disagreements, readRecords, recordedPart, vmIdOf, vmProcesses } from './agree.js';
-import { requestOf, TENANTS } from './asks.js';
+import {
+  addressOf,
+  disagreements,
+  readRecords,
+  recordedPart,
+  vmIdOf,
+  vmProcesses,
+} from './assert-consistent.js';
 import { type AuditJudge, createAuditJudge, tenantOf } from './audit.js';
 import { createModelHost, type ModelHost } from './host.js';
 import type { Guests } from './machines.js';
-import { type Answer, type Ask, type At, apply, find, instancesOf, type State } from './state.js';
+import { requestOf, TENANTS } from './requests.js';
+import { type Answer, type At, apply, find, instancesOf, type ModelOperation, type State } from './state.js';
 
 const REQUEST_MS = 60_000;
 /** As often, hostd starts on an empty directory, so that what only grows (audit logs) does not slow the runs down. */
@@ -17,15 +24,15 @@ const RUNS_PER_HOST = 100;
 const RUNS_PER_TENANTS = 4;
 
 /**
- * What every run begins with: two tenants, a pool each, and instances to ask about; one more in the first tenant than
+ * What every run begins with: two tenants, a pool each, and instances to make requests about; one more in the first tenant than
  * its quota lets run.
  */
-const PRELUDE: readonly Ask[] = (
+const PRELUDE: readonly ModelOperation[] = (
   [
     ['acme', 3, ['i-a', 'i-b', 'i-c']],
     ['globex', 4, ['i-a']],
   ] as const
-).flatMap(([tenant, netId, ids]): Ask[] => [
+).flatMap(([tenant, netId, ids]): ModelOperation[] => [
   {
     op: 'ensure-tenant',
     tenant,
@@ -38,7 +45,7 @@ const PRELUDE: readonly Ask[] = (
     pool: 'workers',
     settings: { hasImage: true, vcpus: 1, memMib: 64, diskMib: 8, compression: 'none' },
   },
-  ...ids.map((id): Ask => ({ op: 'create', at: { tenant, pool: 'workers', id } })),
+  ...ids.map((id): ModelOperation => ({ op: 'create', at: { tenant, pool: 'workers', id } })),
 ]);
 
 /** The network that a tenant of every run's beginning has there. */
@@ -46,16 +53,19 @@ const preludeNet = (tenant: string): number | undefined =>
   PRELUDE.flatMap((what) => (what.op === 'ensure-tenant' && what.tenant === tenant ? [what.netId] : []))[0];
 
 /** A host that runs are made on, one after the other, each from the same beginning. */
-export interface Rig {
+export interface Harness {
   readonly host: ModelHost;
   /** What was done so far: requests that were sent, and looks at which model, files and kernel agreed. */
   readonly counts: { requests: number; agreements: number };
   /** The state that a run begins with. */
   begin(): Promise<State>;
   /** Send a request, with these fields beside; its answer as the model writes it. `unheard` when hostd ended first. */
-  ask(ask: Ask, more?: { readonly drain_timeout_secs: number }): Promise<Answer | 'unheard'>;
+  request(
+    operation: ModelOperation,
+    more?: { readonly drain_timeout_secs: number },
+  ): Promise<Answer | 'unheard'>;
   /** Throws, with everything that differs, unless records and kernel are as the model says. */
-  agree(state: State, network?: 'left-out'): Promise<void>;
+  assertConsistent(state: State, network?: 'left-out'): Promise<void>;
   /** The state on disk, with what only the model knows taken from `from` by its own account. */
   recorded(): State;
   /** Wait until hostd has noticed every VM that ended, and nothing is under way on any instance. */
@@ -72,15 +82,15 @@ export interface Rig {
   dispose(): Promise<void>;
 }
 
-export async function createRig(): Promise<Rig> {
+export async function createHarness(): Promise<Harness> {
   const host = await createModelHost();
   let guests: Guests = new Map();
   let audit: AuditJudge = createAuditJudge(host, TENANTS);
   let runs = 0;
   const counts = { requests: 0, agreements: 0 };
 
-  async function ask(what: Ask, more: object = {}): Promise<Answer | 'unheard'> {
-    const heard = audit.asks(what);
+  async function request(what: ModelOperation, more: object = {}): Promise<Answer | 'unheard'> {
+    const heard = audit.sending(what);
     counts.requests += 1;
     try {
       await host.client.request({ ...requestOf(what), ...more }, { timeoutMs: REQUEST_MS });
@@ -106,7 +116,7 @@ export async function createRig(): Promise<Rig> {
     }
   }
 
-  async function agree(state: State, network?: 'left-out'): Promise<void> {
+  async function assertConsistent(state: State, network?: 'left-out'): Promise<void> {
     await untilNothingPending(state);
     const problems = await disagreements(host, state, guests, network);
     if (problems.length === 0) {
@@ -119,8 +129,8 @@ export async function createRig(): Promise<Rig> {
   return {
     host,
     counts,
-    ask,
-    agree,
+    request,
+    assertConsistent,
     recorded: () => readRecords(host).state,
     begin: async () => {
       runs += 1;
@@ -132,7 +142,7 @@ export async function createRig(): Promise<Rig> {
       await Promise.all(
         TENANTS.map(async (tenant) => {
           for (const what of PRELUDE.filter((one) => tenantOf(one) === tenant)) {
-            expect(await ask(what)).toBe('ok');
+            expect(await request(what)).toBe('ok');
           }
         }),
       );
@@ -171,20 +181,20 @@ export async function createRig(): Promise<Rig> {
       }
       await host.disarm();
       const state = readRecords(host).state;
-      const all = instancesOf(state).map(({ at }): Ask => ({ op: 'destroy', at, flag: false }));
-      expect(await Promise.all(all.map((one) => ask(one)))).toEqual(all.map(() => 'ok'));
+      const all = instancesOf(state).map(({ at }): ModelOperation => ({ op: 'destroy', at, flag: false }));
+      expect(await Promise.all(all.map((one) => request(one)))).toEqual(all.map(() => 'ok'));
       const pools = Object.entries(state).flatMap(([tenant, { pools }]) =>
-        Object.keys(pools).map((pool): Ask => ({ op: 'remove-pool', tenant, pool })),
+        Object.keys(pools).map((pool): ModelOperation => ({ op: 'remove-pool', tenant, pool })),
       );
-      expect(await Promise.all(pools.map((one) => ask(one)))).toEqual(pools.map(() => 'ok'));
+      expect(await Promise.all(pools.map((one) => request(one)))).toEqual(pools.map(() => 'ok'));
       const keeps = runs % RUNS_PER_TENANTS !== 0;
       const kept = Object.entries(state).filter(([id, { netId }]) => keeps && preludeNet(id) === netId);
       const empty: State = Object.fromEntries(kept.map(([id, tenant]) => [id, { ...tenant, pools: {} }]));
       const tenants = Object.keys(state)
         .filter((tenant) => !(tenant in empty))
-        .map((tenant): Ask => ({ op: 'remove-tenant', tenant }));
-      expect(await Promise.all(tenants.map((one) => ask(one)))).toEqual(tenants.map(() => 'ok'));
-      await agree(empty);
+        .map((tenant): ModelOperation => ({ op: 'remove-tenant', tenant }));
+      expect(await Promise.all(tenants.map((one) => request(one)))).toEqual(tenants.map(() => 'ok'));
+      await assertConsistent(empty);
       expect(audit.problems()).toEqual([]);
     },
     dispose: () => host.dispose(),
