@@ -44,4 +44,5 @@ export type {
   Problem,
   Status,
 } from './status.js';
+export { problemSchema } from './status.js';
 export { type Condition, type InstanceDecision, instanceDecisionSchema, type Why } from './why.js';

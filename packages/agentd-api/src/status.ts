@@ -42,10 +42,20 @@ export type ActionView = z.infer<typeof actionViewSchema>;
  * hand, left alone until `until`; `unmanaged`: on the
  * host but not in the desired state, and pruning was not asked for; `protected`: surplus, but pinned or critical;
  * `failed`: it sleeps and cannot be woken, so that others take its place; `outdated`: warm or asleep with another image
- * than its pool's.
+ * than its pool's; `ignored`: the desired state has a field that mvm keeps and does not act on.
  */
 export const problemSchema = z.object({
-  kind: z.enum(['blocked', 'backoff', 'waiting', 'hold', 'unmanaged', 'protected', 'failed', 'outdated']),
+  kind: z.enum([
+    'blocked',
+    'backoff',
+    'waiting',
+    'hold',
+    'unmanaged',
+    'protected',
+    'failed',
+    'outdated',
+    'ignored',
+  ]),
   /** Specific and stable, e.g. `image.not_found`. */
   reason: z.string(),
   /** A sentence for people, with what to do next where there is something to do. */

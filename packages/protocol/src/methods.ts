@@ -14,7 +14,7 @@ import { poolSpecSchema, quotasSchema } from './objects.js';
 import { QUERIES } from './queries.js';
 import type { Tagged } from './tagged.js';
 import { tenantNetSchema } from './tenant-net.js';
-import { v1RequestSchemas } from './v1/schemas.js';
+import { UNSUPPORTED_FIELDS, v1RequestSchemas } from './v1/schemas.js';
 import type { V2Response } from './v2/responses.js';
 import { u64Schema } from './wire-integers.js';
 
@@ -196,7 +196,7 @@ export const METHODS = {
    */
   PlanRequest: {
     since: 2,
-    request: z.object({ request: embeddedMessage(plannableRequestSchemas) }),
+    request: z.object({ request: embeddedMessage(plannableRequestSchemas, UNSUPPORTED_FIELDS) }),
     response: 'Plan',
     object: 'host',
     operation: 'plan_request',

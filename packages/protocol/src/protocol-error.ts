@@ -9,6 +9,7 @@ export type ProtocolReason =
   | 'duplicate_field'
   | 'unknown_message'
   | 'invalid_message'
+  | 'unsupported_field'
   | 'unencodable';
 
 const HINTS: Readonly<Record<ProtocolReason, string>> = {
@@ -19,6 +20,8 @@ const HINTS: Readonly<Record<ProtocolReason, string>> = {
   duplicate_field: 'Give every field once.',
   unknown_message: 'Compare both sides with `mvm version`: the peer may speak another version.',
   invalid_message: 'Compare the message with docs/protocol.md, and both sides with `mvm version`.',
+  unsupported_field:
+    'Leave the field out, or talk to a hostd that has it; docs/protocol.md lists the fields.',
   unencodable: 'This is a mistake in the calling program; correct the value.',
 };
 

@@ -1,6 +1,6 @@
 import { type HostdStatus, type Status, toApiError, type VersionInfo } from '@mvm/agentd-api';
 import { type CodedError, PROTOCOL_VERSION, SUPPORTED_VERSIONS, toCodedError } from '@mvm/protocol';
-import { refuseUnreachable, refuseWhatHostdRefuses } from '../desired/check-reachable.js';
+import { refuseOlder, refuseUnreachable, refuseWhatHostdRefuses } from '../desired/check-reachable.js';
 import { revisionOf } from '../desired/revision.js';
 import { toActionView } from '../reconcile/actions.js';
 import type { Plan } from '../reconcile/types.js';
@@ -120,6 +120,7 @@ export function daemonHandlers(context: ApiContext): Handlers<DaemonRoute> {
     },
 
     async putDesired({ query, body }) {
+      refuseOlder(body, desired.loaded?.desired);
       refuseUnreachable(body);
       let planned: Plan | null = null;
       let failure: CodedError | null = null;

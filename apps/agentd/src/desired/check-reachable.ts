@@ -16,6 +16,22 @@ export function refuseUnreachable(desired: DesiredState): void {
 }
 
 /**
+ * Refuse, `failed_precondition` with reason `desired_state.older`, a state whose `sequence` is below that of the state in
+ * force. States without one, or with 0, are taken in any order.
+ */
+export function refuseOlder(desired: DesiredState, inForce: DesiredState | undefined): void {
+  const [sequence, newest] = [desired.sequence ?? 0, inForce?.sequence ?? 0];
+  if (sequence === 0 || sequence >= newest) return;
+  throw new CodedError({
+    code: 'failed_precondition',
+    reason: 'desired_state.older',
+    message: `the state in force has sequence ${newest}, and this one is older: ${sequence}`,
+    hint: 'Apply the newest state. To go back to an older one, give it a higher sequence, or none.',
+    details: { sequence, in_force: newest },
+  });
+}
+
+/**
  * Refuse a state that this host can never reach: a subnet outside its range, and what hostd, asked for a plan, says that
  * it refuses as long as the host is as it is (a tenant's network that changes under its instances). Asks hostd once per
  * tenant that is to change, at most as often as the plan has actions. Throws `invalid_argument` or `failed_precondition`

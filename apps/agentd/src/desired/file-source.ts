@@ -2,6 +2,7 @@ import type { BigIntStats } from 'node:fs';
 import { constants, type FileHandle, open } from 'node:fs/promises';
 import { type DesiredStatus, toApiError } from '@mvm/agentd-api';
 import { CodedError, isCodedError } from '@mvm/protocol';
+import { refuseOlder } from './check-reachable.js';
 import { asLoaded, type DesiredSource, type LoadedDesired, type SourceError } from './desired-source.js';
 import { MAX_DESIRED_BYTES, parseDesiredDocument } from './parse-document.js';
 
@@ -156,7 +157,9 @@ export class FileDesiredSource implements DesiredSource {
       this.#seen = content.signature;
       if (content.text === null) return;
       this.#taken = content.signature;
-      const loaded = asLoaded(parseDesiredDocument(content.text), this.#now());
+      const desired = parseDesiredDocument(content.text);
+      refuseOlder(desired, this.#loaded?.desired);
+      const loaded = asLoaded(desired, this.#now());
       if (loaded.revision !== this.#loaded?.revision) this.#loaded = loaded;
       this.#error = null;
     } catch (error) {

@@ -1,4 +1,4 @@
-import type { Pass } from '@mvm/agentd-api';
+import { type Pass, problemSchema } from '@mvm/agentd-api';
 import type { NetworkReport } from '@mvm/protocol';
 import { instanceStatusSchema } from '@mvm/protocol/schemas';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
@@ -6,16 +6,7 @@ import type { ActionOutcome } from '../reconcile/execute.js';
 import type { ReconcileReport } from '../reconcile/loop.js';
 import type { ObservedHost } from '../reconcile/types.js';
 
-const PROBLEM_KINDS = [
-  'blocked',
-  'backoff',
-  'hold',
-  'waiting',
-  'unmanaged',
-  'protected',
-  'failed',
-  'outdated',
-] as const;
+const PROBLEM_KINDS = problemSchema.shape.kind.options;
 
 /** agentd's metrics, as `GET /metrics` shows them. Each is written in one place. */
 export interface Metrics {

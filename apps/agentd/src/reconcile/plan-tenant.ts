@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { type ImageView, isCodedError, type PoolSpec, type PoolView, type TenantNet } from '@mvm/protocol';
 import { checkTenantNet, deriveTenantNet } from '@mvm/protocol/names';
 import { poolSpecSchema } from '@mvm/protocol/schemas';
-import type { DesiredPool, DesiredTenant } from '@mvm/protocol/state';
+import { type DesiredPool, type DesiredTenant, scopesForHostd } from '@mvm/protocol/state';
 import { imageOf, shortDigest } from './inventory.js';
 import type { PlanDraft } from './plan-draft.js';
 import { planPool } from './plan-pool.js';
@@ -144,7 +144,7 @@ function ensurePool(
 ): boolean {
   const { before, images, urgency } = seen;
   const known = before?.pools.find((entry) => entry.pool_id === pool.pool_id);
-  const spec = poolSpecSchema.parse(pool);
+  const spec = poolSpecSchema.parse({ ...pool, secret_scopes: scopesForHostd(pool.secret_scopes) });
   const reason = poolDifference(spec, known, imageOf({ pool, images }));
   if (reason === null) return true;
   const action = { kind: 'ensure_pool', tenant_id: tenantId, pool_id: pool.pool_id, spec, reason } as const;

@@ -1,3 +1,4 @@
+import { findNotHonoured } from '@mvm/protocol/state';
 import { PHASES } from './actions.js';
 import { PlanDraft } from './plan-draft.js';
 import { planTenant } from './plan-tenant.js';
@@ -18,6 +19,10 @@ export function plan({ desired, observed, overrides, context }: PlanInput): Plan
   const draft = new PlanDraft(context);
   for (const tenant of desired.tenants) planTenant(draft, tenant, observed, overrides);
   planUnmanaged(draft, desired, observed, overrides);
+  for (const { tenant_id, pool_id, message } of findNotHonoured(desired)) {
+    const subject = { tenant_id, ...(pool_id === null ? {} : { pool_id }) };
+    draft.report('ignored', subject, { reason: 'desired_state.not_honoured', message });
+  }
 
   const ordered = draft.actions
     .toSorted(

@@ -5,13 +5,14 @@ import { toActionView } from './actions.js';
 import type { ActionOutcome } from './execute.js';
 import type { ObservedHost, Plan } from './types.js';
 
-/** Problems that are no obstacle: an operator's hold, or instances that were replaced. */
+/** Problems that are no obstacle: an operator's hold, instances that were replaced, fields that mvm does not act on. */
 const INTENDED: ReadonlySet<Problem['kind']> = new Set([
   'hold',
   'unmanaged',
   'protected',
   'failed',
   'outdated',
+  'ignored',
 ]);
 /** Problems that end without anybody doing anything. */
 const PASSING: ReadonlySet<Problem['kind']> = new Set(['backoff', 'waiting']);

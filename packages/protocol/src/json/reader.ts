@@ -110,7 +110,8 @@ export function readFields(
       if (shape.strict) {
         throw scanner.error('invalid_message', `${where}: unknown field ${quoteForMessage(key)}`);
       }
-      scanner.skipValue();
+      if (shape.unsupported.has(key)) refuseUnlessEmpty(scanner, key, where);
+      else scanner.skipValue();
     } else {
       if (Object.hasOwn(target, field.name)) {
         throw scanner.error('duplicate_field', `${where}: field ${field.name} is given twice`);
@@ -127,6 +128,23 @@ export function readFields(
       throw scanner.error('invalid_message', `${where}: field ${field.name} is missing`);
     }
   }
+}
+
+/** Skips a field of another peer that says nothing; refuses one that would be lost. */
+function refuseUnlessEmpty(scanner: JsonScanner, key: string, where: string): void {
+  const kind = scanner.peekKind();
+  if (kind === 'null') {
+    scanner.literal(kind);
+    return;
+  }
+  if (kind === 'array') {
+    scanner.beginArray();
+    if (!scanner.nextItem(true)) return;
+  }
+  throw scanner.error(
+    'unsupported_field',
+    `${where}: ${key} has a value, and this version of mvm would ignore it`,
+  );
 }
 
 const EXPECTED: Readonly<Record<Exclude<Shape['kind'], 'json' | 'nullable' | 'message'>, string>> = {

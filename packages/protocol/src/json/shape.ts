@@ -32,6 +32,8 @@ export interface ObjectShape {
   readonly byName: ReadonlyMap<string, FieldShape>;
   /** Whether unknown fields are refused instead of skipped; from a strict schema. */
   readonly strict: boolean;
+  /** Fields of other peers that would change what is done: null and empty values are skipped, others refused. */
+  readonly unsupported: ReadonlySet<string>;
 }
 
 export interface FieldShape {
@@ -57,13 +59,19 @@ function compileField(name: string, index: number, schema: z.ZodType): FieldShap
 }
 
 /** The shape of a struct's fields. */
-export function compileObjectShape(schema: z.ZodObject): ObjectShape {
+export function compileObjectShape(
+  schema: z.ZodObject,
+  unsupported: ReadonlySet<string> = NONE,
+): ObjectShape {
   const fields = Object.entries(schema.shape).map(([name, field], index) => {
     return compileField(name, index, field as z.ZodType);
   });
   const strict = schema.def.catchall instanceof z.ZodNever;
-  return { kind: 'object', fields, byName: new Map(fields.map((field) => [field.name, field])), strict };
+  const byName = new Map(fields.map((field) => [field.name, field]));
+  return { kind: 'object', fields, byName, strict, unsupported };
 }
+
+const NONE: ReadonlySet<string> = new Set();
 
 function isScalarUnion(schema: z.ZodUnion): boolean {
   return schema.options.every((option) => {

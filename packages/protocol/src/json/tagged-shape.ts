@@ -22,14 +22,20 @@ export interface TaggedShape<M extends { readonly type: string }> {
   write(message: M, depth?: number): string;
 }
 
-/** Compiles a table once, at load. */
-export function compileTagged<T extends TagTable>(table: T): TaggedShape<Tagged<T>> {
+/** Compiles a table once, at load. The messages' own fields named in `unsupported` are refused unless they are empty. */
+export function compileTagged<T extends TagTable>(
+  table: T,
+  unsupported?: ReadonlySet<string>,
+): TaggedShape<Tagged<T>> {
   const tags = new Map<string, Tag>();
   for (const [name, schema] of Object.entries(table)) {
     const fields =
       schema === null
         ? null
-        : { shape: compileObjectShape(schema), schema: z.object({ type: z.literal(name), ...schema.shape }) };
+        : {
+            shape: compileObjectShape(schema, unsupported),
+            schema: z.object({ type: z.literal(name), ...schema.shape }),
+          };
     tags.set(name, { fields });
   }
 

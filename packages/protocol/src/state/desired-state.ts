@@ -12,6 +12,7 @@ import {
   runtimePolicySchema,
 } from '../objects.js';
 import { sleepPolicySchema } from '../sleep-policy.js';
+import { poolFields, stateFields, tenantFields, writtenScopesSchema } from './coordinator-fields.js';
 
 const idSchema = z.string().refine(isValidId, {
   error: 'expected 1 to 63 characters of a-z, 0-9 and "-", with no hyphen at either end',
@@ -31,6 +32,8 @@ export const desiredPoolSchema = poolSpecSchema
     destroy_stopped_after_seconds: z.int().min(0).max(31_536_000).optional(),
     /** Put idle instances to sleep, and wake them when they are needed; absent or null: never. agentd's matter alone. */
     sleep_policy: sleepPolicySchema.nullish(),
+    secret_scopes: writtenScopesSchema,
+    ...poolFields,
   })
   .strict();
 export type DesiredPool = z.infer<typeof desiredPoolSchema>;
@@ -47,6 +50,7 @@ export const desiredTenantSchema = z.strictObject({
   /** Hash of the tenant's secrets, opaque; null when it has none. */
   secrets_hash: z.string().max(256).nullable().default(null),
   pools: z.array(desiredPoolSchema).max(1000),
+  ...tenantFields,
 });
 export type DesiredTenant = z.infer<typeof desiredTenantSchema>;
 
@@ -123,6 +127,7 @@ export const desiredStateSchema = z
     prune_unknown_tenants: z.boolean().default(false),
     prune_unknown_pools: z.boolean().default(false),
     tenants: z.array(desiredTenantSchema).max(4096),
+    ...stateFields,
   })
   .superRefine((state, context) => {
     const report: Report = (path, message) => context.addIssue({ code: 'custom', path, message });

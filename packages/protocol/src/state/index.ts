@@ -4,6 +4,7 @@ export {
   type NetworkPolicyProblem,
 } from '../network-policy.js';
 export type { SleepPolicy } from '../sleep-policy.js';
+export { findNotHonoured, type NotHonoured, scopesForHostd } from './coordinator-fields.js';
 export { type DesiredProblem, findUnreachableCounts } from './desired-limits.js';
 export {
   type DesiredPool,

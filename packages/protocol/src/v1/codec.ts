@@ -1,7 +1,7 @@
 import { type Codec, decodeBody, encodeBody } from '../codec.js';
 import { compileTagged, type TaggedShape } from '../json/tagged-shape.js';
 import type { Tagged } from '../tagged.js';
-import { v1RequestSchemas, v1ResponseSchemas } from './schemas.js';
+import { UNSUPPORTED_FIELDS, v1RequestSchemas, v1ResponseSchemas } from './schemas.js';
 
 /** A request of version 1 in memory. */
 export type V1Request = Tagged<typeof v1RequestSchemas>;
@@ -17,7 +17,7 @@ export function taggedCodec<M extends { readonly type: string }>(shape: TaggedSh
 }
 
 /** Reads and writes version 1 requests. */
-export const v1RequestShape = compileTagged(v1RequestSchemas);
+export const v1RequestShape = compileTagged(v1RequestSchemas, UNSUPPORTED_FIELDS);
 const v1ResponseShape = compileTagged(v1ResponseSchemas);
 
 /**

@@ -30,3 +30,9 @@ export const v1ResponseSchemas = {
   Pong: null,
   Error: z.object({ message: z.string() }),
 } as const;
+
+/**
+ * Fields that the requests of later mvm agents have and that would change what is done: a workspace to start in, volumes
+ * to attach. Null and empty ones are taken, others refused by name, because nothing may be lost silently.
+ */
+export const UNSUPPORTED_FIELDS: ReadonlySet<string> = new Set(['workspace_id', 'volumes']);
