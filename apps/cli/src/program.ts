@@ -84,6 +84,13 @@ export function buildProgram(options: ProgramOptions): Command {
   return program;
 }
 
+/** The tree of commands to be read, not called: for completion, the reference and the manual. */
+export function buildSilentProgram(): Command {
+  const nothing = (): void => {};
+  const execute = (): Promise<never> => Promise.reject(new Error('bug: this tree of commands is only read'));
+  return buildProgram({ version: '', execute, writeOut: nothing, writeErr: nothing });
+}
+
 /** Declares the arguments and options of all commands, for help, completion and the reference. */
 export async function configureAll(program: Command): Promise<void> {
   for (const command of program.commands) {

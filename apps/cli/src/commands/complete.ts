@@ -2,7 +2,7 @@ import type { CommandModule } from '../command.js';
 import { completionFor } from '../completion/candidates.js';
 import { liveNames } from '../completion/live-names.js';
 import { onOneLine } from '../format/control-characters.js';
-import { buildProgram } from '../program.js';
+import { buildSilentProgram } from '../program.js';
 
 /** `mvm __complete`, which the completion scripts call. Never fails: a shell has no use for an error. */
 export const complete: CommandModule = {
@@ -13,13 +13,7 @@ export const complete: CommandModule = {
   async run(context, invocation) {
     const words = invocation.operands(0);
     const current = words.at(-1) ?? '';
-    const nothing = () => {};
-    const program = buildProgram({
-      version: '',
-      execute: async () => {},
-      writeOut: nothing,
-      writeErr: nothing,
-    });
+    const program = buildSilentProgram();
     const found = await completionFor(program, words);
     if (found.kind === 'files') {
       context.stdout.write(':files\n');

@@ -1,6 +1,6 @@
 import type { CommandModule } from '../command.js';
 import { readOwnVersion } from '../own-version.js';
-import { buildProgram, configureAll } from '../program.js';
+import { buildSilentProgram, configureAll } from '../program.js';
 import { renderManual } from '../reference/render-manual.js';
 
 /** `mvm __manual`, out of which the Debian package gets its manual pages: JSON, file name to text. */
@@ -8,13 +8,7 @@ export const manual: CommandModule = {
   formats: [],
   configure() {},
   async run(context) {
-    const nothing = () => {};
-    const program = buildProgram({
-      version: '',
-      execute: async () => {},
-      writeOut: nothing,
-      writeErr: nothing,
-    });
+    const program = buildSilentProgram();
     await configureAll(program);
     const pages = renderManual(program, readOwnVersion());
     context.stdout.write(

@@ -1,5 +1,5 @@
 import type { CommandModule } from '../command.js';
-import { buildProgram, configureAll } from '../program.js';
+import { buildSilentProgram, configureAll } from '../program.js';
 import { renderReference } from '../reference/render-reference.js';
 
 /** `mvm __reference`, which writes docs/cli.md. */
@@ -7,13 +7,7 @@ export const reference: CommandModule = {
   formats: [],
   configure() {},
   async run(context) {
-    const nothing = () => {};
-    const program = buildProgram({
-      version: '',
-      execute: async () => {},
-      writeOut: nothing,
-      writeErr: nothing,
-    });
+    const program = buildSilentProgram();
     await configureAll(program);
     context.stdout.write(renderReference(program));
   },

@@ -1,18 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { buildProgram } from '../program.js';
+import { buildSilentProgram } from '../program.js';
 import { completionFor } from './candidates.js';
 import { byPart } from './live-names.js';
 
-function complete(...words: string[]) {
-  const nothing = () => {};
-  const program = buildProgram({
-    version: '0',
-    execute: () => Promise.reject(new Error('completion ran a command')),
-    writeOut: nothing,
-    writeErr: nothing,
-  });
-  return completionFor(program, words);
-}
+const complete = (...words: string[]) => completionFor(buildSilentProgram(), words);
 
 async function values(...words: string[]): Promise<string[]> {
   const found = await complete(...words);

@@ -2,11 +2,10 @@ import { readFile } from 'node:fs/promises';
 import { AGENTD_SOCKET_PATH } from '@mvm/protocol';
 import { expect, it } from 'vitest';
 import { DEFAULT_SOCKET_PATH } from '../../src/create-context.js';
-import { buildProgram, configureAll } from '../../src/program.js';
+import { buildSilentProgram, configureAll } from '../../src/program.js';
 import { renderReference } from '../../src/reference/render-reference.js';
 
-const nothing = () => {};
-const program = buildProgram({ version: '', execute: async () => {}, writeOut: nothing, writeErr: nothing });
+const program = buildSilentProgram();
 
 it('docs/cli.md is what the definitions say; "pnpm --filter @mvm/cli docs" writes it', async () => {
   await configureAll(program);
