@@ -1,14 +1,12 @@
-import { once } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type CodedError, isCodedError } from '@mvm/protocol';
 import { z } from 'zod';
-import { findUnheldLocks } from '../process/disk-locks.js';
-import { killProcess } from '../process/kill-process.js';
-import { readLogTail } from '../process/log-tail.js';
-import { isAlive, readArgv, readHostBootId, readStartTime } from '../process/process-identity.js';
 import { checkSocketPath } from '../process/socket-path.js';
+import { findUnheldLocks } from '../process/disk-locks.js';
+import { readArgv, readHostBootId } from '../process/process-identity.js';
+import { readLogTail } from '../process/log-tail.js';
+import { type Launched, watchLaunched } from '../process/launched.js';
 import { requireTap } from '../require-tap.js';
-import type { DriverState, RestoredPart, VmExit, VmHandle, VmRecord, VmSpec } from '../vmm.js';
+import type { DriverState, RestoredPart, VmHandle, VmRecord, VmSpec } from '../vmm.js';
 import { createApi, type FirecrackerApi } from './api.js';
 import { verifyJailed } from './confinement.js';
 import { createFirecrackerHandle } from './handle.js';
@@ -19,9 +17,6 @@ import { apiSocketPath, configurationOf, devicesOf, JAIL, vsockPath } from './ma
 import { loadSnapshot, memoryFile } from './restore.js';
 import { type LaunchOptions, spawnJailer } from './spawn.js';
 
-const READY_WITHIN_MS = 30_000;
-const LOOK_AGAIN_MS = 4;
-const ENDS_WITHIN_MS = 1_000;
 const MAX_PID = 4_194_304;
 
 /** What is recorded of a Firecracker beside what every driver records. */
@@ -58,14 +53,8 @@ export async function launchFirecracker(
     files,
     reason,
   });
-  const childExit = once(child, 'exit').then(
-    ([exitCode, signal]: (number | string | null)[]): VmExit => ({
-      exitCode: typeof exitCode === 'number' ? exitCode : null,
-      signal: typeof signal === 'string' ? signal : null,
-    }),
-  );
-  const pid = child.pid as number;
-  const startTimeTicks = await readStartTime(pid);
+  const launched = await watchLaunched(child, 'Firecracker');
+  const { pid, startTimeTicks } = launched;
   const fail = async (what: string, cause?: unknown): Promise<CodedError> => {
     // Until the guest runs, its console shows what Firecracker says.
     const said = await Promise.all([
@@ -76,10 +65,10 @@ export async function launchFirecracker(
     return launchError({ vmId: spec.vmId, what, words, reason, cause });
   };
   try {
-    if (startTimeTicks === null) throw await fail(ending(await childExit));
+    if (startTimeTicks === null) throw await fail(await launched.ending());
     await attach(pid);
     const api = createApi(throughJail(pid, apiSocketPath(spec)));
-    const vmmVersion = await readyApi(api, childExit, fail);
+    const vmmVersion = await readyVersion(api, launched, fail);
     if (vmmVersion !== firecracker.version)
       throw await fail(`it is version ${vmmVersion} instead of ${firecracker.version}`);
     await verifyJailed(pid, spec, { started: false });
@@ -111,25 +100,11 @@ export async function launchFirecracker(
     return createFirecrackerHandle({
       record,
       boundLog: how.boundLog,
-      child: { exit: childExit, detach: () => child.unref() },
+      child: { exit: launched.exit, detach: () => child.unref() },
     });
   } catch (error) {
-    // A process that is ending is in no cgroup, and answers nothing, a moment before it is gone.
-    if (isCodedError(error) && ['cgroup.not_attached', 'vmm.connection_lost'].includes(error.reason))
-      await Promise.race([childExit, sleep(ENDS_WITHIN_MS)]);
-    const endedByItself = startTimeTicks === null || !(await isAlive({ pid, startTimeTicks }));
-    const reported =
-      endedByItself && !isLaunchError(error) ? await fail(ending(await childExit), error) : error;
-    if (startTimeTicks !== null) await killProcess({ pid, startTimeTicks });
-    throw isCodedError(reported) ? reported : await fail(String(reported), reported);
+    throw await launched.endAfter(error, fail);
   }
-}
-
-/** Whether the error says why the launch failed. A process that has ended is in no cgroup, which says nothing. */
-function isLaunchError(error: unknown): boolean {
-  if (!isCodedError(error)) return false;
-  if (['cgroup.not_attached', 'vmm.connection_lost'].includes(error.reason)) return false;
-  return true;
 }
 
 function filesOf(spec: VmSpec, parts: Parts | null): JailFile[] {
@@ -149,32 +124,13 @@ function bootFiles({ kernelPath, initrdPath }: VmSpec): JailFile[] {
 const versionSchema = z.object({ firecracker_version: z.string().max(64) }).loose();
 
 /** Asks as soon as Firecracker answers; its version. Fails at once when it ends first. */
-export async function readyApi(
+export function readyVersion(
   api: FirecrackerApi,
-  childExit: Promise<VmExit>,
+  launched: Launched,
   fail: (what: string, cause?: unknown) => Promise<CodedError>,
 ): Promise<string> {
-  let ended: VmExit | null = null;
-  void childExit.then((exit) => {
-    ended = exit;
-  });
-  const deadline = performance.now() + READY_WITHIN_MS;
-  for (;;) {
-    try {
-      const timeoutMs = Math.ceil(Math.max(1, deadline - performance.now()));
-      const answer = await api.call({ method: 'GET', path: '/version', timeoutMs });
-      return versionSchema.parse(answer).firecracker_version;
-    } catch (error) {
-      if (ended !== null) throw await fail(ending(ended), error);
-      if (performance.now() > deadline)
-        throw await fail(`it is not ready after ${READY_WITHIN_MS / 1000} s`, error);
-    }
-    await sleep(LOOK_AGAIN_MS);
-  }
-}
-
-function ending({ exitCode, signal }: VmExit): string {
-  return signal === null
-    ? `Firecracker ended with exit code ${exitCode}`
-    : `Firecracker was ended by ${signal}`;
+  return launched.whenReady(async (timeoutMs) => {
+    const answer = await api.call({ method: 'GET', path: '/version', timeoutMs });
+    return versionSchema.parse(answer).firecracker_version;
+  }, fail);
 }

@@ -1,15 +1,15 @@
-import { once } from 'node:events';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CodedError } from '@mvm/protocol';
 import { z } from 'zod';
 import { killProcess } from '../process/kill-process.js';
-import { isAlive, readHostBootId, readStartTime } from '../process/process-identity.js';
+import { watchLaunched } from '../process/launched.js';
+import { isAlive, readHostBootId } from '../process/process-identity.js';
 import type { VmSpec } from '../vmm.js';
 import { createApi } from './api.js';
 import { admitUser, makeJailBase, throughJail } from './jail.js';
-import { readyApi } from './launch.js';
+import { readyVersion } from './launch.js';
 import { launchError } from './launch-error.js';
 import { apiSocketPath, JAIL } from './machine.js';
 import type { Programs } from './program.js';
@@ -76,9 +76,8 @@ async function runTinyGuest(spec: VmSpec, programs: Programs): Promise<CodedErro
   await makeJailBase(spec);
   const reason = 'vmm.launch_failed';
   const { child } = await spawnJailer({ ...programs, logLimitBytes: 0, spec, files, reason });
-  const pid = child.pid as number;
-  const exit = once(child, 'exit').then(([exitCode, signal]) => ({ exitCode, signal }));
-  const startTimeTicks = await readStartTime(pid);
+  const launched = await watchLaunched(child, 'Firecracker');
+  const { pid, startTimeTicks } = launched;
   const said = (path: string): Promise<string> => readFile(path, 'utf8').catch(() => '');
   const fail = async (what: string, cause?: unknown): Promise<CodedError> => {
     const words = `${await said(spec.vmmLogPath)} ${await said(spec.consolePath)}`
@@ -89,7 +88,7 @@ async function runTinyGuest(spec: VmSpec, programs: Programs): Promise<CodedErro
   try {
     await writeFile(leftoverPath(spec.socketDir), JSON.stringify({ pid, startTimeTicks }));
     const api = createApi(throughJail(pid, apiSocketPath(spec)));
-    await readyApi(api, exit, fail);
+    await readyVersion(api, launched, fail);
     const { memMib, vcpus } = spec;
     await api.call({
       method: 'PUT',
@@ -117,7 +116,7 @@ async function runTinyGuest(spec: VmSpec, programs: Programs): Promise<CodedErro
     return null;
   } finally {
     if (startTimeTicks !== null) await killProcess({ pid, startTimeTicks });
-    await exit;
+    await launched.exit;
   }
 }
 

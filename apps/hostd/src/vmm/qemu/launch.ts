@@ -1,26 +1,20 @@
-import { once } from 'node:events';
 import { chmod, mkdir } from 'node:fs/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { type CodedError, isCodedError } from '@mvm/protocol';
 import { fromFileError } from '../../state/fs-error.js';
 import { originMismatch } from '../origin.js';
 import type { BoundLog } from '../process/bound-log.js';
 import { findUnheldLocks } from '../process/disk-locks.js';
-import { killProcess } from '../process/kill-process.js';
+import { watchLaunched } from '../process/launched.js';
 import { readLogTail } from '../process/log-tail.js';
 import { findSharedNamespace, WITHOUT_NETWORK } from '../process/namespaces.js';
-import { isAlive, readHostBootId, readStartTime, verifyConfinement } from '../process/process-identity.js';
-import type { DriverState, VmExit, VmHandle, VmRecord, VmSpec } from '../vmm.js';
+import { readHostBootId, verifyConfinement } from '../process/process-identity.js';
+import type { DriverState, VmHandle, VmRecord, VmSpec } from '../vmm.js';
 import { qmpSocketPath, vmmRoot } from './argv.js';
 import { createQemuHandle, removeSockets } from './handle.js';
 import { launchError } from './launch-error.js';
 import { connectQmp, type QmpClient } from './qmp.js';
 import { runState, type StateStream, stateLoaded, streamIncomingState } from './restore.js';
 import { type LaunchInputs, type SpawnOptions, spawnQemu } from './spawn.js';
-
-const READY_WITHIN_MS = 30_000;
-const CONNECT_AGAIN_MS = 4;
-const ENDS_WITHIN_MS = 500;
 
 export interface LaunchOptions extends SpawnOptions {
   readonly boundLog: BoundLog;
@@ -49,25 +43,19 @@ export async function launchQemu(
   await removeSockets(spec);
   await makeRoot(spec);
   const { child, logOffset } = await spawnQemu(how, argv, spec, inputs);
-  const childExit = once(child, 'exit').then(
-    ([exitCode, signal]: (number | string | null)[]): VmExit => ({
-      exitCode: typeof exitCode === 'number' ? exitCode : null,
-      signal: typeof signal === 'string' ? signal : null,
-    }),
-  );
-  const pid = child.pid as number;
-  const startTimeTicks = await readStartTime(pid);
+  const launched = await watchLaunched(child, 'QEMU');
+  const { pid, startTimeTicks } = launched;
   const fail = async (what: string, cause?: unknown): Promise<CodedError> =>
     launchError({ vmId: spec.vmId, what, logTail: await readLogTail(spec.vmmLogPath, logOffset), cause });
   let qmp: QmpClient | null = null;
   let streaming: StateStream | null = null;
   try {
-    if (startTimeTicks === null) throw await fail(ending(await childExit));
+    if (startTimeTicks === null) throw await fail(await launched.ending());
     await attach(pid);
     if (memory !== null)
       streaming = memory.file === null ? streamIncomingState(child, memory.bytes) : Promise.resolve(null);
     const [connected, hostBootId] = await Promise.all([
-      readyQmp(qmpSocketPath(spec), childExit, fail),
+      launched.whenReady((timeoutMs) => connectQmp({ path: qmpSocketPath(spec), timeoutMs }), fail),
       readHostBootId(),
     ]);
     qmp = connected;
@@ -99,22 +87,16 @@ export async function launchQemu(
       record,
       qmp,
       boundLog: how.boundLog,
-      child: { exit: childExit, detach: () => child.unref() },
+      child: { exit: launched.exit, detach: () => child.unref() },
     });
   } catch (error) {
     qmp?.close();
-    // A process that is ending is in no cgroup a moment before it is gone.
-    if (isCodedError(error) && error.reason === 'cgroup.not_attached')
-      await Promise.race([childExit, sleep(ENDS_WITHIN_MS)]);
-    const endedByItself = startTimeTicks === null || !(await isAlive({ pid, startTimeTicks }));
-    const reported =
-      endedByItself && !isLaunchError(error) ? await fail(ending(await childExit), error) : error;
-    if (startTimeTicks !== null) await killProcess({ pid, startTimeTicks });
+    const reported = await launched.endAfter(error, fail, isLaunchError);
     await removeSockets(spec);
     // An image that cannot be read (damaged, or sealed with another key) is why QEMU was not content with it.
     const unreadable = await streaming;
     if (isCodedError(unreadable)) throw unreadable;
-    throw isCodedError(reported) ? reported : await fail(String(reported), reported);
+    throw reported;
   }
 }
 
@@ -130,35 +112,7 @@ async function makeRoot(spec: VmSpec): Promise<void> {
   }
 }
 
-/** Whether the error says why the launch failed. A process that has ended is in no cgroup, which says nothing. */
-function isLaunchError(error: unknown): boolean {
-  if (!isCodedError(error) || error.reason === 'cgroup.not_attached') return false;
-  return error.details.vm_id !== undefined || error.reason.startsWith('cgroup.');
-}
-
-/** Connects as soon as QEMU answers; fails at once when it ends first. */
-async function readyQmp(
-  path: string,
-  childExit: Promise<VmExit>,
-  fail: (what: string, cause?: unknown) => Promise<CodedError>,
-): Promise<QmpClient> {
-  let ended: VmExit | null = null;
-  void childExit.then((exit) => {
-    ended = exit;
-  });
-  const deadline = performance.now() + READY_WITHIN_MS;
-  for (;;) {
-    try {
-      return await connectQmp({ path, timeoutMs: Math.max(1, deadline - performance.now()) });
-    } catch (error) {
-      if (ended !== null) throw await fail(ending(ended), error);
-      if (performance.now() > deadline)
-        throw await fail(`it is not ready after ${READY_WITHIN_MS / 1000} s`, error);
-    }
-    await sleep(CONNECT_AGAIN_MS);
-  }
-}
-
-function ending({ exitCode, signal }: VmExit): string {
-  return signal === null ? `QEMU ended with exit code ${exitCode}` : `QEMU was ended by ${signal}`;
+/** Whether the error says why the launch failed. */
+function isLaunchError({ details, reason }: CodedError): boolean {
+  return details.vm_id !== undefined || reason.startsWith('cgroup.');
 }
