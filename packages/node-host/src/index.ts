@@ -1,3 +1,4 @@
+export { listCgroups, removeCgroups } from './cgroup-trees.js';
 export { type ClockOffset, clockJumpMs, readClockOffset } from './clock-offset.js';
 export {
   isTemporaryName,
@@ -8,6 +9,7 @@ export {
   writeFileAtomic,
   writeNewFile,
 } from './durable-file.js';
+export { EndedEarly, startListening } from './listening-process.js';
 export { lockHandle, withDirectoryLock } from './lock.js';
 export { keepRunningWithoutLog, MAX_UNWRITTEN_LOG_BYTES } from './log-stream.js';
 export {
@@ -19,4 +21,5 @@ export {
   readStartTime,
 } from './processes.js';
 export { createSpaceReserve, type SpaceReserve } from './space-reserve.js';
+export { until } from './until.js';
 export { watchdogIntervalMs } from './watchdog.js';

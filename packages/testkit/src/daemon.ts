@@ -1,8 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { connect } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { startListening } from '@mvm/node-host';
 import { patiently } from './patience.js';
 import { testUidBase } from './uid-base.js';
 
@@ -52,76 +50,31 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     place.repoRoot,
     `apps/${options.daemon}/bin/${options.program ?? `mvm-${options.daemon}`}.js`,
   );
-  const [command = place.nodePath, ...args] = [
-    ...(options.prefix ?? []),
-    place.nodePath,
-    program,
-    'serve',
-    ...options.args,
-  ];
-  const output = options.logFd ?? 'pipe';
-  const child = spawn(command, args, {
-    stdio: ['ignore', output, output],
-    env: { ...process.env, MVM_HOSTD_VM_UID_BASE: String(testUidBase()), ...options.env },
-    detached: options.detached ?? false,
-    cwd: '/',
-  });
   let text = '';
-  const collect = (chunk: Buffer): void => {
-    text = `${text}${chunk.toString('utf8')}`.slice(-262_144);
-  };
-  child.stdout?.on('data', collect);
-  child.stderr?.on('data', collect);
-  const exit = exitOf(child);
-  let exited: string | null = null;
-  void exit.then((status) => {
-    exited = status;
+  const process_ = await startListening({
+    command: [...(options.prefix ?? []), place.nodePath, program, 'serve', ...options.args] as [
+      string,
+      ...string[],
+    ],
+    env: { MVM_HOSTD_VM_UID_BASE: String(testUidBase()), ...options.env },
+    socketPath: options.socketPath,
+    timeoutMs: patiently(options.startTimeoutMs ?? 20_000),
+    detached: options.detached,
+    output:
+      options.logFd ??
+      ((more) => {
+        text = `${text}${more}`.slice(-262_144);
+      }),
+  }).catch((error: unknown) => {
+    throw new Error(`mvm-${options.daemon}: ${(error as Error).message}:\n${text}`, { cause: error });
   });
-
-  const deadline = performance.now() + patiently(options.startTimeoutMs ?? 20_000);
-  while (!(await accepts(options.socketPath))) {
-    if (exited !== null)
-      throw new Error(`mvm-${options.daemon} ended with ${exited} before it listened:\n${text}`);
-    if (performance.now() > deadline) {
-      child.kill('SIGKILL');
-      await exit;
-      throw new Error(`mvm-${options.daemon} does not listen on ${options.socketPath}:\n${text}`);
-    }
-    await sleep(20);
-  }
-  if (child.pid === undefined) throw new Error(`mvm-${options.daemon} has no pid`);
-  if (options.detached) child.unref();
   return {
-    pid: child.pid,
+    pid: process_.pid,
     logs: () => text,
-    async stop(graceMs = 10_000) {
-      child.kill('SIGTERM');
-      const timer = setTimeout(() => child.kill('SIGKILL'), graceMs);
-      const status = await exit;
-      clearTimeout(timer);
-      return status;
-    },
-    kill() {
-      child.kill('SIGKILL');
-      return exit;
+    stop: (graceMs = 10_000) => process_.stop(graceMs),
+    kill: () => {
+      process_.signal('SIGKILL');
+      return process_.exited;
     },
   };
-}
-
-function exitOf(child: ChildProcess): Promise<string> {
-  return new Promise((resolve) => {
-    child.once('error', (error) => resolve(error.message));
-    child.once('exit', (code, signal) => resolve(signal ?? `status ${code}`));
-  });
-}
-
-function accepts(socketPath: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(socketPath);
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
-  });
 }

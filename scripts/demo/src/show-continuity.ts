@@ -1,5 +1,5 @@
 /* biome-ignore-all lint/suspicious/noConsole: this program's output is its product */
-import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from '@mvm/node-host';
 import { type ConsoleReading, checkContinuity, linesAround, readConsole } from './console.js';
 import type { DemoHost } from './host.js';
 import { listInstances } from './instances.js';
@@ -96,18 +96,11 @@ async function adopted(
   before: readonly { address: string; pid: number | null }[],
   { mvm, signal }: ContinuityOptions,
 ): Promise<void> {
-  const deadline = performance.now() + PATIENCE_MS;
-  for (;;) {
-    const now = await listInstances(mvm).catch(() => null);
-    if (now !== null) {
-      const pids = (list: typeof before): string =>
-        list.map(({ address, pid }) => `${address} ${pid}`).join(', ');
-      if (pids(now) !== pids(before)) throw new Error(`VMs were ${pids(before)}, and are ${pids(now)}`);
-      return;
-    }
-    if (performance.now() > deadline) throw new Error('hostd does not answer again');
-    await sleep(200, undefined, { signal });
-  }
+  const limits = { timeoutMs: PATIENCE_MS, everyMs: 200, signal };
+  const now = await until('hostd answers again', () => listInstances(mvm).catch(() => null), limits);
+  const pids = (list: typeof before): string =>
+    list.map(({ address, pid }) => `${address} ${pid}`).join(', ');
+  if (pids(now) !== pids(before)) throw new Error(`VMs were ${pids(before)}, and are ${pids(now)}`);
 }
 
 /** The guest's console once it has counted past a number. */
@@ -116,13 +109,15 @@ async function countedPast(
   count: number,
   { mvm, signal }: ContinuityOptions,
 ): Promise<ConsoleReading> {
-  const deadline = performance.now() + PATIENCE_MS;
-  for (;;) {
+  const counted = async (): Promise<ConsoleReading | null> => {
     const reading = readConsole(await mvm.read(['instance', 'logs', instance]));
-    if (reading.count > count) return reading;
-    if (performance.now() > deadline) throw new Error(`${instance} does not count on from ${count}`);
-    await sleep(200, undefined, { signal });
-  }
+    return reading.count > count ? reading : null;
+  };
+  return until(`${instance} counts on from ${count}`, counted, {
+    timeoutMs: PATIENCE_MS,
+    everyMs: 200,
+    signal,
+  });
 }
 
 function exists(pid: number | null): boolean {

@@ -1,8 +1,8 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { createHostdClient } from '@mvm/hostd-client';
+import { removeCgroups } from '@mvm/node-host';
 import { diffHost, type HostDifference, snapshotHost } from '@mvm/testkit';
 import { removeAccount } from './account.js';
-import { removeCgroups } from './cgroups.js';
 import { clearState, type DemoState } from './demo-state.js';
 import { demoPaths } from './paths.js';
 import { endProcess, isAlive } from './processes.js';

@@ -1,11 +1,10 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { createHostdClient, type HostdClient } from '@mvm/hostd-client';
 import { addImage, imagesDir, removeImage } from '@mvm/image-store';
+import { removeCgroups } from '@mvm/node-host';
 import { isCodedError } from '@mvm/protocol';
 import type { InsideOptions } from '../events.js';
-import { removeCgroups } from '../host/cgroup-dirs.js';
 import type { ViewPlace } from '../host/host-view.js';
 import { type HostdProcess, startHostd } from '../host/hostd-process.js';
 import { runTool } from '../host/run-tool.js';
@@ -143,20 +142,5 @@ async function forgetNetwork(): Promise<void> {
   const links = JSON.parse(await runTool('ip', ['-j', 'link'])) as { ifname: string }[];
   for (const { ifname } of links) {
     if (/^(tn\d|br-tenant-)/.test(ifname)) await runTool('ip', ['link', 'del', ifname]);
-  }
-}
-
-/** Resolves when `probe` answers neither null nor false; throws what is awaited, and for how long, otherwise. */
-export async function until<T>(
-  what: string,
-  probe: () => Promise<T | null | false>,
-  timeoutMs = 60_000,
-): Promise<T> {
-  const deadline = performance.now() + timeoutMs;
-  for (;;) {
-    const found = await probe();
-    if (found !== null && found !== false) return found;
-    if (performance.now() > deadline) throw new Error(`${what}: not within ${timeoutMs / 1000} s`);
-    await sleep(20);
   }
 }

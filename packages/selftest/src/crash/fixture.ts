@@ -1,5 +1,6 @@
+import { until } from '@mvm/node-host';
 import { commonLines, diffLines, linesOf, type Naming, viewHost } from '../host/host-view.js';
-import { type CrashHost, until } from './crash-host.js';
+import type { CrashHost } from './crash-host.js';
 import { awaitGreeting, consoleEnd, type GuestSigns, guestSigns } from './guest-signs.js';
 import {
   BYSTANDER,
@@ -15,7 +16,7 @@ import {
 } from './targets.js';
 
 const GREETING_TIMEOUT_MS = 180_000;
-const COUNT_TIMEOUT_MS = 180_000;
+const COUNTS_WITHIN = { timeoutMs: 180_000, everyMs: 20 };
 /** How long a helper process of a hostd that was killed may still be seen after the next one serves. */
 const SETTLE_MS = 5_000;
 
@@ -130,7 +131,7 @@ export async function createFixture(host: CrashHost): Promise<Fixture> {
     if (!understands || guest.bootId !== null) return;
     guest.bootId = await awaitGreeting(host, addresses[name], guest.offset, GREETING_TIMEOUT_MS);
     if (guest.bootId === null) understands = false;
-    else await until('the first count', async () => (await signs(name)).count > 0, COUNT_TIMEOUT_MS);
+    else await until('the first count', async () => (await signs(name)).count > 0, COUNTS_WITHIN);
   }
 
   async function guestProblems(name: GuestName): Promise<string[]> {
@@ -147,7 +148,7 @@ export async function createFixture(host: CrashHost): Promise<Fixture> {
         const { count } = await signs(name);
         return count > from ? count : null;
       },
-      COUNT_TIMEOUT_MS,
+      COUNTS_WITHIN,
     ).catch(() => null);
     if (counted === null) return [`the guest of ${name} does not count on from ${from}`];
     guest.count = counted;

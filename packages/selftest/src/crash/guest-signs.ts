@@ -1,4 +1,5 @@
-import { type CrashHost, until } from './crash-host.js';
+import { until } from '@mvm/node-host';
+import type { CrashHost } from './crash-host.js';
 import type { InstanceAddress } from './targets.js';
 
 /** What a guest has said on its console: its greeting with its boot id, and the highest number it has counted to. */
@@ -33,9 +34,8 @@ export async function awaitGreeting(
   offset: number,
   timeoutMs: number,
 ): Promise<string | null> {
-  return await until(
-    'the greeting',
-    async () => (await guestSigns(host, address, offset)).bootId,
+  return await until('the greeting', async () => (await guestSigns(host, address, offset)).bootId, {
     timeoutMs,
-  ).catch(() => null);
+    everyMs: 20,
+  }).catch(() => null);
 }

@@ -1,7 +1,7 @@
+import { until } from '@mvm/node-host';
 import { runTool } from '../host/run-tool.js';
 import { killProcess } from '../host/vmm-processes.js';
 import type { ObservedScenario } from './cases.js';
-import { until } from './crash-host.js';
 import type { Fixture } from './fixture.js';
 import type { Scenario } from './scenarios.js';
 
@@ -48,9 +48,8 @@ async function killAndAwaitReap(fixture: Fixture, since: number): Promise<void> 
   const facts = await fixture.spare.describe();
   if (facts?.pid != null) await killProcess(facts.pid);
   const { log } = fixture.host.hostd();
-  await until('the reap', async () =>
-    log.slice(since).some(({ msg }) => msg.startsWith('a VM ended by itself')),
-  );
+  const reaped = (): boolean => log.slice(since).some(({ msg }) => msg.startsWith('a VM ended by itself'));
+  await until('the reap', reaped, { timeoutMs: 60_000, everyMs: 20 });
 }
 
 /**

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from '@mvm/node-host';
 import { isCodedError } from '@mvm/protocol';
 import { HostdEnded, type LogLine } from '../host/hostd-process.js';
 import { killProcess } from '../host/vmm-processes.js';
@@ -203,13 +204,8 @@ async function crashHung(fixture: Fixture, each: CrashCase): Promise<Crash> {
 }
 
 async function untilStopped(pid: number): Promise<void> {
-  const deadline = performance.now() + DEATH_TIMEOUT_MS;
-  for (;;) {
-    const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-    if (/\) T /.test(stat)) return;
-    if (performance.now() > deadline) throw new Error('hostd did not stop at its failpoint');
-    await sleep(5);
-  }
+  const stopped = async (): Promise<boolean> => /\) T /.test(await readFile(`/proc/${pid}/stat`, 'utf8'));
+  await until('hostd stops at its failpoint', stopped, { timeoutMs: DEATH_TIMEOUT_MS });
 }
 
 /** hostd and the VMM die together, and so does the recovery when it begins to clean up after the VM. */

@@ -1,6 +1,6 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
-import { listCgroups } from './cgroup-dirs.js';
+import { listCgroups } from '@mvm/node-host';
 import { runTool } from './run-tool.js';
 import { findProcesses } from './vmm-processes.js';
 

@@ -1,6 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { connect } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { EndedEarly, startListening } from '@mvm/node-host';
 
 /** A line of hostd's log. */
 export interface LogLine {
@@ -50,41 +48,41 @@ const START_TIMEOUT_MS = 60_000;
  * Start hostd; resolves once its socket accepts a connection, which is after its recovery. Rejects with `HostdEnded` when
  * it ends first, and with what it said when it does not listen within a minute; then it is gone.
  */
-export async function startHostd(options: HostdOptions): Promise<HostdProcess> {
-  const { program, args, socketPath } = options;
-  const command = program.endsWith('.js') ? [process.execPath, program] : [program];
-  const [file = program, ...before] = command;
-  const child = spawn(file, [...before, 'serve', ...args], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-    env: { ...process.env, ...options.env },
-    cwd: '/',
+export async function startHostd({ program, args, env, socketPath }: HostdOptions): Promise<HostdProcess> {
+  const { log, text, take, listeners } = readLog();
+  const started = await startListening({
+    command: program.endsWith('.js')
+      ? [process.execPath, program, 'serve', ...args]
+      : [program, 'serve', ...args],
+    env,
+    socketPath,
+    timeoutMs: START_TIMEOUT_MS,
+    output: take,
+  }).catch((error: unknown) => {
+    const said = `${text()}${log.map((line) => JSON.stringify(line)).join('\n')}`.slice(-4000);
+    if (error instanceof EndedEarly) throw new HostdEnded(error.how, said, log);
+    throw new Error(`hostd does not serve: ${(error as Error).message}\n${said}`, { cause: error });
   });
-  const hostd = observe(child);
-  let ended: string | null = null;
-  void hostd.exited.then((how) => {
-    ended = how;
-  });
-  const deadline = performance.now() + START_TIMEOUT_MS;
-  while (!(await accepts(socketPath))) {
-    const said = (): string =>
-      `${hostd.text()}${hostd.log.map((line) => JSON.stringify(line)).join('\n')}`.slice(-4000);
-    if (ended !== null) throw new HostdEnded(ended, said(), hostd.log);
-    if (performance.now() > deadline) {
-      hostd.signal('SIGKILL');
-      await hostd.exited;
-      throw new Error(`hostd did not serve within ${START_TIMEOUT_MS / 1000} s:\n${said()}`);
-    }
-    await sleep(10);
-  }
-  return hostd;
+  return {
+    pid: started.pid,
+    log,
+    text,
+    exited: started.closed,
+    onStep: (listener) => {
+      listeners.add(listener);
+      return { off: () => listeners.delete(listener) };
+    },
+    signal: started.signal,
+  };
 }
 
-function observe(child: ChildProcess): HostdProcess {
+/** Reads the lines of a log as pieces of its text come. */
+function readLog() {
   const log: LogLine[] = [];
   const listeners = new Set<(step: string) => void>();
   let other = '';
   let partial = '';
-  const take = (line: string): void => {
+  const takeLine = (line: string): void => {
     if (line.trim() === '') return;
     let parsed: LogLine;
     try {
@@ -98,40 +96,14 @@ function observe(child: ChildProcess): HostdProcess {
       for (const listener of [...listeners]) listener(parsed.step);
     }
   };
-  child.stderr?.setEncoding('utf8').on('data', (chunk: string) => {
-    const lines = (partial + chunk).split('\n');
-    partial = lines.pop() ?? '';
-    for (const line of lines) take(line);
-  });
-  const exited = new Promise<string>((resolve) => {
-    let how = '';
-    child.once('error', (error) => resolve(error.message));
-    child.once('exit', (code, signal) => {
-      how = signal ?? `status ${code}`;
-    });
-    // After what it wrote last has been read.
-    child.once('close', () => resolve(how));
-  });
   return {
-    pid: child.pid ?? -1,
     log,
+    listeners,
     text: () => other,
-    exited,
-    onStep: (listener) => {
-      listeners.add(listener);
-      return { off: () => listeners.delete(listener) };
+    take: (chunk: string): void => {
+      const lines = (partial + chunk).split('\n');
+      partial = lines.pop() ?? '';
+      for (const line of lines) takeLine(line);
     },
-    signal: (signal) => child.kill(signal),
   };
-}
-
-function accepts(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    socket.once('connect', () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once('error', () => resolve(false));
-  });
 }

@@ -1,4 +1,4 @@
-import { listPids, readArgv, readStartTime } from '@mvm/node-host';
+import { listPids, readArgv, readStartTime, until } from '@mvm/node-host';
 
 /** A process that works for hostd or is one of its VMMs. */
 export interface FoundProcess {
@@ -24,9 +24,5 @@ export async function killProcess(pid: number): Promise<void> {
   } catch {
     return;
   }
-  for (let tries = 0; tries < 500; tries += 1) {
-    if ((await readStartTime(pid)) === null) return;
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-  throw new Error(`process ${pid} does not end`);
+  await until(`process ${pid} ends`, async () => (await readStartTime(pid)) === null, { timeoutMs: 5_000 });
 }

@@ -3,9 +3,9 @@ import { randomInt } from 'node:crypto';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { removeCgroups } from '@mvm/node-host';
 import { CodedError } from '@mvm/protocol';
 import type { InsideOptions, SelftestEvent, SelftestOptions } from '../events.js';
-import { removeCgroups } from '../host/cgroup-dirs.js';
 import { runTool } from '../host/run-tool.js';
 
 const NAMESPACES = [
