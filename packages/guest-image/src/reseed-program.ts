@@ -2,13 +2,13 @@
  * A program for the guest that makes the kernel's random generator start afresh from its pool: what is written to
  * /dev/urandom only goes into the pool, and is not drawn on until the next reseed, up to a minute later; until then a
  * restored guest repeats the numbers of before. Only an ioctl reseeds at once, and neither a shell nor busybox has one.
- * Source: random(4), RNDRESEEDCRNG; elf(5); System V ABI, AMD64 supplement.
+ * Source: random(4), RNDRESEEDCRNG; System V ABI, AMD64 supplement.
  */
+
+import { renderElf64 } from '@mvm/guest-boot/elf';
 
 /** Where the program is loaded. */
 const BASE = 0x400000;
-const HEADER_BYTES = 64;
-const SEGMENT_BYTES = 56;
 const PATH = Buffer.from('/dev/urandom\0', 'latin1');
 
 /** RNDRESEEDCRNG, `_IO('R', 0x07)`; needs CAP_SYS_ADMIN. */
@@ -36,26 +36,5 @@ export function renderReseedProgram(): Buffer {
   const displacement = Buffer.alloc(4);
   displacement.writeInt32LE(REST.length);
   const code = Buffer.concat([Buffer.from(OPEN), displacement, Buffer.from(REST), PATH]);
-  const start = HEADER_BYTES + SEGMENT_BYTES;
-  const program = Buffer.alloc(start + code.length);
-  // ELF64, little endian, version 1, System V.
-  Buffer.from([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1, 0]).copy(program);
-  program.writeUInt16LE(2, 16); // an executable
-  program.writeUInt16LE(62, 18); // for x86-64
-  program.writeUInt32LE(1, 20);
-  program.writeBigUInt64LE(BigInt(BASE + start), 24); // entry
-  program.writeBigUInt64LE(BigInt(HEADER_BYTES), 32); // segments' table
-  program.writeUInt16LE(HEADER_BYTES, 52);
-  program.writeUInt16LE(SEGMENT_BYTES, 54);
-  program.writeUInt16LE(1, 56);
-  // One segment: the whole file, loaded, readable and executable.
-  program.writeUInt32LE(1, HEADER_BYTES);
-  program.writeUInt32LE(5, HEADER_BYTES + 4);
-  program.writeBigUInt64LE(BigInt(BASE), HEADER_BYTES + 16);
-  program.writeBigUInt64LE(BigInt(BASE), HEADER_BYTES + 24);
-  program.writeBigUInt64LE(BigInt(program.length), HEADER_BYTES + 32);
-  program.writeBigUInt64LE(BigInt(program.length), HEADER_BYTES + 40);
-  program.writeBigUInt64LE(4096n, HEADER_BYTES + 48);
-  code.copy(program, start);
-  return program;
+  return renderElf64(code, BASE, 'wholeFile');
 }
