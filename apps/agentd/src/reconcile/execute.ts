@@ -29,8 +29,7 @@ export interface ExecuteOptions {
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
   readonly now: () => number;
-  readonly onStart?: (action: Action) => void;
-  readonly onOutcome?: (outcome: ActionOutcome) => void;
+  readonly onOutcome: (outcome: ActionOutcome) => void;
 }
 
 /** Characters of a cause that the protocol takes. */
@@ -65,7 +64,6 @@ export async function executePlan(actions: readonly Action[], options: ExecuteOp
 
   async function run(action: Action): Promise<void> {
     if (interrupted !== null || needsMissing(action, missing)) return;
-    options.onStart?.(action);
     const startedAtMs = now();
     const began = performance.now();
     const error = await client
@@ -85,7 +83,7 @@ export async function executePlan(actions: readonly Action[], options: ExecuteOp
     if (error !== null && action.kind.startsWith('ensure_')) missing.add(targetOf(action));
     const outcome = { action, startedAtMs, durationMs: performance.now() - began, error };
     outcomes.push(outcome);
-    options.onOutcome?.(outcome);
+    options.onOutcome(outcome);
   }
 
   const phases = new Set(actions.map((action) => PHASES[action.kind]));

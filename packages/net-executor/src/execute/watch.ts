@@ -26,7 +26,6 @@ interface WatchOptions {
   /** `reported`: what the kernel reported since the last look, line by line; empty at a poll. */
   readonly restore: (reported: readonly string[]) => Promise<NetworkChange>;
   readonly onEvent: (event: NetworkWatchEvent) => void;
-  readonly pollIntervalMs?: number;
 }
 
 const POLL_INTERVAL_MS = 10_000;
@@ -147,7 +146,7 @@ export function watchNetwork(options: WatchOptions): NetworkWatch {
     }
   }
 
-  const poll = setInterval(() => request('poll'), options.pollIntervalMs ?? POLL_INTERVAL_MS);
+  const poll = setInterval(() => request('poll'), POLL_INTERVAL_MS);
   poll.unref();
   const listening = keepListening();
 
