@@ -1,8 +1,10 @@
 /** A hostd that is restarted among many instances: how long until it serves, and how much memory it takes. */
+
 import { readFile } from 'node:fs/promises';
+import { until } from '@mvm/testkit';
 import pLimit from 'p-limit';
 import { expect, it } from 'vitest';
-import { ensureTenantAndPool, until } from '../test/daemon.js';
+import { ensureTenantAndPool } from '../test/tenants.js';
 import { createVmHost } from '../test/vm/vm-host.js';
 import { msFigures, quantile, writeReport } from './report.js';
 

@@ -6,11 +6,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir, readFile, stat, truncate } from 'node:fs/promises';
+import { until } from '@mvm/testkit';
 import { expect, it } from 'vitest';
 import { createCgroups } from '../src/cgroup/cgroups.js';
 import type { InstanceRecord } from '../src/state/records.js';
-import { ensureTenantAndPool, until } from '../test/daemon.js';
 import { argvOf } from '../test/driver-contract/qemu-argv.js';
+import { ensureTenantAndPool } from '../test/tenants.js';
 import { createVmHost, instanceFile } from '../test/vm/vm-host.js';
 import { msFigures, ratioFigures, writeReport } from './report.js';
 import { StageLog } from './stages.js';

@@ -2,14 +2,16 @@
  * Sleep and wake through hostd, against a script that does the same with a bare QEMU; size and time per compression; and
  * hostd's own share of every operation.
  */
+
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { until } from '@mvm/testkit';
 import { expect, it } from 'vitest';
 import { createCgroups } from '../src/cgroup/cgroups.js';
 import { cgroupLimits } from '../src/cgroup/limits.js';
 import type { InstanceRecord } from '../src/state/records.js';
 import { createQemuVmm } from '../src/vmm/qemu/driver.js';
-import { ensureTenantAndPool, poolSpec, until } from '../test/daemon.js';
+import { ensureTenantAndPool, poolSpec } from '../test/tenants.js';
 import { createVmHost, greeting, instanceFile } from '../test/vm/vm-host.js';
 import { createBaselineVm } from './baseline.js';
 import { type Figure, msFigures, quantile, ratioFigures, writeReport } from './report.js';

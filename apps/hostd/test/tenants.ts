@@ -1,60 +1,7 @@
-import { createHostdClient, type HostdClient } from '@mvm/hostd-client';
-import { createNetworkExecutor } from '@mvm/net-executor/execute';
+import type { HostdClient } from '@mvm/hostd-client';
 import type { DesiredCounts, PoolSpec, Quotas } from '@mvm/protocol';
-import { DEFAULT_CLUSTER_CIDR, deriveTenantNet } from '@mvm/protocol/names';
-import { callVersionOne, createHost, type Host } from '@mvm/testkit';
-import { createCgroups } from '../src/cgroup/cgroups.js';
+import { deriveTenantNet } from '@mvm/protocol/names';
 import { DEFAULT_QUOTAS } from '../src/plan/plan-tenant.js';
-
-/** A host with what hostd's tests ask of it. */
-export interface TestHost extends Host {
-  client(): HostdClient;
-  /** One version 1 exchange by a client that shares no code with ours. */
-  v1(body: unknown): Promise<unknown>;
-  /** End what runs (VMs too), remove the directory. */
-  dispose(): Promise<void>;
-}
-
-export { until } from '@mvm/testkit';
-
-/** What hostds of this network namespace have set up there is taken down, so that the next test finds it as it was. */
-async function removeNetworks(): Promise<void> {
-  const network = createNetworkExecutor({ clusterCidr: DEFAULT_CLUSTER_CIDR, uplinks: [] });
-  await network.reconcile({ tenants: [] });
-  await network.removeAll();
-  await network.close();
-}
-
-/** Throws in a network namespace that leads anywhere: the machine's own is left alone. */
-export async function createTestHost(): Promise<TestHost> {
-  const host = await createHost({ prefix: 'mvmh', args: ['--group', 'mvmh-none', '--log-level', 'debug'] });
-  const clients: HostdClient[] = [];
-  return {
-    ...host,
-    // Only the build for crash tests has failpoints.
-    start: (options = {}) =>
-      host.start(
-        options.env?.MVM_FAILPOINT === undefined ? options : { program: 'mvm-hostd-crash', ...options },
-      ),
-    client: () => {
-      const client = createHostdClient({ socketPath: host.socketPath, clientName: 'test' });
-      clients.push(client);
-      return client;
-    },
-    v1: (body) => callVersionOne(host.socketPath, body, 60_000),
-    dispose: async () => {
-      for (const client of clients) client.close();
-      await host.dispose(async () => {
-        const cgroups = await createCgroups({ parent: host.cgroupParent });
-        for (const name of await cgroups.list()) {
-          await cgroups.kill(name);
-          await cgroups.remove(name);
-        }
-        await removeNetworks();
-      });
-    },
-  };
-}
 
 /** The network that belongs to a net id. */
 export const netOf = (netId: number): ReturnType<typeof deriveTenantNet> =>

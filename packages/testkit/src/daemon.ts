@@ -4,6 +4,8 @@ import { startListening } from '@mvm/node-host';
 import { patiently } from './patience.js';
 import { testUidBase } from './uid-base.js';
 
+const START_TIMEOUT_MS = 20_000;
+
 /** How to start one of the daemons from its build. */
 export interface DaemonOptions {
   readonly daemon: 'hostd' | 'agentd';
@@ -22,8 +24,6 @@ export interface DaemonOptions {
   readonly logFd?: number;
   /** Where Node and the checkout lie for the daemon, when not where they lie for the caller (another mount namespace). */
   readonly place?: { readonly nodePath: string; readonly repoRoot: string };
-  /** Default 20 s; see {@link patiently}. */
-  readonly startTimeoutMs?: number;
 }
 
 /** A running daemon; only ever signals the process that it started. */
@@ -58,7 +58,7 @@ export async function startDaemon(options: DaemonOptions): Promise<RunningDaemon
     ],
     env: { MVM_HOSTD_VM_UID_BASE: String(testUidBase()), ...options.env },
     socketPath: options.socketPath,
-    timeoutMs: patiently(options.startTimeoutMs ?? 20_000),
+    timeoutMs: patiently(START_TIMEOUT_MS),
     detached: options.detached,
     output:
       options.logFd ??

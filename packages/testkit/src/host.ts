@@ -1,71 +1,105 @@
 import { execFileSync } from 'node:child_process';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { createHostdClient, type HostdClient } from '@mvm/hostd-client';
+import { createNetworkExecutor } from '@mvm/net-executor/execute';
+import { removeCgroups } from '@mvm/node-host';
+import { DEFAULT_CLUSTER_CIDR } from '@mvm/protocol/names';
+import { type AgentdPlace, createAgentdPlace } from './agentd-place.js';
 import { type RunningDaemon, startDaemon } from './daemon.js';
+import { requireOwnNetwork } from './own-network.js';
+import { callVersionOne } from './version-one-client.js';
+
+export { type AgentdPlace, UNPRIVILEGED } from './agentd-place.js';
 
 /** How to start a host's hostd, besides the host's own settings. */
 export interface StartOptions {
   readonly args?: readonly string[];
+  /** With `MVM_FAILPOINT` the build for crash tests is started: no other has failpoints. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Another program than `mvm-hostd`; see {@link startDaemon}. */
-  readonly program?: string;
   /** See {@link startDaemon}. */
   readonly prefix?: readonly string[];
   /** See {@link startDaemon}. */
   readonly logFd?: number;
 }
 
-/** One hostd's state, run directory, socket and cgroup, which no other test has. */
+/** What tests differ in. */
+export interface HostOptions {
+  /** Its directory's name begins with it; `mvmh` by default. */
+  readonly prefix?: string;
+  /** Where its directory is; `/tmp` by default. */
+  readonly parent?: string;
+  /** The group that may use hostd's socket; by default none exists, and only root may. */
+  readonly group?: string;
+  /** `none`: no hostd is started, at most a model of one listens on its socket. Such a host needs no root. */
+  readonly hostd?: 'none';
+}
+
+/** One hostd and one agentd with state, run directory, sockets and cgroup that no other test has. */
 export interface Host {
-  /** 0755, so that other users reach the socket. */
+  /** 0755, so that other users reach the sockets. */
   readonly dir: string;
   readonly stateDir: string;
   readonly runDir: string;
+  /** Of hostd. */
   readonly socketPath: string;
   readonly cgroupParent: string;
   /** The flags of `mvm-hostd serve` that name these places. */
   readonly args: readonly string[];
+  readonly agentd: AgentdPlace;
   /** Starts hostd, or starts it again. */
   start(options?: StartOptions): Promise<RunningDaemon>;
-  /** Stops the daemons that `start` started; then `cleanUp`, if any, ends what they left; then the directory goes. */
-  dispose(cleanUp?: () => Promise<void>): Promise<void>;
+  /** A new client of hostd; `dispose` closes it. */
+  client(): HostdClient;
+  /** One version 1 exchange by a client that shares no code with ours. */
+  v1(body: unknown): Promise<unknown>;
+  /** Stops the daemons that were started here. */
+  stop(): Promise<void>;
+  /** Kills VMs, and takes down the networks that hostds of this network namespace have set up. The daemons have ended. */
+  takeDown(): Promise<void>;
+  /** Stops the daemons, takes down what they left, and removes the directory. */
+  dispose(): Promise<void>;
 }
 
 let count = 0;
 
 /**
- * Makes the directories of a host, whose names begin with `prefix`, below `parent` (default `/tmp`). Starts nothing.
- * Throws in a network namespace that leads anywhere, see {@link requireOwnNetwork}.
+ * Makes the directories of a host. Starts nothing. Throws in a network namespace that leads anywhere, see
+ * {@link requireOwnNetwork}, unless the host is without hostd.
  */
-export async function createHost(options: {
-  readonly prefix: string;
-  readonly parent?: string;
-  /** Further flags of each start. */
-  readonly args?: readonly string[];
-}): Promise<Host> {
-  requireOwnNetwork();
-  const dir = await mkdtemp(join(options.parent ?? '/tmp', `${options.prefix}-`));
+export async function createHost(options: HostOptions = {}): Promise<Host> {
+  const { prefix = 'mvmh', parent = '/tmp', group = 'mvmh-none', hostd } = options;
+  if (hostd !== 'none') {
+    requireOwnNetwork();
+    execFileSync('ip', ['link', 'set', 'lo', 'up']);
+  }
+  const dir = await mkdtemp(join(parent, `${prefix}-`));
   await chmod(dir, 0o755);
   count += 1;
   const stateDir = join(dir, 's');
   const runDir = join(dir, 'r');
   const socketPath = join(runDir, 'hostd.sock');
-  const cgroupParent = `${options.prefix}-${process.pid}-${count}`;
+  const cgroupParent = `${prefix}-${process.pid}-${count}`;
   const args = [
     ...['--state-dir', stateDir, '--run-dir', runDir, '--socket', socketPath],
-    ...['--cgroup-parent', cgroupParent, ...(options.args ?? [])],
+    ...['--cgroup-parent', cgroupParent, '--group', group, '--log-level', 'debug'],
   ];
   const daemons: RunningDaemon[] = [];
-  return {
+  const clients: HostdClient[] = [];
+  if (hostd === 'none') await mkdir(runDir);
+  const agentd = await createAgentdPlace(join(dir, 'a'), socketPath, (daemon) => daemons.push(daemon));
+  const host: Host = {
     dir,
     stateDir,
     runDir,
     socketPath,
     cgroupParent,
     args,
+    agentd,
     start: async (start = {}) => {
       const daemon = await startDaemon({
         ...start,
+        ...(start.env?.MVM_FAILPOINT === undefined ? {} : { program: 'mvm-hostd-crash' }),
         daemon: 'hostd',
         socketPath,
         args: [...args, ...(start.args ?? [])],
@@ -73,16 +107,30 @@ export async function createHost(options: {
       daemons.push(daemon);
       return daemon;
     },
-    dispose: async (cleanUp) => {
-      for (const daemon of daemons) await daemon.stop();
-      await cleanUp?.();
+    client: () => {
+      const client = createHostdClient({ socketPath, clientName: 'test' });
+      clients.push(client);
+      return client;
+    },
+    v1: (body) => callVersionOne(socketPath, body, 60_000),
+    stop: async () => {
+      // The last one first: agentd asks hostd until it ends.
+      for (const daemon of daemons.splice(0).reverse()) await daemon.stop();
+    },
+    takeDown: async () => {
+      await removeCgroups(cgroupParent);
+      const network = createNetworkExecutor({ clusterCidr: DEFAULT_CLUSTER_CIDR, uplinks: [] });
+      await network.reconcile({ tenants: [] });
+      await network.removeAll();
+      await network.close();
+    },
+    dispose: async () => {
+      for (const client of clients) await client.close();
+      await agentd.client.close();
+      await host.stop();
+      if (hostd !== 'none') await host.takeDown();
       await rm(dir, { recursive: true, force: true });
     },
   };
-}
-
-/** Throws in a network namespace that has a default route: what a test does there would reach the machine. */
-export function requireOwnNetwork(): void {
-  if (execFileSync('ip', ['route', 'show', 'default'], { encoding: 'utf8' }) === '') return;
-  throw new Error('run this tier by its script (pnpm test:vm): it needs a network namespace of its own');
+  return host;
 }

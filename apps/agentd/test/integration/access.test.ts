@@ -1,18 +1,21 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
+import { type AgentdPlace, createHost, type Host } from '@mvm/testkit/host';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type AgentdHome, createAgentdHome, statusWhen } from '../harness/agentd.js';
+import { statusWhen } from '../harness/agentd.js';
 import { type FakeHostd, startFakeHostd } from '../harness/fake-hostd.js';
 import { desiredPool, desiredState, desiredTenant } from '../model/desired.js';
 
-let home: AgentdHome;
+let host: Host;
+let agentd: AgentdPlace;
 let hostd: FakeHostd;
 beforeEach(async () => {
-  home = await createAgentdHome();
-  hostd = await startFakeHostd(home.hostdSocket);
+  host = await createHost({ hostd: 'none' });
+  agentd = host.agentd;
+  hostd = await startFakeHostd(host.socketPath);
 });
 afterEach(async () => {
-  await home.dispose();
+  await host.dispose();
   await hostd.close();
 });
 
@@ -20,16 +23,16 @@ const state = desiredState([desiredTenant('acme', 3, [desiredPool('workers', { r
 
 describe('on whose behalf hostd is asked', () => {
   it('is the revision with the reason of the action, or the user who called the API', async () => {
-    await home.start();
-    const { revision } = await home.client.putDesired({ body: state });
-    await statusWhen(home.client, ({ converged }) => converged);
+    await agentd.start();
+    const { revision } = await agentd.client.putDesired({ body: state });
+    await statusWhen(agentd.client, ({ converged }) => converged);
     expect(hostd.changes.length).toBeGreaterThan(2);
     for (const origin of hostd.origins)
       expect(origin).toEqual({ uid: null, cause: expect.stringMatching(`^revision ${revision}: .`) });
 
-    const [instance] = (await home.client.listInstances()).instances;
+    const [instance] = (await agentd.client.listInstances()).instances;
     const params = { tenant: 'acme', pool: 'workers', instance: instance?.instance_id ?? '' };
-    await home.client.stopInstance({ params, query: { hold_seconds: 60 } });
+    await agentd.client.stopInstance({ params, query: { hold_seconds: 60 } });
     const at = hostd.changes.findIndex(({ type }) => type === 'StopInstance');
     expect(hostd.origins[at]).toEqual({ uid: process.getuid?.(), cause: 'api' });
   });
@@ -46,7 +49,7 @@ async function sendAs(uid: number, gid: number, method: string, path: string, up
     }).on('upgrade', (_, socket) => { console.log(101); socket.destroy(); })
       .on('error', (error) => console.log(error.code)).end();`;
   const ids = ['--reuid', String(uid), '--regid', String(gid), '--clear-groups'];
-  const args = [...ids, process.execPath, '-e', script, home.socketPath, method, path, upgrade];
+  const args = [...ids, process.execPath, '-e', script, agentd.socketPath, method, path, upgrade];
   return (await promisify(execFile)('setpriv', args)).stdout.trim();
 }
 
@@ -55,7 +58,7 @@ describe.runIf(process.getuid?.() === 0)('roles', () => {
   const [OPERATORS, VIEWERS, STRANGER] = [60, 20, 64_321];
 
   it('let viewers look and operators do everything; others may do nothing', async () => {
-    await home.start(['--viewers-group', 'dialout', '--operators-group', 'games']);
+    await agentd.start(['--viewers-group', 'dialout', '--operators-group', 'games']);
     expect(await sendAs(64_001, VIEWERS, 'GET', '/v1/instances')).toBe('200');
     expect(await sendAs(64_001, VIEWERS, 'POST', '/v1/reconcile')).toBe('403 peer.not_allowed');
     expect(await sendAs(64_002, OPERATORS, 'POST', '/v1/reconcile')).toBe('200');
@@ -65,7 +68,7 @@ describe.runIf(process.getuid?.() === 0)('roles', () => {
   });
 
   it('let no viewer open a stream into a guest', async () => {
-    await home.start(['--viewers-group', 'dialout', '--operators-group', 'games']);
+    await agentd.start(['--viewers-group', 'dialout', '--operators-group', 'games']);
     const path = '/v1/instances/acme/workers/i-00000001/stream';
     expect(await sendAs(64_001, VIEWERS, 'GET', path, 'mvm-stream')).toBe('403 peer.not_allowed');
     expect(await sendAs(STRANGER, STRANGER, 'GET', path, 'mvm-stream')).toBe('403 peer.not_allowed');
@@ -74,7 +77,7 @@ describe.runIf(process.getuid?.() === 0)('roles', () => {
   });
 
   it('are not there without a group of viewers: the socket is closed to others', async () => {
-    await home.start();
+    await agentd.start();
     expect(await sendAs(64_001, VIEWERS, 'GET', '/v1/instances')).toBe('EACCES');
   });
 });

@@ -3,20 +3,23 @@ import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { type RouteDefinition, routes } from '@mvm/agentd-api';
 import type { AuditEntryView, AuditReportView } from '@mvm/protocol';
+import { type AgentdPlace, createHost, type Host } from '@mvm/testkit/host';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type AgentdHome, createAgentdHome, statusWhen } from '../harness/agentd.js';
+import { statusWhen } from '../harness/agentd.js';
 import { type FakeHostd, startFakeHostd } from '../harness/fake-hostd.js';
 import { desiredPool, desiredState, desiredTenant } from '../model/desired.js';
 
-let home: AgentdHome;
+let host: Host;
+let agentd: AgentdPlace;
 let hostd: FakeHostd;
 
 beforeAll(async () => {
-  home = await createAgentdHome();
-  hostd = await startFakeHostd(home.hostdSocket);
-  await home.start();
-  await home.client.putDesired({
+  host = await createHost({ hostd: 'none' });
+  agentd = host.agentd;
+  hostd = await startFakeHostd(host.socketPath);
+  await agentd.start();
+  await agentd.client.putDesired({
     body: desiredState([
       desiredTenant('acme', 3, [
         desiredPool('gateways', { running: 1 }),
@@ -25,10 +28,10 @@ beforeAll(async () => {
       desiredTenant('beta', 4, [desiredPool('workers', { running: 1 })]),
     ]),
   });
-  await statusWhen(home.client, ({ converged }) => converged);
+  await statusWhen(agentd.client, ({ converged }) => converged);
 });
 afterAll(async () => {
-  await home.dispose();
+  await host.dispose();
   await hostd.close();
 });
 
@@ -41,7 +44,7 @@ interface Answer {
 function send(method: string, path: string, body?: string, type = 'application/json'): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const headers = body === undefined ? {} : { 'content-type': type };
-    const request = httpRequest({ socketPath: home.socketPath, method, path, headers }, (response) => {
+    const request = httpRequest({ socketPath: agentd.socketPath, method, path, headers }, (response) => {
       let text = '';
       response.on('data', (chunk: Buffer) => {
         text += chunk.toString();
@@ -91,38 +94,38 @@ describe('the OpenAPI document', () => {
 
 describe('objects', () => {
   it('are listed with their counts', async () => {
-    const { tenants } = await home.client.listTenants();
+    const { tenants } = await agentd.client.listTenants();
     expect(tenants.map(({ tenant_id }) => tenant_id)).toEqual(['acme', 'beta']);
-    expect(await home.client.getTenant({ params: { tenant: 'acme' } })).toEqual(tenants[0]);
-    const { pools } = await home.client.listPools({ query: { tenant: 'acme' } });
+    expect(await agentd.client.getTenant({ params: { tenant: 'acme' } })).toEqual(tenants[0]);
+    const { pools } = await agentd.client.listPools({ query: { tenant: 'acme' } });
     expect(pools).toMatchObject([
       { pool_id: 'gateways', instances: { running: 1, stopped: 0 }, image: { name: 'demo' } },
       { pool_id: 'workers', instances: { running: 2 } },
     ]);
-    expect(await home.client.getPool({ params: { tenant: 'acme', pool: 'workers' } })).toEqual(pools[1]);
-    expect((await home.client.listInstances()).instances).toHaveLength(4);
+    expect(await agentd.client.getPool({ params: { tenant: 'acme', pool: 'workers' } })).toEqual(pools[1]);
+    expect((await agentd.client.listInstances()).instances).toHaveLength(4);
     const query = { tenant: 'acme', pool: 'workers' };
-    expect((await home.client.listInstances({ query })).instances).toHaveLength(2);
+    expect((await agentd.client.listInstances({ query })).instances).toHaveLength(2);
   });
 
   it('that are not there are not found, with the next step', async () => {
     const missing = { code: 'not_found', hint: expect.stringContaining('mvm') };
-    await expect(home.client.getTenant({ params: { tenant: 'nosuch' } })).rejects.toMatchObject(missing);
-    await expect(home.client.listPools({ query: { tenant: 'nosuch' } })).rejects.toMatchObject(missing);
+    await expect(agentd.client.getTenant({ params: { tenant: 'nosuch' } })).rejects.toMatchObject(missing);
+    await expect(agentd.client.listPools({ query: { tenant: 'nosuch' } })).rejects.toMatchObject(missing);
     const params = { tenant: 'acme', pool: 'nosuch' };
-    await expect(home.client.getPool({ params })).rejects.toMatchObject({ reason: 'pool.not_found' });
+    await expect(agentd.client.getPool({ params })).rejects.toMatchObject({ reason: 'pool.not_found' });
   });
 
   it('have logs, by offset', async () => {
-    const [view] = (await home.client.listInstances()).instances;
+    const [view] = (await agentd.client.listInstances()).instances;
     const params = {
       tenant: view?.tenant_id ?? '',
       pool: view?.pool_id ?? '',
       instance: view?.instance_id ?? '',
     };
-    const all = await home.client.getInstanceLogs({ params });
+    const all = await agentd.client.getInstanceLogs({ params });
     expect(Buffer.from(all.data_base64, 'base64').toString()).toBe('mvm-guest ready\n');
-    const piece = await home.client.getInstanceLogs({ params, query: { offset: 4, max_bytes: 5 } });
+    const piece = await agentd.client.getInstanceLogs({ params, query: { offset: 4, max_bytes: 5 } });
     expect(Buffer.from(piece.data_base64, 'base64').toString()).toBe('guest');
     expect(piece).toMatchObject({ offset: 4, next_offset: 9, stream: 'console' });
   });
@@ -133,31 +136,31 @@ describe('audit logs', () => {
     const { model } = hostd;
     model.auditEntries = [auditEntry(1), auditEntry(2), auditEntry(3)];
     const params = { tenant: 'acme' };
-    const first = await home.client.getAuditLog({ params, query: { limit: 2 } });
+    const first = await agentd.client.getAuditLog({ params, query: { limit: 2 } });
     expect(first.entries.map(({ seq }) => seq)).toEqual([1, 2]);
-    const rest = await home.client.getAuditLog({ params, query: { cursor: first.next_cursor ?? '' } });
+    const rest = await agentd.client.getAuditLog({ params, query: { cursor: first.next_cursor ?? '' } });
     expect(rest).toMatchObject({ entries: [{ seq: 3 }], next_cursor: null });
-    await expect(home.client.getAuditLog({ params: { tenant: 'nosuch' } })).rejects.toMatchObject({
+    await expect(agentd.client.getAuditLog({ params: { tenant: 'nosuch' } })).rejects.toMatchObject({
       reason: 'audit.not_found',
     });
     model.auditReports = Array.from({ length: 600 }, (_, index) => auditReport(`t${index}`));
-    expect((await home.client.verifyAudit()).reports).toHaveLength(600);
+    expect((await agentd.client.verifyAudit()).reports).toHaveLength(600);
   });
 });
 
 describe('versions and metrics', () => {
   it('are those of both sides', async () => {
-    const version = await home.client.getVersion();
+    const version = await agentd.client.getVersion();
     expect(version).toMatchObject({
       compatible: true,
       hostd: { version: '0.0.0-model', protocol_version: 2 },
     });
-    expect((await home.client.getHost()).hostd_version).toBe('0.0.0-model');
-    expect((await home.client.ping()).hostd_round_trip_ms).toBeGreaterThan(0);
+    expect((await agentd.client.getHost()).hostd_version).toBe('0.0.0-model');
+    expect((await agentd.client.ping()).hostd_round_trip_ms).toBeGreaterThan(0);
   });
 
   it('count passes, actions, instances and the connection', async () => {
-    const text = await home.client.getMetrics();
+    const text = await agentd.client.getMetrics();
     expect(text).toContain('mvm_agentd_hostd_up 1\n');
     expect(text).toContain('mvm_agentd_converged 1\n');
     expect(text).toContain('mvm_agentd_instances{status="running"} 4\n');
@@ -181,7 +184,7 @@ describe('bad requests', () => {
   );
 
   it('an invalid desired state names every wrong field, and changes nothing', async () => {
-    const before = await home.client.getDesired();
+    const before = await agentd.client.getDesired();
     const body = { schema_version: 1, node_id: '', tenants: [{ tenant_id: 'x_y' }] };
     const answer = await send('PUT', '/v1/desired', JSON.stringify(body));
     expect(answer.status).toBe(400);
@@ -190,7 +193,7 @@ describe('bad requests', () => {
     for (const path of ['node_id', 'tenants[0].tenant_id', 'tenants[0].network']) {
       expect(error.message).toContain(path);
     }
-    expect(await home.client.getDesired()).toEqual(before);
+    expect(await agentd.client.getDesired()).toEqual(before);
   });
 
   it.each([
@@ -222,12 +225,12 @@ describe('bad requests', () => {
     ['{"drain_timeout_secs":1.5}', 'drain_timeout_secs'],
     ['{"forse":true}', 'forse'],
   ])('a sleep with %s is refused, naming the field', async (body, field) => {
-    const [view] = (await home.client.listInstances()).instances;
+    const [view] = (await agentd.client.listInstances()).instances;
     const path = `/v1/instances/${view?.tenant_id}/${view?.pool_id}/${view?.instance_id}/sleep`;
     const answer = await send('POST', path, body);
     expect(answer.status).toBe(400);
     expect(errorOf(answer).message).toContain(field);
-    expect((await home.client.getStatus()).holds).toEqual([]);
+    expect((await agentd.client.getStatus()).holds).toEqual([]);
   });
 
   it('unknown routes and methods are not found', async () => {
@@ -236,7 +239,7 @@ describe('bad requests', () => {
   });
 
   it('garbage on the socket closes that connection only', async () => {
-    const socket = connect(home.socketPath);
+    const socket = connect(agentd.socketPath);
     const closed = new Promise((resolve) => socket.once('close', resolve));
     socket.write('\x00\x00\x00\x05hello\r\n\r\n');
     socket.resume();
@@ -245,7 +248,7 @@ describe('bad requests', () => {
   });
 
   it('a body that is too large is refused before it is read', async () => {
-    const socket = connect(home.socketPath);
+    const socket = connect(agentd.socketPath);
     const answered = once(socket, 'data');
     socket.write(
       'PUT /v1/desired HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: 4194305\r\n\r\n{',
@@ -263,7 +266,7 @@ describe('bad requests', () => {
   });
 
   it('an impossible transition is a conflict that names both states', async () => {
-    const [view] = (await home.client.listInstances()).instances;
+    const [view] = (await agentd.client.listInstances()).instances;
     const path = `/v1/instances/${view?.tenant_id}/${view?.pool_id}/${view?.instance_id}`;
     expect((await send('POST', `${path}/stop`)).status).toBe(200);
     const answer = await send('POST', `${path}/warm`);

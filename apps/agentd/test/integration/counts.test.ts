@@ -1,10 +1,12 @@
 import { until } from '@mvm/testkit';
+import { type AgentdPlace, createHost, type Host } from '@mvm/testkit/host';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type AgentdHome, createAgentdHome, statusWhen } from '../harness/agentd.js';
+import { statusWhen } from '../harness/agentd.js';
 import { type FakeHostd, startFakeHostd } from '../harness/fake-hostd.js';
 import { desiredPool, desiredState, desiredTenant } from '../model/desired.js';
 
-let home: AgentdHome;
+let host: Host;
+let agentd: AgentdPlace;
 let hostd: FakeHostd;
 
 function acme(running: number, warm: number, sleeping: number) {
@@ -20,32 +22,33 @@ function changes(): string[] {
 }
 
 async function reach(running: number, warm: number, sleeping: number): Promise<void> {
-  await home.client.putDesired({ body: acme(running, warm, sleeping) });
-  await statusWhen(home.client, ({ converged }) => converged);
+  await agentd.client.putDesired({ body: acme(running, warm, sleeping) });
+  await statusWhen(agentd.client, ({ converged }) => converged);
   expect([count('running'), count('warm'), count('sleeping')]).toEqual([running, warm, sleeping]);
 }
 
 beforeEach(async () => {
-  home = await createAgentdHome();
-  hostd = await startFakeHostd(home.hostdSocket);
+  host = await createHost({ hostd: 'none' });
+  agentd = host.agentd;
+  hostd = await startFakeHostd(host.socketPath);
 });
 afterEach(async () => {
-  await home.dispose();
+  await host.dispose();
   await hostd.close();
 });
 
 describe('wanted warm and sleeping counts', () => {
   it('are reached, shown and kept', async () => {
     hostd.model.agentAfterMs = 200;
-    await home.start();
-    await home.client.putDesired({ body: acme(2, 1, 2) });
-    const booting = await statusWhen(home.client, ({ problems }) => problems.length > 0);
+    await agentd.start();
+    await agentd.client.putDesired({ body: acme(2, 1, 2) });
+    const booting = await statusWhen(agentd.client, ({ problems }) => problems.length > 0);
     expect(booting.problems).toMatchObject([
       { kind: 'waiting', reason: 'instance.booting' },
       { reason: 'instance.booting' },
       { reason: 'instance.booting' },
     ]);
-    const status = await statusWhen(home.client, ({ converged }) => converged);
+    const status = await statusWhen(agentd.client, ({ converged }) => converged);
     expect(status.pools).toMatchObject([
       { wanted: { running: 2, warm: 1, sleeping: 2 }, actual: { running: 2, warm: 1, sleeping: 2 } },
     ]);
@@ -54,13 +57,13 @@ describe('wanted warm and sleeping counts', () => {
       'acme/workers wants 2 running and 2 sleeping: put this one to sleep',
     ]);
     changes();
-    await home.client.reconcile();
-    await home.client.reconcile();
+    await agentd.client.reconcile();
+    await agentd.client.reconcile();
     expect(changes()).toEqual([]);
   });
 
   it('serve when more are to run, and are made up for', async () => {
-    await home.start();
+    await agentd.start();
     await reach(1, 1, 1);
     changes();
     await reach(3, 1, 1);
@@ -76,13 +79,13 @@ describe('wanted warm and sleeping counts', () => {
     hostd.gate = async ({ type }) => {
       if (type === 'SleepInstance') await new Promise(() => {});
     };
-    const first = await home.start();
-    await home.client.putDesired({ body: acme(1, 0, 1) });
+    const first = await agentd.start();
+    await agentd.client.putDesired({ body: acme(1, 0, 1) });
     await until('a sleep under way', () => hostd.changes.some(({ type }) => type === 'SleepInstance'));
     await first.kill();
     hostd.gate = async () => {};
-    await home.start();
-    await statusWhen(home.client, ({ converged }) => converged);
+    await agentd.start();
+    await statusWhen(agentd.client, ({ converged }) => converged);
     expect([count('running'), count('sleeping'), hostd.model.instances.size]).toEqual([1, 1, 2]);
   });
 });
@@ -95,29 +98,29 @@ describe('what goes wrong', () => {
       attempts += 1;
       if (attempts < 4) throw new Error('no space left for the snapshot');
     };
-    await home.start(['--retry-delay', '100ms']);
-    await home.client.putDesired({ body: acme(1, 0, 1) });
-    const status = await statusWhen(home.client, ({ problems }) =>
+    await agentd.start(['--retry-delay', '100ms']);
+    await agentd.client.putDesired({ body: acme(1, 0, 1) });
+    const status = await statusWhen(agentd.client, ({ problems }) =>
       problems.some(({ kind }) => kind === 'backoff'),
     );
     expect(status.problems).toMatchObject([
       { kind: 'backoff', message: expect.stringContaining('no space left') },
     ]);
     expect(count('running')).toBe(2);
-    await statusWhen(home.client, ({ converged }) => converged);
+    await statusWhen(agentd.client, ({ converged }) => converged);
     expect(attempts).toBe(4);
     expect(hostd.model.instances.size).toBe(2);
   });
 
   it('a snapshot that cannot be used is replaced, kept and reported', async () => {
-    await home.start();
+    await agentd.start();
     await reach(1, 0, 1);
     const asleep = [...hostd.model.instances.values()].find(({ status }) => status === 'sleeping');
     if (asleep === undefined) throw new Error('nothing sleeps');
     hostd.model.damage(asleep);
-    await home.client.putDesired({ body: acme(2, 0, 1) });
+    await agentd.client.putDesired({ body: acme(2, 0, 1) });
     const status = await statusWhen(
-      home.client,
+      agentd.client,
       ({ converged, problems }) => converged && problems.length > 0,
     );
     expect(status.problems).toMatchObject([
@@ -128,12 +131,12 @@ describe('what goes wrong', () => {
   });
 
   it('the hold of one that was put to sleep manually ends: it is woken, and no other is started', async () => {
-    await home.start();
+    await agentd.start();
     await reach(2, 0, 0);
-    const [view] = (await home.client.listInstances()).instances;
+    const [view] = (await agentd.client.listInstances()).instances;
     const params = { tenant: 'acme', pool: 'workers', instance: view?.instance_id ?? '' };
     changes();
-    await home.client.sleepInstance({ params, query: { hold_seconds: 1 }, body: {} });
+    await agentd.client.sleepInstance({ params, query: { hold_seconds: 1 }, body: {} });
     await until('woken again', () => count('running') === 2);
     expect(changes()).toEqual(['SleepInstance', 'WakeInstance']);
   });

@@ -1,13 +1,15 @@
 import { appendFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type AgentdPlace, createHost, type Host } from '@mvm/testkit/host';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { FileDesiredSource } from '../../src/desired/file-source.js';
-import { type AgentdHome, createAgentdHome, statusWhen } from '../harness/agentd.js';
+import { statusWhen } from '../harness/agentd.js';
 import { type FakeHostd, startFakeHostd } from '../harness/fake-hostd.js';
 import { desiredPool, desiredState, desiredTenant } from '../model/desired.js';
 
-let home: AgentdHome;
+let host: Host;
+let agentd: AgentdPlace;
 let hostd: FakeHostd;
 let file: string;
 
@@ -16,39 +18,40 @@ function acme(running: number) {
 }
 
 beforeEach(async () => {
-  home = await createAgentdHome();
-  hostd = await startFakeHostd(home.hostdSocket);
-  file = join(home.dir, 'desired.yaml');
+  host = await createHost({ hostd: 'none' });
+  agentd = host.agentd;
+  hostd = await startFakeHostd(host.socketPath);
+  file = join(host.dir, 'desired.yaml');
 });
 afterEach(async () => {
-  await home.dispose();
+  await host.dispose();
   await hostd.close();
 });
 
 it('is followed as it changes; what is invalid or gone is reported and changes nothing', async () => {
   await writeFile(file, stringify(acme(1)));
-  await home.start(['--desired', file]);
-  const first = await statusWhen(home.client, ({ converged }) => converged);
+  await agentd.start(['--desired', file]);
+  const first = await statusWhen(agentd.client, ({ converged }) => converged);
   expect(first.desired).toMatchObject({ source: 'file', path: file, error: null });
 
   await writeFile(file, 'schema_version: 1\nnode_id: x\ntenants: [{tenant_id: ../x}]\n');
-  const invalid = await statusWhen(home.client, ({ desired }) => desired.error !== null);
+  const invalid = await statusWhen(agentd.client, ({ desired }) => desired.error !== null);
   expect(invalid.desired).toMatchObject({
     revision: first.desired.revision,
     error: { reason: 'desired_state.invalid', message: expect.stringContaining('tenants[0].tenant_id') },
   });
   await writeFile(file, 'tenants: [\n');
-  await statusWhen(home.client, ({ desired }) => desired.error?.reason === 'desired_state.syntax');
+  await statusWhen(agentd.client, ({ desired }) => desired.error?.reason === 'desired_state.syntax');
   await rm(file);
-  await statusWhen(home.client, ({ desired }) => desired.error?.reason === 'desired.unreadable');
-  await home.client.reconcile();
+  await statusWhen(agentd.client, ({ desired }) => desired.error?.reason === 'desired.unreadable');
+  await agentd.client.reconcile();
   expect(hostd.model.runningIn('acme')).toBe(1);
 
   // As editors and configuration tools replace files. JSON is YAML.
   await writeFile(`${file}.new`, JSON.stringify(acme(3)));
   await rename(`${file}.new`, file);
   const last = await statusWhen(
-    home.client,
+    agentd.client,
     (status) => status.converged && status.desired.revision !== first.desired.revision,
   );
   expect(last.desired.error).toBeNull();
@@ -90,39 +93,39 @@ it('counts only at rest: half a document may be valid, with half the tenants', a
 
 it('refuses PUT, and says where the state comes from', async () => {
   await writeFile(file, stringify(acme(1)));
-  await home.start(['--desired', file]);
-  await expect(home.client.putDesired({ body: acme(2) })).rejects.toMatchObject({
+  await agentd.start(['--desired', file]);
+  await expect(agentd.client.putDesired({ body: acme(2) })).rejects.toMatchObject({
     code: 'failed_precondition',
     reason: 'desired.from_file',
     hint: expect.stringContaining('--desired'),
   });
-  expect((await home.client.putDesired({ body: acme(2), query: { dry_run: true } })).applied).toBe(false);
+  expect((await agentd.client.putDesired({ body: acme(2), query: { dry_run: true } })).applied).toBe(false);
 });
 
 it('may come later', async () => {
-  await home.start(['--desired', file]);
-  expect((await home.client.getStatus()).desired).toMatchObject({
+  await agentd.start(['--desired', file]);
+  expect((await agentd.client.getStatus()).desired).toMatchObject({
     source: 'file',
     revision: null,
     error: { message: expect.stringContaining('does not exist') },
   });
   await writeFile(file, stringify(acme(1)));
-  await statusWhen(home.client, ({ converged }) => converged);
+  await statusWhen(agentd.client, ({ converged }) => converged);
 });
 
 it('kept state that is damaged is reported, and changes nothing until one is applied', async () => {
-  const first = await home.start();
-  await home.client.putDesired({ body: acme(2) });
-  await statusWhen(home.client, ({ converged }) => converged);
+  const first = await agentd.start();
+  await agentd.client.putDesired({ body: acme(2) });
+  await statusWhen(agentd.client, ({ converged }) => converged);
   await first.stop();
-  await writeFile(join(home.stateDir, 'desired.json'), '{"schema_version":1,');
-  await home.start();
-  const status = await home.client.reconcile();
+  await writeFile(join(agentd.stateDir, 'desired.json'), '{"schema_version":1,');
+  await agentd.start();
+  const status = await agentd.client.reconcile();
   expect(status).toMatchObject({
     converged: false,
     desired: { source: 'none', error: { reason: 'state.damaged' } },
   });
   expect(hostd.model.runningIn('acme')).toBe(2);
-  await home.client.putDesired({ body: acme(1) });
-  await statusWhen(home.client, ({ converged }) => converged);
+  await agentd.client.putDesired({ body: acme(1) });
+  await statusWhen(agentd.client, ({ converged }) => converged);
 });

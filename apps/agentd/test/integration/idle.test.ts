@@ -3,20 +3,23 @@ import { join } from 'node:path';
 import type { Why } from '@mvm/agentd-api';
 import type { InstanceView } from '@mvm/protocol';
 import { until } from '@mvm/testkit';
+import { type AgentdPlace, createHost, type Host } from '@mvm/testkit/host';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { type AgentdHome, createAgentdHome, statusWhen } from '../harness/agentd.js';
+import { statusWhen } from '../harness/agentd.js';
 import { type FakeHostd, startFakeHostd } from '../harness/fake-hostd.js';
 import { desiredPool, desiredState, desiredTenant } from '../model/desired.js';
 
-let home: AgentdHome;
+let host: Host;
+let agentd: AgentdPlace;
 let hostd: FakeHostd;
 
 beforeEach(async () => {
-  home = await createAgentdHome();
-  hostd = await startFakeHostd(home.hostdSocket);
+  host = await createHost({ hostd: 'none' });
+  agentd = host.agentd;
+  hostd = await startFakeHostd(host.socketPath);
 });
 afterEach(async () => {
-  await home.dispose();
+  await host.dispose();
   await hostd.close();
 });
 
@@ -26,14 +29,14 @@ function acme(sleep_policy: object | null) {
 
 const only = (): InstanceView => [...hostd.model.instances.values()][0] as InstanceView;
 const params = () => ({ tenant: 'acme', pool: 'workers', instance: only().instance_id });
-const whyOf = async (): Promise<Why> => home.client.whyInstance({ params: params() });
+const whyOf = async (): Promise<Why> => agentd.client.whyInstance({ params: params() });
 const isIn = (state: string) => until(state, async () => only()?.status === state);
 
 it('an idle instance falls asleep, stays so as desired, and "why" says by what; an operator wins', async () => {
-  const daemon = await home.start(['--boot-grace', '0s']);
-  await home.client.putDesired({ body: acme({ warm_threshold_secs: null, sleep_threshold_secs: 2 }) });
+  const daemon = await agentd.start(['--boot-grace', '0s']);
+  await agentd.client.putDesired({ body: acme({ warm_threshold_secs: null, sleep_threshold_secs: 2 }) });
   await isIn('sleeping');
-  const status = await statusWhen(home.client, ({ converged }) => converged);
+  const status = await statusWhen(agentd.client, ({ converged }) => converged);
   expect(status.pools).toMatchObject([{ wanted: { running: 0, sleeping: 1 }, actual: { sleeping: 1 } }]);
   const asleep = await whyOf();
   expect(asleep.decisions).toMatchObject([
@@ -51,7 +54,7 @@ it('an idle instance falls asleep, stays so as desired, and "why" says by what; 
   ]);
   expect(asleep.decisions[0]?.rule?.values.idle_seconds).toBeGreaterThanOrEqual(2);
 
-  await home.client.wakeInstance({ params: params(), query: { hold_seconds: 600 } });
+  await agentd.client.wakeInstance({ params: params(), query: { hold_seconds: 600 } });
   await until('idle for long', async () =>
     (await whyOf()).next[0]?.conditions.some(({ name, met }) => name === 'idle_seconds' && met),
   );
@@ -63,18 +66,18 @@ it('an idle instance falls asleep, stays so as desired, and "why" says by what; 
 
   // What was decided is known after a restart; how long the instance has been idle is not.
   await daemon.stop();
-  await home.start(['--boot-grace', '0s']);
+  await agentd.start(['--boot-grace', '0s']);
   await until('the first look', async () => (await whyOf()).next.length > 0);
   expect((await whyOf()).decisions.map(({ action }) => action)).toEqual(['wake', 'sleep', 'start']);
 });
 
 it('a busy instance runs on, and "why" says what keeps it up', async () => {
-  await home.start(['--boot-grace', '0s']);
+  await agentd.start(['--boot-grace', '0s']);
   const busy = setInterval(() => {
     if (only()?.status === 'running') hostd.model.work(only(), { cpuUsec: 500_000, bytes: 0 });
   }, 200);
   try {
-    await home.client.putDesired({ body: acme({ warm_threshold_secs: null, sleep_threshold_secs: 1 }) });
+    await agentd.client.putDesired({ body: acme({ warm_threshold_secs: null, sleep_threshold_secs: 1 }) });
     const seen = await until('two looks', async () => {
       const now = await whyOf().catch(() => null);
       const cpu = now?.next[0]?.conditions.find(({ name }) => name === 'cpu_percent');
@@ -89,13 +92,13 @@ it('a busy instance runs on, and "why" says what keeps it up', async () => {
 });
 
 it('without a policy nothing sleeps, and a record of decisions that cannot be read is begun anew', async () => {
-  const daemon = await home.start(['--boot-grace', '0s']);
-  await home.client.putDesired({ body: acme(null) });
-  await statusWhen(home.client, ({ converged }) => converged);
+  const daemon = await agentd.start(['--boot-grace', '0s']);
+  await agentd.client.putDesired({ body: acme(null) });
+  await statusWhen(agentd.client, ({ converged }) => converged);
   expect(await whyOf()).toMatchObject({ sleep_policy: null, next: [], decisions: [{ action: 'start' }] });
   expect(hostd.changes.some(({ type }) => type === 'SleepInstance')).toBe(false);
   await daemon.stop();
-  await writeFile(join(home.stateDir, 'decisions.json'), '{"schema_version":9}');
-  await home.start();
+  await writeFile(join(agentd.stateDir, 'decisions.json'), '{"schema_version":9}');
+  await agentd.start();
   expect((await whyOf()).decisions).toEqual([]);
 });

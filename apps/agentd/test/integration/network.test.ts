@@ -1,10 +1,12 @@
 import { CodedError } from '@mvm/protocol';
+import { type AgentdPlace, createHost, type Host } from '@mvm/testkit/host';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { type AgentdHome, createAgentdHome, statusWhen } from '../harness/agentd.js';
+import { statusWhen } from '../harness/agentd.js';
 import { type FakeHostd, startFakeHostd } from '../harness/fake-hostd.js';
 import { desiredPool, desiredState, desiredTenant } from '../model/desired.js';
 
-let home: AgentdHome;
+let host: Host;
+let agentd: AgentdPlace;
 let hostd: FakeHostd;
 
 const drift = {
@@ -15,29 +17,30 @@ const drift = {
 } as const;
 
 beforeEach(async () => {
-  home = await createAgentdHome();
-  hostd = await startFakeHostd(home.hostdSocket);
+  host = await createHost({ hostd: 'none' });
+  agentd = host.agentd;
+  hostd = await startFakeHostd(host.socketPath);
 });
 afterEach(async () => {
-  await home.dispose();
+  await host.dispose();
   await hostd.close();
 });
 
-const metrics = (): Promise<string> => home.client.getMetrics();
+const metrics = (): Promise<string> => agentd.client.getMetrics();
 
 it('drift is in status, metrics and log, and clears when it is repaired', async () => {
-  const daemon = await home.start();
-  await home.client.putDesired({
+  const daemon = await agentd.start();
+  await agentd.client.putDesired({
     body: desiredState([desiredTenant('acme', 3, [desiredPool('w', { running: 0 })])]),
   });
-  const well = await statusWhen(home.client, (status) => status.converged && status.network !== null);
+  const well = await statusWhen(agentd.client, (status) => status.converged && status.network !== null);
   expect(well.network).toMatchObject({ drift_count: 0, drifts: [], persistent: 0, error: null });
 
   hostd.model.drifts = [drift];
-  const seen = await statusWhen(home.client, (status) => (status.network?.drift_count ?? 0) > 0);
+  const seen = await statusWhen(agentd.client, (status) => (status.network?.drift_count ?? 0) > 0);
   expect(seen.network?.drifts).toMatchObject([drift]);
   // Told when it stays, not when it is first seen: hostd repairs by itself.
-  const stays = await statusWhen(home.client, (status) => (status.network?.persistent ?? 0) > 0);
+  const stays = await statusWhen(agentd.client, (status) => (status.network?.persistent ?? 0) > 0);
   expect(stays.network?.drifts[0]?.since).toBe(seen.network?.drifts[0]?.since);
   const during = await metrics();
   expect(during).toContain('mvm_agentd_network_drifts{object="element"} 1\n');
@@ -51,7 +54,7 @@ it('drift is in status, metrics and log, and clears when it is repaired', async 
   expect(warnings[0]).toContain('gw br-tenant-3');
 
   hostd.model.drifts = [];
-  await statusWhen(home.client, (status) => status.network?.drift_count === 0);
+  await statusWhen(agentd.client, (status) => status.network?.drift_count === 0);
   const after = await metrics();
   expect(after).toContain('mvm_agentd_network_drifts{object="element"} 0\n');
   expect(after).toContain('mvm_agentd_network_drift_oldest_seconds 0\n');
@@ -64,10 +67,10 @@ it('a verification that fails fails no pass, and is shown', async () => {
       throw new CodedError({ code: 'internal', reason: 'net.nft_failed', message: 'nft: broken' });
     }
   };
-  await home.start();
-  await home.client.putDesired({ body: desiredState([desiredTenant('acme', 3, [])]) });
+  await agentd.start();
+  await agentd.client.putDesired({ body: desiredState([desiredTenant('acme', 3, [])]) });
   const status = await statusWhen(
-    home.client,
+    agentd.client,
     ({ converged, network: it }) => converged && it?.error != null,
   );
   expect(status.network?.error).toMatchObject({ reason: 'net.nft_failed' });
@@ -85,33 +88,33 @@ it('a hostd that does not know the request is left alone', async () => {
       });
     }
   };
-  await home.start();
-  await home.client.putDesired({ body: desiredState([desiredTenant('acme', 3, [])]) });
+  await agentd.start();
+  await agentd.client.putDesired({ body: desiredState([desiredTenant('acme', 3, [])]) });
   const status = await statusWhen(
-    home.client,
+    agentd.client,
     ({ converged, last_pass }) => converged && (last_pass?.number ?? 0) > 2,
   );
   expect(status.network).toBeNull();
 });
 
 it('the routes ask hostd and answer as it does', async () => {
-  await home.start();
-  await home.client.putDesired({ body: desiredState([desiredTenant('acme', 3, [])]) });
-  await statusWhen(home.client, ({ converged }) => converged);
-  expect(await home.client.verifyNetwork({ query: { tenant: 'acme', deep: true } })).toMatchObject({
+  await agentd.start();
+  await agentd.client.putDesired({ body: desiredState([desiredTenant('acme', 3, [])]) });
+  await statusWhen(agentd.client, ({ converged }) => converged);
+  expect(await agentd.client.verifyNetwork({ query: { tenant: 'acme', deep: true } })).toMatchObject({
     tenant_id: 'acme',
     probes: [],
   });
-  expect(await home.client.verifyNetwork()).toMatchObject({ tenant_id: null, probes: null });
-  expect(await home.client.planNetwork({ query: { tenant: 'acme', from_scratch: true } })).toMatchObject({
+  expect(await agentd.client.verifyNetwork()).toMatchObject({ tenant_id: null, probes: null });
+  expect(await agentd.client.planNetwork({ query: { tenant: 'acme', from_scratch: true } })).toMatchObject({
     from_scratch: true,
     commands: [],
   });
-  expect(await home.client.getNetworkDrops()).toMatchObject({ counters: [] });
-  await expect(home.client.verifyNetwork({ query: { deep: true } })).rejects.toMatchObject({
+  expect(await agentd.client.getNetworkDrops()).toMatchObject({ counters: [] });
+  await expect(agentd.client.verifyNetwork({ query: { deep: true } })).rejects.toMatchObject({
     code: 'invalid_argument',
   });
-  await expect(home.client.verifyNetwork({ query: { tenant: 'nobody' } })).rejects.toMatchObject({
+  await expect(agentd.client.verifyNetwork({ query: { tenant: 'nobody' } })).rejects.toMatchObject({
     code: 'not_found',
   });
 });

@@ -1,13 +1,16 @@
 import { chmod, mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type AgentdPlace, createHost, type Host, UNPRIVILEGED } from '@mvm/testkit/host';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type AgentdHome, createAgentdHome, runAgentd, UNPRIVILEGED } from '../harness/agentd.js';
+import { runAgentd } from '../harness/agentd.js';
 
-let home: AgentdHome;
+let host: Host;
+let agentd: AgentdPlace;
 beforeEach(async () => {
-  home = await createAgentdHome();
+  host = await createHost({ hostd: 'none' });
+  agentd = host.agentd;
 });
-afterEach(() => home.dispose());
+afterEach(() => host.dispose());
 
 const isRoot = process.getuid?.() === 0;
 
@@ -15,11 +18,11 @@ function serve(...args: string[]): string[] {
   return [
     'serve',
     '--socket',
-    home.socketPath,
+    agentd.socketPath,
     '--state-dir',
-    home.stateDir,
+    agentd.stateDir,
     '--hostd-socket',
-    home.hostdSocket,
+    host.socketPath,
     ...args,
   ];
 }
@@ -49,7 +52,7 @@ describe('privileges', () => {
   });
 
   it('are not there: no capability in any set, no new privileges, no group', async () => {
-    const daemon = await home.start();
+    const daemon = await agentd.start();
     const status = await readFile(`/proc/${daemon.pid}/status`, 'utf8');
     for (const set of ['CapPrm', 'CapEff', 'CapAmb'])
       expect(status).toMatch(new RegExp(`^${set}:\\s0+$`, 'm'));
@@ -60,11 +63,11 @@ describe('privileges', () => {
 it('serves, and ends as usual, while its log has no space', async () => {
   const full = await open('/dev/full', 'w');
   try {
-    const daemon = await home.start([], { logFd: full.fd });
+    const daemon = await agentd.start([], { logFd: full.fd });
     // hostd is not there: each pass has something to log.
-    await home.client.reconcile();
-    await home.client.reconcile();
-    expect(await home.client.getStatus()).toMatchObject({ hostd: { state: 'unreachable' } });
+    await agentd.client.reconcile();
+    await agentd.client.reconcile();
+    expect(await agentd.client.getStatus()).toMatchObject({ hostd: { state: 'unreachable' } });
     expect(await daemon.stop()).toBe('status 0');
   } finally {
     await full.close();
@@ -72,49 +75,49 @@ it('serves, and ends as usual, while its log has no space', async () => {
 });
 
 it('removes the unfinished files that a killed one left', async () => {
-  const first = await home.start();
+  const first = await agentd.start();
   await first.kill();
-  await writeFile(join(home.stateDir, '.desired.json.tmp-7-1'), '{');
-  await home.start();
-  expect(await readdir(home.stateDir)).not.toContain('.desired.json.tmp-7-1');
+  await writeFile(join(agentd.stateDir, '.desired.json.tmp-7-1'), '{');
+  await agentd.start();
+  expect(await readdir(agentd.stateDir)).not.toContain('.desired.json.tmp-7-1');
 });
 
 describe('a second agentd', () => {
   it('is refused for the same state directory', async () => {
-    await home.start();
-    const other = join(home.dir, 'a', 'other.sock');
+    await agentd.start();
+    const other = join(agentd.dir, 'other.sock');
     const { status, stderr } = await runAgentd([...serve(), '--socket', other]);
     expect(status).toBe(4);
     expect(stderr).toContain('another mvm-agentd uses the state directory');
   });
 
   it('is refused for the same socket, which stays with the first', async () => {
-    await home.start();
-    const { status, stderr } = await runAgentd([...serve(), '--state-dir', join(home.dir, 'a', 'other')]);
+    await agentd.start();
+    const { status, stderr } = await runAgentd([...serve(), '--state-dir', join(agentd.dir, 'other')]);
     expect(status).toBe(4);
     expect(stderr).toContain('another process listens');
-    expect((await home.client.getStatus()).agentd.pid).toBeGreaterThan(0);
+    expect((await agentd.client.getStatus()).agentd.pid).toBeGreaterThan(0);
   });
 
   it('starts after the first was killed, whose socket is still there', async () => {
-    const first = await home.start();
+    const first = await agentd.start();
     await first.kill();
-    expect((await stat(home.socketPath)).isSocket()).toBe(true);
-    const second = await home.start();
-    expect((await home.client.getStatus()).agentd.pid).toBe(second.pid);
-    expect((await readdir(join(home.dir, 'a'))).sort()).toEqual(['agentd.sock', 'state']);
+    expect((await stat(agentd.socketPath)).isSocket()).toBe(true);
+    const second = await agentd.start();
+    expect((await agentd.client.getStatus()).agentd.pid).toBe(second.pid);
+    expect((await readdir(join(agentd.dir))).sort()).toEqual(['agentd.sock', 'state']);
   });
 });
 
 describe('the socket', () => {
   it('is open to owner and group only', async () => {
-    await home.start();
-    expect((await stat(home.socketPath)).mode & 0o777).toBe(0o660);
-    expect((await stat(home.stateDir)).mode & 0o777).toBe(0o700);
+    await agentd.start();
+    expect((await stat(agentd.socketPath)).mode & 0o777).toBe(0o660);
+    expect((await stat(agentd.stateDir)).mode & 0o777).toBe(0o700);
   });
 
   it('has a path that fits', async () => {
-    const long = join(home.dir, 'x'.repeat(110));
+    const long = join(host.dir, 'x'.repeat(110));
     const { status, stderr } = await runAgentd([...serve(), '--socket', long]);
     expect(status).toBe(2);
     expect(stderr).toContain('--socket');
@@ -122,15 +125,15 @@ describe('the socket', () => {
   });
 
   it('never replaces a file', async () => {
-    await writeFile(home.socketPath, 'precious');
+    await writeFile(agentd.socketPath, 'precious');
     const { status, stderr } = await runAgentd(serve());
     expect(status).toBe(4);
     expect(stderr).toContain('is not a socket');
-    expect((await stat(home.socketPath)).size).toBe(8);
+    expect((await stat(agentd.socketPath)).size).toBe(8);
   });
 
   it('in a directory that is not ours is a clear error', async () => {
-    const closed = join(home.dir, 'closed');
+    const closed = join(host.dir, 'closed');
     await mkdir(closed, { mode: 0o755 });
     if (!isRoot) await chmod(closed, 0o555);
     const { status, stderr } = await runAgentd([...serve(), '--socket', join(closed, 's')]);

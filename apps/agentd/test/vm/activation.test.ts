@@ -5,12 +5,12 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { Why } from '@mvm/agentd-api';
 import { encodeFrame, readFrame } from '@mvm/framing';
-import { addImage } from '@mvm/image-store';
 import type { InstanceView } from '@mvm/protocol';
-import { demoImage, type RunningDaemon, until } from '@mvm/testkit';
+import { type RunningDaemon, registerDemoImage, until } from '@mvm/testkit';
+import { type AgentdPlace, createHost, type Host } from '@mvm/testkit/host';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type AgentdHome, createAgentdHome, statusWhen } from '../harness/agentd.js';
-import { greetingOf, prepareVmTier, startRealHostd } from '../harness/real-hostd.js';
+import { statusWhen } from '../harness/agentd.js';
+import { greetingOf } from '../harness/guest-console.js';
 import { desiredPool, desiredState, desiredTenant } from '../model/desired.js';
 
 // A real guest behind a published port, and clients beyond the host's uplink. The guest sleeps; what they see is said in
@@ -21,7 +21,8 @@ const HOST = '198.51.100.1';
 const PORT = 8080;
 const GUEST_PORT = 8030;
 
-let home: AgentdHome;
+let host: Host;
+let agentd: AgentdPlace;
 let hostd: RunningDaemon;
 
 function ip(...args: string[]): void {
@@ -40,7 +41,7 @@ function wanted(running: number) {
 }
 
 async function only(): Promise<InstanceView> {
-  const [view] = (await home.client.listInstances()).instances;
+  const [view] = (await agentd.client.listInstances()).instances;
   if (view === undefined) throw new Error('there is no instance');
   return view;
 }
@@ -54,8 +55,8 @@ const paramsOf = ({ instance_id }: InstanceView) => ({
 /** Asleep, and not held by an operator. */
 async function fallAsleep(): Promise<InstanceView> {
   const params = paramsOf(await only());
-  await home.client.sleepInstance({ params, query: { hold_seconds: 0 }, body: { force: true } });
-  await statusWhen(home.client, ({ converged, holds }) => converged && holds.length === 0);
+  await agentd.client.sleepInstance({ params, query: { hold_seconds: 0 }, body: { force: true } });
+  await statusWhen(agentd.client, ({ converged, holds }) => converged && holds.length === 0);
   const view = await only();
   expect(view.status).toBe('sleeping');
   return view;
@@ -76,12 +77,12 @@ async function fetch(): Promise<string | null> {
 const wakes = (answer: Why) => answer.decisions.filter(({ source }) => source === 'connection');
 
 async function whyOf(): Promise<Why> {
-  return home.client.whyInstance({ params: paramsOf(await only()) });
+  return agentd.client.whyInstance({ params: paramsOf(await only()) });
 }
 
 /** Runs a script in the guest through its agent. */
 async function inGuest(view: InstanceView, script: string): Promise<void> {
-  const socket = connect(join(home.dir, 'r', 'vm', view.net?.tap_dev ?? '', 'agent.sock'));
+  const socket = connect(join(host.dir, 'r', 'vm', view.net?.tap_dev ?? '', 'agent.sock'));
   try {
     const exec = { Exec: { script_base64: Buffer.from(script).toString('base64'), timeout_secs: 20 } };
     for (const request of [{ Sync: { token: 'activation' } }, exec]) {
@@ -101,7 +102,6 @@ async function inGuest(view: InstanceView, script: string): Promise<void> {
 }
 
 beforeAll(async () => {
-  await prepareVmTier();
   ip('netns', 'add', 'client');
   ip('link', 'add', 'up0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', 'client');
   ip('address', 'add', `${HOST}/24`, 'dev', 'up0');
@@ -109,27 +109,22 @@ beforeAll(async () => {
   ip('-n', 'client', 'address', 'add', '198.51.100.2/24', 'dev', 'eth0');
   ip('-n', 'client', 'link', 'set', 'eth0', 'up');
   ip('route', 'add', 'default', 'via', '198.51.100.2');
-  home = await createAgentdHome();
-  hostd = await startRealHostd(home);
-  await addImage(join(home.dir, 's', 'images'), { ...(await demoImage('test')), name: 'demo' });
-  await home.start(['--retry-delay', '2s']);
-  await home.client.putDesired({ body: wanted(1) });
-  await statusWhen(home.client, ({ converged }) => converged, VM_TIMEOUT_MS);
+  host = await createHost({ group: 'nogroup' });
+  agentd = host.agentd;
+  hostd = await host.start();
+  await registerDemoImage(host.stateDir, 'test');
+  await agentd.start(['--retry-delay', '2s']);
+  await agentd.client.putDesired({ body: wanted(1) });
+  await statusWhen(agentd.client, ({ converged }) => converged, VM_TIMEOUT_MS);
   const view = await only();
-  await greetingOf(home.client, view);
+  await greetingOf(agentd.client, view);
   await inGuest(view, `hostname sleeper; nc -ll -p ${GUEST_PORT} -e hostname >/dev/null 2>&1 </dev/null &`);
 }, VM_TIMEOUT_MS);
 
 afterAll(async () => {
-  await home.client
-    .putDesired({ body: { ...desiredState([]), prune_unknown_tenants: true } })
-    .then(() => statusWhen(home.client, ({ converged }) => converged, 60_000))
-    .finally(async () => {
-      await hostd.stop();
-      await home.dispose();
-      ip('link', 'del', 'up0');
-      ip('netns', 'del', 'client');
-    });
+  await host.dispose();
+  ip('link', 'del', 'up0');
+  ip('netns', 'del', 'client');
 }, VM_TIMEOUT_MS);
 
 it('a guest that runs is reached directly, not through agentd', async () => {
@@ -173,24 +168,24 @@ it('hostd killed during the wake: the client is answered once hostd is there aga
     return view.operation === 'wake' || view.status === 'running';
   });
   await hostd.kill();
-  hostd = await startRealHostd(home);
+  hostd = await host.start();
   expect(await answer).toBe('sleeper');
   expect((await only()).status).toBe('running');
 }, 120_000);
 
 it('what an operator put to sleep stays asleep, and the client sees the end at once', async () => {
   const params = paramsOf(await only());
-  await home.client.sleepInstance({ params, query: { hold_seconds: 600 }, body: { force: true } });
+  await agentd.client.sleepInstance({ params, query: { hold_seconds: 600 }, body: { force: true } });
   expect(await fetch()).toBeNull();
   expect((await only()).status).toBe('sleeping');
-  await home.client.wakeInstance({ params, query: { hold_seconds: 0 } });
+  await agentd.client.wakeInstance({ params, query: { hold_seconds: 0 } });
   expect(await fetch()).toBe('sleeper');
 }, 90_000);
 
 it('a wake that fails ends the connection, and "why" says why', async () => {
   const view = await fallAsleep();
   const snapshot = join(
-    ...[home.dir, 's', 'tenants', 'acme', 'pools', 'workers', 'instances', view.instance_id],
+    ...[host.dir, 's', 'tenants', 'acme', 'pools', 'workers', 'instances', view.instance_id],
     ...['snapshots', 'delta'],
   );
   const files = await readdir(snapshot);
@@ -198,7 +193,7 @@ it('a wake that fails ends the connection, and "why" says why', async () => {
   await appendFile(join(snapshot, memory ?? ''), 'not what was written');
   expect(await fetch()).toBeNull();
   const params = paramsOf(view);
-  const [last] = wakes(await home.client.whyInstance({ params }));
+  const [last] = wakes(await agentd.client.whyInstance({ params }));
   expect(last).toMatchObject({ action: 'wake', request: 'WakeInstance' });
   expect(last?.error?.reason).toMatch(/^snapshot\./);
 }, 120_000);

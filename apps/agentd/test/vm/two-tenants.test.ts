@@ -1,18 +1,24 @@
-import { join } from 'node:path';
-import { addImage } from '@mvm/image-store';
 import type { InstanceView } from '@mvm/protocol';
-import { diffHost, type HostSnapshot, type RunningDaemon, snapshotHost } from '@mvm/testkit';
+import {
+  diffHost,
+  type HostSnapshot,
+  type RunningDaemon,
+  registerDemoImage,
+  snapshotHost,
+} from '@mvm/testkit';
+import { type AgentdPlace, createHost, type Host } from '@mvm/testkit/host';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { type AgentdHome, createAgentdHome, statusWhen } from '../harness/agentd.js';
-import { CGROUP_PARENT, greetingOf, prepareVmTier, startRealHostd } from '../harness/real-hostd.js';
+import { statusWhen } from '../harness/agentd.js';
+import { greetingOf } from '../harness/guest-console.js';
 import { desiredPool, desiredState, desiredTenant } from '../model/desired.js';
 
 const VM_TIMEOUT_MS = 150_000;
 // Agentd's user and group in these tests.
 const NOBODY = 65_534;
 
-let home: AgentdHome;
-let hostd: RunningDaemon | null = null;
+let host: Host;
+let agentd: AgentdPlace;
+let hostd: RunningDaemon;
 let before: HostSnapshot;
 let marks: string[];
 
@@ -26,41 +32,39 @@ function wanted(acme: number, beta: number) {
   ]);
 }
 
-const startHostd = (): Promise<RunningDaemon> => startRealHostd(home);
-
 async function instances(): Promise<readonly InstanceView[]> {
-  return (await home.client.listInstances()).instances;
+  return (await agentd.client.listInstances()).instances;
 }
 
-const greeting = (view: InstanceView): Promise<string> => greetingOf(home.client, view);
+const greeting = (view: InstanceView): Promise<string> => greetingOf(agentd.client, view);
 
 beforeAll(async () => {
-  const image = await prepareVmTier();
-  home = await createAgentdHome();
-  marks = [home.dir, CGROUP_PARENT];
+  host = await createHost({ group: 'nogroup' });
+  agentd = host.agentd;
+  marks = [host.dir, host.cgroupParent];
   before = await snapshotHost({ marks });
-  hostd = await startHostd();
-  await addImage(join(home.dir, 's', 'images'), { ...image, name: 'demo' });
+  hostd = await host.start();
+  await registerDemoImage(host.stateDir);
 }, VM_TIMEOUT_MS);
 
 afterAll(async () => {
-  await home.client
-    .putDesired({ body: { ...desiredState([]), prune_unknown_tenants: true } })
-    .then(() => statusWhen(home.client, ({ converged }) => converged, 60_000))
-    .finally(async () => {
-      await hostd?.stop();
-      await home.dispose();
-    });
-  const left = diffHost(before, await snapshotHost({ marks }));
-  expect(left.filter(({ change }) => change === 'added')).toEqual([]);
+  try {
+    await agentd.client.putDesired({ body: { ...desiredState([]), prune_unknown_tenants: true } });
+    await statusWhen(agentd.client, ({ converged }) => converged, 60_000);
+    await host.stop();
+    const left = diffHost(before, await snapshotHost({ marks }));
+    expect(left.filter(({ change }) => change === 'added')).toEqual([]);
+  } finally {
+    await host.dispose();
+  }
 }, VM_TIMEOUT_MS);
 
 it('an agentd without privileges brings two tenants to running guests, through the real hostd', async () => {
-  const agentd = await home.start(['--retry-delay', '2s']);
-  await home.client.putDesired({ body: wanted(1, 1) });
-  const status = await statusWhen(home.client, ({ converged }) => converged, VM_TIMEOUT_MS);
+  const daemon = await agentd.start(['--retry-delay', '2s']);
+  await agentd.client.putDesired({ body: wanted(1, 1) });
+  const status = await statusWhen(agentd.client, ({ converged }) => converged, VM_TIMEOUT_MS);
   expect(status.hostd).toMatchObject({ state: 'connected', version: 2 });
-  expect(status.agentd).toMatchObject({ uid: NOBODY, pid: agentd.pid });
+  expect(status.agentd).toMatchObject({ uid: NOBODY, pid: daemon.pid });
   expect(status.recent.filter(({ error }) => error !== null)).toEqual([]);
 
   const views = await instances();
@@ -81,11 +85,11 @@ it('starts again a guest whose VMM was killed', async () => {
   if (victim?.pid === null || victim === undefined) throw new Error('no guest runs');
   process.kill(victim.pid, 'SIGKILL');
   await statusWhen(
-    home.client,
+    agentd.client,
     ({ problems }) => problems.some(({ reason }) => reason === 'instance.exited'),
     60_000,
   );
-  await statusWhen(home.client, ({ converged }) => converged, VM_TIMEOUT_MS);
+  await statusWhen(agentd.client, ({ converged }) => converged, VM_TIMEOUT_MS);
   const [again] = await instances();
   expect(again).toMatchObject({ instance_id: victim.instance_id, status: 'running' });
   expect(again?.pid).not.toBe(victim.pid);
@@ -93,11 +97,11 @@ it('starts again a guest whose VMM was killed', async () => {
 
 it('goes on after hostd was killed and started again; its guests never noticed', async () => {
   const pids = (await instances()).map(({ pid }) => pid);
-  await hostd?.kill();
-  await statusWhen(home.client, (status) => status.hostd.state === 'unreachable', 60_000);
-  hostd = await startHostd();
-  await home.client.putDesired({ body: wanted(1, 2) });
-  await statusWhen(home.client, ({ converged }) => converged, VM_TIMEOUT_MS);
+  await hostd.kill();
+  await statusWhen(agentd.client, (status) => status.hostd.state === 'unreachable', 60_000);
+  hostd = await host.start();
+  await agentd.client.putDesired({ body: wanted(1, 2) });
+  await statusWhen(agentd.client, ({ converged }) => converged, VM_TIMEOUT_MS);
   const views = await instances();
   expect(views.map(({ tenant_id }) => tenant_id)).toEqual(['acme', 'beta', 'beta']);
   expect(views.filter(({ pid }) => pids.includes(pid))).toHaveLength(2);
@@ -107,12 +111,12 @@ it('holds what was stopped manually, and takes down what is not wanted any more'
   const [view] = await instances();
   if (view === undefined) throw new Error('no guest runs');
   const params = { tenant: view.tenant_id, pool: view.pool_id, instance: view.instance_id };
-  await home.client.stopInstance({ params });
-  expect(await home.client.reconcile()).toMatchObject({
+  await agentd.client.stopInstance({ params });
+  expect(await agentd.client.reconcile()).toMatchObject({
     converged: true,
     holds: [{ instance_id: view.instance_id }],
   });
-  await home.client.putDesired({ body: wanted(1, 0) });
-  await statusWhen(home.client, ({ converged }) => converged, 60_000);
+  await agentd.client.putDesired({ body: wanted(1, 0) });
+  await statusWhen(agentd.client, ({ converged }) => converged, 60_000);
   expect((await instances()).map(({ status }) => status)).toEqual(['stopped', 'stopped', 'stopped']);
 });

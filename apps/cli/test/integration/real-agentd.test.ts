@@ -1,34 +1,19 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type RunningDaemon, startDaemon } from '@mvm/testkit';
+import { createHost, type Host } from '@mvm/testkit/host';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { runMvm } from './run-mvm.js';
 
-let dir: string;
-let socket: string;
-let agentd: RunningDaemon;
+let host: Host;
 
 /** The real agentd, on a host without hostd: what needs no root is held against the real thing. */
 beforeAll(async () => {
-  dir = await mkdtemp(join(tmpdir(), `mvm-cli-real-${process.pid}-`));
-  socket = join(dir, 'agentd.sock');
-  const args = [
-    '--socket',
-    socket,
-    '--hostd-socket',
-    join(dir, 'hostd.sock'),
-    '--state-dir',
-    join(dir, 'state'),
-  ];
-  agentd = await startDaemon({ daemon: 'agentd', args: [...args, '--allow-root'], socketPath: socket });
+  host = await createHost({ hostd: 'none' });
+  await host.agentd.start();
 });
-afterAll(async () => {
-  await agentd.stop();
-  await rm(dir, { recursive: true, force: true });
-});
+afterAll(() => host?.dispose());
 
-const mvm = (...args: string[]) => runMvm(args, { socket });
+const mvm = (...args: string[]) => runMvm(args, { socket: host.agentd.socketPath });
 
 it('tells agentd, which answers, from hostd, which does not', async () => {
   const version = await mvm('version');
@@ -46,7 +31,7 @@ it('tells agentd, which answers, from hostd, which does not', async () => {
 });
 
 it('takes a desired state that it cannot act on yet, and says so', async () => {
-  const file = join(dir, 'state.yaml');
+  const file = join(host.dir, 'state.yaml');
   await writeFile(file, 'schema_version: 1\nnode_id: node-1\ntenants: []\n');
   expect(await mvm('apply', '-f', file, '--dry-run')).toMatchObject({ code: 6 });
   const applied = await mvm('apply', '-f', file, '-o', 'json');

@@ -1,11 +1,10 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { patiently } from '@mvm/testkit';
+import { patiently, until } from '@mvm/testkit';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { createAgentChannel } from '../../src/guest-agent/agent-channel.js';
 import { isAlive } from '../../src/vmm/process/process-identity.js';
 import type { SavedVm, VmHandle, Vmm, VmRecord, VmSpec } from '../../src/vmm/vmm.js';
-import { until } from '../daemon.js';
 import type { DriverHost } from './driver-host.js';
 import { argvOf } from './qemu-argv.js';
 import { givenBack, type KeptPart, keepParts } from './saved-parts.js';

@@ -2,9 +2,8 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { GuestImage } from '@mvm/guest-image';
-import { demoImage, patiently, requireOwnNetwork } from '@mvm/testkit';
+import { demoImage, requireOwnNetwork, until } from '@mvm/testkit';
 import { type Cgroups, createCgroups } from '../../src/cgroup/cgroups.js';
 import { buildConfigDrive } from '../../src/disk/config-drive.js';
 import { ensureDataDisk } from '../../src/disk/data-disk.js';
@@ -111,14 +110,15 @@ export async function createDriverHost(
 
 /** Waits for a text on a console; throws with what is there after `timeoutMs`. */
 export async function consoleShows(path: string, text: string | RegExp, timeoutMs = 60_000): Promise<string> {
-  const deadline = performance.now() + patiently(timeoutMs);
-  for (;;) {
-    const console_ = await readFile(path, 'utf8').catch(() => '');
-    const found = typeof text === 'string' ? console_.includes(text) : text.test(console_);
-    if (found) return console_;
-    if (performance.now() > deadline) throw new Error(`${String(text)} does not appear in:\n${console_}`);
-    await sleep(10);
-  }
+  let shown = '';
+  const shows = async (): Promise<boolean> => {
+    shown = await readFile(path, 'utf8').catch(() => '');
+    return typeof text === 'string' ? shown.includes(text) : text.test(shown);
+  };
+  await until(String(text), shows, timeoutMs).catch((error: Error) => {
+    throw new Error(`${error.message}; there is:\n${shown}`, { cause: error });
+  });
+  return shown;
 }
 
 /** Whether the guest at an offset answers one of at most `tries` pings; each waits for a second. */

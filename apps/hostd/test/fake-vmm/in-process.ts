@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { addImage, imagesDir } from '@mvm/image-store';
 import { testUidBase } from '@mvm/testkit';
+import type { Host } from '@mvm/testkit/host';
 import { execa } from 'execa';
 import { pino } from 'pino';
 import { loadConfig } from '../../src/config/load-config.js';
 import { type Daemon, startDaemon } from '../../src/daemon.js';
-import type { TestHost } from '../daemon.js';
 import { compileFakeVmm } from './compile.js';
 import { createFakeVmm, type FakeVmmOptions } from './driver.js';
 
@@ -22,7 +22,7 @@ export interface InProcessHostd {
 
 /** Starts it for a test host, which it replaces the daemon of. */
 export async function startInProcess(
-  host: TestHost,
+  host: Host,
   options: Omit<FakeVmmOptions, 'executionLogPath'> = {},
 ): Promise<InProcessHostd> {
   compileFakeVmm();

@@ -2,17 +2,17 @@ import { mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { HostdClient } from '@mvm/hostd-client';
 import { toCodedError } from '@mvm/protocol';
-import { execa } from 'execa';
+import { createHost, type Host } from '@mvm/testkit/host';
 import { createLayout, type InstanceAddress, type Layout } from '../../src/state/layout.js';
-import { createTestHost, ensureTenantAndPool, type TestHost } from '../daemon.js';
 import { type GuestNow, queryVm } from '../model/machines.js';
+import { ensureTenantAndPool } from '../tenants.js';
 import type { Fault, VmmCall } from './driver.js';
 import { type InProcessHostd, startInProcess } from './in-process.js';
 
 /** A host of its own whose hostd runs one instance in the fake VMM. */
 export interface OneInstance {
   readonly address: InstanceAddress;
-  readonly host: TestHost;
+  readonly host: Host;
   readonly client: HostdClient;
   readonly layout: Layout;
   readonly vmId: string;
@@ -37,8 +37,7 @@ const describe = (client: HostdClient, address: InstanceAddress) =>
 
 export async function createOneInstance(): Promise<OneInstance> {
   const address = { tenant_id: 'acme', pool_id: 'workers', instance_id: 'i-a' };
-  await execa('ip', ['link', 'set', 'lo', 'up']);
-  const host = await createTestHost();
+  const host = await createHost();
   const layout = createLayout(host.stateDir, host.runDir);
   const start = (): Promise<InProcessHostd> => startInProcess(host, { faultOf: (call) => one.faultOf(call) });
   let hostd = await start();

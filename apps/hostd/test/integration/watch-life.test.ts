@@ -2,12 +2,12 @@ import { appendFile, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AuditEntry } from '@mvm/audit-log';
+import { until } from '@mvm/testkit';
 import { pino } from 'pino';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { createVmRegistry, type VmRegistry } from '../../src/execute/vm-registry.js';
 import { type WatchLifeDeps, watchLife } from '../../src/operations/watch-life.js';
 import type { VmHandle } from '../../src/vmm/vmm.js';
-import { until } from '../daemon.js';
 
 const address = { tenant_id: 'acme', pool_id: 'workers', instance_id: 'i-1' };
 const VM = 'no-such-tap';

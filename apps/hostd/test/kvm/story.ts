@@ -6,10 +6,11 @@ import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HostdClient } from '@mvm/hostd-client';
 import type { ResponseOf } from '@mvm/protocol';
-import { type HostSnapshot, patiently, type RunningDaemon } from '@mvm/testkit';
+import { type HostSnapshot, patiently, type RunningDaemon, until } from '@mvm/testkit';
+import type { Host } from '@mvm/testkit/host';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { InstanceAddress } from '../../src/state/layout.js';
-import { ensureTenantAndPool, type TestHost, until } from '../daemon.js';
+import { ensureTenantAndPool } from '../tenants.js';
 import { createVmHost, greeting, guestCount, leftSince, look } from '../vm/vm-host.js';
 
 /** A running VMM, and how it is looked at. */
@@ -26,9 +27,9 @@ export interface StorySubject {
   /** hostd's arguments that choose the VMM. */
   readonly args: readonly string[];
   /** Runs a shell script in the guest of an instance, and resolves with its output and status. */
-  run(host: TestHost, vmId: string, script: string): Promise<{ status: number; output: string }>;
+  run(host: Host, vmId: string, script: string): Promise<{ status: number; output: string }>;
   /** Looks at what only this VMM has. */
-  inspect(vm: RunningVm, host: TestHost): Promise<void>;
+  inspect(vm: RunningVm, host: Host): Promise<void>;
 }
 
 const A: InstanceAddress = { tenant_id: 'acme', pool_id: 'workers', instance_id: 'i-a' };
@@ -38,7 +39,7 @@ const MEM_MIB = 96;
 /** Describes the story of one VMM. */
 export function describeHostdStory(subject: StorySubject): void {
   describe(`hostd with ${subject.vmm} on KVM`, () => {
-    let host: TestHost;
+    let host: Host;
     let daemon: RunningDaemon;
     let client: HostdClient;
     let quiet: HostSnapshot;

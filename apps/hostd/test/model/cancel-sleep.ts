@@ -1,5 +1,5 @@
+import { until } from '@mvm/testkit';
 import { expect } from 'vitest';
-import { until } from '../daemon.js';
 import { addressOf } from './assert-consistent.js';
 import { type Command, command } from './command.js';
 import { operationText } from './requests.js';

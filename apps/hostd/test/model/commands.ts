@@ -1,9 +1,9 @@
 import { readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { until } from '@mvm/testkit';
 import { execa } from 'execa';
 import fc from 'fast-check';
 import { expect } from 'vitest';
-import { until } from '../daemon.js';
 import type { Fault, VmmCall } from '../fake-vmm/driver.js';
 import { networkProblems, vmIdOf } from './assert-consistent.js';
 import { CANCELERS, cancelSleep } from './cancel-sleep.js';

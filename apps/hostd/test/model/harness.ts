@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { isCodedError } from '@mvm/protocol';
+import { until } from '@mvm/testkit';
 import { expect } from 'vitest';
 import { readStartTime } from '../../src/vmm/process/process-identity.js';
-import { until } from '../daemon.js';
 import {
   addressOf,
   disagreements,

@@ -5,9 +5,8 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createHostdClient, type HostdClient } from '@mvm/hostd-client';
 import { addImage, imagesDir } from '@mvm/image-store';
-import { createNetworkExecutor } from '@mvm/net-executor/execute';
-import { createHost, testUidBase } from '@mvm/testkit';
-import { execa } from 'execa';
+import { testUidBase } from '@mvm/testkit';
+import { createHost } from '@mvm/testkit/host';
 import { type Cgroups, createCgroups } from '../../src/cgroup/cgroups.js';
 import { type HostdConfig, settings } from '../../src/config/settings.js';
 import type { FailpointSetting } from '../../src/crash/failpoint.js';
@@ -62,19 +61,11 @@ interface Child {
   readonly loaded: Promise<void>;
 }
 
-async function noNetworks(): Promise<void> {
-  const network = createNetworkExecutor({ clusterCidr: settings.clusterCidr.defaultValue, uplinks: [] });
-  await network.reconcile({ tenants: [] });
-  await network.removeAll();
-  await network.close();
-}
-
 /** Throws in a network namespace that leads anywhere: the machine's own is left alone. */
 export async function createModelHost(): Promise<ModelHost> {
   // In memory: hostd is killed here, the power never fails, and thousands of fsyncs would measure the disk.
   const own = await createHost({ prefix: 'mvmm', parent: '/dev/shm' });
   const { dir } = own;
-  await execa('ip', ['link', 'set', 'lo', 'up']);
   const program = compileFakeVmm();
   const defaults = Object.fromEntries(
     Object.entries(settings).map(([key, { defaultValue }]) => [key, defaultValue]),
@@ -181,11 +172,7 @@ export async function createModelHost(): Promise<ModelHost> {
   async function empty(): Promise<void> {
     await kill();
     for (const { vmId } of await processes.find(null)) await processes.kill(vmId);
-    for (const name of await cgroups.list()) {
-      await cgroups.kill(name);
-      await cgroups.remove(name);
-    }
-    await noNetworks();
+    await own.takeDown();
     await rm(config.stateDir, { recursive: true, force: true });
     await rm(config.runDir, { recursive: true, force: true });
   }

@@ -1,6 +1,6 @@
 import type { V2Request } from '@mvm/protocol';
 import fc from 'fast-check';
-import { poolSpec } from '../daemon.js';
+import { poolSpec } from '../tenants.js';
 import { addressOf, netOf } from './assert-consistent.js';
 import {
   type At,

@@ -1,7 +1,7 @@
 import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { until } from '@mvm/testkit';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { until } from '../daemon.js';
 import type { VmmCall } from '../fake-vmm/driver.js';
 import { createOneInstance, type OneInstance } from '../fake-vmm/one-instance.js';
 

@@ -3,11 +3,12 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { imagesDir, removeImage } from '@mvm/image-store';
+import { createHost, type Host } from '@mvm/testkit/host';
 import { afterEach, expect, test } from 'vitest';
-import { createTestHost, ensureTenantAndPool, type TestHost } from '../daemon.js';
 import { type InProcessHostd, startInProcess } from '../fake-vmm/in-process.js';
+import { ensureTenantAndPool } from '../tenants.js';
 
-let host: TestHost;
+let host: Host;
 let hostd: InProcessHostd;
 
 afterEach(async () => {
@@ -55,8 +56,7 @@ test.each([
   ['space', fillBlocks],
   ['inodes', takeInodes],
 ])('full disk: without %s, what ends VMs and frees space works', async (_, fill) => {
-  execFileSync('ip', ['link', 'set', 'lo', 'up']);
-  host = await createTestHost();
+  host = await createHost();
   await mkdir(host.stateDir, { mode: 0o700 });
   await mountExt4();
   hostd = await startInProcess(host);

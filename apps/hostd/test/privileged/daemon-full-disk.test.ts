@@ -1,13 +1,14 @@
 import { execFileSync } from 'node:child_process';
 import { mkdir, open, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { createHost, type Host } from '@mvm/testkit/host';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { createTestHost, ensureTenantAndPool, netOf, type TestHost } from '../daemon.js';
+import { ensureTenantAndPool, netOf } from '../tenants.js';
 
-let host: TestHost;
+let host: Host;
 
 beforeEach(async () => {
-  host = await createTestHost();
+  host = await createHost();
   await mkdir(host.stateDir, { mode: 0o700 });
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1m,mode=0700', 'mvmh', host.stateDir]);
 });

@@ -2,18 +2,19 @@ import { execFileSync } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { mkdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { createHost, type Host } from '@mvm/testkit/host';
 import koffi from 'koffi';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { createTestHost, ensureTenantAndPool, netOf, type TestHost } from '../daemon.js';
+import { ensureTenantAndPool, netOf } from '../tenants.js';
 
 // The state directory's disk fails: the kernel answers whatever is asked of its file system with EIO, until it is mounted
 // anew. What was not durable by then is lost.
 
-let host: TestHost;
+let host: Host;
 let disk: string;
 
 beforeEach(async () => {
-  host = await createTestHost();
+  host = await createHost();
   disk = join(host.dir, 'disk');
   await writeFile(disk, '');
   await truncate(disk, 128 * 1_048_576);

@@ -2,16 +2,17 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HostdClient } from '@mvm/hostd-client';
 import type { RunningDaemon } from '@mvm/testkit';
+import { createHost, type Host } from '@mvm/testkit/host';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { DEFAULT_QUOTAS } from '../../src/plan/plan-tenant.js';
-import { createTestHost, ensureTenantAndPool, netOf, poolSpec, type TestHost } from '../daemon.js';
+import { ensureTenantAndPool, netOf, poolSpec } from '../tenants.js';
 
-let host: TestHost;
+let host: Host;
 let daemon: RunningDaemon;
 let client: HostdClient;
 
 beforeEach(async () => {
-  host = await createTestHost();
+  host = await createHost();
   daemon = await host.start();
   client = host.client();
 });

@@ -1,13 +1,13 @@
 import { connect } from 'node:net';
 import { connectFrames, type FrameConnection } from '@mvm/framing';
 import { type ClientFrame, clientFrameCodec, type ServerFrame, serverFrameCodec } from '@mvm/protocol';
+import { createHost, type Host } from '@mvm/testkit/host';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createTestHost, type TestHost } from '../daemon.js';
 
-let host: TestHost;
+let host: Host;
 
 beforeAll(async () => {
-  host = await createTestHost();
+  host = await createHost();
   const connections = ['--max-connections-per-user', '3000'];
   await host.start({ args: ['--max-in-flight', '4', '--frame-timeout-ms', '700', ...connections] });
 });

@@ -3,16 +3,17 @@ import { chmod, open, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { callVersionOne, startDaemon, testUidBase } from '@mvm/testkit';
+import { createHost, type Host } from '@mvm/testkit/host';
 import { execa } from 'execa';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { createTestHost, netOf, type TestHost } from '../daemon.js';
+import { netOf } from '../tenants.js';
 import { createDatagramSocket, createListeningSocket } from '../unix-socket.js';
 
 const program = fileURLToPath(new URL('../../bin/mvm-hostd.js', import.meta.url));
-let host: TestHost;
+let host: Host;
 
 beforeEach(async () => {
-  host = await createTestHost();
+  host = await createHost();
 });
 afterEach(() => host.dispose());
 

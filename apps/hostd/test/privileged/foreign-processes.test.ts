@@ -1,13 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
+import { createHost, type Host } from '@mvm/testkit/host';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { createTestHost, type TestHost } from '../daemon.js';
 
-let host: TestHost;
+let host: Host;
 const children: ChildProcess[] = [];
 
 beforeEach(async () => {
-  host = await createTestHost();
+  host = await createHost();
 });
 afterEach(async () => {
   for (const child of children.splice(0)) child.kill('SIGKILL');

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from '@mvm/testkit';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { until } from '../daemon.js';
 import { disagreements, readRecords, recordedPart } from '../model/assert-consistent.js';
 import { createHarness, type Harness, lastWords } from '../model/harness.js';
 import { connectRaw } from '../model/raw-client.js';

@@ -4,16 +4,16 @@ import { join } from 'node:path';
 import type { HostdClient } from '@mvm/hostd-client';
 import { isCodedError, type TenantNet } from '@mvm/protocol';
 import { deriveTenantNet } from '@mvm/protocol/names';
+import { createHost, type Host } from '@mvm/testkit/host';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { DEFAULT_QUOTAS } from '../../src/plan/plan-tenant.js';
-import { createTestHost, ensureTenantAndPool, netOf, type TestHost } from '../daemon.js';
+import { ensureTenantAndPool, netOf } from '../tenants.js';
 
-let host: TestHost;
+let host: Host;
 let client: HostdClient;
 
 beforeAll(async () => {
-  execFileSync('ip', ['link', 'set', 'lo', 'up']);
-  host = await createTestHost();
+  host = await createHost();
   await host.start();
   client = host.client();
   await ensureTenantAndPool(client, 'acme', 3);

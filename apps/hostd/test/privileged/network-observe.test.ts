@@ -4,17 +4,18 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HostdClient } from '@mvm/hostd-client';
 import type { NetworkCommand, NetworkReport } from '@mvm/protocol';
+import { until } from '@mvm/testkit';
+import { createHost, type Host } from '@mvm/testkit/host';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createTestHost, ensureTenantAndPool, type TestHost, until } from '../daemon.js';
+import { ensureTenantAndPool } from '../tenants.js';
 
-let host: TestHost;
+let host: Host;
 let client: HostdClient;
 
 beforeAll(async () => {
-  execFileSync('ip', ['link', 'set', 'lo', 'up']);
   // Named namespaces of this file's own mount namespace, so that the host's directory stays as it is.
   execFileSync('mount', ['-t', 'tmpfs', 'tmpfs', '/run']);
-  host = await createTestHost();
+  host = await createHost();
   await host.start();
   client = host.client();
   await ensureTenantAndPool(client, 'acme', 3);

@@ -1,16 +1,17 @@
 import type { HostdClient } from '@mvm/hostd-client';
 import { type CodedError, isCodedError, type NetworkPolicy, type PoolNetworkPolicy } from '@mvm/protocol';
+import { createHost, type Host } from '@mvm/testkit/host';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { DEFAULT_QUOTAS } from '../../src/plan/plan-tenant.js';
-import { createTestHost, netOf, poolSpec, type TestHost } from '../daemon.js';
 import { type InProcessHostd, startInProcess } from '../fake-vmm/in-process.js';
+import { netOf, poolSpec } from '../tenants.js';
 import { type BrokenNft, breakNft, type NftFault } from './broken-nft.js';
 
 // A change of policy that fails in its middle: nft and the kernel are real, the VMM is the fake VMM. Afterwards records and
 // kernel say the same, wholly the old or wholly the new; an error has a reason; and the next attempt succeeds.
 
-let host: TestHost;
+let host: Host;
 let hostd: InProcessHostd | null = null;
 let client: HostdClient;
 let nft: BrokenNft;
@@ -54,8 +55,7 @@ async function errorOf(request: Promise<unknown>): Promise<CodedError | null> {
 }
 
 beforeAll(async () => {
-  await execa('ip', ['link', 'set', 'lo', 'up']);
-  host = await createTestHost();
+  host = await createHost();
   nft = breakNft(`${host.dir}/broken`);
 }, 60_000);
 

@@ -2,16 +2,17 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { HostdClient } from '@mvm/hostd-client';
 import type { NetworkPolicy, PoolNetworkPolicy, PoolSpec } from '@mvm/protocol';
+import { createHost, type Host } from '@mvm/testkit/host';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { DEFAULT_QUOTAS } from '../../src/plan/plan-tenant.js';
-import { createTestHost, netOf, poolSpec, type TestHost } from '../daemon.js';
 import { type InProcessHostd, startInProcess } from '../fake-vmm/in-process.js';
+import { netOf, poolSpec } from '../tenants.js';
 
 // Records, requests and the kernel's tables are real; the VMM is the fake VMM. What the rules do to packets is proven in
 // packages/net-executor.
 
-let host: TestHost;
+let host: Host;
 let hostd: InProcessHostd;
 let client: HostdClient;
 
@@ -62,8 +63,7 @@ async function start(): Promise<void> {
 }
 
 beforeAll(async () => {
-  await execa('ip', ['link', 'set', 'lo', 'up']);
-  host = await createTestHost();
+  host = await createHost();
   hostd = await startInProcess(host);
   await hostd.registerImage('demo');
   client = host.client();

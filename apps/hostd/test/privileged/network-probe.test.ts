@@ -4,10 +4,11 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HostdClient } from '@mvm/hostd-client';
 import type { NetworkPolicy, NetworkProbe } from '@mvm/protocol';
-import type { RunningDaemon } from '@mvm/testkit';
+import { type RunningDaemon, until } from '@mvm/testkit';
+import { createHost, type Host } from '@mvm/testkit/host';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { DEFAULT_QUOTAS } from '../../src/plan/plan-tenant.js';
-import { createTestHost, ensureTenantAndPool, netOf, type TestHost, until } from '../daemon.js';
+import { ensureTenantAndPool, netOf } from '../tenants.js';
 
 // hostd's capabilities as deploy/systemd/mvm-hostd.service has them: a probe needs no more.
 const CAPABILITIES = [
@@ -28,7 +29,7 @@ const PREFIX = ['setpriv', `--bounding-set=-all,${CAPABILITIES.map((name) => `+$
 /** For what hostd may repair before it is seen, on a busy machine several times in a row. */
 const PATIENCE_MS = 100_000;
 
-let host: TestHost;
+let host: Host;
 let daemon: RunningDaemon;
 let client: HostdClient;
 
@@ -37,7 +38,7 @@ const run = (program: string, args: string[], input = ''): string =>
 
 beforeAll(async () => {
   run('ip', ['link', 'set', 'lo', 'up']);
-  host = await createTestHost();
+  host = await createHost();
   // A way out that ends in this namespace: whatever is sent into it is counted, without asking for addresses first.
   run('ip', ['link', 'add', 'up0', 'type', 'veth', 'peer', 'name', 'up0end']);
   run('ip', ['link', 'set', 'up0', 'arp', 'off']);

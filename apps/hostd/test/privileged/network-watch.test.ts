@@ -1,12 +1,13 @@
 import { execFileSync } from 'node:child_process';
+import { until } from '@mvm/testkit';
+import { createHost, type Host } from '@mvm/testkit/host';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { createTestHost, ensureTenantAndPool, type TestHost, until } from '../daemon.js';
+import { ensureTenantAndPool } from '../tenants.js';
 
-let host: TestHost;
+let host: Host;
 
 beforeAll(async () => {
-  execFileSync('ip', ['link', 'set', 'lo', 'up']);
-  host = await createTestHost();
+  host = await createHost();
   await host.start();
   await ensureTenantAndPool(host.client(), 'acme', 3);
 });

@@ -10,14 +10,15 @@ import {
   type PlanView,
   type PoolNetworkPolicy,
 } from '@mvm/protocol';
+import { createHost, type Host } from '@mvm/testkit/host';
 import { execa } from 'execa';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Step } from '../../src/execute/step.js';
 import { DEFAULT_QUOTAS } from '../../src/plan/plan-tenant.js';
 import { stepView } from '../../src/requests/step-view.js';
-import { createTestHost, netOf, poolSpec, type TestHost } from '../daemon.js';
 import { type InProcessHostd, startInProcess } from '../fake-vmm/in-process.js';
+import { netOf, poolSpec } from '../tenants.js';
 
 // Everything is real but the VMM: a plan is asked for, nothing has changed, then the request is sent, and what hostd says
 // that it executes is what the plan said.
@@ -26,13 +27,12 @@ const RUNS = Number(process.env.MVM_PLAN_RUNS ?? 3);
 const SEED = Number(process.env.MVM_PLAN_SEED ?? 20_261_125);
 const REQUESTS_PER_RUN = 40;
 
-let host: TestHost;
+let host: Host;
 let hostd: InProcessHostd;
 let client: HostdClient;
 
 beforeAll(async () => {
-  await execa('ip', ['link', 'set', 'lo', 'up']);
-  host = await createTestHost();
+  host = await createHost();
   hostd = await startInProcess(host);
   client = host.client();
   await hostd.registerImage('demo');

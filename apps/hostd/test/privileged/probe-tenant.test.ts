@@ -3,7 +3,7 @@ import { createNetworkExecutor, type NetworkExecutor } from '@mvm/net-executor/e
 import { DEFAULT_CLUSTER_CIDR } from '@mvm/protocol/names';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { probeTenant } from '../../src/network-probe/probe-tenant.js';
-import { netOf } from '../daemon.js';
+import { netOf } from '../tenants.js';
 
 const net = netOf(3);
 let network: NetworkExecutor;

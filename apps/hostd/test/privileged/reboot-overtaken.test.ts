@@ -1,8 +1,9 @@
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { until } from '@mvm/testkit';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { ensureTenantAndPool, poolSpec, until } from '../daemon.js';
 import { createOneInstance, type OneInstance } from '../fake-vmm/one-instance.js';
+import { ensureTenantAndPool, poolSpec } from '../tenants.js';
 
 // What comes while a guest takes its time to shut down for a reboot.
 

@@ -1,7 +1,7 @@
 import { copyFileSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { ensureTenantAndPool, poolSpec } from '../daemon.js';
 import { createOneInstance, type OneInstance } from '../fake-vmm/one-instance.js';
+import { ensureTenantAndPool, poolSpec } from '../tenants.js';
 
 // A reboot ends the VM and boots the instance again in its place: same disk, same address, another boot.
 

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { until } from '@mvm/testkit';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { until } from '../daemon.js';
 import { createOneInstance, type OneInstance } from '../fake-vmm/one-instance.js';
 
 // A pause in memory that goes wrong in every way at once: the record cannot be written, and the VM cannot be let go on.

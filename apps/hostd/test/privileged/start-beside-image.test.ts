@@ -1,21 +1,21 @@
 import { existsSync, readFileSync } from 'node:fs';
 import type { HostdClient } from '@mvm/hostd-client';
-import { execa } from 'execa';
+import { until } from '@mvm/testkit';
+import { createHost, type Host } from '@mvm/testkit/host';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createLayout, type InstanceAddress } from '../../src/state/layout.js';
-import { createTestHost, ensureTenantAndPool, poolSpec, type TestHost, until } from '../daemon.js';
 import { type InProcessHostd, startInProcess } from '../fake-vmm/in-process.js';
+import { ensureTenantAndPool, poolSpec } from '../tenants.js';
 
 // A pool gets another image while one of its instances is being started: the files that this one boots must stay.
 
 const address: InstanceAddress = { tenant_id: 'acme', pool_id: 'workers', instance_id: 'i-a' };
-let host: TestHost;
+let host: Host;
 let hostd: InProcessHostd;
 let client: HostdClient;
 
 beforeEach(async () => {
-  await execa('ip', ['link', 'set', 'lo', 'up']);
-  host = await createTestHost();
+  host = await createHost();
   hostd = await startInProcess(host, { faultOf: (call) => (call === 'launch' ? 1500 : null) });
   client = host.client();
   for (const name of ['demo', 'next']) await hostd.registerImage(name);

@@ -4,10 +4,9 @@ import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { HostdClient } from '@mvm/hostd-client';
 import { isCodedError } from '@mvm/protocol';
-import { execa } from 'execa';
+import { createHost, type Host } from '@mvm/testkit/host';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { createLayout } from '../../src/state/layout.js';
-import { createTestHost, type TestHost } from '../daemon.js';
 import { type InProcessHostd, startInProcess } from '../fake-vmm/in-process.js';
 
 // State directories that the build of commit 8c06d73 left when it was killed in the midst of each operation, with QEMU and
@@ -16,13 +15,12 @@ import { type InProcessHostd, startInProcess } from '../fake-vmm/in-process.js';
 const TESTDATA = fileURLToPath(new URL('../../testdata/state-8c06d73', import.meta.url));
 const address = { tenant_id: 'acme', pool_id: 'workers', instance_id: 'i-a' };
 
-let host: TestHost;
+let host: Host;
 let hostd: InProcessHostd | null;
 let client: HostdClient;
 
 beforeEach(async () => {
-  await execa('ip', ['link', 'set', 'lo', 'up']);
-  host = await createTestHost();
+  host = await createHost();
   hostd = null;
   client = host.client();
 });

@@ -5,17 +5,18 @@ import { connect, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { clientFrameCodec } from '@mvm/protocol';
+import { createHost, type Host } from '@mvm/testkit/host';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { createTestHost, ensureTenantAndPool, type TestHost } from '../daemon.js';
+import { ensureTenantAndPool } from '../tenants.js';
 
 const CONNECTIONS = 150;
 const REQUESTS = 64;
 const MIB = 1_048_576;
-let host: TestHost;
+let host: Host;
 const sockets: Socket[] = [];
 
 beforeEach(async () => {
-  host = await createTestHost();
+  host = await createHost();
 });
 afterEach(async () => {
   for (const socket of sockets.splice(0)) socket.destroy();

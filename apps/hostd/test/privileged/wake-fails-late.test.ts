@@ -1,7 +1,7 @@
 import { cpSync, existsSync, readFileSync, rmSync, utimesSync } from 'node:fs';
 import { join } from 'node:path';
+import { until } from '@mvm/testkit';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { until } from '../daemon.js';
 import { createOneInstance, type OneInstance } from '../fake-vmm/one-instance.js';
 
 // A wake that fails when its snapshot is used up already, or about to be: memory is lost only when the guest may have run,

@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parseFailpointSetting } from '../../src/crash/failpoint.js';
 import type { InstanceAddress } from '../../src/state/layout.js';
-import { ensureTenantAndPool } from '../daemon.js';
 import { createModelHost, type ModelHost } from '../model/host.js';
 import { queryVm } from '../model/machines.js';
+import { ensureTenantAndPool } from '../tenants.js';
 
 // hostd is killed while it gives a snapshot back whose guest was not let run.
 

@@ -1,11 +1,13 @@
 import { execFileSync } from 'node:child_process';
 import type { HostdClient } from '@mvm/hostd-client';
 import type { InstanceActivity } from '@mvm/protocol';
+import { until } from '@mvm/testkit';
+import type { Host } from '@mvm/testkit/host';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { ensureTenantAndPool, type TestHost, until } from '../daemon.js';
+import { ensureTenantAndPool } from '../tenants.js';
 import { createVmHost, greeting } from './vm-host.js';
 
-let host: TestHost;
+let host: Host;
 let client: HostdClient;
 const address = { tenant_id: 'acme', pool_id: 'workers', instance_id: 'i-busy' };
 

@@ -1,7 +1,7 @@
 import { readFile, stat, truncate, writeFile } from 'node:fs/promises';
+import { until } from '@mvm/testkit';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createQemuVmm } from '../../src/vmm/qemu/driver.js';
-import { until } from '../daemon.js';
 import { createDriverHost, type DriverHost } from '../driver-contract/driver-host.js';
 
 // While hostd is stopped, nothing shortens the log of a console: it grows up to the limit on the size of a VMM's files.

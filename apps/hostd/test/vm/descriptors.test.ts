@@ -1,9 +1,10 @@
 import { readdir, readlink, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from '@mvm/testkit';
 import { expect, test } from 'vitest';
 import type { InstanceAddress } from '../../src/state/layout.js';
-import { ensureTenantAndPool, poolSpec, until } from '../daemon.js';
+import { ensureTenantAndPool, poolSpec } from '../tenants.js';
 import { createVmHost, greeting, instanceFile } from './vm-host.js';
 
 const address: InstanceAddress = { tenant_id: 'acme', pool_id: 'workers', instance_id: 'i-again' };

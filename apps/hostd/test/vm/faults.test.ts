@@ -6,16 +6,17 @@ import { buildGuestImage } from '@mvm/guest-image';
 import type { HostdClient } from '@mvm/hostd-client';
 import { addImage, imagesDir } from '@mvm/image-store';
 import type { V2Request } from '@mvm/protocol';
-import type { RunningDaemon } from '@mvm/testkit';
+import { type RunningDaemon, until } from '@mvm/testkit';
+import { createHost, type Host } from '@mvm/testkit/host';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { InstanceAddress } from '../../src/state/layout.js';
-import { createTestHost, ensureTenantAndPool, netOf, type TestHost, until } from '../daemon.js';
+import { ensureTenantAndPool, netOf } from '../tenants.js';
 import { greeting, guestCount, instanceFile } from './vm-host.js';
 
 // The host fails under a running VM: no space, a read-only file system, no processes left, a clock that jumps. Each is a
 // typed error with a hint, the state stays as it was, hostd goes on, and everything works again afterwards.
 
-let host: TestHost;
+let host: Host;
 let client: HostdClient;
 let daemon: RunningDaemon;
 let hello: string;
@@ -37,11 +38,10 @@ function fakeClock(): Record<string, string> {
 }
 
 beforeAll(async () => {
-  execFileSync('ip', ['link', 'set', 'lo', 'up']);
   const { fileURLToPath } = await import('node:url');
   const outDir = fileURLToPath(new URL('../../../../.cache/guest-image', import.meta.url));
   const image = await buildGuestImage({ outDir });
-  host = await createTestHost();
+  host = await createHost();
   await mkdir(host.stateDir, { mode: 0o700 });
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=1g,mode=0700', 'mvmh', host.stateDir]);
   await addImage(imagesDir(host.stateDir), { name: 'demo', ...image });

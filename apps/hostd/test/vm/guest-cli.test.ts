@@ -4,18 +4,16 @@ import { chmod, link, mkdir, stat, symlink, truncate, writeFile } from 'node:fs/
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type RunningDaemon, startDaemon } from '@mvm/testkit';
+import { until } from '@mvm/testkit';
+import type { Host } from '@mvm/testkit/host';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { type TestHost, until } from '../daemon.js';
 import { busyboxLayer, createImportHost, importOwn } from './imported-host.js';
 
 // The whole way of an operator: mvm, agentd, hostd, and a guest of an imported image.
 
 const MVM = fileURLToPath(new URL('../../../cli/bin/mvm.js', import.meta.url));
-let host: TestHost;
-let agentd: RunningDaemon | null = null;
-let socket: string;
+let host: Host;
 
 beforeAll(async () => {
   host = await createImportHost();
@@ -27,19 +25,13 @@ beforeAll(async () => {
       Env: ['PATH=/bin'],
     },
   });
-  socket = join(host.dir, 'agentd.sock');
-  const args = ['--hostd-socket', host.socketPath, '--socket', socket, '--state-dir', join(host.dir, 'a')];
-  agentd = await startDaemon({ daemon: 'agentd', socketPath: socket, args: [...args, '--allow-root'] });
+  await host.agentd.start([], { asRoot: true });
 }, 240_000);
-afterAll(async () => {
-  // Whatever failed before, what runs is ended.
-  await agentd?.stop();
-  await host.dispose();
-});
+afterAll(() => host?.dispose());
 
 const mvm = (args: readonly string[], input?: string) =>
   execa(process.execPath, [MVM, ...args], {
-    env: { MVM_SOCKET: socket },
+    env: { MVM_SOCKET: host.agentd.socketPath },
     reject: false,
     stripFinalNewline: false,
     ...(input === undefined ? { stdin: 'ignore' } : { input }),
@@ -68,7 +60,7 @@ test('an image runs, is entered, and is reached', async () => {
 
   const port = await freePort();
   const forward = spawn(process.execPath, [MVM, 'port-forward', instance, `${port}:80`], {
-    env: { ...process.env, MVM_SOCKET: socket },
+    env: { ...process.env, MVM_SOCKET: host.agentd.socketPath },
     stdio: 'ignore',
   });
   try {

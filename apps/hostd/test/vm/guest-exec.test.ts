@@ -2,17 +2,19 @@ import { createHash, randomBytes } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HostdClient } from '@mvm/hostd-client';
+import { until } from '@mvm/testkit';
+import type { Host } from '@mvm/testkit/host';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { InstanceAddress } from '../../src/state/layout.js';
-import { ensureTenantAndPool, type TestHost, until } from '../daemon.js';
+import { ensureTenantAndPool } from '../tenants.js';
 import { execIn, openSession } from './guest-sessions.js';
 import { busyboxLayer, consoleSays, createImportHost, importOwn } from './imported-host.js';
 
 // Programs that run in a guest beside the image's own, over the agent's channel.
 
-let host: TestHost;
+let host: Host;
 let client: HostdClient;
-let daemon: Awaited<ReturnType<TestHost['start']>>;
+let daemon: Awaited<ReturnType<Host['start']>>;
 const address: InstanceAddress = { tenant_id: 'acme', pool_id: 'workers', instance_id: 'i-exec' };
 
 beforeAll(async () => {

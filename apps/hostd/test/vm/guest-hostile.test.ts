@@ -3,17 +3,18 @@ import { access, readFile, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import type { HostdClient } from '@mvm/hostd-client';
-import type { RunningDaemon } from '@mvm/testkit';
+import { type RunningDaemon, until } from '@mvm/testkit';
+import type { Host } from '@mvm/testkit/host';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { InstanceAddress } from '../../src/state/layout.js';
-import { ensureTenantAndPool, type TestHost, until } from '../daemon.js';
+import { ensureTenantAndPool } from '../tenants.js';
 import { type Guest, guestOf } from './guest.js';
 import { createVmHost, greeting, guestCount, instanceFile } from './vm-host.js';
 
 // The agent is the tenant's, and may be anything. Whatever it sends, or does not: hostd sleeps and wakes the guest in
 // bounded time, and holds no more of it than a frame.
 
-let host: TestHost;
+let host: Host;
 let hostd: RunningDaemon;
 let client: HostdClient;
 let guest: Guest;

@@ -1,9 +1,10 @@
 import { execFileSync } from 'node:child_process';
 import type { HostdClient } from '@mvm/hostd-client';
 import type { RunningDaemon } from '@mvm/testkit';
+import type { Host } from '@mvm/testkit/host';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { InstanceAddress } from '../../src/state/layout.js';
-import { ensureTenantAndPool, type TestHost } from '../daemon.js';
+import { ensureTenantAndPool } from '../tenants.js';
 import { type Guest, guestOf } from './guest.js';
 import {
   connects,
@@ -29,7 +30,7 @@ import { createWitness, type Witness } from './witness.js';
 // containers. Everything that may not get through is tried three times: with the rules, without them (the control: then
 // it does get through), and once a new hostd has put them back.
 
-let host: TestHost;
+let host: Host;
 let hostd: RunningDaemon | null = null;
 let client: HostdClient;
 let outside: Outside;

@@ -1,14 +1,14 @@
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { HostdClient } from '@mvm/hostd-client';
 import type { NetworkPolicy, PoolNetworkPolicy } from '@mvm/protocol';
-import { type RunningDaemon, startDaemon } from '@mvm/testkit';
+import { type RunningDaemon, until } from '@mvm/testkit';
+import type { Host } from '@mvm/testkit/host';
 import { execa } from 'execa';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { DEFAULT_QUOTAS } from '../../src/plan/plan-tenant.js';
-import { ensureTenantAndPool, netOf, poolSpec, type TestHost, until } from '../daemon.js';
+import { ensureTenantAndPool, netOf, poolSpec } from '../tenants.js';
 import { type Guest, guestOf } from './guest.js';
 import { COUNTING_PORT, type Listener, listenOutside } from './listener.js';
 import { connects, GATEWAY_A, GUEST_PORT, GUESTS, type Probe, ping, throughOf } from './network-probes.js';
@@ -18,7 +18,7 @@ import { createVmHost, greeting } from './vm-host.js';
 // Policies between two real guests of one tenant, in real microVMs, and an internet behind the host's uplink. Whatever a
 // policy forbids is tried with another that allows it as well, so that no test passes because nothing works.
 
-let host: TestHost;
+let host: Host;
 let hostd: RunningDaemon;
 let client: HostdClient;
 let outside: Outside;
@@ -259,30 +259,22 @@ describe('a policy holds', () => {
 });
 
 describe('mvm net why', () => {
-  let agentd: RunningDaemon;
-  let socketPath: string;
-
-  beforeAll(async () => {
-    socketPath = join(host.dir, 'agentd.sock');
-    const args = [
-      '--allow-root',
-      '--socket',
-      socketPath,
-      '--hostd-socket',
-      host.socketPath,
-      '--state-dir',
-      join(host.dir, 'a'),
-    ];
-    agentd = await startDaemon({ daemon: 'agentd', args, socketPath });
-  });
-  afterAll(async () => {
-    await agentd?.stop();
-  });
+  beforeAll(() => host.agentd.start([], { asRoot: true }));
 
   const BIN = fileURLToPath(new URL('../../../cli/bin/mvm.js', import.meta.url));
 
   async function why(...args: string[]): Promise<{ exitCode: number; answer: Record<string, unknown> }> {
-    const words = [BIN, 'net', 'why', 'acme/workers/i-a1', ...args, '-o', 'json', '--socket', socketPath];
+    const words = [
+      BIN,
+      'net',
+      'why',
+      'acme/workers/i-a1',
+      ...args,
+      '-o',
+      'json',
+      '--socket',
+      host.agentd.socketPath,
+    ];
     const { exitCode = 1, stdout, stderr } = await execa(process.execPath, words, { reject: false });
     if (stdout === '') throw new Error(stderr);
     return { exitCode, answer: JSON.parse(stdout) };

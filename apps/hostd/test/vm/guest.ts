@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { encodeFrame, readFrame } from '@mvm/framing';
 import { patiently } from '@mvm/testkit';
-import type { TestHost } from '../daemon.js';
+import type { Host } from '@mvm/testkit/host';
 
 /** What a script in a guest came to; status 137 when it took too long. */
 export interface GuestResult {
@@ -27,7 +27,7 @@ export interface Guest {
 const PATIENCE_MS = 60_000;
 
 /** The guest of a test host's VM. */
-export function guestOf(host: Pick<TestHost, 'runDir'>, vmId: string): Guest {
+export function guestOf(host: Pick<Host, 'runDir'>, vmId: string): Guest {
   return guestBehind(join(host.runDir, 'vm', vmId, 'agent.sock'), vmId);
 }
 

@@ -1,14 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { HostdClient } from '@mvm/hostd-client';
+import { until } from '@mvm/testkit';
+import type { Host } from '@mvm/testkit/host';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { InstanceAddress } from '../../src/state/layout.js';
-import { ensureTenantAndPool, type TestHost, until } from '../daemon.js';
+import { ensureTenantAndPool } from '../tenants.js';
 import { createVmHost } from './vm-host.js';
 
 const address: InstanceAddress = { tenant_id: 'acme', pool_id: 'workers', instance_id: 'i-hung' };
 const slow = { timeoutMs: 120_000 };
-let host: TestHost;
+let host: Host;
 let client: HostdClient;
 
 beforeAll(async () => {

@@ -7,9 +7,11 @@ import {
   type ListedEntry,
   listTreeProgram,
   parseListing,
+  until,
 } from '@mvm/testkit';
+import type { Host } from '@mvm/testkit/host';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { ensureTenantAndPool, type TestHost, until } from '../daemon.js';
+import { ensureTenantAndPool } from '../tenants.js';
 import { createImportHost, importOwn } from './imported-host.js';
 import { instanceFile } from './vm-host.js';
 
@@ -17,7 +19,7 @@ import { instanceFile } from './vm-host.js';
 
 const address = { tenant_id: 'acme', pool_id: 'workers', instance_id: 'i-corpus' };
 const listed = new Map<string, ListedEntry>();
-let host: TestHost;
+let host: Host;
 let client: HostdClient;
 
 beforeAll(async () => {

@@ -7,20 +7,19 @@ import { addKernel, fetchKernel, findKernelPackage, kernelsDir } from '@mvm/gues
 import type { HostdClient } from '@mvm/hostd-client';
 import { type ImportedImage, importImage } from '@mvm/image-import';
 import { imagesDir } from '@mvm/image-store';
-import { type TarSpec, writeOciLayout, writeTar } from '@mvm/testkit';
+import { type TarSpec, until, writeOciLayout, writeTar } from '@mvm/testkit';
+import { createHost, type Host } from '@mvm/testkit/host';
 import type { InstanceAddress } from '../../src/state/layout.js';
-import { createTestHost, type TestHost, until } from '../daemon.js';
 
 /** Where the guest images of other tests have their kernel, too. */
 const KERNEL_CACHE = fileURLToPath(new URL('../../../../.cache/guest-image', import.meta.url));
 const busybox = readFileSync('/bin/busybox');
 
 /** A test host with the distribution's kernel, and without any image. */
-export async function createImportHost(): Promise<TestHost> {
-  execFileSync('ip', ['link', 'set', 'lo', 'up']);
+export async function createImportHost(): Promise<Host> {
   const kernel = await findKernelPackage();
   const { vmlinuxPath, modulesDir } = await fetchKernel(kernel, KERNEL_CACHE, () => {});
-  const host = await createTestHost();
+  const host = await createHost();
   const files = { vmlinux: vmlinuxPath, modulesDir, version: kernel.version };
   await addKernel(kernelsDir(host.stateDir), 'debian', files);
   return host;
@@ -40,7 +39,7 @@ export function busyboxLayer(): TarSpec[] {
 
 /** Makes an image from nothing and imports it under a name. */
 export async function importOwn(
-  host: TestHost,
+  host: Host,
   name: string,
   image: { readonly layers: readonly (readonly TarSpec[])[]; readonly config: object },
 ): Promise<ImportedImage> {

@@ -3,14 +3,16 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HostdClient } from '@mvm/hostd-client';
 import { changeSecrets, secretsPath } from '@mvm/secrets-store';
+import { until } from '@mvm/testkit';
+import type { Host } from '@mvm/testkit/host';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { InstanceAddress } from '../../src/state/layout.js';
-import { ensureTenantAndPool, type TestHost, until } from '../daemon.js';
+import { ensureTenantAndPool } from '../tenants.js';
 import { busyboxLayer, consoleSays, consoleText, createImportHost, importOwn } from './imported-host.js';
 
 // OCI images, made here from nothing, run as they say in guests that bring nothing else.
 
-let host: TestHost;
+let host: Host;
 let client: HostdClient;
 let count = 0;
 

@@ -2,14 +2,15 @@ import { mkdir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promi
 import { join } from 'node:path';
 import type { HostdClient } from '@mvm/hostd-client';
 import type { HostSnapshot, RunningDaemon } from '@mvm/testkit';
+import type { Host } from '@mvm/testkit/host';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { InstanceAddress } from '../../src/state/layout.js';
-import { ensureTenantAndPool, type TestHost } from '../daemon.js';
+import { ensureTenantAndPool } from '../tenants.js';
 import { type Guest, guestOf } from './guest.js';
 import { createVmHost, greeting, instanceFile, leftSince, look } from './vm-host.js';
 
 const MARK = 'plaintext-marker-51c0ffee';
-let host: TestHost;
+let host: Host;
 let client: HostdClient;
 let guest: Guest;
 let quiet: HostSnapshot;

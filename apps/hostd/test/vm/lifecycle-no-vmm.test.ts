@@ -1,9 +1,10 @@
+import type { Host } from '@mvm/testkit/host';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { InstanceAddress } from '../../src/state/layout.js';
-import { ensureTenantAndPool, type TestHost } from '../daemon.js';
+import { ensureTenantAndPool } from '../tenants.js';
 import { createVmHost, leftSince, look } from './vm-host.js';
 
-let host: TestHost;
+let host: Host;
 const address: InstanceAddress = { tenant_id: 'acme', pool_id: 'workers', instance_id: 'i-novmm' };
 
 beforeAll(async () => {

@@ -1,14 +1,15 @@
 import type { HostdClient } from '@mvm/hostd-client';
-import type { RunningDaemon } from '@mvm/testkit';
+import { type RunningDaemon, until } from '@mvm/testkit';
+import type { Host } from '@mvm/testkit/host';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { InstanceAddress } from '../../src/state/layout.js';
-import { ensureTenantAndPool, type TestHost, until } from '../daemon.js';
+import { ensureTenantAndPool } from '../tenants.js';
 import { guestOf } from './guest.js';
 import { createVmHost, greeting } from './vm-host.js';
 
 // A real guest is rebooted in place: it shuts down, boots again, and finds its disk and its address.
 
-let host: TestHost;
+let host: Host;
 let hostd: RunningDaemon;
 let client: HostdClient;
 const address: InstanceAddress = { tenant_id: 'acme', pool_id: 'workers', instance_id: 'i-reboot' };

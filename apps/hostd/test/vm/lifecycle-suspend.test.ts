@@ -1,13 +1,14 @@
 import { mkdir, open, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HostdClient } from '@mvm/hostd-client';
-import type { HostSnapshot } from '@mvm/testkit';
+import { type HostSnapshot, until } from '@mvm/testkit';
+import type { Host } from '@mvm/testkit/host';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { InstanceAddress } from '../../src/state/layout.js';
-import { ensureTenantAndPool, poolSpec, type TestHost, until } from '../daemon.js';
+import { ensureTenantAndPool, poolSpec } from '../tenants.js';
 import { createVmHost, greeting, guestCount, instanceFile, leftSince, look } from './vm-host.js';
 
-let host: TestHost;
+let host: Host;
 let client: HostdClient;
 let quiet: HostSnapshot;
 let keysDir: string;

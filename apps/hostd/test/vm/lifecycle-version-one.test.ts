@@ -1,11 +1,12 @@
+import type { Host } from '@mvm/testkit/host';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { ensureTenantAndPool, type TestHost } from '../daemon.js';
+import { ensureTenantAndPool } from '../tenants.js';
 import { createVmHost, greeting, leftSince, look } from './vm-host.js';
 
 // Every request of version 1 by a client that was written from its description alone and shares no code with ours;
 // version 2 only makes what version 1 cannot: pool and instance.
 
-let host: TestHost;
+let host: Host;
 
 beforeAll(async () => {
   host = await createVmHost();

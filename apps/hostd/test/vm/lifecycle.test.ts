@@ -1,13 +1,14 @@
 import { open, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HostdClient } from '@mvm/hostd-client';
-import { testUidBase } from '@mvm/testkit';
+import { testUidBase, until } from '@mvm/testkit';
+import type { Host } from '@mvm/testkit/host';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { InstanceAddress } from '../../src/state/layout.js';
-import { ensureTenantAndPool, poolSpec, type TestHost, until } from '../daemon.js';
+import { ensureTenantAndPool, poolSpec } from '../tenants.js';
 import { createVmHost, greeting, instanceFile, leftSince, look } from './vm-host.js';
 
-let host: TestHost;
+let host: Host;
 let client: HostdClient;
 
 beforeAll(async () => {

@@ -2,10 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type RunningDaemon, startDaemon } from '@mvm/testkit';
+import type { Host } from '@mvm/testkit/host';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import type { TestHost } from '../daemon.js';
 import { createImportHost } from './imported-host.js';
 
 // Runs the commands of docs/tutorial.md in order, in one shell, and compares what they print with what the page shows.
@@ -15,9 +14,7 @@ const PAGE = fileURLToPath(new URL('../../../../docs/tutorial.md', import.meta.u
 const MVM = fileURLToPath(new URL('../../../cli/bin/mvm.js', import.meta.url));
 /** What the page calls the host; its uplink here. */
 const HOST_ADDRESS = '198.51.100.1';
-let host: TestHost;
-let agentd: RunningDaemon | null = null;
-let socket: string;
+let host: Host;
 
 interface Step {
   readonly line: number;
@@ -36,16 +33,9 @@ beforeAll(async () => {
   ip('-n', 'client', 'link', 'set', 'eth0', 'up');
   ip('route', 'add', 'default', 'via', '198.51.100.2');
   await host.start();
-  socket = join(host.dir, 'agentd.sock');
-  const args = ['--hostd-socket', host.socketPath, '--socket', socket, '--state-dir', join(host.dir, 'a')];
-  agentd = await startDaemon({
-    daemon: 'agentd',
-    socketPath: socket,
-    args: [...args, '--allow-root', '--interval', '1s'],
-  });
+  await host.agentd.start(['--interval', '1s'], { asRoot: true });
 }, 240_000);
 afterAll(async () => {
-  await agentd?.stop();
   await host.dispose();
   ip('link', 'del', 'up0');
   ip('netns', 'del', 'client');
@@ -71,7 +61,7 @@ test('the commands of the tutorial do what the page shows', async () => {
     timeout: 540_000,
     env: {
       PATH: `${programs}${delimiter}${process.env.PATH}`,
-      MVM_SOCKET: socket,
+      MVM_SOCKET: host.agentd.socketPath,
       MVM_STATE_DIR: host.stateDir,
     },
   });

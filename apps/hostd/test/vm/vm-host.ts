@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import type { GuestVariant } from '@mvm/guest-image';
 import type { HostdClient } from '@mvm/hostd-client';
@@ -8,25 +7,25 @@ import {
   type HostSnapshot,
   registerDemoImage,
   snapshotHost,
+  until,
 } from '@mvm/testkit';
+import { createHost, type Host } from '@mvm/testkit/host';
 import type { InstanceAddress } from '../../src/state/layout.js';
-import { createTestHost, type TestHost, until } from '../daemon.js';
 
 /** A test host with the demo image, or its variant for tests, registered as `demo`. */
-export async function createVmHost(variant: GuestVariant = 'demo'): Promise<TestHost> {
-  execFileSync('ip', ['link', 'set', 'lo', 'up']);
-  const host = await createTestHost();
+export async function createVmHost(variant: GuestVariant = 'demo'): Promise<Host> {
+  const host = await createHost();
   await registerDemoImage(host.stateDir, variant);
   return host;
 }
 
 /** Everything on the host that carries this test host's names, now. */
-export function look(host: TestHost): Promise<HostSnapshot> {
+export function look(host: Host): Promise<HostSnapshot> {
   return snapshotHost({ marks: [host.dir, host.cgroupParent] });
 }
 
 /** What has changed on the host since; hostd itself (its pid differs after a restart) does not count. */
-export async function leftSince(host: TestHost, before: HostSnapshot): Promise<HostDifference[]> {
+export async function leftSince(host: Host, before: HostSnapshot): Promise<HostDifference[]> {
   const differences = diffHost(before, await look(host));
   return differences.filter(
     ({ item }) => !item.includes('mvm-hostd.js') && !item.endsWith(host.cgroupParent),
@@ -56,7 +55,7 @@ export async function guestCount(client: HostdClient, address: InstanceAddress):
 }
 
 /** Path of a file of an instance. */
-export function instanceFile(host: TestHost, address: InstanceAddress, ...parts: string[]): string {
+export function instanceFile(host: Host, address: InstanceAddress, ...parts: string[]): string {
   const { tenant_id, pool_id, instance_id } = address;
   return join(host.stateDir, 'tenants', tenant_id, 'pools', pool_id, 'instances', instance_id, ...parts);
 }

@@ -3,17 +3,18 @@ import { once } from 'node:events';
 import { readFile, rename, stat, symlink, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HostdClient } from '@mvm/hostd-client';
-import type { RunningDaemon } from '@mvm/testkit';
+import { type RunningDaemon, until } from '@mvm/testkit';
+import type { Host } from '@mvm/testkit/host';
 import { execa } from 'execa';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createLayout, type InstanceAddress } from '../../src/state/layout.js';
-import { ensureTenantAndPool, type TestHost, until } from '../daemon.js';
+import { ensureTenantAndPool } from '../tenants.js';
 import { createVmHost, greeting, guestCount, instanceFile } from './vm-host.js';
 
 // A data volume belongs to one VMM at a time: QEMU's lock on the file, which the kernel holds for as long as that process
 // lives, whatever becomes of hostd.
 
-let host: TestHost;
+let host: Host;
 let hostd: RunningDaemon;
 let client: HostdClient;
 const strangers: ChildProcess[] = [];

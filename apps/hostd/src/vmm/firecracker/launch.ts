@@ -1,10 +1,10 @@
 import { type CodedError, isCodedError } from '@mvm/protocol';
 import { z } from 'zod';
-import { checkSocketPath } from '../process/socket-path.js';
 import { findUnheldLocks } from '../process/disk-locks.js';
-import { readArgv, readHostBootId } from '../process/process-identity.js';
-import { readLogTail } from '../process/log-tail.js';
 import { type Launched, watchLaunched } from '../process/launched.js';
+import { readLogTail } from '../process/log-tail.js';
+import { readArgv, readHostBootId } from '../process/process-identity.js';
+import { checkSocketPath } from '../process/socket-path.js';
 import { requireTap } from '../require-tap.js';
 import type { DriverState, RestoredPart, VmHandle, VmRecord, VmSpec } from '../vmm.js';
 import { createApi, type FirecrackerApi } from './api.js';
