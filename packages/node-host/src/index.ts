@@ -9,6 +9,13 @@ export {
   writeFileAtomic,
   writeNewFile,
 } from './durable-file.js';
+export {
+  FIRECRACKER_VERSIONS,
+  type FirecrackerRelease,
+  firecrackerRelease,
+  judgeElf,
+  parseFirecrackerVersion,
+} from './firecracker-release.js';
 export { EndedEarly, startListening } from './listening-process.js';
 export { lockHandle, withDirectoryLock } from './lock.js';
 export { keepRunningWithoutLog, MAX_UNWRITTEN_LOG_BYTES } from './log-stream.js';

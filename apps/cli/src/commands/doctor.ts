@@ -11,6 +11,7 @@ import {
   type Verdict,
 } from '../doctor/check.js';
 import { askDaemons, type DaemonFacts, daemonChecks } from '../doctor/daemon-checks.js';
+import { firecrackerChecks } from '../doctor/firecracker-checks.js';
 import { hostChecks } from '../doctor/host-checks.js';
 import { createHostProbe, type HostProbe } from '../doctor/host-probe.js';
 import { keyChecks } from '../doctor/key-checks.js';
@@ -68,6 +69,7 @@ export const doctor: CommandModule = {
     const ofHost = [
       ...hostChecks(chosenStateDir(context, invocation)),
       ...toolChecks,
+      ...firecrackerChecks,
       ...accountChecks,
       ...keyChecks,
       ...networkChecks(rangesOf(daemons)),

@@ -38,6 +38,7 @@ export const daemonChecks: readonly Check<DaemonFacts>[] = [
   { name: 'hostd', area: 'daemons', run: checkHostd },
   { name: 'versions', area: 'daemons', run: checkVersions },
   { name: 'vmm', area: 'daemons', run: checkVmm },
+  { name: 'firecracker-guest', area: 'daemons', run: checkFirecrackerGuest },
   { name: 'images', area: 'daemons', run: checkImages },
   { name: 'tenant-networks', area: 'daemons', run: checkNetworks },
   { name: 'desired-state', area: 'daemons', run: checkDesired },
@@ -86,6 +87,17 @@ async function checkVmm({ host }: DaemonFacts): Promise<Finding> {
   return host.vmm_version === null
     ? fail(text, 'install the VMM: apt-get install qemu-system-x86')
     : ok(text);
+}
+
+/** hostd runs a tiny guest at its start: neither a Firecracker that is installed nor a /dev/kvm that opens is proof. */
+async function checkFirecrackerGuest({ host }: DaemonFacts): Promise<Finding> {
+  if (host === undefined || host instanceof Error || host.firecracker === undefined)
+    return skip('hostd, which would try it, does not say');
+  const { usable, reason } = host.firecracker;
+  if (usable) return ok(reason);
+  if (host.vmm === 'qemu' && /not tried|is not installed/.test(reason)) return skip(reason);
+  const fix = 'correct that and restart hostd, which tries it again: docs/firecracker.md';
+  return host.vmm === 'firecracker' ? fail(reason, fix) : warn(`${reason}: QEMU runs the guests`, fix);
 }
 
 async function checkImages({ host, status }: DaemonFacts): Promise<Finding> {

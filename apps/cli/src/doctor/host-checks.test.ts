@@ -30,6 +30,7 @@ function host(files: Record<string, string | undefined> = {}, overrides: Partial
       return all[path];
     },
     list: async () => [],
+    program: async () => null,
     read: async () => null,
     openReadWrite: async () => 'ok',
     kindOf: async () => 'device',

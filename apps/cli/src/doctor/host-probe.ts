@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { constants, type StatsFs } from 'node:fs';
-import { access, open, readdir, readFile, stat, statfs } from 'node:fs/promises';
+import { access, open, readdir, readFile, realpath, stat, statfs } from 'node:fs/promises';
 import { release } from 'node:os';
 import { dirname, join } from 'node:path';
 
@@ -8,6 +8,14 @@ import { dirname, join } from 'node:path';
 export type ToolAnswer =
   | { readonly kind: 'missing' }
   | { readonly kind: 'ran'; readonly exitCode: number; readonly output: string };
+
+export interface ProgramFile {
+  /** Absolute, without symbolic links. */
+  readonly path: string;
+  readonly uid: number;
+  readonly mode: number;
+  readonly head: Buffer;
+}
 
 /** Everything that the checks look at on this host; reads only. */
 export interface HostProbe {
@@ -31,6 +39,8 @@ export interface HostProbe {
   freeInodes(path: string): Promise<number | null>;
   /** Whether others than root can change what is in a directory, by the rules of hostd; false when it is not there. */
   isOpenToOthers(path: string): Promise<boolean>;
+  /** Owner, mode and first 4096 bytes of a program, links followed; null when there is none of that name. */
+  program(name: string): Promise<ProgramFile | null>;
   /** Runs a program of this host with a time limit; without a shell. */
   run(program: string, args: readonly string[]): Promise<ToolAnswer>;
   /** As `run`, with both streams apart and whole; null when there is no such program. */
@@ -92,6 +102,21 @@ export function createHostProbe(env: Readonly<Record<string, string | undefined>
       const found = await stat(path).catch(() => null);
       if (found === null) return false;
       return found.uid !== 0 || ((found.mode & 0o022) !== 0 && (found.mode & 0o1000) === 0);
+    },
+    program: async (name) => {
+      const found = await findProgram(name, env.PATH ?? '');
+      if (found === undefined) return null;
+      const file = await open(found, 'r');
+      try {
+        const [{ uid, mode }, { buffer, bytesRead }, path] = await Promise.all([
+          file.stat(),
+          file.read(Buffer.alloc(4096), 0, 4096, 0),
+          realpath(found),
+        ]);
+        return { path, uid, mode, head: buffer.subarray(0, bytesRead) };
+      } finally {
+        await file.close();
+      }
     },
     run: async (program, args) => {
       const path = await findProgram(program, env.PATH ?? '');

@@ -37,6 +37,7 @@ function host({ uid = 0, files = {}, dirs = {}, policy = null }: Host): HostProb
     freeInodes: refuse,
     isOpenToOthers: refuse,
     run: refuse,
+    program: async () => null,
     read: async (program, args) => {
       if (program === 'iptables-nft-save') return null;
       if (program !== 'nft') throw new Error(`not modelled: ${program}`);

@@ -58,6 +58,7 @@ export const hostInfo: RequestHandler<'HostInfo'> = async (_request, { ports, fa
     vmm_version: await facts.vmmVersion(),
     accelerator: facts.capabilities.accelerator,
     accelerator_reason: facts.capabilities.acceleratorReason,
+    ...(facts.capabilities.firecracker === undefined ? {} : { firecracker: facts.capabilities.firecracker }),
     cgroup_version: cgroups.version,
     cluster_cidr: facts.clusterCidr,
     uplinks: [...facts.uplinks()],

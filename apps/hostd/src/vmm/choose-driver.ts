@@ -38,30 +38,35 @@ export async function chooseDrivers(choice: DriverChoice): Promise<Vmm> {
     createFirecrackerVmm({ logger, logLimitBytes, boundLog, programs, acceleratorReason });
   const known = firecrackerWith('Firecracker runs guests on the CPU alone');
   // Older instances may run in it all the same.
-  if (choice.vmm === 'qemu') return combineDrivers({ first: qemu, others: [known] });
+  if (choice.vmm === 'qemu') {
+    const firecracker = { usable: false, reason: 'not tried: vmm is set to "qemu"' };
+    return combineDrivers({ first: qemu, others: [known], firecracker });
+  }
   const proof = await prove(choice, programs);
   if ('evidence' in proof) {
     logger.info({ evidence: proof.evidence }, 'Firecracker runs guests on this host');
     return combineDrivers({
       first: firecrackerWith(proof.evidence),
       others: [qemu],
+      firecracker: { usable: true, reason: proof.evidence },
       // Whoever asks for Firecracker alone gets nothing else.
       forEncrypted: choice.vmm === 'auto' ? qemu : null,
     });
   }
+  const firecracker = { usable: false, reason: proof.problem.message };
   if (choice.vmm === 'auto') {
     if (proof.problem.reason !== 'vmm.missing')
       logger.warn(
         { err: proof.problem },
         'Firecracker is installed and cannot be used: QEMU runs the guests',
       );
-    return combineDrivers({ first: qemu, others: [known] });
+    return combineDrivers({ first: qemu, others: [known], firecracker });
   }
   logger.error(
     { err: proof.problem },
     'Firecracker cannot be used: no instance starts until hostd is restarted',
   );
-  return combineDrivers({ first: known, others: [qemu], problem: proof.problem });
+  return combineDrivers({ first: known, others: [qemu], problem: proof.problem, firecracker });
 }
 
 async function prove(

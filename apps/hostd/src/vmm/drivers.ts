@@ -1,5 +1,5 @@
 import type { CodedError } from '@mvm/protocol';
-import type { Vmm, VmOrigin } from './vmm.js';
+import type { Vmm, VmmCapabilities, VmOrigin } from './vmm.js';
 
 export interface DriverSet {
   /** What instances are started with. */
@@ -8,6 +8,8 @@ export interface DriverSet {
   readonly others: readonly Vmm[];
   /** Why `first` runs no guest on this host, or null. */
   readonly problem?: CodedError | null;
+  /** What was found out about Firecracker. */
+  readonly firecracker?: VmmCapabilities['firecracker'];
   /** What opens the encrypted drives that `first` does not; null: nothing. */
   readonly forEncrypted?: Vmm | null;
 }
@@ -16,7 +18,8 @@ export interface DriverSet {
  * Several drivers as one: an instance starts with the first of them, and is found again and woken by the one that it was
  * started with.
  */
-export function combineDrivers({ first, others, problem = null, forEncrypted = null }: DriverSet): Vmm {
+export function combineDrivers(drivers: DriverSet): Vmm {
+  const { first, others, problem = null, forEncrypted = null, firecracker } = drivers;
   const all = [first, ...others];
   const driverOf = (name: VmOrigin['vmm']): Vmm => all.find((driver) => driver.name === name) ?? first;
   const usable = (driver: Vmm): Vmm => {
@@ -29,7 +32,8 @@ export function combineDrivers({ first, others, problem = null, forEncrypted = n
     capabilities: async (vmm) => {
       if (vmm !== undefined) return await driverOf(vmm).capabilities();
       const own = await first.capabilities();
-      return { ...own, opensEncryptedDrives: own.opensEncryptedDrives || forEncrypted !== null };
+      const opensEncryptedDrives = own.opensEncryptedDrives || forEncrypted !== null;
+      return { ...own, opensEncryptedDrives, ...(firecracker === undefined ? {} : { firecracker }) };
     },
     memoryOverheadMib: (spec, vmm = first.name) => driverOf(vmm).memoryOverheadMib(spec),
     isVmmProgram: (name) => all.some((driver) => driver.isVmmProgram(name)),

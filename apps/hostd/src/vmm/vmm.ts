@@ -22,6 +22,8 @@ export interface VmmCapabilities {
   readonly accelerator: Accelerator;
   /** Why it is this one, in words, for a log and for `HostInfo`. */
   readonly acceleratorReason: string;
+  /** Of several drivers: whether a guest runs in Firecracker on this host, and the evidence or the obstacle, in words. */
+  readonly firecracker?: { readonly usable: boolean; readonly reason: string };
   /** Whether it opens an encrypted drive with the passphrase that it is launched with. */
   readonly opensEncryptedDrives: boolean;
   /** The parts of a saved VM, in order. */

@@ -135,6 +135,8 @@ export const hostInfoSchema = z.object({
   accelerator: z.enum(['kvm', 'tcg']),
   /** Why this accelerator, in words. */
   accelerator_reason: z.string(),
+  /** Whether a guest runs in Firecracker on this host, and how that is known or what is in the way; absent: an older hostd does not say. */
+  firecracker: z.object({ usable: z.boolean(), reason: z.string() }).optional(),
   cgroup_version: z.union([z.literal(1), z.literal(2)]),
   cluster_cidr: z.string(),
   /** Interfaces through which guests leave the host, as of now; absent: an older hostd does not say. */

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { type FileHandle, open, realpath, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { judgeElf, parseFirecrackerVersion } from '@mvm/node-host';
 import { CodedError, isCodedError } from '@mvm/protocol';
 import { execa } from 'execa';
 import { requireTrustedDirectory } from '../../state/trusted-directory.js';
@@ -17,9 +18,7 @@ export interface Program {
   readonly sha256: string;
 }
 
-// Source: elf(5).
-const ELF_MACHINES: Readonly<Record<string, number>> = { x64: 62, arm64: 183 };
-const PT_INTERP = 3;
+/** More than an ELF program's header and its table of segments. */
 const HEADER_BYTES = 4096;
 const WRITABLE_FOR_OTHERS = 0o022;
 
@@ -106,31 +105,10 @@ async function checkElf(name: string, path: string, file: FileHandle): Promise<v
   });
 }
 
-/** Why a program with this beginning cannot run in a jail, which has no libraries; null when it can. Pure. Source: elf(5). */
-export function judgeElf(
-  head: Buffer,
-  arch: string,
-): { readonly reason: 'vmm.wrong_architecture' | 'vmm.not_static'; readonly why: string } | null {
-  const isElf64 = head.length >= 64 && head.toString('latin1', 0, 4) === '\x7fELF' && head[4] === 2;
-  if (!isElf64) return { reason: 'vmm.wrong_architecture', why: 'it is not a 64-bit ELF program' };
-  const machine = head.readUInt16LE(18);
-  if (machine !== ELF_MACHINES[arch])
-    return { reason: 'vmm.wrong_architecture', why: `it is for ELF machine ${machine}, and this is ${arch}` };
-  const table = Number(head.readBigUInt64LE(32));
-  const entryBytes = head.readUInt16LE(54);
-  for (let index = 0; index < head.readUInt16LE(56); index += 1) {
-    const at = table + index * entryBytes;
-    if (at + 4 > head.length) break;
-    if (head.readUInt32LE(at) === PT_INTERP)
-      return { reason: 'vmm.not_static', why: 'it is linked dynamically' };
-  }
-  return null;
-}
-
 async function askVersion(name: string, path: string): Promise<string> {
   const result = await execa(path, ['--version'], { reject: false, stdin: 'ignore', timeout: 30_000 });
-  const version = /^(?:Firecracker|Jailer) v(\d+\.\d+\.\d+\S*)/im.exec(result.stdout)?.[1];
-  if (version !== undefined) return version;
+  const version = parseFirecrackerVersion(result.stdout);
+  if (version !== null) return version;
   throw missing(name, path, result);
 }
 

@@ -1,6 +1,6 @@
+import { judgeElf } from '@mvm/node-host';
 import { describe, expect, it } from 'vitest';
 import { cpuOf, hostMismatch } from './host.js';
-import { judgeElf } from './program.js';
 import { isKnownVersion, traitsOf, unknownVersion } from './versions.js';
 
 describe('versions of Firecracker', () => {

@@ -1,3 +1,4 @@
+import { FIRECRACKER_VERSIONS, type FirecrackerRelease, firecrackerRelease } from '@mvm/node-host';
 import { CodedError } from '@mvm/protocol';
 
 /** What differs between versions of Firecracker, as far as hostd meets it. */
@@ -10,28 +11,29 @@ export interface VersionTraits {
 }
 
 /** Versions whose snapshots hostd makes and takes, by `major.minor`. 1.12 is the one that the tests run. */
-const KNOWN: ReadonlyMap<string, VersionTraits> = new Map([
-  ['1.12', { losesVsockAfterPause: false }],
-  ['1.13', { losesVsockAfterPause: false }],
-  ['1.14', { losesVsockAfterPause: false }],
-  ['1.15', { losesVsockAfterPause: false }],
-  ['1.16', { losesVsockAfterPause: true }],
-]);
+const KNOWN: Readonly<Record<FirecrackerRelease, VersionTraits>> = {
+  '1.12': { losesVsockAfterPause: false },
+  '1.13': { losesVsockAfterPause: false },
+  '1.14': { losesVsockAfterPause: false },
+  '1.15': { losesVsockAfterPause: false },
+  '1.16': { losesVsockAfterPause: true },
+};
 
 /** A version that the table does not have may do what any other does. */
 const UNKNOWN: VersionTraits = { losesVsockAfterPause: true };
 
 /** Which versions are known, for a message. */
-export const KNOWN_VERSIONS = [...KNOWN.keys()].join(', ');
+export const KNOWN_VERSIONS = FIRECRACKER_VERSIONS.join(', ');
 
 /** Whether hostd makes and takes snapshots of a version, e.g. `1.12.1`. Pure. */
 export function isKnownVersion(version: string): boolean {
-  return KNOWN.has(minorOf(version));
+  return firecrackerRelease(version) !== null;
 }
 
 /** What to expect of a version. Pure. */
 export function traitsOf(version: string): VersionTraits {
-  return KNOWN.get(minorOf(version)) ?? UNKNOWN;
+  const release = firecrackerRelease(version);
+  return release === null ? UNKNOWN : KNOWN[release];
 }
 
 /** The error for what hostd does with known versions only. Pure. */
@@ -43,8 +45,4 @@ export function unknownVersion(version: string, what: string): CodedError {
     hint: 'Install one of these versions, or a newer mvm. Instances start and stop with any version.',
     details: { version },
   });
-}
-
-function minorOf(version: string): string {
-  return version.split('.', 2).join('.');
 }
