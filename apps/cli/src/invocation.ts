@@ -36,6 +36,11 @@ export class Invocation {
     return this.#options[name] === true;
   }
 
+  /** Whether a `--no-<name>` option was given. */
+  isOff(name: string): boolean {
+    return this.#options[name] === false;
+  }
+
   text(name: string): string | undefined {
     const value: unknown = this.#options[name];
     return typeof value === 'string' ? value : undefined;

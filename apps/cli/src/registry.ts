@@ -70,6 +70,18 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./commands/scale.js')).scale,
   },
   {
+    path: ['edit'],
+    summary: 'Edit the desired state in force',
+    mutates: true,
+    load: async () => (await import('./commands/edit.js')).edit,
+  },
+  {
+    path: ['restart'],
+    summary: 'Restart the instances of a pool, one after the other',
+    mutates: true,
+    load: async () => (await import('./commands/restart.js')).restart,
+  },
+  {
     path: ['prune'],
     summary: 'Destroy stopped instances that no pool needs',
     mutates: true,
@@ -86,6 +98,12 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'Show desired against actual, and what is in the way',
     mutates: false,
     load: async () => (await import('./commands/status.js')).status,
+  },
+  {
+    path: ['events'],
+    summary: 'Show what happened, and follow it',
+    mutates: false,
+    load: async () => (await import('./commands/events.js')).events,
   },
   {
     path: ['why'],

@@ -47,6 +47,11 @@ export function formatAddress(object: {
   return [object.tenant_id, object.pool_id, object.instance_id].filter((part) => part != null).join('/');
 }
 
+/** `<tenant>/<pool>/<instance>` for an instance's address. */
+export function nameOf({ tenantId, poolId, instanceId }: InstanceAddress): string {
+  return `${tenantId}/${poolId}/${instanceId}`;
+}
+
 /** Order of listings: by tenant, pool, instance, each by code unit. */
 export function compareAddresses(
   a: Parameters<typeof formatAddress>[0],

@@ -1,7 +1,14 @@
 import { CodedError, type InstanceView } from '@mvm/protocol';
 import { isValidId } from '@mvm/protocol/names';
 import type { CliContext } from '../context.js';
-import { formatAddress, type InstanceAddress, parseInstanceAddress } from './address.js';
+import {
+  compareAddresses,
+  formatAddress,
+  type InstanceAddress,
+  type PoolAddress,
+  parseInstanceAddress,
+} from './address.js';
+import { refuseUnknown } from './refuse-unknown.js';
 
 /** As many instances as an error names. */
 const MAX_LISTED = 5;
@@ -26,6 +33,22 @@ export async function resolveInstance(context: CliContext, text: string): Promis
   const [address] = await resolveInstances(context, [text]);
   if (address === undefined) throw new Error('one text has one address');
   return address;
+}
+
+/** All instances of a pool, or those that `isMeant`. Errors: `not_found` for an unknown pool, which names the known ones; those of agentd. */
+export async function instancesOf(
+  context: CliContext,
+  { tenantId, poolId }: PoolAddress,
+  isMeant: (instance: InstanceView) => boolean = () => true,
+): Promise<InstanceAddress[]> {
+  const agentd = await context.agentd();
+  const query = { tenant: tenantId, pool: poolId };
+  const { instances } = await agentd.listInstances({ query }, { signal: context.signal });
+  if (instances.length === 0) await refuseUnknown(context, { tenantId, poolId });
+  return instances
+    .filter(isMeant)
+    .toSorted(compareAddresses)
+    .map(({ instance_id }) => ({ tenantId, poolId, instanceId: instance_id }));
 }
 
 function isPrefix(text: string): boolean {

@@ -3,6 +3,7 @@ import { parseTenantId } from '@mvm/protocol/names';
 import { InvalidArgumentError, Option } from 'commander';
 import type { CommandModule } from '../command.js';
 import { formatDuration } from '../format/duration.js';
+import { addListOptions } from '../format/list-options.js';
 import { printList } from '../format/print.js';
 import { parseSince, type Since, sinceTime } from '../format/since.js';
 import type { Column } from '../format/table.js';
@@ -21,6 +22,7 @@ export const auditLog: CommandModule = {
         ).argParser(parseSince),
       )
       .addOption(new Option('-n, --tail <entries>', 'only the last entries').argParser(parseCount));
+    addListOptions(command);
     completeWith(command, 'tenant');
     addHelp(
       command,

@@ -2,6 +2,7 @@ import { type ImageListing, listImages } from '@mvm/image-store';
 import type { CommandModule } from '../command.js';
 import { formatAgeOf } from '../format/age.js';
 import { formatBytes } from '../format/bytes.js';
+import { addListOptions } from '../format/list-options.js';
 import { printList } from '../format/print.js';
 import type { Column } from '../format/table.js';
 import { addHelp, completeWith } from '../help.js';
@@ -12,6 +13,7 @@ export const imageList: CommandModule = {
   formats: ['table', 'wide', 'json', 'yaml', 'name'],
   configure(command) {
     addStateDirOption(command);
+    addListOptions(command);
     completeWith(command);
     addHelp(
       command,

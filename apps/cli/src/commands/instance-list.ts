@@ -4,6 +4,7 @@ import { refuseUnknown } from '../address/refuse-unknown.js';
 import type { CommandModule } from '../command.js';
 import type { CliContext } from '../context.js';
 import { formatAgeOf, formatAgo } from '../format/age.js';
+import { addListOptions } from '../format/list-options.js';
 import { printList } from '../format/print.js';
 import { describeStatus, endedOnItsOwn, styleStatus } from '../format/status-style.js';
 import type { Column } from '../format/table.js';
@@ -16,6 +17,7 @@ export const instanceList: CommandModule = {
   configure(command) {
     command.argument('[scope]', 'only those of <tenant> or <tenant>/<pool>');
     addWatchOption(command);
+    addListOptions(command);
     completeWith(command, 'scope');
     addHelp(
       command,

@@ -2,6 +2,7 @@ import { kernelsDir, listKernels, type StoredKernel } from '@mvm/guest-boot';
 import { STATE_DIR } from '@mvm/protocol';
 import type { CommandModule } from '../command.js';
 import { formatAgeOf } from '../format/age.js';
+import { addListOptions } from '../format/list-options.js';
 import { printList } from '../format/print.js';
 import { addHelp, completeWith } from '../help.js';
 import { addStateDirOption, chosenStateDir } from './image-options.js';
@@ -16,6 +17,7 @@ export const kernelList: CommandModule = {
   formats: ['table', 'wide', 'json', 'yaml', 'name'],
   configure(command) {
     addStateDirOption(command);
+    addListOptions(command);
     completeWith(command);
     addHelp(command, 'Reads the state directory, as root.', [
       ['sudo mvm kernel list', 'Kernels that images can be imported with; * marks the default'],

@@ -2,6 +2,7 @@ import { parseTenantId } from '@mvm/protocol/names';
 import { compareAddresses, formatAddress } from '../address/address.js';
 import { refuseUnknown } from '../address/refuse-unknown.js';
 import type { CommandModule } from '../command.js';
+import { addListOptions } from '../format/list-options.js';
 import { poolColumns } from '../format/pool-columns.js';
 import { printList } from '../format/print.js';
 import { addHelp, completeWith } from '../help.js';
@@ -11,6 +12,7 @@ export const poolList: CommandModule = {
   formats: ['table', 'wide', 'json', 'yaml', 'name'],
   configure(command) {
     command.argument('[tenant]', 'only those of this tenant');
+    addListOptions(command);
     completeWith(command, 'tenant');
     addHelp(command, 'RUNNING, WARM and SLEEPING show actual/desired. Sorted by tenant and pool.', [
       ['mvm pool list', 'All pools on this host'],

@@ -1,5 +1,6 @@
 import { readSecrets } from '@mvm/secrets-store';
 import type { CommandModule } from '../command.js';
+import { addListOptions } from '../format/list-options.js';
 import { printList } from '../format/print.js';
 import { addHelp, completeWith } from '../help.js';
 import { addStateDirOption } from './image-options.js';
@@ -11,6 +12,7 @@ export const secretList: CommandModule = {
   configure(command) {
     command.argument('<tenant>', 'the tenant');
     addStateDirOption(command);
+    addListOptions(command);
     completeWith(command, 'tenant');
     addHelp(command, 'Names and sizes; no value is ever printed.', [
       ['sudo mvm secret list acme', 'Names for a pool’s secret_scopes'],

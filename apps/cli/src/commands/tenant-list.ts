@@ -2,6 +2,7 @@ import type { TenantSummary } from '@mvm/agentd-api';
 import { compareAddresses } from '../address/address.js';
 import type { CommandModule } from '../command.js';
 import { formatAgeOf } from '../format/age.js';
+import { addListOptions } from '../format/list-options.js';
 import { printList } from '../format/print.js';
 import type { Column } from '../format/table.js';
 import { addHelp, completeWith } from '../help.js';
@@ -10,6 +11,7 @@ import { addHelp, completeWith } from '../help.js';
 export const tenantList: CommandModule = {
   formats: ['table', 'wide', 'json', 'yaml', 'name'],
   configure(command) {
+    addListOptions(command);
     completeWith(command);
     addHelp(command, 'Sorted by tenant.', [
       ['mvm tenant list', 'All tenants on this host'],

@@ -1,6 +1,7 @@
 import type { CliContext } from '../context.js';
 import type { Invocation } from '../invocation.js';
 import { renderDocument } from './documents.js';
+import { renderTemplate, sortItems } from './list-options.js';
 import { type Column, renderTable } from './table.js';
 
 export interface ListOutput<T> {
@@ -17,17 +18,25 @@ export interface ListOutput<T> {
 /** Prints a listing in the format asked for. */
 export async function printList<T extends object>(
   context: CliContext,
-  { format }: Invocation,
-  list: ListOutput<T>,
+  invocation: Invocation,
+  { items: unsorted, ...list }: ListOutput<T>,
 ): Promise<void> {
+  const { format } = invocation;
+  const sortBy = invocation.text('sortBy');
+  const items = sortBy === undefined ? unsorted : sortItems(unsorted, list.columns, sortBy);
+  const template = invocation.text('format');
+  if (template !== undefined) {
+    for (const item of items) context.stdout.write(`${renderTemplate(template, item)}\n`);
+    return;
+  }
   if (format === 'json' || format === 'yaml') {
-    context.stdout.write(await renderDocument(`${list.kind}List`, { items: list.items }, format));
+    context.stdout.write(await renderDocument(`${list.kind}List`, { items }, format));
   } else if (format === 'name') {
-    for (const item of list.items) context.stdout.write(`${list.name(item)}\n`);
-  } else if (list.items.length === 0) {
+    for (const item of items) context.stdout.write(`${list.name(item)}\n`);
+  } else if (items.length === 0) {
     context.say(list.empty);
   } else {
-    context.stdout.write(renderTable(list.items, list.columns, format === 'wide'));
+    context.stdout.write(renderTable(items, list.columns, format === 'wide', !invocation.isOff('headers')));
   }
 }
 

@@ -16,9 +16,14 @@ const GAP = '   ';
 
 /**
  * A table without borders: upper-case headers, columns as wide as their widest cell, three blanks between them, no
- * blanks at a line's end. Ends with a line feed. Empty cells show as `-`.
+ * blanks at a line's end. Ends with a line feed. Empty cells show as `-`. Without headers the columns are as wide as with them.
  */
-export function renderTable<T>(items: readonly T[], columns: readonly Column<T>[], wide: boolean): string {
+export function renderTable<T>(
+  items: readonly T[],
+  columns: readonly Column<T>[],
+  wide: boolean,
+  headers = true,
+): string {
   const shown = columns.filter((column) => wide || !column.wide);
   const rows = items.map((item) => shown.map((column) => onOneLine(column.cell(item)) || '-'));
   const widths = shown.map((column, index) =>
@@ -40,7 +45,7 @@ export function renderTable<T>(items: readonly T[], columns: readonly Column<T>[
       .join(GAP)
       .trimEnd(),
   );
-  return `${[header.trimEnd(), ...lines].join('\n')}\n`;
+  return `${[...(headers ? [header.trimEnd()] : []), ...lines].join('\n')}\n`;
 }
 
 /** `Key:   value` lines with the values aligned; an undefined value leaves its line out. Ends with a line feed. */

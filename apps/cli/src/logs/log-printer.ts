@@ -1,5 +1,5 @@
-import type { TextOutput } from '../context.js';
 import { ControlCharacterFilter } from '../format/control-characters.js';
+import type { LogOutput } from './prefixed.js';
 
 export interface LogPrinter {
   print(bytes: Uint8Array): void;
@@ -11,7 +11,7 @@ export interface LogPrinter {
  * Prints a guest's bytes: unchanged when `raw`, else as UTF-8 text without control sequences. A pipe too may end in a
  * terminal (`| tail`), so it makes no difference. Pieces may be cut anywhere, inside a character too.
  */
-export function createLogPrinter(stdout: Pick<TextOutput, 'write'>, raw: boolean): LogPrinter {
+export function createLogPrinter(stdout: LogOutput, raw: boolean): LogPrinter {
   if (raw) return { print: (bytes) => stdout.write(bytes), end: () => {} };
   const decoder = new TextDecoder();
   const filter = new ControlCharacterFilter();
@@ -20,6 +20,9 @@ export function createLogPrinter(stdout: Pick<TextOutput, 'write'>, raw: boolean
   };
   return {
     print: (bytes) => show(filter.push(decoder.decode(bytes, { stream: true }))),
-    end: () => show(filter.push(decoder.decode()) + filter.end()),
+    end: () => {
+      show(filter.push(decoder.decode()) + filter.end());
+      stdout.end?.();
+    },
   };
 }

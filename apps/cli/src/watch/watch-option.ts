@@ -1,10 +1,9 @@
-import { isCodedError } from '@mvm/protocol';
 import type { Command } from 'commander';
 import type { CliContext } from '../context.js';
 import { usageError } from '../errors/usage-error.js';
-import { onOneLine } from '../format/control-characters.js';
 import { renderDocument, renderDocumentLine } from '../format/documents.js';
 import type { Invocation } from '../invocation.js';
+import { untilAnswered } from './until-answered.js';
 
 const INTERVAL_MS = 1000;
 
@@ -51,7 +50,7 @@ export async function showOrWatch<T>(
   let shown: string | null = null;
   if (redraws) context.stdout.write(CLEAR);
   for (;;) {
-    const value = await readThroughRestarts(context, watched, shown !== null);
+    const value = shown === null ? await watched.read() : await untilAnswered(context, () => watched.read());
     const document = watched.document(value);
     const now = JSON.stringify(document);
     // A terminal shows how time passes, too.
@@ -102,24 +101,4 @@ async function textOf<T>(context: CliContext, value: T, { print }: Watched<T>): 
 
 function redrawn(text: string): string {
   return `${HOME}${text.replaceAll('\n', `${ERASE_LINE}\n`)}${ERASE_BELOW}`;
-}
-
-/** What there is; once something was shown, a daemon that cannot be reached is waited for: it may restart. */
-async function readThroughRestarts<T>(
-  context: CliContext,
-  watched: Watched<T>,
-  shownBefore: boolean,
-): Promise<T> {
-  for (let lost = false; ; lost = true) {
-    try {
-      const value = await watched.read();
-      if (lost) context.say('connected again');
-      return value;
-    } catch (error) {
-      if (!shownBefore || context.signal.aborted) throw error;
-      if (!isCodedError(error) || error.code !== 'unavailable') throw error;
-      if (!lost) context.say(`${onOneLine(error.message)}; waiting for it`);
-      await context.sleep(INTERVAL_MS);
-    }
-  }
 }
