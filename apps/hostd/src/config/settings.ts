@@ -229,7 +229,8 @@ export const settings = {
     placeholder: 'count',
     schema: z.int().min(1).max(256),
     defaultValue: 8,
-    meaning: 'Operations on instances that run at the same time, over all tenants; others wait.',
+    meaning:
+      'Operations on instances that run at the same time, over all tenants; others wait. One that takes more than 2 seconds gives its place to others; a tenant may have as many of those.',
   },
   frameTimeoutMs: {
     name: 'frame-timeout-ms',

@@ -37,3 +37,39 @@ test('what a sweep has left is not removed from an instance that has come to hav
   over.abort();
   expect(killed).toEqual(['tn1i2']);
 });
+
+test('finding 10: VMMs that stay silent keep hostd from serving for two seconds, however many they are', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  try {
+    const silent = Array.from({ length: 20 }, (_, number) =>
+      instanceRecord({ instance_id: `silent-${number}` }),
+    );
+    const own = instanceRecord({ tenant_id: 'own' });
+    const ports = {
+      store: {
+        damaged: [],
+        tenants: () => [tenantRecord(), tenantRecord({ tenant_id: 'own' })],
+        poolsOf: () => [],
+        instancesOfTenant: (tenant: string) => (tenant === 'own' ? [own] : silent),
+      },
+      network: { reconcile: async () => {} },
+      vms: { get: () => undefined },
+      layout: { vmSocketsDir: '/nonexistent' },
+      cgroups: { list: async () => [], remove: async () => {} },
+      processes: { find: async () => [], kill: async () => {} },
+    };
+    const runner = {
+      recover: ({ tenant_id }: InstanceRecord) => (tenant_id === 'own' ? false : new Promise(() => {})),
+      adopt: async () => 'none',
+    };
+    const context = { opId: 'op', peer: null, logger: pino({ level: 'silent' }), auditDetails: new Map() };
+    const over = new AbortController();
+    const report = recoverHost(ports as never, runner as never, 0, context, over.signal);
+    await vi.advanceTimersByTimeAsync(1_000);
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(await report).toMatchObject({ pending: 20, failed: 0 });
+    over.abort();
+  } finally {
+    vi.useRealTimers();
+  }
+});

@@ -1,9 +1,7 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { policiesOf } from '@mvm/net-executor';
 import { parseTapName } from '@mvm/protocol/names';
-import pLimit from 'p-limit';
 import type { HostNetwork, HostPorts } from '../execute/ports.js';
 import { recordedPort } from '../plan/port.js';
 import { errnoOf } from '../state/fs-error.js';
@@ -11,6 +9,7 @@ import type { InstanceAddress } from '../state/layout.js';
 import { addressText } from '../state/layout.js';
 import type { InstanceRecord } from '../state/records.js';
 import type { OperationContext } from './operation-context.js';
+import { createOperationSlots } from './operation-slots.js';
 import { pauseBefore } from './reap-on-exit.js';
 import type { OperationRunner } from './runner.js';
 
@@ -27,8 +26,12 @@ export interface RecoveryReport {
 }
 
 const PARALLEL = 8;
-/** The longest that all instances together keep hostd from serving: a VMM may be silent. */
+/** The longest that all instances together keep hostd from serving. */
 const RECOVERED_WITHIN_MS = 10_000;
+/** hostd serves earlier when none was brought in order for so long: a VMM may be silent. */
+const QUIET_MS = 2_000;
+/** Others are begun then. */
+const SLOW_MS = 1_000;
 
 function allInstances({ store }: HostPorts): InstanceRecord[] {
   return store.tenants().flatMap((tenant) => store.instancesOfTenant(tenant.tenant_id));
@@ -157,6 +160,28 @@ async function sweepLater(
   }
 }
 
+/** `over` resolves when nothing has happened for `quietMs`, at the latest after `atMostMs`. */
+function createQuietPeriod(
+  quietMs: number,
+  atMostMs: number,
+): { readonly over: Promise<void>; somethingHappened(): void; end(): void } {
+  let resolve: () => void = () => {};
+  const over = new Promise<void>((settle) => {
+    resolve = settle;
+  });
+  const longest = setTimeout(resolve, atMostMs);
+  let quiet: NodeJS.Timeout | null = setTimeout(resolve, quietMs);
+  return {
+    over,
+    somethingHappened: () => void quiet?.refresh(),
+    end: () => {
+      clearTimeout(longest);
+      if (quiet !== null) clearTimeout(quiet);
+      quiet = null;
+    },
+  };
+}
+
 /**
  * Bring the host in line with the records after whatever ended the last hostd: network first (it removes TAPs that
  * no record names), then interrupted operations, then living VMs, then unowned leftovers. An instance that cannot
@@ -178,7 +203,7 @@ export async function recoverHost(
     );
   }
   await ports.network.reconcile(recordedNetwork(ports, vmUidBase));
-  const limit = pLimit(PARALLEL);
+  const slots = createOperationSlots(PARALLEL, SLOW_MS);
   const instances = allInstances(ports);
   const unclear = new Set(instances);
   const recoverOne = async (instance: InstanceRecord): Promise<void> => {
@@ -200,10 +225,14 @@ export async function recoverHost(
       void recoverLater(address, runner, context, signal);
     }
   };
-  const all = Promise.all(instances.map((instance) => limit(() => recoverOne(instance))));
-  const time = new AbortController();
-  await Promise.race([all, sleep(RECOVERED_WITHIN_MS, null, { signal: time.signal }).catch(() => null)]);
-  time.abort();
+  const quiet = createQuietPeriod(QUIET_MS, RECOVERED_WITHIN_MS);
+  const all = Promise.all(
+    instances.map((instance) =>
+      slots.run(instance.tenant_id, () => recoverOne(instance)).then(quiet.somethingHappened),
+    ),
+  );
+  await Promise.race([all, quiet.over]);
+  quiet.end();
   const keep = new Set([...unclear].flatMap(({ net }) => net?.tap_dev ?? []));
   report.pending = unclear.size - report.failed;
   const { removed, left } = await sweepOrphans(ports, keep, context);

@@ -1,5 +1,4 @@
 import { toCodedError } from '@mvm/protocol';
-import pLimit from 'p-limit';
 import { executePlan } from '../execute/execute-plan.js';
 import type { OperationName, Plan, StepPlan } from '../execute/step.js';
 import { addressText, type InstanceAddress } from '../state/layout.js';
@@ -18,6 +17,7 @@ import type {
   RecordPlan,
 } from './operation.js';
 import type { OperationContext } from './operation-context.js';
+import { createOperationSlots } from './operation-slots.js';
 import { isUndoneByEnd, recoverOperation } from './recover-operation.js';
 import { notifyGuestResumed } from './resume-pending.js';
 import { runJournaled } from './run-journaled.js';
@@ -27,7 +27,7 @@ import { detectSecretsChange } from './secrets-epoch.js';
  * Runs operations, and says what one would do.
  *
  * INVARIANTS
- * - Operations on one instance run one at a time, in order of arrival; at most `maxParallel` run over all instances.
+ * - Operations on one instance run one at a time, in order of arrival; how many run over all instances: `OperationSlots`.
  *   Those on one tenant's records run one at a time, and never wait for an instance's lock while they hold the tenant's.
  * - A plan for an instance is durable in the journal before its first step, and the journal is cleared only when the plan
  *   is complete or completely undone. An operation finds no journal but its own: what an earlier one left is recovered
@@ -75,9 +75,9 @@ export function createOperationRunner(
 ): OperationRunner {
   const { ports, store, journal, mutex } = deps;
   const active = new Map<string, ActiveOperation>();
-  const limit = pLimit(deps.maxParallel);
+  const slots = createOperationSlots(deps.maxParallel);
   /** Of operations that end VMs: those need no VMM to answer, and wait for none that does not. */
-  const endLimit = pLimit(deps.maxParallel);
+  const endSlots = createOperationSlots(deps.maxParallel);
 
   /** Those of `names` that are under way on the instance and can be canceled. */
   function cancelable(
@@ -163,7 +163,8 @@ export function createOperationRunner(
     for (const { cancel } of canceled) cancel?.abort(operation.name);
     const key = addressText(address);
     const endsVm = operation.endsVm?.(options) ?? null;
-    const slots = endsVm === null ? limit : endLimit;
+    const limited = (work: () => Promise<void>): Promise<void> =>
+      (endsVm === null ? slots : endSlots).run(address.tenant_id, work);
     const hung = endsVm === 'force' ? endVmmUnlessReached(address, context, ports) : null;
     return await mutex.run(key, async () => {
       const controller = new AbortController();
@@ -187,15 +188,15 @@ export function createOperationRunner(
         }
       };
       try {
-        await slots(async () => {
+        await limited(async () => {
           if (endsVm === null) await recover(address, context);
           else await recoverToEnd(address, endsVm, context);
         });
         if (operation.isDone?.(call, deps) === true) return false;
         if (operation.needsVm === true) await watch(address, context);
         // A guest that is waited for takes no place of those that may run.
-        const limited = (): Promise<void> => slots(execute);
-        await (operation.around?.(call, deps, limited) ?? limited());
+        const executeLimited = (): Promise<void> => limited(execute);
+        await (operation.around?.(call, deps, executeLimited) ?? executeLimited());
         return true;
       } finally {
         active.delete(key);
