@@ -174,7 +174,7 @@ describe('a launch that fails', () => {
     const spec = await prepare(10, { kernelPath });
     await expect(launch(spec)).rejects.toMatchObject({
       reason: 'vmm.launch_failed',
-      message: expect.stringMatching(/tn9i10.*exit code 1; QEMU says: \S/),
+      message: expect.stringMatching(/tn9i10.*exit code 1; it says: \S/),
       hint: expect.stringContaining('mvm'),
     });
     await expectNothingLeft(spec);

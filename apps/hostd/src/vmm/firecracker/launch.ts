@@ -1,6 +1,7 @@
 import { type CodedError, isCodedError } from '@mvm/protocol';
 import { z } from 'zod';
 import { findUnheldLocks } from '../process/disk-locks.js';
+import { launchError } from '../process/launch-error.js';
 import { type Launched, watchLaunched } from '../process/launched.js';
 import { readLogTail } from '../process/log-tail.js';
 import { readArgv, readHostBootId } from '../process/process-identity.js';
@@ -12,7 +13,6 @@ import { verifyJailed } from './confinement.js';
 import { createFirecrackerHandle } from './handle.js';
 import { readSnapshotHost, type SnapshotHost } from './host.js';
 import { admitUser, closeJail, type JailFile, makeJailBase, throughJail } from './jail.js';
-import { launchError } from './launch-error.js';
 import { apiSocketPath, configurationOf, devicesOf, JAIL, vsockPath } from './machine.js';
 import { loadSnapshot, memoryFile } from './restore.js';
 import { type LaunchOptions, spawnJailer } from './spawn.js';
@@ -73,7 +73,7 @@ export async function launchFirecracker(
       throw await fail(`it is version ${vmmVersion} instead of ${firecracker.version}`);
     await verifyJailed(pid, spec, { started: false });
     const unlocked = (await findUnheldLocks(pid, spec.drives)).map(({ id }) => id).join(', ');
-    if (unlocked !== '') throw await fail(`it has no lock alone on: ${unlocked}`);
+    if (unlocked !== '') throw await fail(`failed to get its lock alone on: ${unlocked}`);
     const configure = async (): Promise<void> => {
       if (parts === null) for (const request of configurationOf(spec)) await api.call(request);
       else await loadSnapshot(api, pid, spec, parts, attach);

@@ -8,11 +8,11 @@ import type { BoundLog } from '../process/bound-log.js';
 import { openLocked } from '../process/disk-locks.js';
 import { findProgram } from '../process/find-program.js';
 import { keepDescriptors } from '../process/keep-descriptors.js';
+import { launchError } from '../process/launch-error.js';
 import { inOwnNamespaces, WITH_MOUNTS } from '../process/namespaces.js';
 import { fileSizeLimit, VMM_LIMITS } from '../process/resource-limits.js';
 import type { VmSpec } from '../vmm.js';
 import { buildJail, type JailFile, type JailOptions, jailerArgv, mibBytes } from './jail.js';
-import { launchError } from './launch-error.js';
 import type { Programs } from './program.js';
 
 /** Nothing of hostd's environment reaches a VMM. */
@@ -79,7 +79,7 @@ export async function spawnJailer(
     } catch (cause) {
       const exhausted = noProcesses(jailer.path, cause);
       if (exhausted !== null) throw exhausted;
-      throw launchError({ vmId, what: `${jailer.path} does not start`, words: '', reason, cause });
+      throw launchError({ vmId, what: `${jailer.path} does not start`, reason, cause });
     }
     return { child, marks };
   } finally {

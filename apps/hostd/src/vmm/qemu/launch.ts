@@ -4,6 +4,7 @@ import { fromFileError } from '../../state/fs-error.js';
 import { originMismatch } from '../origin.js';
 import type { BoundLog } from '../process/bound-log.js';
 import { findUnheldLocks } from '../process/disk-locks.js';
+import { launchError } from '../process/launch-error.js';
 import { watchLaunched } from '../process/launched.js';
 import { readLogTail } from '../process/log-tail.js';
 import { findSharedNamespace, WITHOUT_NETWORK } from '../process/namespaces.js';
@@ -11,7 +12,6 @@ import { readHostBootId, verifyConfinement } from '../process/process-identity.j
 import type { DriverState, VmHandle, VmRecord, VmSpec } from '../vmm.js';
 import { qmpSocketPath, vmmRoot } from './argv.js';
 import { createQemuHandle, removeSockets } from './handle.js';
-import { launchError } from './launch-error.js';
 import { connectQmp, type QmpClient } from './qmp.js';
 import { runState, type StateStream, stateLoaded, streamIncomingState } from './restore.js';
 import { type LaunchInputs, type SpawnOptions, spawnQemu } from './spawn.js';
@@ -46,7 +46,7 @@ export async function launchQemu(
   const launched = await watchLaunched(child, 'QEMU');
   const { pid, startTimeTicks } = launched;
   const fail = async (what: string, cause?: unknown): Promise<CodedError> =>
-    launchError({ vmId: spec.vmId, what, logTail: await readLogTail(spec.vmmLogPath, logOffset), cause });
+    launchError({ vmId: spec.vmId, what, words: await readLogTail(spec.vmmLogPath, logOffset), cause });
   let qmp: QmpClient | null = null;
   let streaming: StateStream | null = null;
   try {

@@ -8,10 +8,11 @@ import { noProcesses } from '../../system/spawn-error.js';
 import { openTapDescriptor } from '../../system/tap.js';
 import { findProgram } from '../process/find-program.js';
 import { keepDescriptors } from '../process/keep-descriptors.js';
+import { launchError } from '../process/launch-error.js';
 import { inOwnNamespaces, WITHOUT_NETWORK } from '../process/namespaces.js';
 import { fileSizeLimit, limitProcess } from '../process/resource-limits.js';
 import type { RestoredPart, VmOrigin, VmSpec } from '../vmm.js';
-import { launchError, missingBinary } from './launch-error.js';
+import { missingBinary } from './version.js';
 
 /** Nothing of hostd's environment reaches a VMM. */
 const VMM_ENVIRONMENT = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' } as const;
@@ -91,7 +92,7 @@ export async function spawnQemu(
       if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'EACCES') throw missingBinary(binary, error);
       const exhausted = noProcesses(binary, error);
       if (exhausted !== null) throw exhausted;
-      throw launchError({ vmId: spec.vmId, what: `${binary} does not start`, logTail: '', cause: error });
+      throw launchError({ vmId: spec.vmId, what: `${binary} does not start`, cause: error });
     }
     return { child, logOffset };
   } finally {
@@ -120,7 +121,7 @@ function openTap({ vmId, net }: VmSpec): number {
     const why = error instanceof Error ? error.message : String(error);
     const what =
       why === 'EBUSY' ? `/dev/net/tun (${net.tapName}): ${why}` : `cannot open ${net.tapName}: ${why}`;
-    throw launchError({ vmId, what, logTail: '', cause: error });
+    throw launchError({ vmId, what, cause: error });
   }
 }
 

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
+import { CodedError } from '@mvm/protocol';
 import { execa } from 'execa';
 import { findProgram } from '../process/find-program.js';
-import { missingBinary } from './launch-error.js';
 
 /**
  * Tells a program's version, e.g. `7.2.22`, and asks the program again only when its file is another one: what a running
@@ -37,4 +37,16 @@ async function ask(binary: string): Promise<string> {
   const version = /version (\d+\.\d+\.\d+)/.exec(result.stdout)?.[1];
   if (version !== undefined) return version;
   throw missingBinary(binary, result);
+}
+
+/** The error for a QEMU that is not installed. */
+export function missingBinary(binary: string, cause?: unknown): CodedError {
+  return new CodedError({
+    code: 'failed_precondition',
+    reason: 'vmm.missing',
+    message: `${binary} is not installed`,
+    hint: 'Install it: apt-get install qemu-system-x86',
+    details: { binary },
+    cause,
+  });
 }

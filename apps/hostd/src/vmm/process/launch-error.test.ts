@@ -2,8 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { launchError } from './launch-error.js';
 
 describe('launchError', () => {
-  const of = (logTail: string) =>
-    launchError({ vmId: 'tn3i5', what: 'QEMU ended with exit code 1', logTail });
+  const of = (words: string) => launchError({ vmId: 'tn3i5', what: 'it ended with exit code 1', words });
 
   it.each([
     [
@@ -21,13 +20,23 @@ describe('launchError', () => {
       'resource_exhausted',
       'vmm.out_of_memory',
     ],
+    [
+      'Open tap device failed: Error while creating ifreq structure: Device or resource busy (os error 16)',
+      'failed_precondition',
+      'net.tap_busy',
+    ],
+    [
+      'Cannot create mmap region: Cannot allocate memory (os error 12)',
+      'resource_exhausted',
+      'vmm.out_of_memory',
+    ],
     ['linux kernel too old to load a ram disk', 'internal', 'vmm.launch_failed'],
     ['', 'internal', 'vmm.launch_failed'],
-  ])('%j is %s %s', (logTail, code, reason) => {
-    const error = of(logTail);
+  ])('%j is %s %s', (words, code, reason) => {
+    const error = of(words);
     expect(error).toMatchObject({ code, reason, details: { vm_id: 'tn3i5' } });
     expect(error.message).toContain('tn3i5');
-    expect(error.message).toContain(logTail);
+    expect(error.message).toContain(words);
     expect(error.hint).not.toBe('');
   });
 });
