@@ -1,4 +1,7 @@
+import { Command } from 'commander';
 import { expect, it } from 'vitest';
+import { exec } from './commands/exec.js';
+import { run } from './commands/run.js';
 import { separateCommand } from './separate-command.js';
 
 it.each([
@@ -14,4 +17,27 @@ it.each([
   ['apply -f exec', 'apply -f exec'],
 ])('%s', (given, expected) => {
   expect(separateCommand(given.split(' ')).join(' ')).toBe(expected);
+});
+
+it.each([
+  ['exec', exec],
+  ['run', run],
+] as const)('knows every option of %s that takes a value', (name, { configure }) => {
+  const command = new Command(name);
+  configure(command);
+  const flags = command.options
+    .filter(({ required, optional }) => required || optional)
+    .flatMap(({ short, long }) => [short, long].filter((flag) => flag !== undefined && flag !== null));
+  expect(flags.length).toBeGreaterThan(4);
+  for (const flag of flags) {
+    expect(separateCommand([name, flag, 'value', 'app', 'ls', '-l'])).toEqual([
+      name,
+      flag,
+      'value',
+      'app',
+      '--',
+      'ls',
+      '-l',
+    ]);
+  }
 });

@@ -14,7 +14,7 @@ const WITH_COMMAND: Readonly<Record<string, ReadonlySet<string>>> = {
   ]),
   run: new Set([
     ...['-e', '--env', '-w', '--workdir', '-u', '--user', '--detach-keys', '-o', '--output', '--socket'],
-    ...['--tenant', '-p', '--publish', '-m', '--memory', '--cpus', '--name', '--timeout'],
+    ...['--tenant', '-p', '--publish', '-m', '--memory', '--cpus', '--name', '--timeout', '--restart'],
   ]),
 };
 

@@ -41,8 +41,10 @@ export type ActionView = z.infer<typeof actionViewSchema>;
  * from being as desired: `hold`: stopped, warmed, put to sleep or made to run by
  * hand, left alone until `until`; `unmanaged`: on the
  * host but not in the desired state, and pruning was not asked for; `protected`: surplus, but pinned or critical;
- * `failed`: it sleeps and cannot be woken, so that others take its place; `outdated`: warm or asleep with another image
- * than its pool's; `ignored`: the desired state has a field that mvm keeps and does not act on.
+ * `failed`: it sleeps and cannot be woken, so that others take its place, or its guest has ended by itself and the pool's
+ * `restart` leaves it stopped; `completed`: its main process has ended as it should, and is not started again; `outdated`:
+ * warm or asleep with another image than its pool's; `ignored`: the desired state has a field that mvm keeps and does not
+ * act on.
  */
 export const problemSchema = z.object({
   kind: z.enum([
@@ -53,6 +55,7 @@ export const problemSchema = z.object({
     'unmanaged',
     'protected',
     'failed',
+    'completed',
     'outdated',
     'ignored',
   ]),

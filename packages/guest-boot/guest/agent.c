@@ -219,12 +219,18 @@ static void sync_token(const char *body) {
   answer(reply);
 }
 
+static void worker_status(void) {
+  char reply[128];
+  snprintf(reply, sizeof reply, "{\"WorkerStatus\":{\"status\":\"idle\",\"last_busy_at\":null,\"health\":\"%s\"}}", health_status());
+  answer(reply);
+}
+
 static int begins(const char *body, const char *with) { return !strncmp(body, with, strlen(with)); }
 
 static void handle(const char *body) {
   if (begins(body, "{\"Sync\":")) sync_token(body);
   else if (!strcmp(body, "\"Ping\"")) answer("\"Pong\"");
-  else if (!strcmp(body, "\"WorkerStatus\"")) answer("{\"WorkerStatus\":{\"status\":\"idle\",\"last_busy_at\":null}}");
+  else if (!strcmp(body, "\"WorkerStatus\"")) worker_status();
   else if (!strcmp(body, "\"Wake\"")) wake();
   else if (begins(body, "{\"SleepPrep\":")) prepare_sleep();
   else if (begins(body, "{\"Resync\":"))

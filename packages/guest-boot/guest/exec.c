@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <grp.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,50 +13,24 @@
 /* Codes of docker: the command cannot be run, is not there. */
 #define CANNOT_RUN 126
 #define NOT_FOUND 127
-#define MAX_GROUPS 256
 
 static void fail(int code, const char *what, const char *of) {
   dprintf(2, "mvm: %s %s: %s\n", what, of, strerror(errno));
   _exit(code);
 }
 
-static void unknown(const char *what, const char *name) {
-  dprintf(2, "mvm: the guest has no %s %s\n", what, name);
-  _exit(CANNOT_RUN);
-}
-
-static int number(const char *text, unsigned *value) {
-  char *end;
-  *value = strtoul(text, &end, 10);
-  return *text >= '0' && *text <= '9' && *end == 0 ? 0 : -1;
-}
-
-/* `user`, `user:group`, names or numbers, of the guest's own files. */
 static void become_user(const char *wanted) {
-  char user[256];
-  gid_t groups[MAX_GROUPS];
-  int count = MAX_GROUPS;
-  unsigned uid, gid = 0;
-  snprintf(user, sizeof user, "%s", wanted);
-  char *group = strchr(user, ':');
-  if (group) *group++ = 0;
-  struct passwd *entry = NULL;
-  if (number(user, &uid) == 0) entry = getpwuid(uid);
-  else if (!(entry = getpwnam(user))) unknown("user", user);
-  if (entry) {
-    uid = entry->pw_uid;
-    gid = entry->pw_gid;
-    setenv("HOME", entry->pw_dir, 1);
-  } else setenv("HOME", "/", 1);
-  if (group) {
-    struct group *found = NULL;
-    if (number(group, &gid) && !(found = getgrnam(group))) unknown("group", group);
-    if (found) gid = found->gr_gid;
-    count = 0;
-  } else if (!entry || getgrouplist(entry->pw_name, gid, groups, &count) < 0) count = 0;
-  for (int i = 0; uid != 0 && i < 3; i++)
-    if (fchown(i, uid, gid)) continue;
-  if (setgroups(count, groups) || setgid(gid) || setuid(uid)) fail(CANNOT_RUN, "cannot become", wanted);
+  static struct account account;
+  char unknown[300];
+  if (find_account(wanted, &account, unknown, sizeof unknown)) {
+    dprintf(2, "mvm: %s\n", unknown);
+    _exit(CANNOT_RUN);
+  }
+  setenv("HOME", account.home, 1);
+  for (int i = 0; account.uid != 0 && i < 3; i++)
+    if (fchown(i, account.uid, account.gid)) continue;
+  if (setgroups(account.group_count, account.groups) || setgid(account.gid) || setuid(account.uid))
+    fail(CANNOT_RUN, "cannot become", wanted);
 }
 
 void exec_wish(const struct wish *wish) {

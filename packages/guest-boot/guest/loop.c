@@ -11,6 +11,7 @@
 #include <sys/reboot.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #define KEY_POWER 116
@@ -28,6 +29,7 @@ enum { SIGNALS, AGENT, BUTTON, STREAM };
 
 static pid_t main_pid;
 static int64_t kill_at;
+static int is_unhealthy;
 
 void power_off(void) {
   unmount_data();
@@ -38,7 +40,24 @@ void power_off(void) {
   for (;;) pause();
 }
 
-static void finish(void) {
+/* Whether the kernel has ended a process for want of memory: it says so in its log. */
+static int ran_out_of_memory(void) {
+  char record[2048];
+  int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC), found = 0;
+  for (ssize_t n; fd >= 0 && !found;) {
+    n = read(fd, record, sizeof record - 1);
+    if (n < 0 && errno == EPIPE) continue;
+    if (n <= 0) break;
+    record[n] = 0;
+    found = strstr(record, "Killed process ") != NULL;
+  }
+  if (fd >= 0) close(fd);
+  return found;
+}
+
+/* Ends what is left, and says last how the main process ended, so that nothing follows it on the console. */
+static void __attribute__((noreturn)) finish(int signal, int code) {
+  int no_memory = code == 128 + SIGKILL && ran_out_of_memory();
   // Whatever is left has no time to lose: its main process has ended.
   kill(-1, SIGTERM);
   for (int64_t end = now_ms() + 1000; now_ms() < end;) {
@@ -48,19 +67,30 @@ static void finish(void) {
   }
   kill(-1, SIGKILL);
   while (waitpid(-1, NULL, 0) > 0) continue;
+  const char *why = is_unhealthy ? " unhealthy=1" : no_memory ? " oom=1" : "";
+  if (signal) say("exited signal=%d code=%d%s", signal, code, why);
+  else say("exited code=%d%s", code, why);
+  tcdrain(1);
   power_off();
 }
 
+void give_up(int code) { finish(0, code); }
+
 static void main_ended(int status) {
-  if (WIFSIGNALED(status)) say("exited signal=%d code=%d", WTERMSIG(status), 128 + WTERMSIG(status));
-  else say("exited code=%d", WEXITSTATUS(status));
-  finish();
+  if (WIFSIGNALED(status)) finish(WTERMSIG(status), 128 + WTERMSIG(status));
+  finish(0, WEXITSTATUS(status));
 }
+
+static void stop(void);
 
 static void reap(void) {
   int status;
   for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
     if (pid == main_pid) main_ended(status);
+    if (health_child_ended(pid, status)) {
+      is_unhealthy = 1;
+      stop();
+    }
     if (agent_child_ended(pid, status)) agent_serve();
     streams_child_ended(pid, status);
   }
@@ -70,6 +100,7 @@ static void reap(void) {
 static void stop(void) {
   if (kill_at != 0) return;
   say("powering off");
+  if (main_pid == 0) finish(0, 0);
   kill(main_pid, run.stop_signal);
   kill_at = now_ms() + run.stop_timeout_ms;
 }
@@ -108,11 +139,14 @@ void serve(pid_t pid) {
   watch(poller, agent, events_of_agent, AGENT);
   watch_buttons(poller);
   streams_watch(poller, (uint64_t)STREAM << 32);
+  report_ready();
+  health_begin();
   reap();
   for (;;) {
     struct epoll_event events[8];
-    int64_t left = kill_at == 0 ? -1 : kill_at - now_ms();
+    int64_t left = kill_at == 0 ? health_wait_ms() : kill_at - now_ms();
     int count = epoll_wait(poller, events, 8, left < 0 && kill_at != 0 ? 0 : (int)left);
+    if (kill_at == 0) health_tick();
     if (kill_at != 0 && now_ms() >= kill_at) {
       say("the main process did not stop in time");
       if (main_pid == 1) power_off();

@@ -7,7 +7,10 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-static void report_ready(void) {
+/* Code of docker: the command cannot be run. */
+#define CANNOT_RUN 126
+
+void report_ready(void) {
   char boot_id[64] = "";
   read_file("/proc/sys/kernel/random/boot_id", boot_id, sizeof boot_id);
   const char *ping = identity.gateway[0] == 0 ? "none" : ping_gateway() == 0 ? "ok" : "failed";
@@ -23,6 +26,7 @@ int main(void) {
   sigaddset(&signals, SIGINT);
   sigprocmask(SIG_BLOCK, &signals, NULL);
   mount_kernel_file_systems();
+  say("starting");
   if (read_run("/run.conf")) {
     say("no command (run.conf of the initrd)");
     power_off();
@@ -32,6 +36,12 @@ int main(void) {
   mount_in_root();
   if (read_config_drive() || read_identity("/run/mvm/config/config.env"))
     say("no configuration (a virtio drive with serial \"config\" that holds config.env)");
+  int has_run = run.hands_over;
+  if (read_overrides("/run/mvm/config/run.conf")) give_up(CANNOT_RUN);
+  if (run.hands_over && !has_run) {
+    mount_run();
+    read_config_drive();
+  }
   if (read_secrets_drive()) say("cannot read the secrets drive");
   mount_data();
   set_up_network();
@@ -42,11 +52,9 @@ int main(void) {
     if (agent != 0) exec_main();
     setsid();
     prctl(PR_SET_NAME, "mvm-agent");
-    report_ready();
     serve(1);
   }
-  pid_t pid = start_main();
+  pid_t pid = run.idle ? 0 : start_main();
   if (pid < 0) power_off();
-  report_ready();
   serve(pid);
 }

@@ -135,6 +135,9 @@ static void mount_at(const char *what, const char *where, const char *type, unsi
   if (mount(what, where, type, flags, options)) say("cannot mount %s: %s", where, strerror(errno));
 }
 
+/* An init system expects it, and would hide what we put there if it had to mount it itself. */
+void mount_run(void) { mount_at("run", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755"); }
+
 void mount_in_root(void) {
   mount_at("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "mode=0620,gid=5,ptmxmode=0666");
   mount_at("shm", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777");
@@ -146,8 +149,7 @@ void mount_in_root(void) {
   for (int i = 0; i < 4; i++)
     if (symlink(links[i][0], links[i][1])) continue;
   make_dirs(run.cwd, 0755);
-  // An init system expects it, and would hide what we put there if it had to mount it itself.
-  if (run.hands_over) mount_at("run", "/run", "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755");
+  if (run.hands_over) mount_run();
 }
 
 static int is_mounted(const char *where) {

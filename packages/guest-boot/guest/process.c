@@ -26,9 +26,7 @@ static void become_main(void) {
   if (run.uid != 0 && fchown(1, run.uid, run.gid)) say("cannot hand over the console: %s", strerror(errno));
 }
 
-/* Becomes the image's command, with its user, directory and environment. */
-void exec_main(void) {
-  become_main();
+void become_image_user(void) {
   static char hostname[80];
   snprintf(hostname, sizeof hostname, "HOSTNAME=%s", identity.hostname);
   if (identity.hostname[0] && run.env_count < MAX_LIST) run.env[run.env_count++] = hostname;
@@ -39,6 +37,12 @@ void exec_main(void) {
   // execvp looks the program up in the PATH of its own environment.
   clearenv();
   for (int i = 0; i < run.env_count; i++) putenv(run.env[i]);
+}
+
+/* Becomes the image's command. */
+void exec_main(void) {
+  become_main();
+  become_image_user();
   execvp(run.args[0], run.args);
   int code = errno == ENOENT || errno == ENOTDIR ? NOT_FOUND : CANNOT_RUN;
   say("cannot run %s: %s", run.args[0], strerror(errno));

@@ -27,5 +27,5 @@ export {
   setDefaultKernel,
 } from './kernel-store.js';
 export { type KernelModule, orderModules, readModules } from './modules.js';
-export type { RunConfig } from './run-config.js';
+export type { RunConfig, RunHealth } from './run-config.js';
 export { runTool } from './tool.js';

@@ -18,6 +18,18 @@ export interface RunConfig {
   readonly dns: readonly string[];
   /** The program is an init system and becomes process 1. */
   readonly isInit: boolean;
+  /** The image's health check; null: none. */
+  readonly health: RunHealth | null;
+}
+
+/** A program that is run again and again, and ends with 0 while the guest is healthy. */
+export interface RunHealth {
+  readonly args: readonly string[];
+  /** Each null: the first program's default. */
+  readonly intervalMs: number | null;
+  readonly timeoutMs: number | null;
+  readonly retries: number | null;
+  readonly startPeriodMs: number | null;
 }
 
 /** The file `/run.conf` of the initrd: records `key=value`, each ended by a zero byte. Pure. */
@@ -34,6 +46,21 @@ export function renderRunConfig(run: RunConfig): Buffer {
     ...run.volumes.map((value) => ['volume', value] as const),
     ...run.dns.map((value) => ['dns', value] as const),
     ['hands_over', run.isInit ? '1' : '0'],
+    ...healthRecords(run.health),
   ];
   return Buffer.from(records.map(([key, value]) => `${key}=${value}\0`).join(''), 'utf8');
+}
+
+function healthRecords(health: RunHealth | null): [key: string, value: string][] {
+  if (health === null) return [];
+  const numbers: readonly (readonly [key: string, value: number | null])[] = [
+    ['health_interval_ms', health.intervalMs],
+    ['health_timeout_ms', health.timeoutMs],
+    ['health_retries', health.retries],
+    ['health_start_period_ms', health.startPeriodMs],
+  ];
+  return [
+    ...health.args.map((arg): [string, string] => ['health_arg', arg]),
+    ...numbers.flatMap(([key, value]): [string, string][] => (value === null ? [] : [[key, String(value)]])),
+  ];
 }

@@ -44,6 +44,16 @@ const configSchema = z.object({
       Volumes: emptyObjects,
       WorkingDir: z.string().nullish(),
       StopSignal: z.string().nullish(),
+      /** Docker's; times in nanoseconds. 0 or absent: the default. */
+      Healthcheck: z
+        .object({
+          Test: strings,
+          Interval: z.number().min(0).nullish(),
+          Timeout: z.number().min(0).nullish(),
+          StartPeriod: z.number().min(0).nullish(),
+          Retries: z.int().min(0).nullish(),
+        })
+        .nullish(),
       Labels: z.record(z.string(), z.string()).nullish(),
     })
     .nullish(),

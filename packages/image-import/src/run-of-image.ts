@@ -1,4 +1,4 @@
-import type { RunConfig } from '@mvm/guest-boot';
+import type { RunConfig, RunHealth } from '@mvm/guest-boot';
 import { type AccountFiles, resolveUser } from './accounts.js';
 import type { ImageConfig } from './documents.js';
 import { badConfig } from './errors.js';
@@ -47,10 +47,14 @@ export function runOfImage(image: ImageConfig, options: RunOfImageOptions): RunC
       );
     }
   }
-  const texts = [...args, ...env, cwd, ...volumes];
+  const health = healthOf(config.Healthcheck);
+  const texts = [...args, ...env, cwd, ...volumes, ...(health?.args ?? [])];
   if (texts.some((text) => text.includes('\0')))
     throw badConfig('it contains a zero byte', 'build the image again');
-  if (texts.join('').length > 128 * 1024 || Math.max(args.length, env.length, volumes.length) > MAX_LIST) {
+  if (
+    texts.join('').length > 128 * 1024 ||
+    Math.max(args.length, env.length, volumes.length, health?.args.length ?? 0) > MAX_LIST
+  ) {
     throw badConfig(
       'command, environment or volumes are too long',
       'put long settings into a file of the image',
@@ -70,6 +74,32 @@ export function runOfImage(image: ImageConfig, options: RunOfImageOptions): RunC
     volumes: volumes.filter((path) => path !== '/'),
     dns: options.dns,
     isInit,
+    health,
+  };
+}
+
+const MS_PER_NS = 1e-6;
+
+/** The health check of an image; null when it has none, or says that it wants none. Throws `image.bad_config`. */
+function healthOf(check: NonNullable<ImageConfig['config']>['Healthcheck']): RunHealth | null {
+  const [form, ...rest] = check?.Test ?? [];
+  if (check == null || form === undefined || form === 'NONE') return null;
+  if ((form !== 'CMD' && form !== 'CMD-SHELL') || rest.length === 0) {
+    throw badConfig(
+      `its Healthcheck is neither CMD nor CMD-SHELL: ${JSON.stringify(form)}`,
+      'write HEALTHCHECK CMD …',
+    );
+  }
+  const ms = (nanoseconds: number | null | undefined): number | null =>
+    nanoseconds == null || nanoseconds === 0
+      ? null
+      : Math.min(86_400_000, Math.max(1, Math.round(nanoseconds * MS_PER_NS)));
+  return {
+    args: form === 'CMD' ? rest : ['/bin/sh', '-c', rest.join(' ')],
+    intervalMs: ms(check.Interval),
+    timeoutMs: ms(check.Timeout),
+    retries: check.Retries == null || check.Retries === 0 ? null : Math.min(check.Retries, 1000),
+    startPeriodMs: ms(check.StartPeriod),
   };
 }
 

@@ -12,6 +12,7 @@ export {
 export type { Codec } from './codec.js';
 export { AGENTD_SOCKET_PATH, HOSTD_SOCKET_PATH, STATE_DIR } from './constants.js';
 export { type ErrorResponse, errorFromResponse, errorToResponse } from './error-response.js';
+export type { GuestProgram, Health } from './guest-program.js';
 export type { JsonValue } from './json/reader.js';
 export type { MethodDefinition } from './method-definition.js';
 export {
@@ -65,6 +66,7 @@ export type {
 export type { RequestOrigin } from './v2/origin.js';
 export type { V2Response } from './v2/responses.js';
 export type {
+  GuestExit,
   HostInfo,
   ImageRef,
   ImageView,

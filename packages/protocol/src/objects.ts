@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { guestProgramFields } from './guest-program.js';
 import { poolNetworkPolicySchema } from './network-policy.js';
 
 /** The states of an instance; which transition is legal is in `transitions.ts`. */
@@ -70,5 +71,6 @@ export const poolSpecSchema = z.object({
   secret_scopes: z.array(z.string().max(128)).max(64).default([]),
   /** Replaces the tenant's policy field by field for this pool's instances; absent: the tenant's. */
   network_policy: poolNetworkPolicySchema.optional(),
+  ...guestProgramFields,
 });
 export type PoolSpec = z.infer<typeof poolSpecSchema>;

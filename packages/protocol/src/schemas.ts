@@ -1,5 +1,6 @@
 export { guestAgentRequestSchemas, guestAgentResponseSchemas } from './guest/agent.js';
 export { streamSpecSchema } from './guest/stream.js';
+export { healthSchema, restartSchema } from './guest-program.js';
 export { plannableRequestSchemas, v2RequestSchemas } from './methods.js';
 export {
   networkExceptionSchema,
@@ -36,6 +37,7 @@ export {
 export { requestOriginSchema } from './v2/origin.js';
 export { v2ResponseSchemas } from './v2/responses.js';
 export {
+  guestExitSchema,
   hostInfoSchema,
   imageRefSchema,
   imageViewSchema,

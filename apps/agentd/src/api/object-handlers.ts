@@ -4,8 +4,9 @@ import { listInstances, listTenants } from '../reconcile/observe.js';
 import { countByStatus } from '../reconcile/status.js';
 import type { ObservedTenant } from '../reconcile/types.js';
 import type { ApiContext, Handlers } from './handler-types.js';
+import { removePool } from './remove-pool.js';
 
-type ObjectRoute = 'listTenants' | 'getTenant' | 'listPools' | 'getPool';
+type ObjectRoute = 'listTenants' | 'getTenant' | 'listPools' | 'getPool' | 'removePool';
 
 function summarisePool(pool: PoolView, instances: readonly InstanceView[]): PoolSummary {
   const own = instances.filter(
@@ -29,7 +30,9 @@ function notFound(kind: 'tenant' | 'pool', name: string): CodedError {
 }
 
 /** Tenants and pools as hostd records them, with their instances counted. */
-export function objectHandlers({ client }: ApiContext): Handlers<ObjectRoute> {
+export function objectHandlers(context: ApiContext): Handlers<ObjectRoute> {
+  const { client } = context;
+
   async function summaries(tenantId?: string): Promise<TenantSummary[]> {
     const filter = tenantId === undefined ? {} : { tenant_id: tenantId };
     const [tenants, instances] = await Promise.all([listTenants(client), listInstances(client, filter)]);
@@ -48,6 +51,7 @@ export function objectHandlers({ client }: ApiContext): Handlers<ObjectRoute> {
     async listTenants() {
       return { tenants: await summaries() };
     },
+    removePool: (input, caller) => removePool(context, input, caller),
     getTenant: ({ params }) => summary(params.tenant),
     async listPools({ query }) {
       return { pools: (await summaries(query.tenant)).flatMap((tenant) => tenant.pools) };

@@ -1,5 +1,6 @@
 import type { CodedError, InstanceView } from '@mvm/protocol';
 import { failureKey } from './actions.js';
+import type { RestartFields } from './restart.js';
 import type { FailureRecord } from './types.js';
 
 /** How failures space out attempts: `baseMs`, doubled per failure in a row, at most `capMs`. */
@@ -29,6 +30,13 @@ export function isTerminal(record: FailureRecord): boolean {
 /** Milliseconds to wait after the `count`-th failure in a row (1 or more). */
 export function backoffMs(count: number, policy: BackoffPolicy): number {
   return Math.min(policy.capMs, policy.baseMs * 2 ** Math.min(count - 1, 30));
+}
+
+/** How the pool's failures in a row space out starts: its own times, or else agentd's. */
+function backoffOf({ restart }: RestartFields, policy: BackoffPolicy): BackoffPolicy {
+  const baseMs = restart?.backoff_secs === undefined ? policy.baseMs : restart.backoff_secs * 1000;
+  const capMs = restart?.max_backoff_secs === undefined ? policy.capMs : restart.max_backoff_secs * 1000;
+  return { ...policy, baseMs, capMs: Math.max(baseMs, capMs) };
 }
 
 /** The record after one more failure. */
@@ -67,6 +75,8 @@ export function failuresAfterObserving(
   instances: readonly InstanceView[],
   nowMs: number,
   policy: BackoffPolicy,
+  /** Of the instance's pool. */
+  restartOf: (view: InstanceView) => RestartFields = () => ({}),
 ): Readonly<Record<string, FailureRecord>> {
   const after: Record<string, FailureRecord> = {};
   const byKey = new Map(
@@ -99,7 +109,8 @@ export function failuresAfterObserving(
       reason: 'instance.exited',
       message: `it ended on its own: ${stop.message}`,
     } as const;
-    after[key] = recordFailure(ranMs >= policy.stableMs ? undefined : known, error, stoppedAtMs, policy);
+    const own = backoffOf(restartOf(view), policy);
+    after[key] = recordFailure(ranMs >= policy.stableMs ? undefined : known, error, stoppedAtMs, own);
   }
   return after;
 }

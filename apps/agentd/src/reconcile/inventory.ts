@@ -3,6 +3,8 @@ import type { ImageView, InstanceView } from '@mvm/protocol';
 import type { DesiredPool } from '@mvm/protocol/state';
 import { leadsTo } from './leads-to.js';
 import type { QuotaReservations } from './quota-reservations.js';
+import { restartVerdict } from './restart.js';
+import type { PlanContext } from './types.js';
 
 /** One desired pool and everything that its instances' plan depends on. */
 export interface PoolInput {
@@ -35,6 +37,8 @@ export interface PoolInventory {
   readonly sleeping: readonly InstanceView[];
   /** Asleep, and the last wake could not use the snapshot. */
   readonly failed: readonly InstanceView[];
+  /** Stopped, and left alone: its guest has ended by itself, and the pool says that it is not to be started again. */
+  readonly ended: readonly InstanceView[];
   /** Everything else: to be started, or on its way there, or being destroyed. Oldest first. */
   readonly idle: readonly InstanceView[];
 }
@@ -84,7 +88,10 @@ export function isOutdated(view: InstanceView, image: ImageView | undefined): bo
 }
 
 /** Sort a pool's instances. */
-export function takeInventory(input: PoolInput, nowMs: number): PoolInventory {
+export function takeInventory(
+  input: PoolInput,
+  { nowMs, failures }: Pick<PlanContext, 'nowMs' | 'failures'>,
+): PoolInventory {
   const image = imageOf(input);
   const inventory = {
     held: [],
@@ -93,6 +100,7 @@ export function takeInventory(input: PoolInput, nowMs: number): PoolInventory {
     warm: [],
     sleeping: [],
     failed: [],
+    ended: [],
     idle: [],
   } as {
     [list in keyof PoolInventory]: InstanceView[];
@@ -105,6 +113,7 @@ export function takeInventory(input: PoolInput, nowMs: number): PoolInventory {
     // One that was to be kept running and does not run has lost what the hold was for.
     else if (hold !== undefined && hold !== 'manual_run') inventory.held.push(view);
     else if (status === 'warm') inventory.warm.push(view);
+    else if (restartVerdict(view, input.pool, failures).kind !== 'start') inventory.ended.push(view);
     else if (status !== 'sleeping') inventory.idle.push(view);
     else if (view.operation === null && view.stop_reason?.kind === 'wake_failed') inventory.failed.push(view);
     else inventory.sleeping.push(view);

@@ -17,6 +17,7 @@ import { type BackoffPolicy, failuresAfterObserving, failuresMoved, recordFailur
 import { observeHost } from './observe.js';
 import { plan } from './plan.js';
 import { requestFor } from './requests.js';
+import { restartsIn } from './restart.js';
 import { toDecision } from './status.js';
 import type { FailureRecord, ObservedHost, Plan } from './types.js';
 
@@ -119,7 +120,8 @@ export class PassRunner {
     const observed = await this.#observe(loaded?.desired ?? null);
     const observedAtMs = now();
     metrics.observed(observed);
-    this.#failures = failuresAfterObserving(this.#failures, observed.instances, now(), backoff);
+    const restartOf = restartsIn(loaded?.desired ?? null);
+    this.#failures = failuresAfterObserving(this.#failures, observed.instances, now(), backoff, restartOf);
     this.#activity = activityIn(
       observed,
       loaded?.desired ?? null,

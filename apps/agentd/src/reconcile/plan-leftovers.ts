@@ -9,13 +9,15 @@ import type { PlanDraft } from './plan-draft.js';
 export function planLeftovers(
   draft: PlanDraft,
   input: PoolInput,
-  { idle }: Pick<PoolInventory, 'idle'>,
+  { idle, ended }: Pick<PoolInventory, 'idle' | 'ended'>,
 ): void {
   const { pool, tenantId, instances, protection, urgency } = input;
   const after = pool.destroy_stopped_after_seconds;
   if (after === undefined || protection !== null) return;
   const { running, warm, sleeping } = pool.desired_counts;
-  const stopped = idle.filter(({ status, operation }) => status === 'stopped' && operation === null);
+  const stopped = [...idle, ...ended].filter(
+    ({ status, operation }) => status === 'stopped' && operation === null,
+  );
   const beyond = Math.min(stopped.length, instances.length - (running + warm + sleeping));
   const due = stopped
     .toSorted((a, b) => sinceMs(a) - sinceMs(b))

@@ -15,6 +15,7 @@ import { planIdle } from './plan-idle.js';
 import { planLeftovers } from './plan-leftovers.js';
 import { fillRunning } from './plan-running.js';
 import { planStandby } from './plan-standby.js';
+import { restartVerdict } from './restart.js';
 import { imageProblem } from './scale-up.js';
 
 /** What a hold's instance went through, and what ends it early. */
@@ -32,7 +33,7 @@ const BY_HAND: Readonly<Record<Hold['kind'], { done: string; undo: string }>> = 
  */
 export function planPool(draft: PlanDraft, desired: PoolInput): void {
   const { tenantId, pool } = desired;
-  const inventory = takeInventory(desired, draft.context.nowMs);
+  const inventory = takeInventory(desired, draft.context);
   const wanted = countsWithIdle(pool, inventory);
   const input = { ...desired, pool: { ...pool, desired_counts: wanted } };
   // What an operator keeps running fills what is missing; the rest of it runs beside the wanted ones, and nothing else is
@@ -40,13 +41,16 @@ export function planPool(draft: PlanDraft, desired: PoolInput): void {
   const open = Math.max(0, wanted.running - inventory.running.length);
   const beside = inventory.keptRunning.slice(open);
   const held = inventory.held.length + beside.length;
+  // What has ended for good keeps its slot: another one in its place would end as well.
+  const kept = held + inventory.ended.length;
   draft.pools.push({ tenant_id: tenantId, pool_id: pool.pool_id, wanted: { ...wanted }, held });
   reportHolds(draft, [...inventory.held, ...beside], input.holds);
   reportFailed(draft, inventory);
+  reportEnded(draft, input, inventory);
   reportOutdated(draft, input, inventory);
   const missing = Math.max(0, open - inventory.keptRunning.length);
-  if (missing > held) fillRunning(draft, input, inventory, missing - held);
-  else planStandby(draft, input, inventory, held - missing);
+  if (missing > kept) fillRunning(draft, input, inventory, missing - kept);
+  else planStandby(draft, input, inventory, kept - missing);
   planLeftovers(draft, input, inventory);
   planIdle(draft, desired, inventory);
   reportImage(draft, input);
@@ -104,6 +108,16 @@ function reportFailed(draft: PlanDraft, { failed }: PoolInventory): void {
       reason: 'instance.wake_failed',
       message: `asleep, and cannot be woken: ${view.stop_reason?.message}. Others take its place; once the cause is removed: mvm instance wake; to give its memory up: mvm instance stop`,
     });
+  }
+}
+
+function reportEnded(draft: PlanDraft, { pool }: PoolInput, { ended }: PoolInventory): void {
+  for (const view of ended) {
+    const verdict = restartVerdict(view, pool, draft.context.failures);
+    if (verdict.kind === 'start') continue;
+    const { kind, message } = verdict;
+    const reason = verdict.kind === 'failed' ? verdict.reason : 'restart.completed';
+    draft.report(kind, view, { reason, message });
   }
 }
 

@@ -11,6 +11,7 @@ const INTENDED: ReadonlySet<Problem['kind']> = new Set([
   'unmanaged',
   'protected',
   'failed',
+  'completed',
   'outdated',
   'ignored',
 ]);

@@ -1,4 +1,6 @@
+import { constants } from 'node:os';
 import type { InstanceInfo } from '@mvm/agentd-api';
+import type { GuestExit } from '@mvm/protocol';
 import { formatAddress } from '../address/address.js';
 import { resolveInstance } from '../address/resolve-instance.js';
 import type { CommandModule } from '../command.js';
@@ -53,6 +55,7 @@ function describe(context: CliContext, instance: InstanceInfo): string {
         instance.status === 'sleeping' ? 'Problem' : 'Ended',
         stopReason === null ? undefined : onOneLine(`${stopReason.kind}: ${stopReason.message}`),
       ],
+      ['Exit code', stopReason?.guest === undefined ? undefined : exitCode(stopReason.guest)],
       ['Role', instance.role],
       ['Image', image === null ? 'none registered' : `${image.name} (${image.digest.slice(0, 19)})`],
       [
@@ -95,6 +98,17 @@ function describe(context: CliContext, instance: InstanceInfo): string {
 
 const SILENT =
   'the guest has written nothing, sent nothing, and its agent does not answer: look at the console, and at KVM with mvm doctor';
+
+/** Of the guest's main process: `137 (SIGKILL, out of memory)`. */
+function exitCode({ reason, exit_code: code, signal }: GuestExit): string {
+  const found = Object.entries(constants.signals).find(([, value]) => value === signal);
+  const notes = [
+    ...(signal === null ? [] : [found === undefined ? `signal ${signal}` : found[0]]),
+    ...(reason === 'exited' || reason === 'signaled' ? [] : [reason.replaceAll('_', ' ')]),
+  ];
+  const text = code === null ? 'none' : String(code);
+  return notes.length === 0 ? text : `${text} (${notes.join(', ')})`;
+}
 
 const ENDED: Readonly<Partial<Record<InstanceInfo['status'], string>>> = { sleeping: 'Asleep' };
 

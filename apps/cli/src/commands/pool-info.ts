@@ -73,10 +73,31 @@ function describe({ colours }: CliContext, pool: PoolSummary): string {
       ],
       '  ',
     )}`,
+    ...programSection(pool, colours),
     ...(pool.network_policy === undefined
       ? []
       : [
           `${colours.bold('Network policy, in place of the tenant’s')}\n${renderFields(networkPolicyFields(pool.network_policy), '  ')}`,
         ]),
   ].join('\n');
+}
+
+/** What the pool says of its guests' program; nothing when it leaves that to the image. */
+function programSection(
+  { command, env, user, health }: PoolSummary,
+  colours: CliContext['colours'],
+): string[] {
+  const list = (args: readonly string[], none: string): string =>
+    args.length === 0 ? none : onOneLine(args.map((arg) => JSON.stringify(arg)).join(' '));
+  const fields = renderFields(
+    [
+      ['Command', command === undefined ? undefined : list(command, 'none: the guest waits for mvm exec')],
+      ['Environment', env === undefined ? undefined : onOneLine(Object.keys(env).join(', '))],
+      ['User', user === undefined ? undefined : onOneLine(user)],
+      ['Health check', health?.command === undefined ? undefined : list(health.command, 'none')],
+      ['Unhealthy', health?.on_unhealthy],
+    ],
+    '  ',
+  );
+  return fields === '' ? [] : [`${colours.bold('Program, in place of the image’s')}\n${fields}`];
 }

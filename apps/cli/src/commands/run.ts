@@ -1,10 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { CodedError } from '@mvm/protocol';
 import { parsePoolId, parseTenantId } from '@mvm/protocol/names';
-import type { DesiredState } from '@mvm/protocol/state';
 import { Option } from 'commander';
 import type { InstanceAddress } from '../address/address.js';
-import { currentDesired } from '../apply/current-desired.js';
 import type { CommandModule } from '../command.js';
 import type { CliContext } from '../context.js';
 import { ReportedFailure } from '../errors/reported-failure.js';
@@ -13,14 +11,13 @@ import { parseDuration } from '../format/duration.js';
 import { parseDetachKeys } from '../guest/detach-keys.js';
 import { addEnvOption, environmentOf } from '../guest/env-option.js';
 import { runInGuest } from '../guest/run-in-guest.js';
-import { parseCpus, parseMemory, parsePublish } from '../guest/run-options.js';
+import { parseCpus, parseMemory, parsePublish, parseRestart } from '../guest/run-options.js';
 import { type RunSpec, withoutPool, withRunPool } from '../guest/run-pool.js';
 import { addHelp, completeWith } from '../help.js';
 import type { Invocation } from '../invocation.js';
 import { createLogPrinter } from '../logs/log-printer.js';
 import { readLog } from '../logs/read-log.js';
 import { addDryRunOption, isDryRun } from '../plan/dry-run-option.js';
-import { waitForConvergence } from '../wait/wait-for-convergence.js';
 import { endDryRun, printApplied } from './apply.js';
 
 const DEFAULT_TIMEOUT_MS = 120_000;
@@ -34,17 +31,23 @@ export const run: CommandModule = {
       .argument('<image>', 'a registered image: mvm image list')
       .argument(
         '[command...]',
-        "a program to run in it, beside the image's own; without one, its console is followed",
+        "a program to run in place of the image's own; without one, the image's runs, and its console is followed",
       )
       .requiredOption(
         '--tenant <tenant>',
         'whose instance it is; made with a network of its own if there is none',
       )
       .option('--name <pool>', "the pool's name (default: the image's, and some letters)")
-      .option('--rm', 'remove the pool and its instance when the command has ended')
+      .option('--rm', 'remove the pool and its instance when the program has ended')
+      .addOption(
+        new Option(
+          '--restart <policy>',
+          'no, on-failure, on-failure:<most retries> or always (default: always with -d, else no)',
+        ).argParser(parseRestart),
+      )
       .option('-d, --detach', "print the instance's address, and leave it running")
-      .option('-i, --interactive', 'pass stdin on to the command')
-      .option('-t, --tty', 'give the command a terminal')
+      .option('-i, --interactive', 'pass stdin on to the program')
+      .option('-t, --tty', 'give the program a terminal')
       .addOption(new Option('-p, --publish <ports>', 'host port:guest port').argParser(parsePublish))
       .addOption(
         new Option('-m, --memory <size>', 'as in 512m or 2g')
@@ -54,8 +57,8 @@ export const run: CommandModule = {
       .addOption(new Option('--cpus <count>', 'virtual CPUs').argParser(parseCpus).default(1, '1'));
     addEnvOption(command);
     command
-      .option('-w, --workdir <directory>', 'directory of the command')
-      .option('-u, --user <user>', 'user of the command')
+      .option('-w, --workdir <directory>', 'directory of the program; not with -d')
+      .option('-u, --user <user>', "user, or user:group, in place of the image's")
       .addOption(
         new Option('--timeout <duration>', 'how long the instance may take to start')
           .argParser(parseDuration)
@@ -65,29 +68,31 @@ export const run: CommandModule = {
     completeWith(command, 'image', 'none');
     addHelp(
       command,
-      'Adds a pool of one instance to the desired state in force, waits until it runs, and runs the command in it, with the\nexit codes of "mvm exec". The image\'s own command runs beside it. Without --rm the instance stays: agentd keeps it\nrunning, also after a reboot of the host. --rm removes no data of other pools.',
+      'Adds a pool of one instance to the desired state in force, and waits until it runs. In the foreground it ends with the\nexit code of the program, as docker does. Without --rm the pool stays, for "mvm exec" and "mvm instance start".\n--rm removes nothing of other pools.',
       [
         [
           'mvm run --tenant acme --rm -it app -- /bin/sh',
           'A shell in a microVM of its own, which is gone afterwards',
         ],
         ['mvm run --tenant acme -d -p 8080:80 web', 'A web server, reached through port 8080 of this host'],
+        ['mvm run --tenant acme --rm job', "The image of a job, to its end: the exit code is the job's"],
+        [
+          'mvm run --tenant acme -d --restart on-failure:5 -e MODE=fast worker -- /bin/worker --all',
+          'Another program of the image, started again when it fails, five times in a row at most',
+        ],
       ],
     );
   },
   async run(context, invocation) {
-    const spec = runSpecOf(invocation);
     const args = invocation.operands(1);
     const [interactive, tty, detach, remove] = ['interactive', 'tty', 'detach', 'rm'].map((name) =>
       invocation.flag(name),
     );
-    if (detach === true && (remove === true || args.length > 0))
-      throw usageError('-d takes no command and no --rm', 'run one afterwards: mvm exec');
-    if (remove === true && args.length === 0)
-      throw usageError(
-        '--rm needs a command: without one, nothing says when to remove it',
-        'mvm run --rm … -- /bin/sh',
-      );
+    const spec = runSpecOf(context, invocation, { args, isDetached: detach === true });
+    if (detach === true && remove === true)
+      throw usageError('-d takes no --rm', 'remove it afterwards: mvm scale …, mvm prune');
+    if (invocation.text('workdir') !== undefined && (detach === true || args.length === 0))
+      throw usageError('-w needs a program that is run in the foreground', 'mvm run -w /srv … -- /bin/sh');
     if (tty === true && interactive === true && context.stdin.isTTY !== true)
       throw usageError('stdin is no terminal, as -it needs', 'leave out -t');
     const timeoutMs = invocation.number('timeout') ?? DEFAULT_TIMEOUT_MS;
@@ -117,21 +122,44 @@ export const run: CommandModule = {
           : await runInGuest(context, {
               address,
               args,
-              env: environmentOf(invocation.value<string[]>('env') ?? [], context.env),
+              // The pool has them, and what is run in its guest gets what its own program would.
+              env: [],
               cwd: invocation.text('workdir'),
-              user: invocation.text('user'),
               interactive: interactive === true,
               tty: tty === true,
               detachKeys: parseDetachKeys('ctrl-p,ctrl-q'),
             });
     } finally {
-      if (remove === true) await removePool(context, spec, timeoutMs);
+      if (remove === true) await removePool(context, spec);
     }
     if (code !== 0) throw new ReportedFailure(code);
   },
 };
 
-function runSpecOf(invocation: Invocation): RunSpec {
+/** The program in the foreground is run with streams of its own, in a guest that runs nothing else. */
+function programOf(
+  context: CliContext,
+  invocation: Invocation,
+  { args, isDetached }: { readonly args: readonly string[]; readonly isDetached: boolean },
+): RunSpec['program'] {
+  const entries = environmentOf(invocation.value<string[]>('env') ?? [], context.env);
+  const user = invocation.text('user');
+  const env = entries.map((entry): [string, string] => {
+    const at = entry.indexOf('=');
+    return [entry.slice(0, at), entry.slice(at + 1)];
+  });
+  return {
+    ...(args.length === 0 ? {} : { command: isDetached ? [...args] : [] }),
+    ...(env.length === 0 ? {} : { env: Object.fromEntries(env) }),
+    ...(user === undefined ? {} : { user }),
+  };
+}
+
+function runSpecOf(
+  context: CliContext,
+  invocation: Invocation,
+  what: { readonly args: readonly string[]; readonly isDetached: boolean },
+): RunSpec {
   const image = invocation.operand(0);
   const base = image
     .replace(/@.*/, '')
@@ -147,10 +175,14 @@ function runSpecOf(invocation: Invocation): RunSpec {
     vcpus: invocation.number('cpus') ?? 1,
     memMib: invocation.number('memory') ?? DEFAULT_MEM_MIB,
     publish: invocation.value<RunSpec['publish']>('publish') ?? [],
+    program: programOf(context, invocation, what),
+    restart:
+      invocation.value<NonNullable<RunSpec['restart']>>('restart') ??
+      (what.isDetached ? undefined : { policy: 'no' }),
   };
 }
 
-/** The pool's instance, once it runs. */
+/** The pool's instance, once it runs, or has run to its end. */
 async function runningInstance(
   context: CliContext,
   { tenantId, poolId }: RunSpec,
@@ -161,7 +193,10 @@ async function runningInstance(
   for (;;) {
     const query = { tenant: tenantId, pool: poolId };
     const { instances } = await agentd.listInstances({ query }, { signal: context.signal });
-    const running = instances.find(({ status }) => status === 'running');
+    const running = instances.find(
+      ({ status, stop_reason }) =>
+        status === 'running' || (status === 'stopped' && stop_reason?.kind === 'exited'),
+    );
     if (running !== undefined) return { tenantId, poolId, instanceId: running.instance_id };
     const { problems } = await agentd.getStatus({}, { signal: context.signal });
     const problem = problems.find(
@@ -187,9 +222,9 @@ function notStarted(pool: string, why: string): CodedError {
   });
 }
 
-/** Its console until it stops, or the caller interrupts. */
+/** What its program prints on its console, until it stops or the caller interrupts. The exit code of its program. */
 async function follow(context: CliContext, address: InstanceAddress): Promise<number> {
-  const printer = createLogPrinter(context.stdout, false);
+  const printer = createLogPrinter(context.stdout, false, true);
   await readLog(context, {
     address,
     stream: 'console',
@@ -198,30 +233,29 @@ async function follow(context: CliContext, address: InstanceAddress): Promise<nu
     onBytes: (bytes) => printer.print(bytes),
   });
   printer.end();
-  return 0;
+  if (context.signal.aborted) return 0;
+  const { tenantId: tenant, poolId: pool, instanceId: instance } = address;
+  const agentd = await context.agentd();
+  const { status, stop_reason } = await agentd.getInstance({ params: { tenant, pool, instance } });
+  if (status !== 'stopped' || stop_reason === null) return 0;
+  const { kind, guest, message } = stop_reason;
+  if (kind === 'requested' && guest === undefined) return 0;
+  if (guest?.reason !== 'exited') context.say(message);
+  return guest === undefined ? Number(kind !== 'exited') : (guest.exit_code ?? 1);
 }
 
-/** Takes the pool out of the desired state, and off the host when no other pool would go with it. */
-async function removePool(context: CliContext, spec: RunSpec, timeoutMs: number): Promise<void> {
-  const agentd = await context.agentd();
-  const { desired } = await currentDesired(context);
-  const { problems } = await agentd.getStatus({});
-  const name = `${spec.tenantId}/${spec.poolId}`;
-  const body = withoutPool(desired, spec);
-  const put = (state: DesiredState) => agentd.putDesired({ body: state, query: { dry_run: false } });
-  const wouldTakeOthers = !desired.prune_unknown_pools && problems.some(({ kind }) => kind === 'unmanaged');
-  // One that is interrupted has no time to wait for the removal.
-  if (context.signal.aborted || wouldTakeOthers) {
-    await put(body);
-    context.say(`${name} is no longer desired and stays on the host: mvm status, mvm instance destroy`);
-    return;
-  }
-  const restore = context.takeSignals(['SIGINT', 'SIGTERM'], () => context.say(`removing ${name}`));
+/** Takes the pool out of the desired state and off the host, with its instance, and nothing else. */
+async function removePool(context: CliContext, spec: RunSpec): Promise<void> {
+  const { tenantId: tenant, poolId: pool } = spec;
+  const restore = context.takeSignals(['SIGINT', 'SIGTERM'], () => context.say(`removing ${tenant}/${pool}`));
   try {
-    const pruning = await put({ ...body, prune_unknown_pools: true });
-    await waitForConvergence(context, pruning.revision, timeoutMs);
+    const agentd = await context.agentd();
+    // Also after an interrupt, which ends whatever listens to it.
+    const { desired } = await agentd.getDesired({});
+    if (desired !== null)
+      await agentd.putDesired({ body: withoutPool(desired, spec), query: { dry_run: false } });
+    await agentd.removePool({ params: { tenant, pool }, query: { wipe_volumes: false } });
   } finally {
-    if (!desired.prune_unknown_pools) await put(body);
     restore();
   }
 }

@@ -1,6 +1,19 @@
 import { InvalidArgumentError } from 'commander';
 import type { RunSpec } from './run-pool.js';
 
+/** `no`, `always`, `on-failure`, or with the most starts again in a row, `on-failure:5`. */
+export function parseRestart(text: string): NonNullable<RunSpec['restart']> {
+  const [, policy, most] = /^(?:(no|always)|on-failure(?::([1-9]\d{0,5}))?)$/.exec(text) ?? [
+    undefined,
+    '',
+    '',
+  ];
+  if (policy === '')
+    throw new InvalidArgumentError('Use no, on-failure, on-failure:<most retries> or always.');
+  if (policy === 'no' || policy === 'always') return { policy };
+  return { policy: 'on-failure', ...(most === undefined ? {} : { max_retries: Number(most) }) };
+}
+
 const UNITS: Readonly<Record<string, number>> = { m: 1, mib: 1, g: 1024, gib: 1024 };
 
 /** Memory in MiB: `512m`, `2g`, or a number of MiB. */

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
-import { CodedError } from '@mvm/protocol';
-import type { DesiredState } from '@mvm/protocol/state';
+import { CodedError, type GuestProgram } from '@mvm/protocol';
+import type { DesiredState, RestartPolicy } from '@mvm/protocol/state';
 
 type DesiredTenant = DesiredState['tenants'][number];
 type DesiredPool = DesiredTenant['pools'][number];
@@ -13,6 +13,10 @@ export interface RunSpec {
   readonly vcpus: number;
   readonly memMib: number;
   readonly publish: NonNullable<NonNullable<DesiredPool['network_policy']>['publish']>;
+  /** What its guest runs in place of what its image says. */
+  readonly program: GuestProgram;
+  /** Absent: always. */
+  readonly restart?: RestartPolicy | undefined;
 }
 
 const QUOTAS: DesiredTenant['quotas'] = {
@@ -67,6 +71,8 @@ export function withRunPool(current: DesiredState | null, spec: RunSpec): Desire
     seccomp_policy: 'baseline',
     snapshot_compression: 'none',
     secret_scopes: [],
+    ...spec.program,
+    ...(spec.restart === undefined ? {} : { restart: spec.restart }),
     ...(spec.publish.length === 0 ? {} : { network_policy: { publish: spec.publish } }),
   };
   const known = desired.tenants.find(({ tenant_id }) => tenant_id === spec.tenantId);

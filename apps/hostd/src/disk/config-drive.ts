@@ -1,4 +1,6 @@
+import type { GuestProgram } from '@mvm/protocol';
 import { buildDriveImage } from './drive-image.js';
+import { renderRunOverrides } from './run-overrides.js';
 
 /** Size of a config drive. */
 const CONFIG_DRIVE_KIB = 1024;
@@ -6,18 +8,21 @@ const CONFIG_DRIVE_UUID = '6d766d00-0000-4000-8000-636f6e666967';
 
 /**
  * Builds the read-only ext4 image from which a guest learns who it is: `config.json`, and the same as `config.env` for
- * guests without a JSON parser. As `buildDriveImage`.
+ * guests without a JSON parser; and `run.conf`, when the pool says what the guest is to run. As `buildDriveImage`.
  */
 export async function buildConfigDrive(options: {
   readonly path: string;
   readonly config: object;
+  readonly program?: GuestProgram | undefined;
 }): Promise<void> {
-  const { path, config } = options;
+  const { path, config, program = {} } = options;
+  const overrides = renderRunOverrides(program);
   await buildDriveImage({
     path,
     files: new Map([
       ['config.json', `${JSON.stringify(config, null, 2)}\n`],
       ['config.env', renderConfigEnv(config)],
+      ...(overrides === null ? [] : [['run.conf', overrides] as const]),
     ]),
     mode: 0o444,
     label: 'mvm-config',

@@ -1,6 +1,6 @@
 import type { TenantPolicies } from '@mvm/net-executor';
 import type { NetworkExecutor } from '@mvm/net-executor/execute';
-import type { TenantNet } from '@mvm/protocol';
+import type { GuestProgram, TenantNet } from '@mvm/protocol';
 import type { Logger } from 'pino';
 import type { Cgroups } from '../cgroup/cgroups.js';
 import type { readLog } from '../console/console-log.js';
@@ -35,7 +35,11 @@ export interface HostNetwork extends Pick<NetworkExecutor, 'inspect' | 'preview'
 
 /** Drives of instances; every path is one of the layout's. */
 export interface VmDisks {
-  buildConfigDrive(options: { readonly path: string; readonly config: object }): Promise<void>;
+  buildConfigDrive(options: {
+    readonly path: string;
+    readonly config: object;
+    readonly program?: GuestProgram | undefined;
+  }): Promise<void>;
   /** In memory only; replaces an older one. */
   buildSecretsDrive(options: {
     readonly path: string;

@@ -1,5 +1,5 @@
 import type { TenantPolicies } from '@mvm/net-executor';
-import type { InstanceResources, StopReason, TenantNet } from '@mvm/protocol';
+import type { GuestProgram, InstanceResources, StopReason, TenantNet } from '@mvm/protocol';
 import type { CgroupLimits } from '../cgroup/limits.js';
 import type { ImageName, LaunchArgs, PlannedImage } from '../state/launch.js';
 import type { InstanceAddress, PoolAddress } from '../state/layout.js';
@@ -49,7 +49,12 @@ export interface SnapshotArgs {
 export interface StepArgs {
   'runtime.create': { readonly address: InstanceAddress; readonly vmId: string };
   'runtime.remove': { readonly vmId: string };
-  'config_drive.build': { readonly address: InstanceAddress; readonly config: GuestConfig };
+  'config_drive.build': {
+    readonly address: InstanceAddress;
+    readonly config: GuestConfig;
+    /** What the pool wants the guest to run; absent: what its image says. */
+    readonly program?: GuestProgram;
+  };
   /** The secrets that the scopes allow, read when the step runs: no plan and no journal holds a value. */
   'secrets_drive.build': {
     readonly address: InstanceAddress;

@@ -2,11 +2,12 @@ import { adoptVm, letRun } from '../execute/live-vm.js';
 import { addressText, type InstanceAddress } from '../state/layout.js';
 import { auditLoss } from './audit-exit.js';
 import { consoleTail } from './console-tail.js';
+import { readGuestExit } from './guest-exit.js';
 import type { OperationDeps } from './operation.js';
 import type { OperationContext } from './operation-context.js';
 import { reapVm } from './reap.js';
 import { clearResumePending } from './resume-pending.js';
-import { lostReason } from './stop-reasons.js';
+import { exitReason, lostReason } from './stop-reasons.js';
 
 /** What became of the VM that a record names; `none`: it names none. */
 export type FoundVm = 'adopted' | 'lost' | 'none';
@@ -31,7 +32,13 @@ export async function adoptOrReap(
   if (handle === null) {
     const pid = instance.firecracker_pid;
     const message = `the VMM${pid == null ? '' : ` (pid ${pid})`} was gone when hostd started`;
-    const reason = lostReason(message, { at: clock.now(), tail: await consoleTail(ports, address, null) });
+    const circumstances = { at: clock.now(), tail: await consoleTail(ports, address, null) };
+    // Its guest may have ended by itself, and said so, while no hostd was there to see it.
+    const guest = await readGuestExit(ports, address);
+    const reason =
+      guest === undefined
+        ? lostReason(message, circumstances)
+        : exitReason({ exitCode: null, signal: null }, guest, circumstances);
     await reapVm(address, reason, context, deps);
     await clearResumePending(address, ports.layout);
     await auditLoss(address, message, context, deps);

@@ -4,6 +4,7 @@ import { planReap } from '../plan/plan-stop.js';
 import type { InstanceAddress } from '../state/layout.js';
 import type { VmExit } from '../vmm/vmm.js';
 import { consoleTail } from './console-tail.js';
+import { readGuestExit } from './guest-exit.js';
 import { endInput, type InstanceOperation, type OperationDeps } from './operation.js';
 import type { OperationContext } from './operation-context.js';
 import { runJournaled } from './run-journaled.js';
@@ -36,7 +37,8 @@ export const reap: InstanceOperation<ReapOptions, StopReason> = {
   },
   prepare: async ({ address, options: { exit } }, { ports, clock }) => {
     const tail = await consoleTail(ports, address, null);
-    return exitReason(exit, { at: clock.now(), tail });
+    const guest = await readGuestExit(ports, address);
+    return exitReason(exit, guest, { at: clock.now(), tail });
   },
   plan: ({ address }, reason, deps) => ({ plan: planReap(endInput(address, deps), reason) }),
 };

@@ -1,4 +1,5 @@
 import { CodedError, toCodedError } from '@mvm/protocol';
+import { programOf } from '../disk/run-overrides.js';
 import type { Plan, Step } from '../execute/step.js';
 import { assertStartable, planStart } from '../plan/plan-start.js';
 import type { PlannedImage } from '../state/launch.js';
@@ -50,7 +51,10 @@ export function planBoot(
   const usage = reservations.runningUsage(address.tenant_id, address);
   const overheadMib = ports.vmm.memoryOverheadMib({ accelerator, vcpus, memMib: mem_mib });
   const plan = planner(
-    { tenant, instance, resources, image, secretScopes, usage, vmUidBase, accelerator, overheadMib },
+    {
+      ...{ tenant, instance, resources, image, secretScopes, usage, vmUidBase, accelerator, overheadMib },
+      program: programOf(pool),
+    },
     { now: clock.now() },
   );
   return {

@@ -1,5 +1,6 @@
-import type { StopReason } from '@mvm/protocol';
+import type { GuestExit, StopReason } from '@mvm/protocol';
 import type { VmExit } from '../vmm/vmm.js';
+import { guestExitText } from './guest-exit.js';
 
 /** Longest message in a record's stop reason. */
 const MAX_MESSAGE_CHARS = 1000;
@@ -36,13 +37,22 @@ export function wakeFailedReason(message: string, circumstances: Circumstances):
   return reason('wake_failed', message, circumstances);
 }
 
-/** Of a VM whose VMM ended by itself. Pure. */
-export function exitReason({ exitCode, signal }: VmExit, circumstances: Circumstances): StopReason {
+/** Of a VM whose VMM ended by itself, and how its guest has, where that is known. Pure. */
+export function exitReason(
+  { exitCode, signal }: VmExit,
+  guest: GuestExit | undefined,
+  circumstances: Circumstances,
+): StopReason {
   const how =
     signal !== null
       ? `was killed by ${signal}`
       : exitCode !== null
         ? `ended with exit code ${exitCode}`
         : 'ended';
-  return { ...reason('exited', `the VMM ${how}`, circumstances), exit_code: exitCode, signal };
+  const message = guest === undefined ? `the VMM ${how}` : guestExitText(guest);
+  return {
+    ...reason('exited', message, circumstances),
+    ...{ exit_code: exitCode, signal },
+    ...(guest === undefined ? {} : { guest }),
+  };
 }

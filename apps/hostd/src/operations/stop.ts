@@ -1,6 +1,7 @@
-import type { RequestOf } from '@mvm/protocol';
+import type { GuestExit, RequestOf } from '@mvm/protocol';
 import { planStop } from '../plan/plan-stop.js';
 import { requireInstance, requirePool } from '../state/store.js';
+import { readGuestExit } from './guest-exit.js';
 import {
   type Call,
   endInput,
@@ -55,7 +56,7 @@ export async function waitForShutdown(call: RunningCall<StopOptions>, deps: Oper
  * Ends an instance's VM. Without `force`, a running guest may shut down first: until its time is over, or a destroy or a
  * forced stop comes. Throws what `planStop` throws, and `not_found`.
  */
-export const stop: InstanceOperation<StopOptions> = {
+export const stop: InstanceOperation<StopOptions, GuestExit | undefined> = {
   name: 'stop',
   cancels: ({ force }) => (force ? ['sleep', 'stop', 'reboot'] : ['sleep']),
   isCancelable: ({ force }) => !force,
@@ -72,7 +73,9 @@ export const stop: InstanceOperation<StopOptions> = {
     await waitForShutdown(call, deps);
     await run();
   },
-  plan: ({ address }, _prepared, deps) => ({
-    plan: planStop(endInput(address, deps), { now: deps.clock.now() }),
+  // After the wait: a guest that has shut down has said how its main process ended.
+  prepare: ({ address }, { ports }) => readGuestExit(ports, address),
+  plan: ({ address }, guest, deps) => ({
+    plan: planStop(endInput(address, deps), { now: deps.clock.now(), guest }),
   }),
 };

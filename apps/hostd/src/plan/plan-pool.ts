@@ -1,6 +1,6 @@
 import { policiesOf, type TenantPolicies } from '@mvm/net-executor';
 import { CodedError, type PoolSpec } from '@mvm/protocol';
-import { assertTransition, checkNetworkPolicy } from '@mvm/protocol/state';
+import { assertTransition, checkNetworkPolicy, findProgramProblem } from '@mvm/protocol/state';
 import type { Step, StepPlan } from '../execute/step.js';
 import type { ImageName } from '../state/launch.js';
 import { addressOf, type PoolAddress } from '../state/layout.js';
@@ -107,6 +107,17 @@ function checkSeccompPolicy({ pool, spec: { seccomp_policy }, known }: PoolInput
   });
 }
 
+function checkProgram(pool: PoolAddress, spec: PoolSpec): void {
+  const problem = findProgramProblem(spec);
+  if (problem === null) return;
+  throw new CodedError({
+    code: 'invalid_argument',
+    reason: 'pool.invalid_program',
+    message: `pool ${pool.tenant_id}/${pool.pool_id} cannot run this: ${problem}`,
+    hint: 'Put long settings into a file of the image, or into a secret.',
+  });
+}
+
 /** As the store has them. */
 function inOrder(pools: readonly PoolRecord[]): PoolRecord[] {
   return pools.toSorted((a, b) => (a.pool_id < b.pool_id ? -1 : 1));
@@ -120,7 +131,7 @@ function policyChange(tenant: TenantRecord, before: TenantPolicies, policies: Te
 
 /**
  * Steps that record a pool, make its image ready to be booted, and apply its network policy. Pure. Repeating changes
- * nothing. Throws `quota.exceeded` for one pool too many, `pool.seccomp_not_enforced`,
+ * nothing. Throws `quota.exceeded` for one pool too many, `pool.seccomp_not_enforced`, `pool.invalid_program`,
  * `net.invalid_policy`, `net.port_taken` for a host port that
  * another pool publishes, `net.port_not_allowed` and `net.port_in_use` for one that is not to be had.
  */
@@ -128,6 +139,7 @@ export function planPool(input: PoolInput): StepPlan {
   const { tenant, pool, spec, known, pools, published, image } = input;
   if (spec.network_policy !== undefined) checkNetworkPolicy(spec.network_policy);
   checkSeccompPolicy(input);
+  checkProgram(pool, spec);
   checkPublished(pool, spec, published);
   checkPublishable(input);
   if (known === undefined && pools.length >= tenant.quotas.max_pools) {
@@ -141,8 +153,10 @@ export function planPool(input: PoolInput): StepPlan {
   }
   const { tenant_id, pool_id } = pool;
   const added = { metadata_enabled: false, pinned: false, critical: false };
-  const { network_policy } = spec;
-  const record: PoolRecord = { ...(known ?? added), ...spec, network_policy, tenant_id, pool_id, image };
+  const { network_policy, command, env, user, health } = spec;
+  // Absent ones take away what was there.
+  const optional = { network_policy, command, env, user, health };
+  const record: PoolRecord = { ...(known ?? added), ...spec, ...optional, tenant_id, pool_id, image };
   const others = pools.filter((other) => other.pool_id !== pool_id);
   const differs = JSON.stringify(record) !== JSON.stringify(known);
   return {

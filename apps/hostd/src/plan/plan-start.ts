@@ -1,4 +1,4 @@
-import type { InstanceResources } from '@mvm/protocol';
+import type { GuestProgram, InstanceResources } from '@mvm/protocol';
 import { assertTransition } from '@mvm/protocol/state';
 import { cgroupLimits } from '../cgroup/limits.js';
 import type { Plan } from '../execute/step.js';
@@ -17,6 +17,8 @@ export interface StartInput {
   readonly image: PlannedImage;
   /** Of the pool: which of the tenant's secrets the guest gets. Empty: none, and no drive for them. */
   readonly secretScopes: readonly string[];
+  /** Of the pool: what the guest runs in place of what its image says; absent: nothing else. */
+  readonly program?: GuestProgram | undefined;
   /** Without this instance. */
   readonly usage: RunningUsage;
   readonly vmUidBase: number;
@@ -59,7 +61,12 @@ export function planStart(input: StartInput, context: { readonly now: string }):
       },
       ...(instance.status === 'created' ? [{ kind: 'instance.prepare', address } as const] : []),
       { kind: 'runtime.create', address, vmId },
-      { kind: 'config_drive.build', address, config: guestConfig(tenant, instance, port) },
+      {
+        kind: 'config_drive.build',
+        address,
+        config: guestConfig(tenant, instance, port),
+        ...(input.program === undefined ? {} : { program: input.program }),
+      },
       ...(hasSecrets ? [{ kind: 'secrets_drive.build', address, vmId, scopes } as const] : []),
       ...(dataDiskMib > 0 ? [{ kind: 'data_disk.ensure', address, sizeMib: dataDiskMib } as const] : []),
       {

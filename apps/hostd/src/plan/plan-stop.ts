@@ -1,4 +1,4 @@
-import type { StopReason } from '@mvm/protocol';
+import type { GuestExit, StopReason } from '@mvm/protocol';
 import { assertTransition } from '@mvm/protocol/state';
 import type { Plan, Step } from '../execute/step.js';
 import { addressOf } from '../state/layout.js';
@@ -36,7 +36,10 @@ export function killStep(instance: InstanceRecord): Step[] {
 }
 
 /** Steps of a stop: the VMM is killed, the stop recorded, the rest cleaned up. Pure. Throws `instance.invalid_transition`. */
-export function planStop(input: EndInput, context: { readonly now: string }): Plan {
+export function planStop(
+  input: EndInput,
+  context: { readonly now: string; readonly guest?: GuestExit | undefined },
+): Plan {
   assertTransition(input.instance.status, 'stop');
   const address = addressOf(input.instance);
   const reason: StopReason = {
@@ -46,6 +49,7 @@ export function planStop(input: EndInput, context: { readonly now: string }): Pl
     signal: null,
     console_tail: '',
     at: context.now,
+    ...(context.guest === undefined ? {} : { guest: context.guest }),
   };
   return {
     operation: 'stop',

@@ -43,7 +43,17 @@ function tenantChange({ record, before }: StepArgs['tenant.save']): string {
 const texts: { readonly [K in StepKind]: StepText<K> } = {
   'runtime.create': { ...vm, what: () => 'make the directories of its sockets and logs' },
   'runtime.remove': { ...vm, what: () => 'remove the directory of its sockets' },
-  'config_drive.build': { ...address, what: () => 'build its config drive' },
+  'config_drive.build': {
+    ...address,
+    what: ({ program = {} }) =>
+      ['build its config drive', Object.keys(program).join(', ')]
+        .filter((part) => part !== '')
+        .join(", with the pool's "),
+    shown: ({ address: { tenant_id, pool_id, instance_id }, config }) => ({
+      address: { tenant_id, pool_id, instance_id },
+      config,
+    }),
+  },
   'secrets_drive.build': {
     ...address,
     what: ({ scopes }) => `build its secrets drive, in memory, of: ${scopes.join(', ')}`,
@@ -157,7 +167,8 @@ function onTheWire(value: unknown): unknown {
       .filter(([, member]) => member !== undefined)
       .map(([name, member]) => [
         name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
-        onTheWire(member),
+        // Names of variables are the pool's own.
+        name === 'env' ? member : onTheWire(member),
       ]),
   );
 }

@@ -1,4 +1,5 @@
 import type { InstanceNet, InstanceView, PoolView, TenantNet, TenantView } from '@mvm/protocol';
+import { programOf } from '../disk/run-overrides.js';
 import type { InstanceRecord, PoolRecord, TenantRecord } from '../state/records.js';
 import type { RequestServices } from './handler.js';
 
@@ -44,6 +45,7 @@ export function poolView(record: PoolRecord): PoolView {
     snapshot_compression: record.snapshot_compression,
     secret_scopes: record.secret_scopes,
     ...(record.network_policy === undefined ? {} : { network_policy: record.network_policy }),
+    ...programOf(record),
     image: record.image ?? null,
   };
 }

@@ -25,6 +25,10 @@ beforeAll(async () => {
       Env: ['PATH=/bin'],
     },
   });
+  await importOwn(host, 'job', {
+    layers: [busyboxLayer()],
+    config: { Cmd: ['/bin/sh', '-c', 'echo "job of $WHO"; exit 6'], Env: ['PATH=/bin'] },
+  });
   await host.agentd.start([], { asRoot: true });
 }, 240_000);
 afterAll(() => host?.dispose());
@@ -131,26 +135,66 @@ test('trees go in and come out as they were', async () => {
   });
 }, 120_000);
 
-test('run --rm leaves nothing, and ends as its command does', async () => {
-  const done = await mvm([
+test('run --rm leaves nothing of its own, touches no other pool, and ends as its program does', async () => {
+  // A pool that is on the host and not in the desired state: pruning would take it.
+  const desired = JSON.parse((await mvm(['get', '-o', 'json'])).stdout);
+  await mvm(['run', '--tenant', 'acme', '--name', 'left', '-d', 'app']);
+  await mvm(['apply', '-f', '-'], JSON.stringify(desired));
+
+  const once = (...args: string[]) =>
+    mvm(['run', '--tenant', 'acme', '--name', 'once', '--rm', '-e', 'WHO=me', ...args]);
+  expect(
+    await once('app', 'sh', '-c', 'echo "$WHO $(ps | grep -c [h]ttpd)"; echo err >&2; exit 4'),
+  ).toMatchObject({
+    exitCode: 4,
+    stdout: 'me 0\n',
+    stderr: expect.stringContaining('err\n'),
+  });
+  expect(await once('job')).toMatchObject({ exitCode: 6, stdout: 'job of me\n' });
+  const pools = JSON.parse((await mvm(['pool', 'list', '-o', 'json'])).stdout);
+  expect(pools.items.map(({ pool_id }: { pool_id: string }) => pool_id)).toEqual(['left', 'web']);
+  expect(JSON.parse((await mvm(['get', '-o', 'json'])).stdout)).toEqual(desired);
+}, 180_000);
+
+test('run -d runs another program, and starts it again as often as it is told', async () => {
+  const script = 'echo "run of $WHO"; exit 3';
+  const args = [
     'run',
     '--tenant',
     'acme',
     '--name',
-    'once',
-    '--rm',
+    'loop',
+    '-d',
     '-e',
     'WHO=me',
-    'app',
-    'sh',
-    '-c',
-    'echo "$WHO"; exit 4',
-  ]);
-  expect(done).toMatchObject({ exitCode: 4, stdout: 'me\n' });
-  const pools = JSON.parse((await mvm(['pool', 'list', '-o', 'json'])).stdout);
-  expect(pools.items.map(({ pool_id }: { pool_id: string }) => pool_id)).toEqual(['web']);
-  expect(JSON.parse((await mvm(['get', '-o', 'json'])).stdout)).toMatchObject({ prune_unknown_pools: false });
-}, 120_000);
+    '--restart',
+    'on-failure:1',
+  ];
+  const started = await mvm([...args, 'app', '--', 'sh', '-c', script]);
+  expect(started.exitCode).toBe(0);
+  const instance = started.stdout.trim();
+  const status = await until(
+    'the limit',
+    async () => {
+      const { problems } = JSON.parse((await mvm(['status', '-o', 'json'])).stdout);
+      return problems.find(({ reason }: { reason: string }) => reason === 'restart.limit') ?? null;
+    },
+    120_000,
+  );
+  expect(status).toMatchObject({ kind: 'failed', message: expect.stringContaining('exited with code 3') });
+  const info = JSON.parse((await mvm(['instance', 'info', instance, '-o', 'json'])).stdout);
+  expect(info).toMatchObject({
+    status: 'stopped',
+    exit_count: 2,
+    stop_reason: { kind: 'exited', guest: { reason: 'exited', exit_code: 3, signal: null } },
+    last_exit: { guest: { exit_code: 3 } },
+  });
+  expect((await mvm(['instance', 'info', instance])).stdout).toMatch(/^Exit code: +3$/m);
+  expect((await mvm(['instance', 'list', 'acme/loop'])).stdout).toMatch(
+    / 2 +the main process exited with code 3/,
+  );
+  expect((await mvm(['instance', 'logs', instance])).stdout.match(/run of me/g)).toHaveLength(2);
+}, 240_000);
 
 function freePort(): Promise<number> {
   return new Promise((resolve) => {

@@ -2,7 +2,7 @@ import { instanceViewSchema } from '@mvm/protocol/schemas';
 import { z } from 'zod';
 import { instanceInfoSchema, poolSummarySchema, tenantSummarySchema } from '../objects.js';
 import { whySchema } from '../why.js';
-import { none, ofInstance, ofPool, ofTenant, pool, tenant } from './parameters.js';
+import { flag, none, ofInstance, ofPool, ofTenant, pool, tenant } from './parameters.js';
 import type { RouteDefinition } from './route.js';
 
 /** Routes for what there is. */
@@ -45,6 +45,17 @@ export const inventoryRoutes = {
     query: none,
     body: null,
     response: poolSummarySchema,
+    format: 'json',
+  },
+  removePool: {
+    method: 'POST',
+    path: '/v1/tenants/:tenant/pools/:pool/remove',
+    summary:
+      'Remove from the host a pool that the desired state does not name, with its instances and their disks; success when there is none.',
+    params: ofPool,
+    query: z.strictObject({ wipe_volumes: flag.default(false) }),
+    body: null,
+    response: z.object({ tenant_id: z.string(), pool_id: z.string(), destroyed: z.int() }),
     format: 'json',
   },
   listInstances: {

@@ -1,5 +1,6 @@
 import { CodedError, isCodedError } from '@mvm/errors';
 import { z } from 'zod';
+import { findProgramProblem, restartSchema } from '../guest-program.js';
 import { isValidId } from '../names/ids.js';
 import { cidrOverlaps, type Ipv4Cidr, parseIpv4Cidr } from '../names/ipv4.js';
 import { deriveTenantNet } from '../names/tenant-net-check.js';
@@ -34,6 +35,13 @@ export const desiredPoolSchema = poolSpecSchema
     sleep_policy: sleepPolicySchema.nullish(),
     secret_scopes: writtenScopesSchema,
     ...poolFields,
+    /** Whether an instance whose guest has ended by itself is started again; absent: always. agentd's matter alone. */
+    restart: restartSchema.optional(),
+    /**
+     * An instance whose guest's kernel has panicked: `restart` starts it again as `restart.policy` says of a failure, `stop`
+     * leaves it stopped, to be looked at; absent: `restart`. agentd's matter alone.
+     */
+    on_panic: z.enum(['restart', 'stop']).optional(),
   })
   .strict();
 export type DesiredPool = z.infer<typeof desiredPoolSchema>;
@@ -115,6 +123,15 @@ function reportPolicies(tenants: readonly DesiredTenant[], report: Report): void
   });
 }
 
+function reportPrograms(tenants: readonly DesiredTenant[], report: Report): void {
+  tenants.forEach(({ pools }, t) => {
+    pools.forEach((pool, p) => {
+      const problem = findProgramProblem(pool);
+      if (problem !== null) report(['tenants', t, 'pools', p], problem);
+    });
+  });
+}
+
 /**
  * Desired state of one node, schema version 1. Strict: unknown fields are refused at every level; ids follow the
  * grammar; tenant ids, net ids and the pool ids of a tenant are unique, and so are published ports; subnets are canonical
@@ -148,6 +165,7 @@ export const desiredStateSchema = z
     });
     reportNetworks(tenants, report);
     reportPolicies(tenants, report);
+    reportPrograms(tenants, report);
   });
 export type DesiredState = z.infer<typeof desiredStateSchema>;
 

@@ -1,3 +1,4 @@
+export { findProgramProblem, type RestartPolicy } from '../guest-program.js';
 export {
   checkNetworkPolicy,
   findNetworkPolicyProblems,

@@ -9,6 +9,20 @@ const timestamp = z.string();
 export const imageRefSchema = z.object({ name: z.string(), digest: z.string() });
 export type ImageRef = z.infer<typeof imageRefSchema>;
 
+/** How a guest's main process, or the guest itself, has ended, as the guest says on its console. */
+export const guestExitSchema = z.object({
+  /**
+   * `exited`: the main process ended; `signaled`: a signal ended it; `oom_killed`: the guest's kernel ended it for want of
+   * memory; `panicked`: the guest's kernel panicked; `unhealthy`: its health check failed, and the pool wants a stop then.
+   */
+  reason: z.enum(['exited', 'signaled', 'oom_killed', 'panicked', 'unhealthy']),
+  /** Of the main process, 128 and the signal's number when a signal ended it; null of a panic. */
+  exit_code: z.int().min(0).max(255).nullable(),
+  /** Number of the signal that ended the main process. */
+  signal: z.int().min(1).max(64).nullable(),
+});
+export type GuestExit = z.infer<typeof guestExitSchema>;
+
 /** Why an instance is not running any more. */
 export const stopReasonSchema = z.object({
   /**
@@ -22,6 +36,8 @@ export const stopReasonSchema = z.object({
   /** The console's last lines, for a VM that ended on its own. */
   console_tail: z.string(),
   at: timestamp,
+  /** How the guest has ended; absent when it did not say. `exit_code` and `signal` above are the VMM's. */
+  guest: guestExitSchema.optional(),
 });
 export type StopReason = z.infer<typeof stopReasonSchema>;
 

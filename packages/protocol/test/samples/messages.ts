@@ -5,6 +5,8 @@ import {
   auditEntry,
   auditReport,
   deepNetworkReport,
+  endedInstanceView,
+  guestProgram,
   hostInfo,
   instanceDetail,
   instanceView,
@@ -82,6 +84,12 @@ export const v2Requests: Samples<V2Request> = {
       tenant_id: 'acme',
       pool_id: 'workers',
       spec: { ...poolSpec, network_policy: poolNetworkPolicy },
+    },
+    program: {
+      type: 'EnsurePool',
+      tenant_id: 'acme',
+      pool_id: 'workers',
+      spec: { ...poolSpec, ...guestProgram },
     },
   },
   RemovePool: { plain: { type: 'RemovePool', tenant_id: 'acme', pool_id: 'workers' } },
@@ -187,10 +195,12 @@ export const v2Responses: Samples<V2Response> = {
   Pool: {
     plain: { type: 'Pool', ...poolView },
     policy: { type: 'Pool', ...poolView, network_policy: poolNetworkPolicy },
+    program: { type: 'Pool', ...poolView, ...guestProgram },
   },
   Instance: {
     running: { type: 'Instance', ...instanceView },
     stopped: { type: 'Instance', ...stoppedInstanceView },
+    ended: { type: 'Instance', ...endedInstanceView },
   },
   Tenants: {
     plain: { type: 'Tenants', tenants: [{ ...tenantView, pools: [poolView] }], next_cursor: null },

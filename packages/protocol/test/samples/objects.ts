@@ -1,6 +1,7 @@
 import type {
   AuditEntryView,
   AuditReportView,
+  GuestProgram,
   HostInfo,
   ImageRef,
   InstanceDetail,
@@ -77,6 +78,20 @@ export const poolSpec: PoolSpec = {
   secret_scopes: ['registry'],
 };
 
+export const guestProgram: GuestProgram = {
+  command: ['/bin/server', '--port', '80'],
+  env: { MODE: 'production', EMPTY: '' },
+  user: 'app:1000',
+  health: {
+    command: ['/bin/check'],
+    interval_secs: 10,
+    timeout_secs: 5,
+    retries: 3,
+    start_period_secs: 20,
+    on_unhealthy: 'stop',
+  },
+};
+
 const image: ImageRef = { name: 'demo', digest: `sha256:${'4a'.repeat(32)}` };
 
 export const tenantView: TenantView = {
@@ -124,6 +139,19 @@ export const stoppedInstanceView: InstanceView = {
     signal: 'SIGKILL',
     console_tail: 'Kernel panic - not syncing: héllo 😀\n',
     at: '2026-11-23T10:05:00.000Z',
+  },
+};
+
+export const endedInstanceView: InstanceView = {
+  ...stoppedInstanceView,
+  stop_reason: {
+    kind: 'exited',
+    message: 'the main process exited with code 3',
+    exit_code: 0,
+    signal: null,
+    console_tail: 'mvm-guest exited code=3\n',
+    at: '2026-11-23T10:05:00.000Z',
+    guest: { reason: 'exited', exit_code: 3, signal: null },
   },
 };
 

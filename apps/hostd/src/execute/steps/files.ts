@@ -39,8 +39,8 @@ export const runtimeRemove: StepExecutor<'runtime.remove'> = {
 };
 
 export const configDriveBuild: StepExecutor<'config_drive.build'> = {
-  execute: async ({ address, config }, { disks, layout }) => {
-    await disks.buildConfigDrive({ path: layout.configDrive(address), config });
+  execute: async ({ address, config, program }, { disks, layout }) => {
+    await disks.buildConfigDrive({ path: layout.configDrive(address), config, program });
   },
   undo: async ({ address }, { layout }) => {
     const path = layout.configDrive(address);
