@@ -12,3 +12,22 @@ export interface CommandEntry {
   readonly mutates: boolean;
   readonly load: () => Promise<CommandModule>;
 }
+
+/** The module of a command exports the command, and nothing else. */
+type CommandFile = () => Promise<Readonly<Record<string, CommandModule>>>;
+type More = Pick<CommandEntry, 'aliases' | 'hidden'>;
+
+/** A command that changes nothing; `words` are those after `mvm`. */
+export function reads(words: string, summary: string, file: CommandFile, more: More = {}): CommandEntry {
+  const load = async () => {
+    const [command] = Object.values(await file());
+    if (command === undefined) throw new Error(`mvm ${words} has no command`);
+    return command;
+  };
+  return { path: words.split(' '), summary, mutates: false, load, ...more };
+}
+
+/** A command that changes something. */
+export function changes(words: string, summary: string, file: CommandFile, more: More = {}): CommandEntry {
+  return { ...reads(words, summary, file, more), mutates: true };
+}

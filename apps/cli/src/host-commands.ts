@@ -1,89 +1,52 @@
-import type { CommandEntry } from './command-entry.js';
+import { type CommandEntry, changes, reads } from './command-entry.js';
 
 /** Commands that read and write this host's own files, without the daemons. */
 export const HOST_COMMANDS: readonly CommandEntry[] = [
-  {
-    path: ['setup'],
-    summary: 'Set up this host after the installation (as root)',
-    mutates: true,
-    load: async () => (await import('./commands/setup.js')).setup,
-  },
-  {
-    path: ['secret', 'set'],
-    summary: 'Set a secret of a tenant (as root)',
-    mutates: true,
-    load: async () => (await import('./commands/secret-set.js')).secretSet,
-  },
-  {
-    path: ['secret', 'list'],
+  changes('setup', 'Set up this host after the installation (as root)', () => import('./commands/setup.js')),
+  changes('secret set', 'Set a secret of a tenant (as root)', () => import('./commands/secret-set.js')),
+  reads(
+    'secret list',
+    "List the names of a tenant's secrets (as root)",
+    () => import('./commands/secret-list.js'),
+    { aliases: ['ls'] },
+  ),
+  changes(
+    'secret remove',
+    'Remove a secret of a tenant (as root)',
+    () => import('./commands/secret-remove.js'),
+    { aliases: ['rm'] },
+  ),
+  changes('image add', 'Register a guest image (as root)', () => import('./commands/image-add.js')),
+  changes(
+    'image import',
+    'Make a guest image out of an OCI image (as root)',
+    () => import('./commands/image-import.js'),
+  ),
+  reads('image list', 'List registered images', () => import('./commands/image-list.js'), {
     aliases: ['ls'],
-    summary: "List the names of a tenant's secrets (as root)",
-    mutates: false,
-    load: async () => (await import('./commands/secret-list.js')).secretList,
-  },
-  {
-    path: ['secret', 'remove'],
+  }),
+  changes('image remove', 'Remove a guest image (as root)', () => import('./commands/image-remove.js'), {
     aliases: ['rm'],
-    summary: 'Remove a secret of a tenant (as root)',
-    mutates: true,
-    load: async () => (await import('./commands/secret-remove.js')).secretRemove,
-  },
-  {
-    path: ['image', 'add'],
-    summary: 'Register a guest image (as root)',
-    mutates: true,
-    load: async () => (await import('./commands/image-add.js')).imageAdd,
-  },
-  {
-    path: ['image', 'import'],
-    summary: 'Make a guest image out of an OCI image (as root)',
-    mutates: true,
-    load: async () => (await import('./commands/image-import.js')).imageImport,
-  },
-  {
-    path: ['image', 'list'],
+  }),
+  reads(
+    'image info',
+    'Show what a registered image is and how it runs (as root)',
+    () => import('./commands/image-info.js'),
+  ),
+  changes(
+    'image prune',
+    'Remove images and older versions that no pool needs (as root)',
+    () => import('./commands/image-prune.js'),
+  ),
+  changes(
+    'kernel add',
+    'Add a kernel that imported images boot (as root)',
+    () => import('./commands/kernel-add.js'),
+  ),
+  reads('kernel list', 'List kernels (as root)', () => import('./commands/kernel-list.js'), {
     aliases: ['ls'],
-    summary: 'List registered images',
-    mutates: false,
-    load: async () => (await import('./commands/image-list.js')).imageList,
-  },
-  {
-    path: ['image', 'remove'],
+  }),
+  changes('kernel remove', 'Remove a kernel (as root)', () => import('./commands/kernel-remove.js'), {
     aliases: ['rm'],
-    summary: 'Remove a guest image (as root)',
-    mutates: true,
-    load: async () => (await import('./commands/image-remove.js')).imageRemove,
-  },
-  {
-    path: ['image', 'info'],
-    summary: 'Show what a registered image is and how it runs (as root)',
-    mutates: false,
-    load: async () => (await import('./commands/image-info.js')).imageInfo,
-  },
-  {
-    path: ['image', 'prune'],
-    summary: 'Remove images and older versions that no pool needs (as root)',
-    mutates: true,
-    load: async () => (await import('./commands/image-prune.js')).imagePrune,
-  },
-  {
-    path: ['kernel', 'add'],
-    summary: 'Add a kernel that imported images boot (as root)',
-    mutates: true,
-    load: async () => (await import('./commands/kernel-add.js')).kernelAdd,
-  },
-  {
-    path: ['kernel', 'list'],
-    aliases: ['ls'],
-    summary: 'List kernels (as root)',
-    mutates: false,
-    load: async () => (await import('./commands/kernel-list.js')).kernelList,
-  },
-  {
-    path: ['kernel', 'remove'],
-    aliases: ['rm'],
-    summary: 'Remove a kernel (as root)',
-    mutates: true,
-    load: async () => (await import('./commands/kernel-remove.js')).kernelRemove,
-  },
+  }),
 ];

@@ -1,4 +1,4 @@
-import type { CommandEntry } from './command-entry.js';
+import { type CommandEntry, changes, reads } from './command-entry.js';
 import { HOST_COMMANDS } from './host-commands.js';
 
 /** Groups of commands, by their first word. */
@@ -13,290 +13,151 @@ export const GROUPS: Readonly<Record<string, string>> = {
   net: "Look at tenants' networks: what the kernel has, who reaches what, what would run, what is dropped",
 };
 
+const OWN_COMMANDS: readonly CommandEntry[] = [
+  changes('exec', 'Run a command in a running instance', () => import('./commands/exec.js')),
+  changes('run', 'Start an instance of an image, and run a command in it', () => import('./commands/run.js')),
+  changes(
+    'port-forward',
+    'Lead ports of this host to ports of a running instance',
+    () => import('./commands/port-forward.js'),
+  ),
+  changes(
+    'cp',
+    'Copy files and trees into a running instance, or out of it',
+    () => import('./commands/cp.js'),
+  ),
+  reads('console', 'Follow the serial console of an instance', () => import('./commands/console.js')),
+  changes('apply', 'Make a file the desired state of this host', () => import('./commands/apply.js')),
+  reads('get', 'Print the desired state in force, as apply takes it', () => import('./commands/get.js')),
+  reads(
+    'diff',
+    'Compare the desired state in force with a file, field by field',
+    () => import('./commands/diff.js'),
+  ),
+  changes('scale', "Change a pool's counts", () => import('./commands/scale.js')),
+  changes('edit', 'Edit the desired state in force', () => import('./commands/edit.js')),
+  changes(
+    'restart',
+    'Restart the instances of a pool, one after the other',
+    () => import('./commands/restart.js'),
+  ),
+  changes('prune', 'Destroy stopped instances that no pool needs', () => import('./commands/prune.js')),
+  reads('wait', 'Wait until the host is as desired', () => import('./commands/wait.js')),
+  reads(
+    'status',
+    'Show desired against actual, and what is in the way',
+    () => import('./commands/status.js'),
+  ),
+  reads('events', 'Show what happened, and follow it', () => import('./commands/events.js')),
+  reads(
+    'why',
+    'Show why an instance is as it is, and what would change that',
+    () => import('./commands/why.js'),
+  ),
+  reads('tenant list', 'List tenants', () => import('./commands/tenant-list.js'), {
+    aliases: ['ls'],
+  }),
+  reads(
+    'tenant info',
+    "Show a tenant's network, quotas and pools",
+    () => import('./commands/tenant-info.js'),
+  ),
+  reads('pool list', 'List pools', () => import('./commands/pool-list.js'), {
+    aliases: ['ls'],
+  }),
+  reads('pool info', "Show a pool's image, resources and counts", () => import('./commands/pool-info.js')),
+  reads('instance list', 'List instances', () => import('./commands/instance-list.js'), { aliases: ['ls'] }),
+  reads(
+    'instance info',
+    "Show an instance's state, network, process and last console lines",
+    () => import('./commands/instance-info.js'),
+  ),
+  changes('instance start', 'Start instances', () => import('./commands/instance-start.js')),
+  changes(
+    'instance stop',
+    'Stop instances and keep them stopped',
+    () => import('./commands/instance-stop.js'),
+  ),
+  changes(
+    'instance reboot',
+    'Restart instances in place, with their disks and addresses',
+    () => import('./commands/instance-reboot.js'),
+  ),
+  changes(
+    'instance sleep',
+    'Put instances to sleep: memory to disk, virtual machine ended',
+    () => import('./commands/instance-sleep.js'),
+  ),
+  changes('instance wake', 'Wake sleeping instances', () => import('./commands/instance-wake.js')),
+  changes(
+    'instance warm',
+    'Stop the vCPUs of instances and keep their memory',
+    () => import('./commands/instance-warm.js'),
+  ),
+  changes('instance resume', 'Resume warm instances', () => import('./commands/instance-resume.js')),
+  changes('instance destroy', 'Destroy instances', () => import('./commands/instance-destroy.js'), {
+    aliases: ['rm'],
+  }),
+  reads('instance logs', "Print an instance's console", () => import('./commands/instance-logs.js')),
+  reads('audit log', "Show a tenant's audit log", () => import('./commands/audit-log.js'), {
+    aliases: ['show'],
+  }),
+  reads('audit verify', 'Verify audit logs', () => import('./commands/audit-verify.js')),
+  ...HOST_COMMANDS,
+  changes(
+    'net verify',
+    'Compare the network with what is recorded, and try what must be blocked',
+    () => import('./commands/net-verify.js'),
+  ),
+  reads(
+    'net why',
+    'Say whether and why a guest reaches a destination, and what to do',
+    () => import('./commands/net-why.js'),
+  ),
+  reads('net plan', 'Print the exact ip and nft text that would run', () => import('./commands/net-plan.js')),
+  reads('net drops', 'Show why packets of guests were dropped', () => import('./commands/net-drops.js')),
+  reads('ping', 'Measure the way to agentd and on to hostd', () => import('./commands/ping.js')),
+  reads('doctor', 'Check this host and say how to fix what is wrong', () => import('./commands/doctor.js')),
+  changes(
+    'selftest',
+    'Try VMs on this host, or crash hostd at every step of every operation (as root)',
+    () => import('./commands/selftest.js'),
+  ),
+  reads(
+    'version',
+    'Show the versions of mvm, agentd and hostd, and whether they match',
+    () => import('./commands/version.js'),
+  ),
+  reads(
+    'completion',
+    'Print a completion script for bash, zsh or fish',
+    () => import('./commands/completion.js'),
+  ),
+];
+
+/** Commands as users of docker type them: another name of one of ours. */
+const DOCKER_NAMES: Readonly<Record<string, string>> = {
+  ps: 'instance list',
+  logs: 'instance logs',
+  stop: 'instance stop',
+  rm: 'instance destroy',
+};
+
+function sameAs([name, target]: readonly [string, string]): CommandEntry {
+  const entry = OWN_COMMANDS.find(({ path }) => path.join(' ') === target);
+  if (entry === undefined) throw new Error(`there is no command ${target}`);
+  const { mutates, load } = entry;
+  return {
+    path: [name],
+    summary: `Same as "${target}"`,
+    mutates,
+    load,
+    ...(name === 'ps' ? { aliases: ['ls'] } : {}),
+  };
+}
+
 /** Every command, in the order in which help lists them. Only the one that is called gets loaded. */
 export const COMMANDS: readonly CommandEntry[] = [
-  {
-    path: ['exec'],
-    summary: 'Run a command in a running instance',
-    mutates: true,
-    load: async () => (await import('./commands/exec.js')).exec,
-  },
-  {
-    path: ['run'],
-    summary: 'Start an instance of an image, and run a command in it',
-    mutates: true,
-    load: async () => (await import('./commands/run.js')).run,
-  },
-  {
-    path: ['port-forward'],
-    summary: 'Lead ports of this host to ports of a running instance',
-    mutates: true,
-    load: async () => (await import('./commands/port-forward.js')).portForward,
-  },
-  {
-    path: ['cp'],
-    summary: 'Copy files and trees into a running instance, or out of it',
-    mutates: true,
-    load: async () => (await import('./commands/cp.js')).cp,
-  },
-  {
-    path: ['console'],
-    summary: 'Follow the serial console of an instance',
-    mutates: false,
-    load: async () => (await import('./commands/console.js')).consoleCommand,
-  },
-  {
-    path: ['apply'],
-    summary: 'Make a file the desired state of this host',
-    mutates: true,
-    load: async () => (await import('./commands/apply.js')).apply,
-  },
-  {
-    path: ['get'],
-    summary: 'Print the desired state in force, as apply takes it',
-    mutates: false,
-    load: async () => (await import('./commands/get.js')).get,
-  },
-  {
-    path: ['diff'],
-    summary: 'Compare the desired state in force with a file, field by field',
-    mutates: false,
-    load: async () => (await import('./commands/diff.js')).diff,
-  },
-  {
-    path: ['scale'],
-    summary: "Change a pool's counts",
-    mutates: true,
-    load: async () => (await import('./commands/scale.js')).scale,
-  },
-  {
-    path: ['edit'],
-    summary: 'Edit the desired state in force',
-    mutates: true,
-    load: async () => (await import('./commands/edit.js')).edit,
-  },
-  {
-    path: ['restart'],
-    summary: 'Restart the instances of a pool, one after the other',
-    mutates: true,
-    load: async () => (await import('./commands/restart.js')).restart,
-  },
-  {
-    path: ['prune'],
-    summary: 'Destroy stopped instances that no pool needs',
-    mutates: true,
-    load: async () => (await import('./commands/prune.js')).prune,
-  },
-  {
-    path: ['wait'],
-    summary: 'Wait until the host is as desired',
-    mutates: false,
-    load: async () => (await import('./commands/wait.js')).wait,
-  },
-  {
-    path: ['status'],
-    summary: 'Show desired against actual, and what is in the way',
-    mutates: false,
-    load: async () => (await import('./commands/status.js')).status,
-  },
-  {
-    path: ['events'],
-    summary: 'Show what happened, and follow it',
-    mutates: false,
-    load: async () => (await import('./commands/events.js')).events,
-  },
-  {
-    path: ['why'],
-    summary: 'Show why an instance is as it is, and what would change that',
-    mutates: false,
-    load: async () => (await import('./commands/why.js')).why,
-  },
-  {
-    path: ['tenant', 'list'],
-    aliases: ['ls'],
-    summary: 'List tenants',
-    mutates: false,
-    load: async () => (await import('./commands/tenant-list.js')).tenantList,
-  },
-  {
-    path: ['tenant', 'info'],
-    summary: "Show a tenant's network, quotas and pools",
-    mutates: false,
-    load: async () => (await import('./commands/tenant-info.js')).tenantInfo,
-  },
-  {
-    path: ['pool', 'list'],
-    aliases: ['ls'],
-    summary: 'List pools',
-    mutates: false,
-    load: async () => (await import('./commands/pool-list.js')).poolList,
-  },
-  {
-    path: ['pool', 'info'],
-    summary: "Show a pool's image, resources and counts",
-    mutates: false,
-    load: async () => (await import('./commands/pool-info.js')).poolInfo,
-  },
-  {
-    path: ['instance', 'list'],
-    aliases: ['ls'],
-    summary: 'List instances',
-    mutates: false,
-    load: async () => (await import('./commands/instance-list.js')).instanceList,
-  },
-  {
-    path: ['instance', 'info'],
-    summary: "Show an instance's state, network, process and last console lines",
-    mutates: false,
-    load: async () => (await import('./commands/instance-info.js')).instanceInfo,
-  },
-  {
-    path: ['instance', 'start'],
-    summary: 'Start instances',
-    mutates: true,
-    load: async () => (await import('./commands/instance-start.js')).instanceStart,
-  },
-  {
-    path: ['instance', 'stop'],
-    summary: 'Stop instances and keep them stopped',
-    mutates: true,
-    load: async () => (await import('./commands/instance-stop.js')).instanceStop,
-  },
-  {
-    path: ['instance', 'reboot'],
-    summary: 'Restart instances in place, with their disks and addresses',
-    mutates: true,
-    load: async () => (await import('./commands/instance-reboot.js')).instanceReboot,
-  },
-  {
-    path: ['instance', 'sleep'],
-    summary: 'Put instances to sleep: memory to disk, virtual machine ended',
-    mutates: true,
-    load: async () => (await import('./commands/instance-sleep.js')).instanceSleep,
-  },
-  {
-    path: ['instance', 'wake'],
-    summary: 'Wake sleeping instances',
-    mutates: true,
-    load: async () => (await import('./commands/instance-wake.js')).instanceWake,
-  },
-  {
-    path: ['instance', 'warm'],
-    summary: 'Stop the vCPUs of instances and keep their memory',
-    mutates: true,
-    load: async () => (await import('./commands/instance-warm.js')).instanceWarm,
-  },
-  {
-    path: ['instance', 'resume'],
-    summary: 'Resume warm instances',
-    mutates: true,
-    load: async () => (await import('./commands/instance-resume.js')).instanceResume,
-  },
-  {
-    path: ['instance', 'destroy'],
-    aliases: ['rm'],
-    summary: 'Destroy instances',
-    mutates: true,
-    load: async () => (await import('./commands/instance-destroy.js')).instanceDestroy,
-  },
-  {
-    path: ['instance', 'logs'],
-    summary: "Print an instance's console",
-    mutates: false,
-    load: async () => (await import('./commands/instance-logs.js')).instanceLogs,
-  },
-  {
-    path: ['audit', 'log'],
-    aliases: ['show'],
-    summary: "Show a tenant's audit log",
-    mutates: false,
-    load: async () => (await import('./commands/audit-log.js')).auditLog,
-  },
-  {
-    path: ['audit', 'verify'],
-    summary: 'Verify audit logs',
-    mutates: false,
-    load: async () => (await import('./commands/audit-verify.js')).auditVerify,
-  },
-  ...HOST_COMMANDS,
-  {
-    path: ['net', 'verify'],
-    summary: 'Compare the network with what is recorded, and try what must be blocked',
-    mutates: true,
-    load: async () => (await import('./commands/net-verify.js')).netVerify,
-  },
-  {
-    path: ['net', 'why'],
-    summary: 'Say whether and why a guest reaches a destination, and what to do',
-    mutates: false,
-    load: async () => (await import('./commands/net-why.js')).netWhy,
-  },
-  {
-    path: ['net', 'plan'],
-    summary: 'Print the exact ip and nft text that would run',
-    mutates: false,
-    load: async () => (await import('./commands/net-plan.js')).netPlan,
-  },
-  {
-    path: ['net', 'drops'],
-    summary: 'Show why packets of guests were dropped',
-    mutates: false,
-    load: async () => (await import('./commands/net-drops.js')).netDrops,
-  },
-  {
-    path: ['ping'],
-    summary: 'Measure the way to agentd and on to hostd',
-    mutates: false,
-    load: async () => (await import('./commands/ping.js')).ping,
-  },
-  {
-    path: ['doctor'],
-    summary: 'Check this host and say how to fix what is wrong',
-    mutates: false,
-    load: async () => (await import('./commands/doctor.js')).doctor,
-  },
-  {
-    path: ['selftest'],
-    summary: 'Try VMs on this host, or crash hostd at every step of every operation (as root)',
-    mutates: true,
-    load: async () => (await import('./commands/selftest.js')).selftest,
-  },
-  {
-    path: ['version'],
-    summary: 'Show the versions of mvm, agentd and hostd, and whether they match',
-    mutates: false,
-    load: async () => (await import('./commands/version.js')).version,
-  },
-  {
-    path: ['completion'],
-    summary: 'Print a completion script for bash, zsh or fish',
-    mutates: false,
-    load: async () => (await import('./commands/completion.js')).completion,
-  },
-  // As users of docker type them.
-  {
-    path: ['ps'],
-    aliases: ['ls'],
-    summary: 'Same as "instance list"',
-    mutates: false,
-    load: async () => (await import('./commands/instance-list.js')).instanceList,
-  },
-  {
-    path: ['logs'],
-    summary: 'Same as "instance logs"',
-    mutates: false,
-    load: async () => (await import('./commands/instance-logs.js')).instanceLogs,
-  },
-  {
-    path: ['stop'],
-    summary: 'Same as "instance stop"',
-    mutates: true,
-    load: async () => (await import('./commands/instance-stop.js')).instanceStop,
-  },
-  {
-    path: ['rm'],
-    summary: 'Same as "instance destroy"',
-    mutates: true,
-    load: async () => (await import('./commands/instance-destroy.js')).instanceDestroy,
-  },
+  ...OWN_COMMANDS,
+  ...Object.entries(DOCKER_NAMES).map(sameAs),
 ];

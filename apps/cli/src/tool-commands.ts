@@ -1,26 +1,12 @@
-import type { CommandEntry } from './command-entry.js';
+import { type CommandEntry, reads } from './command-entry.js';
 
 /** Commands that look at the tree of all commands; completion scripts and the build of the documents call them. */
 export const TOOL_COMMANDS: readonly CommandEntry[] = [
-  {
-    path: ['__complete'],
-    summary: 'Print completions for the words given',
+  reads('__complete', 'Print completions for the words given', () => import('./commands/complete.js'), {
     hidden: true,
-    mutates: false,
-    load: async () => (await import('./commands/complete.js')).complete,
-  },
-  {
-    path: ['__reference'],
-    summary: 'Print the command reference as Markdown',
+  }),
+  reads('__reference', 'Print the command reference as Markdown', () => import('./commands/reference.js'), {
     hidden: true,
-    mutates: false,
-    load: async () => (await import('./commands/reference.js')).reference,
-  },
-  {
-    path: ['__manual'],
-    summary: 'Print the manual pages as JSON',
-    hidden: true,
-    mutates: false,
-    load: async () => (await import('./commands/manual.js')).manual,
-  },
+  }),
+  reads('__manual', 'Print the manual pages as JSON', () => import('./commands/manual.js'), { hidden: true }),
 ];

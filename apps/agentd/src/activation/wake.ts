@@ -225,6 +225,6 @@ function held(target: ActivationTarget): CodedError {
     code: 'failed_precondition',
     reason: 'activation.held',
     message: `a connection to TCP port ${target.hostPort} wakes nothing: an operator holds every instance of ${targetName(target)} that sleeps or is warm`,
-    hint: 'Wake one by hand (mvm instance wake), or wait until the hold ends.',
+    hint: 'Wake one manually (mvm instance wake), or wait until the hold ends.',
   });
 }

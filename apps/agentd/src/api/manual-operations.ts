@@ -69,14 +69,14 @@ export function operationHandlers(context: ApiContext): Handlers<keyof typeof op
     const request: InstanceRequest =
       guestTime === null || seconds === null ? asked : { ...asked, [guestTime.field]: seconds };
     const kind = holdSeconds === 0 ? null : route.hold;
-    // One that is in that state already is held anew: that keeps down what agentd would start, and up what it would stop.
+    // One that is in that state already has its hold restarted: that keeps down what agentd would start, and up what it would stop.
     const isEnough = (error: unknown): boolean =>
       (kind !== null || route.hold === 'manual_run') && isThereAlready(error, status);
     if (dryRun) {
       const hold = kind === null ? null : makeHold(address, kind, holdSeconds, now());
       const steps = await plan(request).catch((error: unknown) => {
         if (!isEnough(error)) throw error;
-        const then = hold === null ? 'nothing would be done' : 'only its hold would begin anew';
+        const then = hold === null ? 'nothing would be done' : 'only its hold would restart';
         const notes = [`it is ${status} already: ${then}`];
         return { operation: METHODS[route.request].operation, on_failure: null, steps: [], notes };
       });

@@ -51,7 +51,7 @@ export class DecisionLog {
       const entries = text === null ? [] : fileSchema.parse(JSON.parse(text)).decisions;
       return new DecisionLog(path, entries, logger);
     } catch (error) {
-      logger.warn({ path, err: error }, 'the record of decisions cannot be read; it begins anew');
+      logger.warn({ path, err: error }, 'the record of decisions cannot be read; it starts again, empty');
       return new DecisionLog(path, [], logger);
     }
   }

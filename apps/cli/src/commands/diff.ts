@@ -1,10 +1,10 @@
 import { desiredStateSchema } from '@mvm/protocol/schemas';
+import { changeColumns } from '../apply/change-columns.js';
 import { currentDesired } from '../apply/current-desired.js';
-import { diffDesired, type FieldChange } from '../apply/diff-desired.js';
+import { diffDesired } from '../apply/diff-desired.js';
 import { readDesiredState } from '../apply/read-document.js';
 import type { CommandModule } from '../command.js';
 import { ReportedFailure } from '../errors/reported-failure.js';
-import { onOneLine } from '../format/control-characters.js';
 import { printList } from '../format/print.js';
 import { addHelp, completeWith } from '../help.js';
 
@@ -37,11 +37,3 @@ export const diff: CommandModule = {
     if (changes.length > 0) throw new ReportedFailure(DIFFERENT_EXIT_CODE);
   },
 };
-
-/** Columns of a table of changes. */
-export const changeColumns = [
-  { header: 'OBJECT', cell: ({ object }: FieldChange) => object },
-  { header: 'FIELD', cell: ({ field }: FieldChange) => field },
-  { header: 'OLD', cell: ({ from }: FieldChange) => onOneLine(from ?? '') },
-  { header: 'NEW', cell: ({ to }: FieldChange) => onOneLine(to ?? '') },
-];

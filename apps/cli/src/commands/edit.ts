@@ -4,8 +4,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CodedError } from '@mvm/protocol';
 import { desiredStateSchema } from '@mvm/protocol/schemas';
+import { changeColumns } from '../apply/change-columns.js';
 import { currentDesired } from '../apply/current-desired.js';
 import { diffDesired } from '../apply/diff-desired.js';
+import { endDryRun, printApplied } from '../apply/print-applied.js';
 import { parseDocument } from '../apply/read-document.js';
 import type { CommandModule } from '../command.js';
 import type { CliContext } from '../context.js';
@@ -13,8 +15,6 @@ import { renderData } from '../format/documents.js';
 import { renderTable } from '../format/table.js';
 import { addHelp, completeWith } from '../help.js';
 import { addDryRunOption, isDryRun } from '../plan/dry-run-option.js';
-import { endDryRun, printApplied } from './apply.js';
-import { changeColumns } from './diff.js';
 
 /** `mvm edit`. */
 export const edit: CommandModule = {

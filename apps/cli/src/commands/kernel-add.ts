@@ -8,9 +8,9 @@ import {
 import { CodedError, STATE_DIR } from '@mvm/protocol';
 import type { CommandModule } from '../command.js';
 import { renderDocument } from '../format/documents.js';
+import { kernelView } from '../format/kernel-view.js';
 import { addHelp, completeWith } from '../help.js';
 import { addStateDirOption, chosenStateDir } from './image-options.js';
-import { kernelView } from './kernel-list.js';
 
 /** `mvm kernel add`. */
 export const kernelAdd: CommandModule = {

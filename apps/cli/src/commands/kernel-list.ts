@@ -1,16 +1,12 @@
-import { kernelsDir, listKernels, type StoredKernel } from '@mvm/guest-boot';
+import { kernelsDir, listKernels } from '@mvm/guest-boot';
 import { STATE_DIR } from '@mvm/protocol';
 import type { CommandModule } from '../command.js';
 import { formatAgeOf } from '../format/age.js';
+import { kernelView } from '../format/kernel-view.js';
 import { addListOptions } from '../format/list-options.js';
 import { printList } from '../format/print.js';
 import { addHelp, completeWith } from '../help.js';
 import { addStateDirOption, chosenStateDir } from './image-options.js';
-
-/** A kernel as documents show it. */
-export function kernelView({ name, version, digest, addedAt, isDefault }: StoredKernel) {
-  return { name, version, digest, added_at: addedAt, default: isDefault };
-}
 
 /** `mvm kernel list`. */
 export const kernelList: CommandModule = {

@@ -50,7 +50,7 @@ const CALLS: Readonly<Record<Exclude<NetworkCommand['program'], 'conntrack'>, st
 };
 
 /** The commands as a shell script with here-documents. */
-export function renderScript({ commands }: NetworkPlan): string {
+function renderScript({ commands }: NetworkPlan): string {
   return commands
     .map(({ program, args, script }) =>
       program === 'conntrack'

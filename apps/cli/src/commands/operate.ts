@@ -126,7 +126,7 @@ async function operate(
     } catch (error) {
       if (context.signal.aborted && !dryRun) {
         const name = `${tenantId}/${poolId}/${instanceId}`;
-        context.say(`${doing} ${name} goes on in hostd without this command: mvm instance list --watch`);
+        context.say(`${doing} ${name} continues in hostd without this command: mvm instance list --watch`);
       }
       if (!isCodedError(error) || context.signal.aborted || addresses.length === 1) throw error;
       const address = `${tenantId}/${poolId}/${instanceId}`;

@@ -73,7 +73,7 @@ export const prune: CommandModule = {
 };
 
 /** What is stopped beyond each pool's counts, the ones that are stopped the longest, sorted by address. Pure. */
-export function leftovers(
+function leftovers(
   desired: DesiredState,
   instances: readonly InstanceView[],
   holds: readonly Pick<Hold, 'tenant_id' | 'pool_id' | 'instance_id'>[],

@@ -3,6 +3,7 @@ import { CodedError } from '@mvm/protocol';
 import { parsePoolId, parseTenantId } from '@mvm/protocol/names';
 import { Option } from 'commander';
 import type { InstanceAddress } from '../address/address.js';
+import { endDryRun, printApplied } from '../apply/print-applied.js';
 import type { CommandModule } from '../command.js';
 import type { CliContext } from '../context.js';
 import { ReportedFailure } from '../errors/reported-failure.js';
@@ -18,7 +19,6 @@ import type { Invocation } from '../invocation.js';
 import { createLogPrinter } from '../logs/log-printer.js';
 import { readLog } from '../logs/read-log.js';
 import { addDryRunOption, isDryRun } from '../plan/dry-run-option.js';
-import { endDryRun, printApplied } from './apply.js';
 
 const DEFAULT_TIMEOUT_MS = 120_000;
 const DEFAULT_MEM_MIB = 256;

@@ -3,6 +3,7 @@ import type { DesiredState } from '@mvm/protocol/state';
 import { Option } from 'commander';
 import { type PoolAddress, parsePoolAddress } from '../address/address.js';
 import { currentDesired } from '../apply/current-desired.js';
+import { endDryRun, printApplied } from '../apply/print-applied.js';
 import type { CommandModule } from '../command.js';
 import { usageError } from '../errors/usage-error.js';
 import { parseDuration } from '../format/duration.js';
@@ -10,7 +11,6 @@ import { addHelp, completeWith } from '../help.js';
 import { addDryRunOption, isDryRun } from '../plan/dry-run-option.js';
 import { withProgress } from '../progress/with-progress.js';
 import { waitForConvergence } from '../wait/wait-for-convergence.js';
-import { endDryRun, printApplied } from './apply.js';
 
 const DEFAULT_TIMEOUT_MS = 120_000;
 
@@ -73,11 +73,7 @@ function countOf(name: keyof Counts, value: number | undefined): Counts {
 }
 
 /** A state with other counts for one pool; `not_found`, reason `pool.not_found`, when it has no such pool. Pure. */
-export function withCounts(
-  desired: DesiredState,
-  { tenantId, poolId }: PoolAddress,
-  counts: Counts,
-): DesiredState {
+function withCounts(desired: DesiredState, { tenantId, poolId }: PoolAddress, counts: Counts): DesiredState {
   let found = false;
   const tenants = desired.tenants.map((tenant) => ({
     ...tenant,

@@ -12,7 +12,7 @@ export async function printSecretPlan(
   const step = {
     kind: 'secrets.write',
     object: path,
-    what: `write the file anew, with ${name} ${what}`,
+    what: `write the file again, with ${name} ${what}`,
     args: { name },
   };
   await printPlans(context, invocation, 'Secret', [

@@ -220,7 +220,7 @@ async function checkForwardingKept(host: HostProbe, ranges: TenantRanges): Promi
   return culprit === ''
     ? ok('nothing that is configured here turns forwarding off')
     : warn(
-        'each time sysctl settings are applied anew, forwarding goes off until hostd restores it, up to 10 seconds',
+        'each time sysctl settings are applied again, forwarding goes off until hostd restores it, up to 10 seconds',
         culprit,
       );
 }

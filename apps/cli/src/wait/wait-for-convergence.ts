@@ -72,7 +72,7 @@ export async function waitForConvergence(
     progress.fail();
     if (context.signal.aborted) {
       context.say(
-        `revision ${revision} stays applied, and agentd goes on without this command: mvm status --watch`,
+        `revision ${revision} stays applied, and agentd continues without this command: mvm status --watch`,
       );
     }
     throw error;
@@ -142,7 +142,7 @@ function timedOut(status: Status | undefined, timeoutMs: number): CodedError {
     reason: 'wait.timed_out',
     message: `not converged within ${formatDuration(timeoutMs)}${left}`,
     details: consoleOf(status),
-    hint: 'agentd goes on trying; watch it with "mvm status", or wait longer with --timeout',
+    hint: 'agentd keeps trying; watch it with "mvm status", or wait longer with --timeout',
   });
 }
 
@@ -153,7 +153,7 @@ function withoutHostd({ hostd }: Status, timeoutMs: number): CodedError {
     reason: 'wait.hostd_unreachable',
     message: `not converged within ${formatDuration(timeoutMs)}, because agentd cannot ask hostd: ${why}`,
     hint:
-      hostd.error?.hint ?? 'systemctl status mvm-hostd says why it does not run; agentd goes on by itself',
+      hostd.error?.hint ?? 'systemctl status mvm-hostd says why it does not run; agentd continues by itself',
   });
 }
 
@@ -164,7 +164,7 @@ function stuck(status: Status): CodedError {
     reason: 'wait.stuck',
     message: ['the desired state cannot be reached as things are:', ...lines].join('\n'),
     details: consoleOf(status),
-    hint: 'remove the causes above; agentd then goes on by itself ("mvm status" follows it)',
+    hint: 'remove the causes above; agentd then continues by itself ("mvm status" follows it)',
   });
 }
 

@@ -254,7 +254,7 @@ describe('operations', () => {
       code: 130,
       stdout: '',
       stderr:
-        'starting acme/web/i-00000002 goes on in hostd without this command: mvm instance list --watch\ninterrupted\n',
+        'starting acme/web/i-00000002 continues in hostd without this command: mvm instance list --watch\ninterrupted\n',
     });
   });
 });

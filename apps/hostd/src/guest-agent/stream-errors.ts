@@ -26,7 +26,7 @@ export function streamsUnsupported(): CodedError {
     code: 'failed_precondition',
     reason: 'guest_stream.unsupported',
     message: "the guest's agent has no streams",
-    hint: 'Its image was made by an older mvm or by hand: import it again (mvm image import), then start the instance anew.',
+    hint: 'Its image was made by an older mvm or by other means: import it again (mvm image import), then restart the instance.',
   });
 }
 

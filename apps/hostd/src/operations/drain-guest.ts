@@ -14,7 +14,7 @@ export function sleepCanceled(instance: InstanceRecord): CodedError {
   return new CodedError({
     code: 'aborted',
     reason: 'instance.sleep_overtaken',
-    message: `the sleep of instance ${instance.instance_id} was overtaken by another request while the guest drained`,
+    message: `the sleep of instance ${instance.instance_id} was canceled by another request while the guest drained`,
     hint: 'Look at the state of the instance (mvm instance info), and repeat the sleep if it is still wanted.',
   });
 }

@@ -49,7 +49,7 @@ function rebootCanceled({ instance_id }: InstanceAddress): CodedError {
   return new CodedError({
     code: 'aborted',
     reason: 'instance.reboot_overtaken',
-    message: `the reboot of instance ${instance_id} was overtaken by another request while the guest shut down`,
+    message: `the reboot of instance ${instance_id} was canceled by another request while the guest shut down`,
     hint: 'Look at the state of the instance (mvm instance info), and start it if it is still wanted.',
   });
 }

@@ -235,7 +235,7 @@ export function createOperationRunner(
     if (canceled.has('sleep')) notes.push('a sleep that waits for its guest is given up');
     else if (underWay !== undefined) {
       notes.push(
-        `a ${underWay} of this instance is under way: the request would wait for it, and be planned anew`,
+        `a ${underWay} of this instance is under way: the request would wait for it, and then be planned again`,
       );
     }
     if (operation.isDone?.(call, deps) === true) return plannedOperation([], notes);

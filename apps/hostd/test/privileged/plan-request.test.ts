@@ -356,7 +356,9 @@ test('a request that waits for another says so, and one that overtakes a sleep t
     client.request({ type: 'PlanRequest', request });
   await expect
     .poll(async () => (await plan({ type: 'WarmInstance', ...acme })).notes, { timeout: 30_000 })
-    .toEqual(['a sleep of this instance is under way: the request would wait for it, and be planned anew']);
+    .toEqual([
+      'a sleep of this instance is under way: the request would wait for it, and then be planned again',
+    ]);
   expect(await plan({ type: 'WakeInstance', ...acme })).toMatchObject({
     steps: [],
     notes: ['a sleep that waits for its guest is given up'],

@@ -215,7 +215,7 @@ class FirecrackerHandle implements VmHandle {
       code: 'internal',
       reason: 'vmm.save_failed',
       message: `the VM ${this.record.spec.vmId} cannot be saved: ${why}`,
-      hint: 'The instance goes on. Look at free memory and the VMM’s log.',
+      hint: 'The instance keeps running. Look at free memory and the VMM’s log.',
       details: { vm_id: this.record.spec.vmId },
     });
   }

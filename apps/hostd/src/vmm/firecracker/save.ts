@@ -73,7 +73,7 @@ function saveFailed(vmId: string, cause: unknown): CodedError {
     code: 'internal',
     reason: 'vmm.save_failed',
     message: `the VM ${vmId} cannot be saved: ${cause instanceof Error ? cause.message : String(cause)}`,
-    hint: 'The instance goes on. Look at free memory and the VMM’s log.',
+    hint: 'The instance keeps running. Look at free memory and the VMM’s log.',
     details: { vm_id: vmId },
     cause,
   });
