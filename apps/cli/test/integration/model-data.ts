@@ -444,7 +444,9 @@ export function plan(object: string): PlanView {
       { kind: 'vm.kill', object: 'tn3i3', what: 'end its VM', args: { vm_id: 'tn3i3' } },
       { kind: 'instance.commit_stopped', object, what: 'record it as \u001b[31mstopped', args: {} },
     ],
-    notes: ['a start of this instance is under way: the request would wait for it, and then be planned again'],
+    notes: [
+      'a start of this instance is under way: the request would wait for it, and then be planned again',
+    ],
   };
 }
 
