@@ -46,16 +46,17 @@ export async function openGuestStream(options: OpenStreamOptions): Promise<Socke
   };
   try {
     const hello = { type: 'Hello', versions: [PROTOCOL_VERSION], client: clientName } as const;
+    // Both at once: what the Welcome says is looked at before the answer, and a hostd without streams opens none.
     await writeFrame(socket, clientFrameCodec.encode({ ...hello, versions: [...hello.versions] }));
+    await writeFrame(
+      socket,
+      clientFrameCodec.encode({ type: 'request', id: STREAM_ID, request, ...(origin && { origin }) }),
+    );
     const welcome = await next();
     if (welcome.type === 'Error') throw errorFromResponse(welcome);
     if (welcome.type !== 'Welcome')
       throw badAnswer(socketPath, `it answered Hello with a ${welcome.type} frame`);
     if (!welcome.features.includes('streams')) throw versionTooOld(socketPath, 'OpenStream');
-    await writeFrame(
-      socket,
-      clientFrameCodec.encode({ type: 'request', id: STREAM_ID, request, ...(origin && { origin }) }),
-    );
     const answer = await next();
     if (answer.type === 'Error') throw errorFromResponse(answer);
     if (answer.type !== 'response' || answer.id !== STREAM_ID)

@@ -159,8 +159,10 @@ export function createFailpoint(
     },
     audit: (log) => ({
       ...log,
-      append: (entry) =>
-        around(entry.operation === 'vm_exited' ? 'reap' : entry.operation, 'audit', () => log.append(entry)),
+      append: (entry, onDurable) =>
+        around(entry.operation === 'vm_exited' ? 'reap' : entry.operation, 'audit', () =>
+          log.append(entry, onDurable),
+        ),
     }),
   };
 }

@@ -25,8 +25,10 @@ export interface OpenStreamDeps {
   readonly logger: Logger;
 }
 
-/** A stream that may be opened: everything is checked, and its line is in the audit log. */
+/** A stream that may be opened: everything is checked, and its line is durable in the audit log. */
 export interface PreparedStream {
+  /** The log's head is durable, too: before that the caller is answered nothing. Rejects when it cannot be written. */
+  readonly recorded: Promise<void>;
   /** Throws why there is no stream after all. */
   open(sink: StreamSink): GuestStream;
   /** Writes the line that says how it ended; call it once. */
@@ -110,10 +112,16 @@ export function createPrepareStream(deps: OpenStreamDeps): PrepareStream {
       const live = ports.vms.get(requireRunning(requireInstance(ports.store, address)));
       if (live === undefined) throw new Error(`the VM of ${address.instance_id} is not watched`);
       const open = await live.agent.prepareStream({ timeoutMs: OPEN_TIMEOUT_MS });
-      await audit.append(line('open_stream', null, details));
+      let recorded: Promise<void> = Promise.resolve();
+      await new Promise<void>((durable, failed) => {
+        recorded = audit.append(line('open_stream', null, details), durable);
+        // A tenant without a directory has no log, and so no line.
+        recorded.then(durable, failed);
+      });
       logger.info('stream opened');
       const traffic: Traffic = { toGuest: 0, fromGuest: 0 };
       return {
+        recorded,
         open: (sink) => {
           const stream = open(spec, {
             frame: (body) => {

@@ -49,8 +49,11 @@ export async function serveStream(
     const prepared = await prepare(request, peer, origin);
     let end: StreamEnd | null = null;
     try {
-      await answer({ type: 'StreamOpened' });
-      end = await pass(connection, prepared);
+      const opened = prepared.recorded.then(() => answer({ type: 'StreamOpened' }));
+      end = await pass(connection, prepared, opened);
+    } catch (error) {
+      if (!connection.signal.aborted) end = errorToResponse(error);
+      throw error;
     } finally {
       await prepared.ended(end);
     }
@@ -62,8 +65,15 @@ export async function serveStream(
   }
 }
 
-/** How the guest ended it; null when the caller left first. */
-async function pass(connection: FrameConnection, prepared: PreparedStream): Promise<StreamEnd | null> {
+/**
+ * How the guest ended it; null when the caller left first. The guest is asked at once; what it sends before `opened` waits,
+ * within its credit. Throws what `opened` throws: then the guest is left.
+ */
+async function pass(
+  connection: FrameConnection,
+  prepared: PreparedStream,
+  opened: Promise<void>,
+): Promise<StreamEnd | null> {
   let finish: (end: StreamEnd) => void = () => {};
   const ended = new Promise<StreamEnd>((resolve) => {
     finish = resolve;
@@ -72,16 +82,22 @@ async function pass(connection: FrameConnection, prepared: PreparedStream): Prom
   try {
     stream = prepared.open({
       frame: (body) => {
-        connection.write(body).catch(() => connection.destroy());
+        opened.then(
+          () => connection.write(body).catch(() => connection.destroy()),
+          // The caller is told why there is no stream.
+          () => {},
+        );
       },
       end: finish,
     });
   } catch (error) {
     const end: StreamEnd = errorToResponse(error);
+    await opened;
     await sendEnd(connection, end);
     return end;
   }
   try {
+    await opened;
     const left = passCaller(connection, stream);
     const end = await Promise.race([ended, left]);
     // A caller whose own mistake ended it learns of it, and one that hostd leaves behind, too.

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { constants } from 'node:fs';
+import { constants, fstatSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import {
   type AuditEntry,
@@ -114,14 +114,16 @@ export async function inspectLog(file: FileHandle, headPath: string, tenantId: s
 }
 
 /**
- * Write one line at the end, make it durable, then the head. Answers the new end. When the line cannot be written, the
- * log ends where it ended; when only the head cannot, the line stays and the next append writes the head first.
+ * Write one line at the end, make it durable (then `onDurable` is called), then the head. Answers the new end. When the
+ * line cannot be written, the log ends where it ended; when only the head cannot, the line stays and the next append writes
+ * the head first.
  */
 export async function appendLine(
   file: FileHandle,
   headPath: string,
   end: AuditEnd,
   entry: AuditEntry,
+  onDurable: () => void = () => {},
 ): Promise<AuditEnd> {
   const { line, sha256 } = renderLine(end.next, entry);
   const bytes = Buffer.concat([line, Buffer.of(LINE_FEED)]);
@@ -134,7 +136,7 @@ export async function appendLine(
       const { bytesWritten } = await file.write(bytes, done, bytes.length - done, end.size + done);
       done += bytesWritten;
     }
-    if ((await file.stat()).size > size) await file.truncate(size);
+    if (fstatSync(file.fd).size > size) await file.truncate(size);
     await file.sync();
   } catch (error) {
     // Cut only when there is something to cut: what is allocated behind the end would go with it.
@@ -143,6 +145,7 @@ export async function appendLine(
     }
     throw error;
   }
+  onDurable();
   const head: AuditHead = { seq: end.next.seq, sha256 };
   await writeHead(headPath, head);
   return { next: { seq: head.seq + 1, prev: sha256 }, size, headDue: null, repairs: [], allocatedTo };

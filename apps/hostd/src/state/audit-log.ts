@@ -1,4 +1,4 @@
-import { createReadStream } from 'node:fs';
+import { createReadStream, fstatSync } from 'node:fs';
 import { type FileHandle, readdir, stat } from 'node:fs/promises';
 import {
   type AuditEntry,
@@ -34,11 +34,12 @@ export interface PlacedEntry {
 /** Where entries go. */
 export interface AuditSink {
   /**
-   * Append one line and make it durable before returning. A tenant without a directory has no log: nothing is written
+   * Append one line, make it durable, then its head, and return. `onDurable` is called between the two: from then on
+   * what the line says may be done, though not answered yet. A tenant without a directory has no log: nothing is written
    * for it, so that made-up names cannot fill the disk. On error the log is as it was before, or holds the line and
    * its head is written by the next append.
    */
-  append(entry: AuditEntry): Promise<void>;
+  append(entry: AuditEntry, onDurable?: () => void): Promise<void>;
 }
 
 export interface AuditLog extends AuditSink {
@@ -98,7 +99,7 @@ export function createAuditLog(layout: Layout, options: AuditLogOptions = {}): A
   async function settledEnd(file: FileHandle, tenantId: string, at: string): Promise<AuditEnd> {
     const { head } = pathsOf(tenantId);
     const known = ends.get(tenantId);
-    if (known !== undefined && (await file.stat()).size === known.size) return known;
+    if (known !== undefined && fstatSync(file.fd).size === known.size) return known;
     const found = await inspectLog(file, head, tenantId);
     if (found.headDue !== null) await writeHead(head, found.headDue);
     let end: AuditEnd = { ...found, headDue: null };
@@ -108,7 +109,12 @@ export function createAuditLog(layout: Layout, options: AuditLogOptions = {}): A
     return end;
   }
 
-  async function write(tenantId: string, at: string, entry: AuditEntry | null): Promise<void> {
+  async function write(
+    tenantId: string,
+    at: string,
+    entry: AuditEntry | null,
+    onDurable?: () => void,
+  ): Promise<void> {
     const { log, head } = pathsOf(tenantId);
     try {
       await stat(layout.tenantDir(tenantId));
@@ -116,7 +122,7 @@ export function createAuditLog(layout: Layout, options: AuditLogOptions = {}): A
       try {
         let end = await settledEnd(file, tenantId, at);
         ends.delete(tenantId);
-        if (entry !== null) end = await appendLine(file, head, end, entry);
+        if (entry !== null) end = await appendLine(file, head, end, entry, onDurable);
         ends.set(tenantId, end);
       } finally {
         await file.close();
@@ -153,10 +159,10 @@ export function createAuditLog(layout: Layout, options: AuditLogOptions = {}): A
   }
 
   return {
-    append: (entry) =>
+    append: (entry, onDurable) =>
       inTurn(entry.tenant_id, async () => {
         const { tenant_id, at } = entry;
-        await write(tenant_id, at, entry);
+        await write(tenant_id, at, entry, onDurable);
         await prune(tenant_id, at).catch((error: unknown) => onProblem(tenant_id, error));
       }),
     repair: async (at) => {

@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { appendFile, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -59,6 +60,31 @@ test('entries at the same time and over restarts make one chain, in 0600 files',
   for (const path of [layout.auditLog('acme'), layout.auditHead('acme')]) {
     expect((await stat(path)).mode & 0o777).toBe(0o600);
   }
+});
+
+test('what a line says may be done once the line is on disk, before its head is', async () => {
+  await audit.append(entry('one'));
+  const { sha256 } = JSON.parse(await readFile(layout.auditHead('acme'), 'utf8'));
+  const seen: { line: boolean; head: boolean }[] = [];
+  await audit.append(entry('two'), () => {
+    seen.push({
+      line: readFileSync(layout.auditLog('acme'), 'utf8').includes('"op_id":"two"'),
+      head: JSON.parse(readFileSync(layout.auditHead('acme'), 'utf8')).sha256 === sha256,
+    });
+  });
+  expect(seen).toEqual([{ line: true, head: true }]);
+  expect(await audit.verify('acme')).toMatchObject({ problemCount: 0, head: 'matches', lastSeq: 2 });
+});
+
+test('nothing may be done for a line that could not be written', async () => {
+  await mkdir(layout.auditLog('acme'));
+  let durable = false;
+  await expect(
+    audit.append(entry('one'), () => {
+      durable = true;
+    }),
+  ).rejects.toThrow();
+  expect(durable).toBe(false);
 });
 
 test('an append that was killed after any of its bytes is mended, says so, and loses nothing that was answered', async () => {
