@@ -8,6 +8,10 @@ describe('parseTscKhz', () => {
     expect(parseTscKhz(cpuInfo('constant_tsc hypervisor', '2596.146'), false)).toBe(2_596_146);
   });
 
+  it('is known in a virtual machine whose CPU does not say that its counter is constant', () => {
+    expect(parseTscKhz(cpuInfo('tsc hypervisor', '2596.146'), false)).toBe(2_596_146);
+  });
+
   it.each([
     ['a counter that changes its pace', cpuInfo('tsc', '2596.146'), false],
     ['a CPU whose frequency is scaled', cpuInfo('constant_tsc', '800.000'), true],

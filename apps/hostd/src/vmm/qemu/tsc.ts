@@ -16,12 +16,12 @@ export async function hostTscKhz(): Promise<number | null> {
 }
 
 /**
- * The decision of `hostTscKhz`. `cpu MHz` is the counter's frequency when the counter is constant and nothing scales
- * the CPU's frequency, as in virtual machines, which is where emulation is used. Pure.
+ * The decision of `hostTscKhz`. `cpu MHz` is the counter's frequency when nothing scales the CPU's frequency and the counter
+ * is constant, as the CPU says or as it is in a virtual machine, which may not pass that flag on. Pure.
  */
 export function parseTscKhz(cpuInfo: string, hasFrequencyScaling: boolean): number | null {
   const flags = cpuFlags(cpuInfo);
-  if (hasFrequencyScaling || !flags.has('constant_tsc')) return null;
+  if (hasFrequencyScaling || !(flags.has('constant_tsc') || flags.has('hypervisor'))) return null;
   const mhz = /^cpu MHz\s*:\s*(\d+\.\d{3})$/m.exec(cpuInfo)?.[1];
   const khz = mhz === undefined ? 0 : Math.round(Number(mhz) * 1000);
   return khz >= 100_000 && khz <= 10_000_000 ? khz : null;
