@@ -18,15 +18,18 @@ export interface Bundles {
   readonly tests: readonly TestBundle[];
 }
 
+/** Tests are `test/kvm/*.test.ts` of a package, benchmarks `bench/kvm/*.ts`. */
+export type Kind = 'test' | 'bench';
+
 const local = (path: string): string => join(import.meta.dirname, '..', path);
 
 /**
- * Bundles every `test/kvm/*.test.ts` of the workspace whose name contains one of `names` (all when there is none) into
+ * Bundles every file of a kind in the workspace whose name contains one of `names` (all when there is none) into
  * `tests/kvm/bundle`. That directory is as deep in the repository as a package's `src`, so that paths which helpers find
  * relative to their own file stay right.
  */
-export async function bundleTests(repo: string, names: readonly string[]): Promise<Bundles> {
-  const tests = (await findTests(repo)).filter(
+export async function bundleTests(repo: string, kind: Kind, names: readonly string[]): Promise<Bundles> {
+  const tests = (await findTests(repo, kind)).filter(
     ({ name }) => names.length === 0 || names.some((part) => name.includes(part)),
   );
   const outDir = local('bundle');
@@ -61,14 +64,15 @@ export async function bundleTests(repo: string, names: readonly string[]): Promi
 }
 
 /** `apps/hostd/test/kvm/lifecycle.test.ts` is named `hostd-lifecycle`. */
-async function findTests(repo: string): Promise<{ name: string; source: string }[]> {
+async function findTests(repo: string, kind: Kind): Promise<{ name: string; source: string }[]> {
   const list = (path: string): Promise<string[]> => readdir(join(repo, path)).catch(() => []);
+  const ending = kind === 'test' ? '.test.ts' : '.ts';
   const found: { name: string; source: string }[] = [];
   for (const parent of ['apps', 'packages', 'tests']) {
     for (const package_ of (await list(parent)).sort()) {
-      const directory = join(parent, package_, 'test/kvm');
-      for (const file of (await list(directory)).filter((name) => name.endsWith('.test.ts')).sort())
-        found.push({ name: `${package_}-${basename(file, '.test.ts')}`, source: join(directory, file) });
+      const directory = join(parent, package_, kind, 'kvm');
+      for (const file of (await list(directory)).filter((name) => name.endsWith(ending)).sort())
+        found.push({ name: `${package_}-${basename(file, ending)}`, source: join(directory, file) });
     }
   }
   return found;

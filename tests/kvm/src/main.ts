@@ -1,8 +1,9 @@
 /**
  * `node dist/main.js [NAME…]`: runs the tests of the tier `kvm` whose names contain one of the names, see `runWithKvm`. The
- * sum goes to `.test-results/kvm.json`, as the other tiers' does. `--script FILE` runs a shell script there instead.
+ * sum goes to `.test-results/kvm.json`, as the other tiers' does. `--bench` runs the benchmarks and
+ * leaves their reports in `.bench-results`. `--script FILE` runs a shell script there instead.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -22,7 +23,7 @@ interface Sum {
 }
 
 const { values, positionals } = parseArgs({
-  options: { script: { type: 'string' } },
+  options: { script: { type: 'string' }, bench: { type: 'boolean', default: false } },
   allowPositionals: true,
 });
 const began = performance.now();
@@ -45,6 +46,7 @@ function runJob(job: (patience: number) => string): Promise<number> {
   const variables = (patience: number): string => {
     const given = {
       MVM_TEST_PATIENCE: String(patience),
+      MVM_TEST_REPO: repo,
       MVM_TEST_IMAGES: JSON.stringify(images),
       MVM_FIRECRACKER: join(firecracker, 'firecracker'),
       MVM_JAILER: join(firecracker, 'jailer'),
@@ -65,17 +67,21 @@ function runScript(path: string): Promise<number> {
 }
 
 async function runTests(): Promise<number> {
-  const { runner, tests } = await bundleTests(repo, positionals);
+  const { runner, tests } = await bundleTests(repo, values.bench ? 'bench' : 'test', positionals);
   if (tests.length === 0)
     throw new Error(`no test file has one of these in its name: ${positionals.join(', ')}`);
   say(`bundled ${tests.map(({ name }) => name).join(', ')}`);
   const sum: Sum = { passed: 0, failures: [], skipped: [] };
   const program = ['sh', guestFile('run-tests'), process.execPath, runner].map(quoted).join(' ');
   const paths = tests.map(({ path }) => quoted(path)).join(' ');
-  await runJob(() => `mkdir -p "$1/results"\n${program} "$1/results" ${paths}\nexit 0\n`).catch(
-    (error: Error) => sum.failures.push(error.message),
-  );
+  await runJob(
+    () =>
+      `export MVM_BENCH_RESULTS="$1/bench"\nmkdir -p "$1/results"\n${program} "$1/results" ${paths}\nexit 0\n`,
+  ).catch((error: Error) => sum.failures.push(error.message));
   say('the tests ended');
+  const reports = join(exchange, 'bench');
+  if (existsSync(reports))
+    cpSync(reports, join(import.meta.dirname, '../.bench-results'), { recursive: true });
   for (const test of tests) addResults(sum, test);
   const results = join(import.meta.dirname, '../.test-results');
   mkdirSync(results, { recursive: true });

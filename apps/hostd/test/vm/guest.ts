@@ -37,7 +37,7 @@ export function guestBehind(socketPath: string, vmId: string): Guest {
 }
 
 /** The guest behind its agent's channel, which is free for hostd between two calls, and only then. */
-function guestOver(open: () => Promise<Duplex>, vmId: string): Guest {
+export function guestOver(open: () => Promise<Duplex>, vmId: string): Guest {
   const run: Guest['run'] = async (script, timeoutSecs = 20) => {
     const socket = await open();
     const signal = AbortSignal.timeout(timeoutSecs * 1000 + patiently(PATIENCE_MS));

@@ -30,6 +30,17 @@ describe('launchError', () => {
       'resource_exhausted',
       'vmm.out_of_memory',
     ],
+    [
+      'Open tap device failed: Invalid TUN/TAP Backend provided by tn3i5: Operation not permitted (os error 1)',
+      'failed_precondition',
+      'net.tap_not_owned',
+    ],
+    [
+      'Failed to copy firecracker to the jail: No space left on device (os error 28)',
+      'internal',
+      'vmm.jail_failed',
+    ],
+    ['Failed to lock byte 101', 'failed_precondition', 'disk.in_use'],
     ['linux kernel too old to load a ram disk', 'internal', 'vmm.launch_failed'],
     ['', 'internal', 'vmm.launch_failed'],
   ])('%j is %s %s', (words, code, reason) => {

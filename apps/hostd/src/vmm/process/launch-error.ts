@@ -10,10 +10,23 @@ const CAUSES: readonly (Pick<CodedErrorInit, 'code' | 'reason' | 'hint'> & { rea
   },
   {
     // The VMM's words, or ours of a lock that it does not have: its log may be on a full disk.
-    pattern: /failed to get .* lock/i,
+    pattern: /failed to (get .* lock|lock byte)/i,
     code: 'failed_precondition',
     reason: 'disk.in_use',
     hint: 'Another process still has the disk: look for an older VMM of this instance.',
+  },
+  {
+    pattern: /tap.*(not permitted|os error 1\b)/i,
+    code: 'failed_precondition',
+    reason: 'net.tap_not_owned',
+    hint: 'The TAP belongs to another user: look for what made it (ip -d tuntap), stop the instance, and start it again.',
+  },
+  {
+    // What the jailer or Firecracker says in its jail.
+    pattern: /(no space left on device|read-only file system) \(?os error/i,
+    code: 'internal',
+    reason: 'vmm.jail_failed',
+    hint: 'The jail is full or read-only: look at free memory and at the size of the Firecracker program.',
   },
   {
     pattern: /cannot allocate memory|cannot set up guest memory|os error 12\b/i,

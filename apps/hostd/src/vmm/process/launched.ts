@@ -25,7 +25,7 @@ export interface Launched {
   ending(): Promise<string>;
   /**
    * What `attempt` resolves with as soon as it does not reject any more; it gets the time that is left in ms. Throws what
-   * `fail` makes of it when the process ends first, or after 30 s.
+   * `fail` makes of it when the process ends first, or after `readyWithinMs`, which is 30 s unless told.
    */
   whenReady<T>(attempt: (timeoutMs: number) => Promise<T>, fail: Fail): Promise<T>;
   /**
@@ -36,7 +36,11 @@ export interface Launched {
 }
 
 /** Watches a child process with a pid; `program` is its name in messages. */
-export async function watchLaunched(child: ChildProcess, program: string): Promise<Launched> {
+export async function watchLaunched(
+  child: ChildProcess,
+  program: string,
+  readyWithinMs = READY_WITHIN_MS,
+): Promise<Launched> {
   let ended: VmExit | null = null;
   const exit = once(child, 'exit').then(([exitCode, signal]: (number | string | null)[]): VmExit => {
     ended = {
@@ -59,14 +63,14 @@ export async function watchLaunched(child: ChildProcess, program: string): Promi
     exit,
     ending,
     whenReady: async (attempt, fail) => {
-      const deadline = performance.now() + READY_WITHIN_MS;
+      const deadline = performance.now() + readyWithinMs;
       for (;;) {
         try {
           return await attempt(Math.ceil(Math.max(1, deadline - performance.now())));
         } catch (error) {
           if (ended !== null) throw await fail(await ending(), error);
           if (performance.now() > deadline)
-            throw await fail(`it is not ready after ${READY_WITHIN_MS / 1000} s`, error);
+            throw await fail(`it is not ready after ${readyWithinMs / 1000} s`, error);
         }
         await sleep(LOOK_AGAIN_MS);
       }
