@@ -16,6 +16,8 @@ import { ApiDesiredSource } from './desired/api-source.js';
 import type { DesiredSource } from './desired/desired-source.js';
 import { FileDesiredSource } from './desired/file-source.js';
 import { createMetrics } from './metrics/metrics.js';
+import { renderMetrics } from './metrics/render-metrics.js';
+import { serveScrapes } from './metrics/scrape-server.js';
 import { createNetworkCheck, type NetworkCheck } from './network/network-check.js';
 import { readOwnVersion } from './own-version.js';
 import { Reconciler } from './reconcile/loop.js';
@@ -123,6 +125,13 @@ export async function startDaemon(config: AgentdConfig, logger: Logger): Promise
       endStreams();
       return Promise.all([app.close(), activator.close(), reconciler.stop(), client.close()]);
     });
+    if (config.metricsListen !== null) {
+      const scrapes = await serveScrapes(config.metricsListen, () =>
+        renderMetrics({ client, reconciler, metrics }),
+      );
+      closers.push(() => scrapes.close());
+      logger.info({ address: config.metricsListen, port: scrapes.port }, 'metrics can be scraped');
+    }
     reconciler.start();
     logger.info(
       { socket: config.socket, hostd_socket: config.hostdSocket, version, pid: process.pid },

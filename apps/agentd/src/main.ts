@@ -1,5 +1,10 @@
 import { once } from 'node:events';
-import { keepRunningWithoutLog, MAX_UNWRITTEN_LOG_BYTES } from '@mvm/node-host';
+import {
+  formattedLog,
+  isJournalStream,
+  keepRunningWithoutLog,
+  MAX_UNWRITTEN_LOG_BYTES,
+} from '@mvm/node-host';
 import { ERROR_CODES, toCodedError } from '@mvm/protocol';
 import { Command, CommanderError } from 'commander';
 import { destination, pino } from 'pino';
@@ -26,7 +31,11 @@ program.addCommand(
   serveCommand(process.env, async (config) => {
     const logger = pino(
       { level: config.logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime },
-      keepRunningWithoutLog(destination({ fd: 1, sync: true, maxLength: MAX_UNWRITTEN_LOG_BYTES })),
+      formattedLog(
+        keepRunningWithoutLog(destination({ fd: 1, sync: true, maxLength: MAX_UNWRITTEN_LOG_BYTES })),
+        config.logFormat,
+        isJournalStream(1, process.env),
+      ),
     );
     const notifier = createServiceNotifier(process.env, (problem) =>
       logger.warn({ problem }, 'the service manager could not be told'),

@@ -48,6 +48,9 @@ const OWN_COMMANDS: readonly CommandEntry[] = [
     'Show desired against actual, and what is in the way',
     () => import('./commands/status.js'),
   ),
+  reads('top', 'Show what running instances use: CPU, memory, network', () => import('./commands/top.js'), {
+    aliases: ['stats'],
+  }),
   reads('events', 'Show what happened, and follow it', () => import('./commands/events.js')),
   reads(
     'why',

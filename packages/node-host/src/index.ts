@@ -18,6 +18,7 @@ export {
 } from './firecracker-release.js';
 export { EndedEarly, startListening } from './listening-process.js';
 export { lockHandle, withDirectoryLock } from './lock.js';
+export { formattedLog, isJournalStream, LOG_FORMATS } from './log-format.js';
 export { keepRunningWithoutLog, MAX_UNWRITTEN_LOG_BYTES } from './log-stream.js';
 export {
   isAlive,

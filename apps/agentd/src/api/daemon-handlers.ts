@@ -1,8 +1,10 @@
 import { type HostdStatus, type Status, toApiError, type VersionInfo } from '@mvm/agentd-api';
-import { type CodedError, PROTOCOL_VERSION, SUPPORTED_VERSIONS, toCodedError } from '@mvm/protocol';
+import { CodedError, PROTOCOL_VERSION, SUPPORTED_VERSIONS, toCodedError } from '@mvm/protocol';
 import { refuseOlder, refuseUnreachable, refuseWhatHostdRefuses } from '../desired/check-reachable.js';
 import { revisionOf } from '../desired/revision.js';
+import { renderMetrics } from '../metrics/render-metrics.js';
 import { toActionView } from '../reconcile/actions.js';
+import { listActivity } from '../reconcile/observe.js';
 import type { Plan } from '../reconcile/types.js';
 import type { ApiContext, Handlers } from './handler-types.js';
 
@@ -10,6 +12,7 @@ type DaemonRoute =
   | 'getVersion'
   | 'ping'
   | 'getHost'
+  | 'getActivity'
   | 'getStatus'
   | 'getDesired'
   | 'putDesired'
@@ -111,6 +114,17 @@ export function daemonHandlers(context: ApiContext): Handlers<DaemonRoute> {
       return host;
     },
 
+    async getActivity() {
+      const sample = await listActivity(client);
+      if (sample !== null) return { activity: [...sample.activity], monotonic_ms: sample.monotonicMs };
+      throw new CodedError({
+        code: 'unimplemented',
+        reason: 'activity.unknown',
+        message: 'this mvm-hostd does not tell how busy its VMs are',
+        hint: 'Update mvm-hostd: mvm version.',
+      });
+    },
+
     async getStatus() {
       return statusOf(context);
     },
@@ -148,7 +162,7 @@ export function daemonHandlers(context: ApiContext): Handlers<DaemonRoute> {
     },
 
     async getMetrics() {
-      return (await metrics.render()).text;
+      return (await renderMetrics({ client, metrics, reconciler })).text;
     },
   };
 }

@@ -1,8 +1,10 @@
 import { MAX_SOCKET_PATH_BYTES } from '@mvm/framing';
+import { LOG_FORMATS } from '@mvm/node-host';
 import { AGENTD_SOCKET_PATH, HOSTD_SOCKET_PATH } from '@mvm/protocol';
 import { isValidId } from '@mvm/protocol/names';
 import type { SettingsTable, SettingValues } from '@mvm/settings';
 import { z } from 'zod';
+import { SCRAPE_ADDRESS } from '../metrics/scrape-server.js';
 
 const absolutePath = z.string().regex(/^\/[^\0]*$/, 'must be an absolute path');
 const socketPath = absolutePath.refine(
@@ -162,13 +164,35 @@ export const settings = {
     meaning:
       'Group whose members may only look: GET requests, guests’ logs included. With it, the socket has mode 0666 and agentd checks each caller.',
   },
+  metricsListen: {
+    name: 'metrics-listen',
+    kind: 'text',
+    placeholder: 'address:port',
+    schema: z
+      .string()
+      .regex(SCRAPE_ADDRESS, 'must be 127.0.0.1:<port> or [::1]:<port>')
+      .refine((text) => Number(text.split(':').at(-1)) <= 65_535, 'must have a port up to 65535')
+      .nullable(),
+    defaultValue: null,
+    meaning:
+      'Where Prometheus can scrape `/metrics` over TCP, without authentication: an address of the loopback interface, such as `127.0.0.1:9464`. Absent: only over the API’s socket.',
+  },
   logLevel: {
     name: 'log-level',
     kind: 'text',
     placeholder: 'level',
     schema: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
     defaultValue: 'info',
-    meaning: '`trace`, `debug`, `info`, `warn`, `error`, `fatal` or `silent`. Logs are JSON lines on stdout.',
+    meaning: '`trace`, `debug`, `info`, `warn`, `error`, `fatal` or `silent`.',
+  },
+  logFormat: {
+    name: 'log-format',
+    kind: 'text',
+    placeholder: 'format',
+    schema: z.enum(LOG_FORMATS),
+    defaultValue: 'json',
+    meaning:
+      '`json`: a JSON object per line. `text`: time, level, message, and the fields as `name=value`. Under systemd, lines of both have their journald priority.',
   },
 } as const satisfies SettingsTable;
 

@@ -5,8 +5,16 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 import type { ActionOutcome } from '../reconcile/execute.js';
 import type { ReconcileReport } from '../reconcile/loop.js';
 import type { ObservedHost } from '../reconcile/types.js';
+import { createInstanceMetrics, type SeenHost } from './instance-metrics.js';
 
 const PROBLEM_KINDS = problemSchema.shape.kind.options;
+
+export interface MetricFamily {
+  readonly name: string;
+  readonly type: string;
+  readonly labels: readonly string[];
+  readonly help: string;
+}
 
 /** agentd's metrics, as `GET /metrics` shows them. Each is written in one place. */
 export interface Metrics {
@@ -16,6 +24,10 @@ export interface Metrics {
   /** A verification of the network, and for how many seconds its oldest drift has stood. */
   networkVerified(report: NetworkReport, oldestSeconds: number): void;
   networkNotVerified(): void;
+  /** What hostd says at a scrape; null when it does not answer. */
+  hostSeen(seen: SeenHost | null): void;
+  /** The families of mvm's own, by name. */
+  describe(): MetricFamily[];
   /** Prometheus' text format, and its content type. */
   render(): Promise<{ text: string; contentType: string }>;
 }
@@ -51,7 +63,7 @@ export function createMetrics(): Metrics {
   });
   const hostdUp = new Gauge({
     name: 'mvm_agentd_hostd_up',
-    help: '1 when the last pass could talk to hostd in a version that it understands, else 0.',
+    help: '1 when hostd answered the last pass or scrape in a version that agentd understands, else 0.',
     registers,
   });
   const instances = new Gauge({
@@ -96,6 +108,8 @@ export function createMetrics(): Metrics {
     registers,
   });
 
+  const setInstances = createInstanceMetrics(registry);
+
   return {
     passEnded(pass, report) {
       passes.inc({ trigger: pass.trigger, result: pass.error === null ? 'ok' : 'failed' });
@@ -124,6 +138,25 @@ export function createMetrics(): Metrics {
     },
     networkNotVerified() {
       networkVerifications.inc({ result: 'failed' });
+    },
+    hostSeen(seen) {
+      hostdUp.set(seen === null ? 0 : 1);
+      setInstances(seen);
+    },
+    describe() {
+      // prom-client keeps the labels' names where its types do not show them.
+      const all = registry.getMetricsAsArray() as unknown as (Omit<MetricFamily, 'type' | 'labels'> & {
+        labelNames: readonly string[];
+      })[];
+      return all
+        .filter(({ name }) => name.startsWith('mvm_'))
+        .map((family) => ({
+          name: family.name,
+          type: family.constructor.name.toLowerCase(),
+          labels: family.labelNames,
+          help: family.help,
+        }))
+        .sort((a, b) => (a.name < b.name ? -1 : 1));
     },
     async render() {
       return { text: await registry.metrics(), contentType: registry.contentType };

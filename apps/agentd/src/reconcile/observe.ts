@@ -77,7 +77,10 @@ async function connectedAmong(
 const UNKNOWN: ReadonlySet<string> = new Set(['unimplemented', 'protocol_mismatch', 'invalid_argument']);
 
 /** How busy all instances are, page by page; null when hostd has no such request. */
-async function listActivity(client: HostdClient, signal?: AbortSignal): Promise<ActivitySample | null> {
+export async function listActivity(
+  client: HostdClient,
+  signal?: AbortSignal,
+): Promise<ActivitySample | null> {
   const activity: InstanceActivity[] = [];
   let monotonicMs = 0;
   let cursor: string | null = null;

@@ -75,6 +75,15 @@ describe('mvm events', () => {
   });
 });
 
+it('mvm top shows what instances use between two looks', async () => {
+  const { code, stdout } = await mvm('top', 'acme');
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/^acme\/web\/i-00000001 +running +50\.0% +1MiB /m);
+  const { items } = JSON.parse((await mvm('stats', '-o', 'json')).stdout);
+  expect(items).toMatchObject([{ tenant_id: 'acme', cpu_percent: 50 }, { tenant_id: 'globex' }]);
+  expect((await mvm('top', 'acme/wbe')).code).toBe(3);
+});
+
 describe('mvm restart', () => {
   const POOL = 'acme/web';
   const rebooted = () =>

@@ -149,10 +149,34 @@ export class ModelAgentd {
     };
   }
 
+  #askedForActivity = 0;
+
   readonly #answers: Answers = {
     getVersion: () => data.versionInfo(),
     ping: () => ({ agentd: 'ok', hostd_round_trip_ms: 0.25, protocol_version: 2 }),
     getHost: () => this.host,
+    getActivity: () => {
+      this.#askedForActivity += 1;
+      const cpu_usec = this.#askedForActivity * 500_000;
+      const nothing = { rx_bytes: 0, rx_packets: 0, tx_bytes: 0, tx_packets: 0 };
+      const activity = this.instances.flatMap(({ tenant_id, pool_id, instance_id, status, pid }) =>
+        status === 'running'
+          ? [
+              {
+                tenant_id,
+                pool_id,
+                instance_id,
+                status,
+                pid: pid ?? 1,
+                cpu_usec,
+                ...nothing,
+                memory_bytes: 1_048_576,
+              },
+            ]
+          : [],
+      );
+      return { activity, monotonic_ms: this.#askedForActivity * 1000 };
+    },
     getStatus: () => {
       const [first = data.status()] = this.statuses;
       if (this.statuses.length > 1) this.statuses.shift();

@@ -46,6 +46,8 @@ export interface Cgroups {
   stats(name: string): Promise<CgroupStats>;
   /** CPU time of its processes since it was made, in microseconds; null where no hierarchy of ours counts it. */
   cpuUsec(name: string): Promise<number | null>;
+  /** Memory that its processes use; null where the kernel does not tell. */
+  memoryBytes(name: string): Promise<number | null>;
   /** SIGKILL to all processes, and wait until they are gone. Errors: `cgroup.still_busy`. */
   kill(name: string): Promise<void>;
   /** Errors: `cgroup.still_busy` while it holds processes. */
@@ -121,6 +123,7 @@ function unifiedCgroups(root: string, { unit, own }: ParentPath): Cgroups {
         pidsCurrent: toNumber(await readControl(directory, 'pids.current')),
       };
     },
+    memoryBytes: async (name) => toNumber(await readControl(path(name), 'memory.current')),
     async cpuUsec(name) {
       const text = await readControl(path(name), 'cpu.stat');
       return toNumber(/^usage_usec (\d+)$/m.exec(text ?? '')?.[1] ?? null);
@@ -174,6 +177,7 @@ function splitCgroups(roots: Readonly<Record<Controller, string>>, parent: strin
         pidsCurrent: toNumber(await readControl(path('pids', name), 'pids.current')),
       };
     },
+    memoryBytes: async (name) => toNumber(await readControl(path('memory', name), 'memory.usage_in_bytes')),
     async cpuUsec(name) {
       // There when cpuacct is mounted together with cpu, as systemd does; in nanoseconds.
       const nanoseconds = toNumber(await readControl(path('cpu', name), 'cpuacct.usage'));

@@ -1,4 +1,9 @@
-import { keepRunningWithoutLog, MAX_UNWRITTEN_LOG_BYTES } from '@mvm/node-host';
+import {
+  formattedLog,
+  isJournalStream,
+  keepRunningWithoutLog,
+  MAX_UNWRITTEN_LOG_BYTES,
+} from '@mvm/node-host';
 import { destination, type Logger, pino } from 'pino';
 import type { HostdConfig } from '../config/settings.js';
 import { type Daemon, startDaemon } from '../daemon.js';
@@ -18,8 +23,17 @@ export async function serve(
 ): Promise<void> {
   // Synchronous: the last lines before an end are the ones that matter.
   const logger = pino(
-    { level: config.logLevel, base: null, serializers: { err: errorForLog } },
-    keepRunningWithoutLog(destination({ fd: 2, sync: true, maxLength: MAX_UNWRITTEN_LOG_BYTES })),
+    {
+      level: config.logLevel,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      serializers: { err: errorForLog },
+    },
+    formattedLog(
+      keepRunningWithoutLog(destination({ fd: 2, sync: true, maxLength: MAX_UNWRITTEN_LOG_BYTES })),
+      config.logFormat,
+      isJournalStream(2, process.env),
+    ),
   );
   const notifier = createServiceNotifier(process.env, (problem) =>
     logger.warn({ problem }, 'the service manager could not be notified'),

@@ -1,4 +1,5 @@
 import { MAX_SOCKET_PATH_BYTES } from '@mvm/framing';
+import { LOG_FORMATS } from '@mvm/node-host';
 import { HOSTD_SOCKET_PATH, STATE_DIR } from '@mvm/protocol';
 import { DEFAULT_CLUSTER_CIDR, parseIpv4Cidr } from '@mvm/protocol/names';
 import type { SettingsTable, SettingValues } from '@mvm/settings';
@@ -181,6 +182,15 @@ export const settings = {
     defaultValue: 'info',
     meaning:
       '`trace`, `debug`, `info`, `warn`, `error`, `fatal` or `silent`. `debug` shows the duration of each step.',
+  },
+  logFormat: {
+    name: 'log-format',
+    kind: 'text',
+    placeholder: 'format',
+    schema: z.enum(LOG_FORMATS),
+    defaultValue: 'json',
+    meaning:
+      '`json`: a JSON object per line. `text`: time, level, message, and the fields as `name=value`. Under systemd, lines of both have their journald priority.',
   },
   maxConnections: {
     name: 'max-connections',

@@ -27,7 +27,7 @@ function* activeInstances({ ports }: RequestServices): Generator<Active> {
   }
 }
 
-/** One file per VM is read, and one for all TAPs; neither a VMM nor a guest is asked. */
+/** Two files per VM are read, and one for all TAPs; neither a VMM nor a guest is asked. */
 export const listActivity: RequestHandler<'ListActivity'> = async (request, services) => {
   const page = takePage(activeInstances(services), {
     idsOf: ({ record }) => [record.tenant_id, record.pool_id, record.instance_id],
@@ -54,6 +54,7 @@ async function activityOf(
 ): Promise<InstanceActivity> {
   const { tenant_id, pool_id, instance_id } = record;
   const tap = taps.get(vm.spec.vmId);
+  const memoryBytes = await ports.cgroups.memoryBytes(vm.spec.vmId);
   return {
     tenant_id,
     pool_id,
@@ -65,5 +66,6 @@ async function activityOf(
     rx_packets: tap?.rxPackets ?? null,
     tx_bytes: tap?.txBytes ?? null,
     tx_packets: tap?.txPackets ?? null,
+    ...(memoryBytes === null ? {} : { memory_bytes: memoryBytes }),
   };
 }

@@ -33,6 +33,9 @@ test('a VM’s counters grow with what it does, and only while it has one', asyn
   expect(before).toMatchObject({ ...address, status: 'running', pid });
   // A boot takes CPU time, and a guest that has its address has sent something.
   expect(before?.cpu_usec).toBeGreaterThan(100_000);
+  const { runtime } = await client.request({ type: 'DescribeInstance', ...address });
+  expect(before?.memory_bytes).toBeGreaterThan(1024 * 1024);
+  expect(before?.memory_bytes).toBeLessThanOrEqual(runtime?.memory_max_bytes ?? 0);
 
   const size = 1000;
   execFileSync('ping', ['-c', '5', '-i', '0.2', '-s', String(size), net?.guest_ip ?? ''], {

@@ -1,4 +1,4 @@
-import { desiredStateSchema, hostInfoSchema } from '@mvm/protocol/schemas';
+import { desiredStateSchema, hostInfoSchema, instanceActivitySchema } from '@mvm/protocol/schemas';
 import { z } from 'zod';
 import { applyResultSchema, pingResultSchema, versionInfoSchema } from '../results.js';
 import { desiredStatusSchema, statusSchema } from '../status.js';
@@ -35,6 +35,21 @@ export const daemonRoutes = {
     query: none,
     body: null,
     response: hostInfoSchema,
+    format: 'json',
+  },
+  getActivity: {
+    method: 'GET',
+    path: '/v1/activity',
+    summary:
+      'How busy the VMs that run or are warm have been since they were launched: counters, whose difference between two answers is what happened between them.',
+    params: none,
+    query: none,
+    body: null,
+    response: z.object({
+      activity: z.array(instanceActivitySchema),
+      /** When that was, on the host's monotonic clock. */
+      monotonic_ms: z.number(),
+    }),
     format: 'json',
   },
   getStatus: {

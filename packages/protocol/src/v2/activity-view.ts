@@ -17,5 +17,7 @@ export const instanceActivitySchema = z.object({
   rx_packets: z.number().nullable(),
   tx_bytes: z.number().nullable(),
   tx_packets: z.number().nullable(),
+  /** Memory of the VMM, the guest's included, as its cgroup counts it now; absent when the kernel does not tell. */
+  memory_bytes: z.number().optional(),
 });
 export type InstanceActivity = z.infer<typeof instanceActivitySchema>;
