@@ -80,10 +80,12 @@ export interface StepArgs {
   'snapshot.write': SnapshotArgs;
   /** The commit point of a sleep: the snapshot has its final name. */
   'snapshot.commit': { readonly address: InstanceAddress; readonly at: string };
-  /** Everything that a wake relies on is as it was written: VMM, disks, checksums. */
+  /** Everything that a wake relies on is as it was written: VMM, disks, checksums; of an image, that nobody has touched it. */
   'snapshot.verify': { readonly address: InstanceAddress };
   /** The commit point of a wake: the snapshot is never loaded again. */
   'snapshot.consume': { readonly address: InstanceAddress };
+  /** The memory that the guest runs from already is the one that was written. */
+  'snapshot.check': { readonly address: InstanceAddress };
   'snapshot.discard': { readonly address: InstanceAddress };
   'vm.kill': { readonly address: InstanceAddress; readonly vmId: string };
   /** The commit point of a start: once it is durable, the instance runs. */

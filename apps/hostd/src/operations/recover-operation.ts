@@ -11,7 +11,7 @@ import type { OperationContext } from './operation-context.js';
 import { hasRebooted, reapRebooted } from './reboot.js';
 import { markResumePending } from './resume-pending.js';
 import { recordStartFailure } from './start.js';
-import { findWokenVm, reapWoken } from './wake.js';
+import { findWokenVm, isDamaged, reapWoken } from './wake.js';
 
 /** The state in which an operation leaves an instance, when its plan is undone after a failure and has not failed. */
 const COMPLETE: Partial<Record<OperationName, InstanceRecord['status']>> = {
@@ -67,6 +67,12 @@ export async function recoverOperation(
     const isComplete = plan.operation === 'reboot' && hasRebooted(plan, deps);
     const steps = isComplete ? [] : (rest ?? plan.steps);
     const outcome = await executePlan({ ...plan, steps }, ports, logger);
+    if (outcome.status !== 'done' && isDamaged(outcome)) {
+      const message = `the wake failed: ${toCodedError(outcome.error).message}`;
+      await reapWoken(address, message, context, deps);
+      await auditLoss(address, message, context, deps);
+      return true;
+    }
     if (outcome.status !== 'done') {
       if (plan.operation !== 'reboot') throw cleanupIncomplete(plan, outcome.error);
       await reapRebooted(address, outcome.error, await consoleTail(ports, address, null), context, deps);

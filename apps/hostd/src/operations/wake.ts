@@ -82,10 +82,16 @@ async function runsOn(
   return wasResumed && vm != null && (await isAlive(vm));
 }
 
+/** Whether a guest runs from memory that is not the one that was written. */
+export function isDamaged({ failedStep, error }: PlanFailure): boolean {
+  return failedStep.kind === 'snapshot.check' && toCodedError(error).reason === 'snapshot.damaged';
+}
+
 /** What the snapshot says of its VM. */
 interface WakeInputs {
   readonly launch: LaunchArgs;
   readonly vmm: VmOrigin['vmm'];
+  readonly mapsMemory: boolean;
 }
 
 /**
@@ -99,11 +105,11 @@ export const wake: InstanceOperation<void, WakeInputs> = {
     canceled.has('sleep') && requireInstance(store, address).status === 'running',
   prepare: async ({ address }, { store, ports }) => {
     assertTransition(requireInstance(store, address).status, 'wake');
-    const { launch, vmm } = await requireManifest(address, ports.layout);
-    return { launch, vmm };
+    const { launch, vmm, parts } = await requireManifest(address, ports.layout);
+    return { launch, vmm, mapsMemory: parts.some(({ image }) => image !== undefined) };
   },
   readsSecrets: ({ launch }) => launch.hasSecretsDrive === true,
-  plan: ({ address }, { launch, vmm }, deps) => {
+  plan: ({ address }, { launch, vmm, mapsMemory }, deps) => {
     const { store, ports, reservations, clock } = deps;
     const overheadMib = ports.vmm.memoryOverheadMib(launch, vmm);
     const input = endInput(address, deps);
@@ -111,7 +117,10 @@ export const wake: InstanceOperation<void, WakeInputs> = {
     const secretScopes = requirePool(store, address).secret_scopes;
     const resources = wokenResources(input.instance, launch);
     return {
-      plan: planWake({ ...input, launch, overheadMib, usage, secretScopes }, { now: clock.now() }),
+      plan: planWake(
+        { ...input, launch, mapsMemory, overheadMib, usage, secretScopes },
+        { now: clock.now() },
+      ),
       reservation: {
         check: () => reservations.checkStart(address.tenant_id),
         take: () => reservations.reserveStart(address, resources),
@@ -127,7 +136,7 @@ export const wake: InstanceOperation<void, WakeInputs> = {
     }
   },
   onFailure: async (failure, { address, context }, _inputs, deps) => {
-    if (failure.status === 'committed' && !(await runsOn(failure, address, deps))) {
+    if (failure.status === 'committed' && (isDamaged(failure) || !(await runsOn(failure, address, deps)))) {
       await reapWoken(address, `the wake failed: ${toCodedError(failure.error).message}`, context, deps);
     }
     return failure.error;

@@ -14,6 +14,8 @@ export interface WakeInput extends EndInput {
   readonly launch: LaunchArgs;
   /** What the VMM takes beside the guest's memory. */
   readonly overheadMib: number;
+  /** Its memory is mapped from the snapshot, and checked once the guest runs. */
+  readonly mapsMemory?: boolean;
   /** Of the tenant's other instances. */
   readonly usage: RunningUsage;
   /** Of the pool, now: a guest that has a drive for secrets wakes to what they allow. */
@@ -22,7 +24,7 @@ export interface WakeInput extends EndInput {
 
 /**
  * Steps of a wake: all that can fail comes before the snapshot is used up, and until then a failure leaves the instance
- * sleeping. The same address, MAC, TAP and confinement as before. Pure. Throws `instance.invalid_transition`,
+ * sleeping; but memory that is mapped is checked only then, and when it is damaged the guest is ended. The same address, MAC, TAP and confinement as before. Pure. Throws `instance.invalid_transition`,
  * `tenant.network_down`, `quota.exceeded`.
  */
 export function planWake(input: WakeInput, context: { readonly now: string }): Plan {
@@ -63,6 +65,7 @@ export function planWake(input: WakeInput, context: { readonly now: string }): P
         at: context.now,
         ...(hasSecrets ? { secretsEpoch: tenant.secrets_epoch ?? 0 } : {}),
       },
+      ...(input.mapsMemory === true ? [{ kind: 'snapshot.check', address } as const] : []),
       { kind: 'snapshot.discard', address },
     ],
   };

@@ -99,6 +99,7 @@ const texts: { readonly [K in StepKind]: StepText<K> } = {
     what: () => 'check the snapshot, the disks and the VMM against its manifest',
   },
   'snapshot.consume': { ...address, what: () => 'use the snapshot up: from here on it is awake' },
+  'snapshot.check': { ...address, what: () => 'check the memory that its guest runs from already' },
   'snapshot.discard': { ...address, what: () => 'discard its snapshot, if there is one' },
   'instance.commit_running': { ...address, what: () => 'record it as running' },
   'instance.commit_sleeping': { ...address, what: () => 'record it as sleeping' },

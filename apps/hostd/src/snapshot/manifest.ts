@@ -3,6 +3,8 @@ import type { LaunchArgs } from '../state/launch.js';
 import { ACCELERATORS } from '../vmm/vmm.js';
 import { imageChecksumSchema } from './checksum.js';
 
+const decimal = z.string().regex(/^\d{1,20}$/);
+
 const storedPartSchema = z.object({
   /** As the driver calls it; also the file's name. */
   name: z.string().regex(/^[a-z]{1,16}$/),
@@ -13,6 +15,11 @@ const storedPartSchema = z.object({
   stored_bytes: z.int().min(1),
   /** Of the stored file. */
   checksum: imageChecksumSchema,
+  /**
+   * Of an image, which a VMM maps: its file as it was when it was written. A file that is still the same need not be read
+   * before the guest runs.
+   */
+  image: z.object({ inode: decimal, mtime_ns: decimal, ctime_ns: decimal }).optional(),
 });
 /** A part of a saved VM as it stands in its file. */
 export type StoredPart = z.infer<typeof storedPartSchema>;

@@ -55,6 +55,72 @@ export async function writeDurably(
   return { bytes, checksum: checksum.finish() };
 }
 
+/** A hole of this size, or more, is left out of an image's file. */
+const HOLE = Buffer.alloc(65_536);
+
+/**
+ * The same for an image of memory, which is not compressed: where it has nothing but zeros, the file has holes. A piece is
+ * written before the next one is asked for.
+ */
+export async function writeImageDurably(
+  file: FileHandle,
+  source: AsyncIterable<Uint8Array>,
+): Promise<{ bytes: number; checksum: ImageChecksum }> {
+  const checksum = beginChecksum();
+  let bytes = 0;
+  let unflushed = 0;
+  let flushed = Promise.resolve();
+  let isFlushing = false;
+  try {
+    for await (const piece of source) {
+      const writing = observed(
+        writeFilled(file, piece, bytes).then((written) => {
+          unflushed += written;
+        }),
+      );
+      checksum.update(piece);
+      bytes += piece.byteLength;
+      await writing;
+      if (unflushed < FLUSH_BYTES || isFlushing) continue;
+      [unflushed, isFlushing] = [0, true];
+      flushed = observed(
+        file.datasync().then(() => {
+          isFlushing = false;
+        }),
+      );
+    }
+    // What ends in a hole is as long as the memory all the same.
+    await file.truncate(bytes);
+    await flushed;
+  } finally {
+    await Promise.allSettled([flushed]);
+  }
+  await file.sync();
+  return { bytes, checksum: checksum.finish() };
+}
+
+/** Writes what of a piece is not zeros; how much that is. */
+async function writeFilled(file: FileHandle, piece: Uint8Array, position: number): Promise<number> {
+  const isHole = (at: number): boolean => {
+    const block = piece.subarray(at, at + HOLE.length);
+    return HOLE.compare(block, 0, block.length, 0, block.length) === 0;
+  };
+  let written = 0;
+  for (let from = 0; from < piece.length; ) {
+    let to = from;
+    while (to < piece.length && !isHole(to)) to += HOLE.length;
+    const end = Math.min(to, piece.length);
+    for (let at = from; at < end; ) {
+      const { bytesWritten } = await file.write(piece, at, end - at, position + at);
+      at += bytesWritten;
+      written += bytesWritten;
+    }
+    // It ended, or this block is a hole.
+    from = to + HOLE.length;
+  }
+  return written;
+}
+
 /**
  * Whether a whole file has this checksum. While one batch is looked at, the next one is read. Memory: two batches. Throws
  * the signal's reason once it is aborted.

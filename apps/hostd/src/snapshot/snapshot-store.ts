@@ -6,7 +6,7 @@
  * - A snapshot is used once. `consume` renames it to `delta.used` before the guest runs again; only the process that has
  *   done so, and knows that the guest has not run, renames it back.
  */
-import { createReadStream } from 'node:fs';
+import { type BigIntStats, createReadStream } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { CodedError } from '@mvm/protocol';
@@ -15,7 +15,7 @@ import type { InstanceAddress, Layout } from '../state/layout.js';
 import type { RestoredPart, SavedPart } from '../vmm/vmm.js';
 import { type Compression, compress, decompress } from './compression.js';
 import { parseManifest, renderManifest, type SnapshotManifest, type StoredPart } from './manifest.js';
-import { hasChecksum, writeDurably } from './memory-file.js';
+import { hasChecksum, writeDurably, writeImageDurably } from './memory-file.js';
 import { seal, unseal } from './seal.js';
 
 export interface SnapshotPaths {
@@ -75,8 +75,11 @@ async function writePart(
         yield piece;
       }
     })();
+    const isImage = part.isImage === true && compression === 'none' && key === null;
     const squeezed = compress(compression, counted);
-    const { bytes, checksum } = await writeDurably(file, key ? seal(key, squeezed) : squeezed);
+    const { bytes, checksum } = isImage
+      ? await writeImageDurably(file, counted)
+      : await writeDurably(file, key ? seal(key, squeezed) : squeezed);
     return {
       name: part.name,
       compression,
@@ -84,10 +87,16 @@ async function writePart(
       plain_bytes: plainBytes,
       stored_bytes: bytes,
       checksum,
+      ...(isImage ? { image: identityOf(await file.stat({ bigint: true })) } : {}),
     };
   } finally {
     await file.close();
   }
+}
+
+/** What of a file changes with it, whoever changes it. */
+function identityOf({ ino, mtimeNs, ctimeNs }: BigIntStats): NonNullable<StoredPart['image']> {
+  return { inode: String(ino), mtime_ns: String(mtimeNs), ctime_ns: String(ctimeNs) };
 }
 
 /** Writes `meta.json` beside the unfinished memory image; durable when it returns. Errors: `disk.full`. */
@@ -146,15 +155,15 @@ export async function requireManifest(
 }
 
 /**
- * Checks size and checksum of every stored part against the manifest. Errors: `snapshot.damaged`; the signal's reason once
- * it is aborted.
+ * Checks size and checksum of every stored part against the manifest. An image whose file nobody has touched since it was
+ * written is not read: that is left to `checkUsedImages`. Errors: `snapshot.damaged`; the signal's reason once it is aborted.
  */
 export async function verifyParts(
   paths: SnapshotPaths,
   { parts }: SnapshotManifest,
   signal?: AbortSignal,
 ): Promise<void> {
-  for (const { name, stored_bytes, checksum } of parts) {
+  for (const { name, stored_bytes, checksum, image } of parts) {
     const path = join(paths.committed, name);
     const size = await stat(path).then(
       (entry) => entry.size,
@@ -162,14 +171,36 @@ export async function verifyParts(
     );
     if (size !== stored_bytes)
       throw damaged(paths, `its ${name} has ${size} bytes instead of ${stored_bytes}`);
+    if (image !== undefined && (await isUntouched(path, image))) continue;
     if (!(await hasChecksum(path, checksum, signal))) {
       throw damaged(paths, `its ${name} does not have the recorded checksum`);
     }
   }
 }
 
+async function isUntouched(path: string, image: NonNullable<StoredPart['image']>): Promise<boolean> {
+  const now = identityOf(await stat(path, { bigint: true }));
+  return Object.entries(image).every(([name, value]) => now[name as keyof typeof now] === value);
+}
+
 /**
- * The saved VM's parts as the VMM wrote them; those in plain of at most `maxFileBytes` as files too. Errors: `snapshot.key_missing`; while reading, `snapshot.unseal_failed`,
+ * Reads the images of a used snapshot, whose guest runs already. Nothing when the snapshot is discarded, or is being
+ * discarded: that comes after this check. Errors: `snapshot.damaged`.
+ */
+export async function checkUsedImages(paths: SnapshotPaths): Promise<void> {
+  const used = { ...paths, committed: paths.used };
+  for (const { name, checksum, image } of (await readManifest(used))?.parts ?? []) {
+    if (image === undefined) continue;
+    const isGood = await hasChecksum(join(paths.used, name), checksum).catch((error: unknown) => {
+      if (errnoOf(error) === 'ENOENT') return true;
+      throw damaged(used, `its ${name} cannot be read`, error);
+    });
+    if (!isGood) throw damaged(used, `its ${name} does not have the recorded checksum`);
+  }
+}
+
+/**
+ * The saved VM's parts as the VMM wrote them; images, and those in plain of at most `maxFileBytes`, as files too. Errors: `snapshot.key_missing`; while reading, `snapshot.unseal_failed`,
  * `snapshot.compressor`.
  */
 export function savedParts(
@@ -193,7 +224,7 @@ export function savedParts(
     return {
       name: part.name,
       bytes: decompress(part.compression, squeezed),
-      file: isPlain && part.stored_bytes <= maxFileBytes ? path : null,
+      file: isPlain && (part.image !== undefined || part.stored_bytes <= maxFileBytes) ? path : null,
     };
   });
 }

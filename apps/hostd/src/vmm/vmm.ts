@@ -113,7 +113,7 @@ export interface VmHandle {
    * end before the next. Complete when it ends without an error; giving it up midway leaves the VM paused, as it was.
    * Errors: `internal` `vmm.save_failed`, `vmm.gone`.
    */
-  save(): AsyncIterable<SavedPart>;
+  save(options?: SaveOptions): AsyncIterable<SavedPart>;
   /** Whether a program in the guest has the agent's channel open. Sends nothing through it. */
   hasAgent(): Promise<boolean>;
   /** Whether `hasAgent` asks the guest; else its VMM answers, of a restored guest also before that has run. */
@@ -126,11 +126,22 @@ export interface VmHandle {
   detach(): void;
 }
 
-/** A part of a saved VM. QEMU has one, `memory`, with all that there is; Firecracker two files, `vmstate` and `memory`. */
+export interface SaveOptions {
+  /** The parts are kept as they are, in plain: a driver may give the memory as an image. */
+  readonly inPlain?: boolean;
+}
+
+/**
+ * A part of a saved VM. QEMU has one, `memory`, with all that there is, or `devices` and the image `memory`; Firecracker
+ * two files, `vmstate` and `memory`.
+ */
 export interface SavedPart {
   /** 1 to 16 letters, a to z: also the name of the file in which hostd keeps it. */
   readonly name: string;
+  /** Each piece is good until the next one is asked for. */
   readonly bytes: AsyncIterable<Uint8Array>;
+  /** It is the guest's memory, byte for byte: its VMM maps it from the file, and the guest runs before it is read. */
+  readonly isImage?: true;
 }
 
 export interface RestoredPart extends SavedPart {

@@ -23,6 +23,7 @@ import type {
   DriverState,
   ResumeOutcome,
   SavedPart,
+  SaveOptions,
   VmExit,
   VmHandle,
   Vmm,
@@ -237,7 +238,10 @@ async function spawnProgram(
 }
 
 /** A saved state in two parts, as Firecracker's is in two files. */
-async function* inParts(state: AsyncGenerator<Uint8Array>): AsyncGenerator<SavedPart> {
+async function* inParts(
+  state: AsyncGenerator<Uint8Array>,
+  { inPlain = false }: SaveOptions = {},
+): AsyncGenerator<SavedPart> {
   let rest = new Uint8Array();
   async function* first(): AsyncGenerator<Uint8Array> {
     for (let left = VMSTATE_BYTES; left > 0; ) {
@@ -255,7 +259,7 @@ async function* inParts(state: AsyncGenerator<Uint8Array>): AsyncGenerator<Saved
   }
   try {
     yield { name: 'vmstate', bytes: first() };
-    yield { name: 'memory', bytes: second() };
+    yield { name: 'memory', bytes: second(), ...(inPlain ? { isImage: true } : {}) };
   } finally {
     await state.return(undefined);
   }
@@ -470,8 +474,8 @@ class FakeVmmHandle implements VmHandle {
     if ((await this.#call('pause')) === 'fail') throw coded('vmm.command_failed', 'told to');
   }
 
-  save(): AsyncIterable<SavedPart> {
-    return inParts(this.#state());
+  save(options?: SaveOptions): AsyncIterable<SavedPart> {
+    return inParts(this.#state(), options);
   }
 
   async *#state(): AsyncGenerator<Uint8Array> {

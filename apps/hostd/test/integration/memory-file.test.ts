@@ -1,10 +1,10 @@
 import { createCipheriv, createHash, randomBytes } from 'node:crypto';
-import { type FileHandle, mkdtemp, open, readFile, rm } from 'node:fs/promises';
+import { type FileHandle, mkdtemp, open, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { beginChecksum, type ImageChecksum } from '../../src/snapshot/checksum.js';
-import { hasChecksum, writeDurably } from '../../src/snapshot/memory-file.js';
+import { hasChecksum, writeDurably, writeImageDurably } from '../../src/snapshot/memory-file.js';
 
 // Long enough for several batches and flushes, and no multiple of either.
 const content = randomBytes(13_000_001);
@@ -137,4 +137,43 @@ describe('the file of a memory image', () => {
 it('is GMAC as its authors have it: test case 1 of the GCM specification', () => {
   const begun = beginChecksum({ algorithm: 'gmac', key: '00'.repeat(16), value: '' });
   expect(begun.finish()).toMatchObject({ value: '58e2fccefa7e3061367f1d57a4e7455a' });
+});
+
+describe('the file of an image that is mapped', () => {
+  const MIB = 1_048_576;
+  /** Zeros at the beginning, in the midst and at the end; and some in blocks that are not all zeros. */
+  const sparse = Buffer.alloc(9 * MIB);
+  randomBytes(MIB).copy(sparse, 2 * MIB);
+  sparse.write('alone', 5 * MIB + 100_000);
+  randomBytes(3 * MIB).copy(sparse, 5 * MIB + 200_000);
+
+  /** As a reader with one buffer gives them: a piece is overwritten once the next one is asked for. */
+  async function* reused(size: number): AsyncGenerator<Buffer> {
+    const buffer = Buffer.alloc(size);
+    for (let at = 0; at < sparse.length; at += size) {
+      const piece = buffer.subarray(0, Math.min(size, sparse.length - at));
+      sparse.copy(piece, 0, at);
+      yield piece;
+      buffer.fill(0xff);
+    }
+  }
+
+  it.each([65_536, MIB, 4 * MIB])('has holes for zeros, out of pieces of %d bytes', async (size) => {
+    const { bytes, checksum } = await writeImageDurably(file, reused(size));
+    expect(bytes).toBe(sparse.length);
+    expect((await readFile(path)).equals(sparse)).toBe(true);
+    expect(await hasChecksum(path, checksum)).toBe(true);
+    expect((await stat(path)).blocks * 512).toBeLessThan(5 * MIB);
+    const again = beginChecksum(checksum);
+    again.update(sparse);
+    expect(again.finish()).toEqual(checksum);
+  });
+
+  it('fails as its source does', async () => {
+    async function* broken(): AsyncGenerator<Buffer> {
+      yield Buffer.alloc(MIB, 1);
+      throw new Error('the VMM went away');
+    }
+    await expect(writeImageDurably(file, broken())).rejects.toThrow('the VMM went away');
+  });
 });

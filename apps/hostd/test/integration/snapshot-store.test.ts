@@ -1,10 +1,23 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { appendFile, mkdtemp, open, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import {
+  appendFile,
+  copyFile,
+  mkdtemp,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { SnapshotManifest, StoredPart } from '../../src/snapshot/manifest.js';
 import {
+  checkUsedImages,
   consumeSnapshot,
   discardSnapshots,
   readManifest,
@@ -207,5 +220,86 @@ describe('snapshot directory', () => {
       inOrder(savedParts(paths, await read(), { key: null, maxFileBytes: 2 ** 30 })),
     );
     expect(hashes(back)).toEqual(hashes(memory));
+  });
+});
+
+describe('an image that is mapped', () => {
+  async function* imageSource(): AsyncGenerator<SavedPart> {
+    for (const part of givenBack(saved)) yield part.name === 'memory' ? { ...part, isImage: true } : part;
+  }
+  const memory = (): string => join(paths.committed, 'memory');
+  let parts: StoredPart[];
+
+  beforeEach(async () => {
+    parts = await writeParts(paths, imageSource(), { compression: 'none', key: null });
+    await commitSnapshot(paths, manifest(parts));
+  });
+
+  async function changeByte(path: string): Promise<void> {
+    const handle = await open(path, 'r+');
+    await handle.write(Buffer.from([(image[1000] ?? 0) ^ 1]), 0, 1, 1000);
+    await handle.close();
+  }
+
+  /** As if nobody had touched it. */
+  async function describeAgain(path: string): Promise<void> {
+    const { ino, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
+    const now = { inode: String(ino), mtime_ns: String(mtimeNs), ctime_ns: String(ctimeNs) };
+    parts = parts.map((part) => (part.image === undefined ? part : { ...part, image: now }));
+    await writeFile(join(paths.committed, 'meta.json'), JSON.stringify(manifest(parts)));
+  }
+
+  const damaged = { reason: 'snapshot.damaged', message: expect.stringContaining('its memory ') };
+
+  it('is a file however large it is, and is described as the file that it is', async () => {
+    const entry = await stat(memory(), { bigint: true });
+    expect(await readManifest(paths)).toEqual(manifest(parts));
+    expect(parts.map((part) => part.image?.inode)).toEqual([undefined, String(entry.ino)]);
+    const back = savedParts(paths, manifest(parts), { key: null, maxFileBytes: 0 });
+    expect(back.map(({ file }) => file)).toEqual([null, memory()]);
+    expect(hashes(await keepParts(inOrder(back)))).toEqual(hashes(saved));
+    await verifyParts(paths, manifest(parts));
+  });
+
+  it('is read before it is used once anybody has touched it, and refused only when it is another', async () => {
+    const kept = join(directory, 'kept');
+    await copyFile(memory(), kept);
+    await changeByte(memory());
+    await expect(verifyParts(paths, manifest(parts))).rejects.toMatchObject(damaged);
+    await truncate(memory(), image.length - 1);
+    await expect(verifyParts(paths, manifest(parts))).rejects.toMatchObject(damaged);
+    await rename(kept, memory());
+    await verifyParts(paths, manifest(parts));
+  });
+
+  it('is read once it is used, when nobody has', async () => {
+    await verifyParts(paths, manifest(parts));
+    await consumeSnapshot(paths);
+    await checkUsedImages(paths);
+    await rename(paths.used, paths.committed);
+    await changeByte(memory());
+    await describeAgain(memory());
+    await verifyParts(paths, manifest(parts));
+    await consumeSnapshot(paths);
+    await expect(checkUsedImages(paths)).rejects.toMatchObject(damaged);
+  });
+
+  it('is not missed where it is discarded, wholly or in part', async () => {
+    await checkUsedImages(paths);
+    await consumeSnapshot(paths);
+    await rm(join(paths.used, 'memory'));
+    await checkUsedImages(paths);
+    await discardSnapshots(paths, 'used');
+    await checkUsedImages(paths);
+  });
+
+  it('is none when it is compressed or sealed', async () => {
+    for (const options of [
+      { compression: 'lz4', key: null },
+      { compression: 'none', key },
+    ] as const) {
+      const stored = await writeParts(paths, imageSource(), options);
+      expect(stored.some((part) => part.image !== undefined)).toBe(false);
+    }
   });
 });

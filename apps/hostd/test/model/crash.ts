@@ -129,7 +129,7 @@ const SUSPENDS = {
     steps: [
       ...['journal', 'port.attach', 'snapshot.verify', 'vm.restore', 'vm.record', 'snapshot.consume'],
       ...['vm.resume', 'vm.resume', 'guest.wake', 'guest.wake', 'instance.commit_running'],
-      ...['snapshot.discard', 'journal_end', 'audit'],
+      ...['snapshot.check', 'snapshot.discard', 'journal_end', 'audit'],
     ],
   },
   warm: { from: 'running', steps: ['journal', 'vm.pause', 'instance.commit_warm', 'journal_end'] },

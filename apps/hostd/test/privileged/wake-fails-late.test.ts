@@ -1,4 +1,4 @@
-import { cpSync, existsSync, readFileSync, rmSync, utimesSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { until } from '@mvm/testkit';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -139,3 +139,25 @@ test('a wake goes on though its progress cannot be recorded', async () => {
   await wake();
   expect(await one.vm()).toMatchObject({ running: true, boot: bootId });
 });
+
+test('a guest that runs from memory that is not the one that was written is ended', async () => {
+  const memory = join(one.layout.snapshotsDir(one.address), 'delta.used', 'memory');
+  one.faultOf = (call) => {
+    // Loaded already, and not checked yet.
+    if (call === 'resume') flipFirstByte(memory);
+    return null;
+  };
+  await expect(wake()).rejects.toMatchObject({ reason: 'snapshot.damaged' });
+  expect(await one.described()).toMatchObject({
+    ...{ status: 'stopped', pid: null },
+    stop_reason: { kind: 'lost', message: expect.stringContaining('checksum') },
+  });
+  expect([snapshot('delta'), snapshot('delta.used')]).toEqual([false, false]);
+  expect(existsSync(one.layout.vmSocketDir(one.vmId))).toBe(false);
+});
+
+function flipFirstByte(path: string): void {
+  const bytes = readFileSync(path);
+  bytes[0] = (bytes[0] ?? 0) ^ 255;
+  writeFileSync(path, bytes);
+}

@@ -2,6 +2,7 @@ import { open, stat } from 'node:fs/promises';
 import { CodedError } from '@mvm/protocol';
 import type { SnapshotManifest } from '../../snapshot/manifest.js';
 import {
+  checkUsedImages,
   commitSnapshot,
   consumeSnapshot,
   discardSnapshots,
@@ -59,7 +60,8 @@ export const snapshotWrite: StepExecutor<'snapshot.write'> = {
     const { record } = handle;
     const paths = pathsOf(address, ports);
     const key = await ports.keys.find(address.tenant_id);
-    const parts = await writeParts(paths, handle.save(), { compression, key });
+    const inPlain = compression === 'none' && key === null;
+    const parts = await writeParts(paths, handle.save({ inPlain }), { compression, key });
     await stageManifest(paths, {
       format: 1,
       ...address,
@@ -167,6 +169,11 @@ export const snapshotConsume: StepExecutor<'snapshot.consume'> = {
     await requireSameDisks(manifest);
     await returnSnapshot(paths);
   },
+};
+
+export const snapshotCheck: StepExecutor<'snapshot.check'> = {
+  execute: async ({ address }, ports) => checkUsedImages(pathsOf(address, ports)),
+  undo: nothing,
 };
 
 export const snapshotDiscard: StepExecutor<'snapshot.discard'> = {

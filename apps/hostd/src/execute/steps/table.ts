@@ -33,6 +33,7 @@ import {
 } from './records.js';
 import {
   guestWake,
+  snapshotCheck,
   snapshotCommit,
   snapshotConsume,
   snapshotDiscard,
@@ -65,6 +66,7 @@ export const stepExecutors: { readonly [K in StepKind]: StepExecutor<K> } = {
   'snapshot.commit': snapshotCommit,
   'snapshot.verify': snapshotVerify,
   'snapshot.consume': snapshotConsume,
+  'snapshot.check': snapshotCheck,
   'snapshot.discard': snapshotDiscard,
   'instance.commit_running': commitRunning,
   'instance.commit_stopped': commitStopped,

@@ -119,6 +119,13 @@ describe('restoreArgv', () => {
     expect(values(argv, '-append')).toEqual(['quiet tsc=reliable']);
     expect(argv.slice(-2)).toEqual(['-incoming', 'fd:3']);
   });
+  it('maps the memory from a file when it is apart, whatever the saved VM did', () => {
+    const mapped = restoreArgv(spec, ['qemu', ...expected], { mapsMemory: true });
+    expect(mapped.slice(-4)).toEqual(['-mem-path', '/proc/self/fd/6', '-incoming', 'fd:3']);
+    expect(mapped.slice(0, -4)).toEqual(expected);
+    expect(restoreArgv(spec, ['qemu', ...mapped], { mapsMemory: true })).toEqual(mapped);
+    expect(restoreArgv(spec, ['qemu', ...mapped])).toEqual([...expected, '-incoming', 'fd:3']);
+  });
   it('refuses another TAP, or another device', () => {
     for (const [from, to] of [
       ['ifname=tn3i5', 'ifname=tn3i6'],

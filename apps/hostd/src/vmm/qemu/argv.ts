@@ -67,14 +67,24 @@ export function renderQemuArgv(spec: VmSpec, host: QemuHost): string[] {
 /** How a restored QEMU gets its state: the descriptor that `spawn` gave it. */
 const INCOMING = ['-incoming', 'fd:3'];
 
+/** Descriptor of the file that a restored guest's memory is mapped from. QEMU keeps it open. */
+export const MAPPED_MEMORY_FD = 6;
+/** How a QEMU maps it: privately, so that the file stays as it is. */
+const MAPPED_MEMORY = ['-mem-path', `/proc/self/fd/${MAPPED_MEMORY_FD}`];
+
 /**
  * The arguments that restore a saved VM: those it was saved with (program's name first), once they are found to be what
  * `spec` asks for. An extra or a missing device is accepted silently by QEMU and breaks the guest later. The kernel's
  * command line is not compared: it took effect long ago, and names this boot's clock frequency.
  * Throws `failed_precondition`, reason `vmm.devices_changed`. Pure.
  */
-export function restoreArgv(spec: VmSpec, saved: readonly string[]): string[] {
-  const before = saved.slice(1).filter((argument) => !INCOMING.includes(argument));
+export function restoreArgv(
+  spec: VmSpec,
+  saved: readonly string[],
+  { mapsMemory = false }: { readonly mapsMemory?: boolean } = {},
+): string[] {
+  const ours = [...INCOMING, ...MAPPED_MEMORY];
+  const before = saved.slice(1).filter((argument) => !ours.includes(argument));
   const expected = renderQemuArgv(spec, { tscKhz: null });
   const append = expected.indexOf('-append') + 1;
   const netdev = expected.indexOf('-netdev') + 1;
@@ -95,6 +105,7 @@ export function restoreArgv(spec: VmSpec, saved: readonly string[]): string[] {
   }
   return [
     ...expected.map((argument, index) => (index === append ? (before[index] ?? '') : argument)),
+    ...(mapsMemory ? MAPPED_MEMORY : []),
     ...INCOMING,
   ];
 }
@@ -109,13 +120,16 @@ function namedTap({ net }: VmSpec): string {
   return `tap,id=net0,ifname=${escaped(net.tapName)},script=no,downscript=no,vhost=off`;
 }
 
+/** The type of machine. */
+export const MACHINE_NAME = 'microvm';
+
 /**
  * ACPI is how the guest finds its devices; the PIT and the PIC must stay, for without them an emulated guest cannot set
  * its clock and hangs.
  */
 function machine(): string {
   const options = ['acpi=on', 'pit=on', 'pic=on', 'rtc=on', 'isa-serial=on'];
-  return ['microvm', ...options, 'x-option-roms=off', 'auto-kernel-cmdline=off'].join(',');
+  return [MACHINE_NAME, ...options, 'x-option-roms=off', 'auto-kernel-cmdline=off'].join(',');
 }
 
 function kernelCommandLine(spec: VmSpec, host: QemuHost): string {

@@ -1,5 +1,7 @@
+import { rm, stat } from 'node:fs/promises';
 import { CodedError } from '@mvm/protocol';
 import type { Logger } from 'pino';
+import { fromFileError } from '../../state/fs-error.js';
 import { detectAccelerator } from '../accelerator.js';
 import { originMismatch } from '../origin.js';
 import { type BoundLog, noBound } from '../process/bound-log.js';
@@ -11,6 +13,7 @@ import { createQemuHandle } from './handle.js';
 import { type LaunchOptions, launchQemu, parseState } from './launch.js';
 import { connectQmp } from './qmp.js';
 import { MEMORY_PART, removeSaveSocket } from './save.js';
+import { DEVICES_PART, devicesFile } from './save-image.js';
 import { hostTscKhz } from './tsc.js';
 import { createVersionReader } from './version.js';
 
@@ -70,7 +73,7 @@ export function createQemuVmm(options: QemuVmmOptions = {}): Vmm {
       const begun = performance.now();
       await checkHost(spec);
       const argv = renderQemuArgv(spec, { tscKhz: await tscKhz });
-      const inputs = { memory: null, origin: null, passphrase };
+      const inputs = { state: null, memoryFile: null, origin: null, passphrase };
       const handle = await launchQemu(how, argv, spec, attach, inputs);
       logger?.debug(timed(handle, begun), 'launched QEMU, paused');
       return handle;
@@ -78,9 +81,11 @@ export function createQemuVmm(options: QemuVmmOptions = {}): Vmm {
     restore: async (spec, attach, saved) => {
       const begun = performance.now();
       await checkHost(spec);
-      const argv = restoreArgv(spec, parseState(saved.driverState)?.argv ?? []);
-      const memory = memoryOf(saved, spec.vmId);
-      const inputs = { memory, origin: saved.origin, passphrase: saved.passphrase ?? null };
+      const { state, memoryFile } = await restoredFrom(saved, spec);
+      const argv = restoreArgv(spec, parseState(saved.driverState)?.argv ?? [], {
+        mapsMemory: memoryFile !== null,
+      });
+      const inputs = { state, memoryFile, origin: saved.origin, passphrase: saved.passphrase ?? null };
       const handle = await launchQemu(how, argv, spec, attach, inputs);
       logger?.debug(timed(handle, begun), 'restored QEMU, paused');
       return handle;
@@ -103,16 +108,34 @@ async function checkHost(spec: VmSpec): Promise<void> {
   await requireTap(spec);
 }
 
-/** Throws `vmm.restore_failed` when what was saved is not what a QEMU saves. */
-function memoryOf({ parts }: SavedVm, vmId: string): RestoredPart {
-  const [memory, ...others] = parts;
-  if (memory?.name === MEMORY_PART && others.length === 0) return memory;
-  throw new CodedError({
-    code: 'failed_precondition',
-    reason: 'vmm.restore_failed',
-    message: `cannot restore the VM ${vmId}: a saved QEMU is one part, ${MEMORY_PART}, and not ${parts.map(({ name }) => name).join(', ') || 'none'}`,
-    details: { vm_id: vmId },
+/**
+ * The state, and the file with the memory when that is apart. Throws `vmm.restore_failed` when what was saved is not what a
+ * QEMU saves: it would take another file of a fitting size, or an empty one, in silence.
+ */
+async function restoredFrom(
+  { parts }: SavedVm,
+  { vmId, memMib }: VmSpec,
+): Promise<{ readonly state: RestoredPart; readonly memoryFile: string | null }> {
+  const [state, memory, ...others] = parts;
+  const failed = (why: string): CodedError =>
+    new CodedError({
+      code: 'failed_precondition',
+      reason: 'vmm.restore_failed',
+      message: `cannot restore the VM ${vmId}: ${why}`,
+      details: { vm_id: vmId },
+    });
+  if (state?.name === MEMORY_PART && memory === undefined) return { state, memoryFile: null };
+  if (state?.name !== DEVICES_PART || memory?.name !== MEMORY_PART || others.length > 0)
+    throw failed(
+      `a saved QEMU is ${MEMORY_PART}, or ${DEVICES_PART} and ${MEMORY_PART}, and not ${parts.map(({ name }) => name).join(', ') || 'none'}`,
+    );
+  if (memory.file === null) throw failed(`its ${MEMORY_PART} is no file that can be mapped`);
+  const { size } = await stat(memory.file).catch((error: unknown) => {
+    throw fromFileError(error, `cannot look at ${memory.file}`);
   });
+  if (size !== memMib * 2 ** 20)
+    throw failed(`its ${MEMORY_PART} has ${size} bytes instead of ${memMib} MiB`);
+  return { state, memoryFile: memory.file };
 }
 
 async function adoptQemu(record: VmRecord, boundLog: BoundLog): Promise<VmHandle | null> {
@@ -126,6 +149,7 @@ async function adoptQemu(record: VmRecord, boundLog: BoundLog): Promise<VmHandle
     const qmp = await connectQmp({ path: qmpSocketPath(spec), timeoutMs: ADOPT_WITHIN_MS });
     await verifyConfinement(record.pid, { uid: spec.uid, gid: spec.gid, rootPath: vmmRoot(spec) });
     await removeSaveSocket(spec);
+    await rm(devicesFile(spec), { force: true });
     return createQemuHandle({ record, qmp, boundLog, child: null });
   } catch (error) {
     if (!(await isAlive(record))) return null;

@@ -14,12 +14,13 @@ import type { BoundLog } from '../process/bound-log.js';
 import { connectSocket } from '../process/connect-socket.js';
 import { killProcess } from '../process/kill-process.js';
 import { isAlive } from '../process/process-identity.js';
-import type { ResumeOutcome, SavedPart, VmExit, VmHandle, VmRecord } from '../vmm.js';
+import type { ResumeOutcome, SavedPart, SaveOptions, VmExit, VmHandle, VmRecord } from '../vmm.js';
 import { agentSocketPath, qmpSocketPath } from './argv.js';
 import { connectQmp, type QmpClient } from './qmp.js';
 import { parseQmpReturn } from './qmp-message.js';
 import { runState } from './restore.js';
 import { MEMORY_PART, saveQemu } from './save.js';
+import { DEVICES_PART, saveDevices, saveMemory } from './save-image.js';
 
 const LOOK_AGAIN_MS = 5;
 const DIES_WITHIN_MS = 500;
@@ -58,6 +59,10 @@ export function createQemuHandle(options: QemuHandleOptions): VmHandle {
 export async function removeSockets(spec: VmRecord['spec']): Promise<void> {
   await rm(qmpSocketPath(spec), { force: true });
   await rm(agentSocketPath(spec), { force: true });
+}
+
+async function* pieceOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
 }
 
 class QemuHandle implements VmHandle {
@@ -107,8 +112,15 @@ class QemuHandle implements VmHandle {
     await this.#execute('stop');
   }
 
-  async *save(): AsyncGenerator<SavedPart> {
-    yield { name: MEMORY_PART, bytes: saveQemu(this.record.spec, await this.#connected()) };
+  async *save({ inPlain = false }: SaveOptions = {}): AsyncGenerator<SavedPart> {
+    const qmp = await this.#connected();
+    const devices = inPlain ? await saveDevices(this.record.spec, qmp) : null;
+    if (devices === null) {
+      yield { name: MEMORY_PART, bytes: saveQemu(this.record.spec, qmp) };
+      return;
+    }
+    yield { name: DEVICES_PART, bytes: pieceOf(devices) };
+    yield { name: MEMORY_PART, bytes: saveMemory(this.record, qmp), isImage: true };
   }
 
   async hasAgent(): Promise<boolean> {

@@ -39,7 +39,7 @@ export async function launchQemu(
   attach: (pid: number) => Promise<void>,
   inputs: LaunchInputs,
 ): Promise<VmHandle> {
-  const { memory, origin } = inputs;
+  const { state, origin } = inputs;
   await removeSockets(spec);
   await makeRoot(spec);
   const { child, logOffset } = await spawnQemu(how, argv, spec, inputs);
@@ -52,8 +52,8 @@ export async function launchQemu(
   try {
     if (startTimeTicks === null) throw await fail(await launched.ending());
     await attach(pid);
-    if (memory !== null)
-      streaming = memory.file === null ? streamIncomingState(child, memory.bytes) : Promise.resolve(null);
+    if (state !== null)
+      streaming = state.file === null ? streamIncomingState(child, state.bytes) : Promise.resolve(null);
     const [connected, hostBootId] = await Promise.all([
       launched.whenReady((timeoutMs) => connectQmp({ path: qmpSocketPath(spec), timeoutMs }), fail),
       readHostBootId(),

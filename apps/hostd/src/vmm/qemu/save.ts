@@ -90,7 +90,7 @@ export async function removeSaveSocket(spec: Pick<VmSpec, 'socketDir'>): Promise
  * A QEMU that was saved before and stayed paused takes itself for migrated away, and refuses to be saved again; only
  * running for a moment ends that. Nothing relies on the earlier state: it was never committed.
  */
-async function clearPostmigrate(qmp: QmpClient): Promise<void> {
+export async function clearPostmigrate(qmp: QmpClient): Promise<void> {
   if ((await runState(qmp)) !== 'postmigrate') return;
   await qmp.execute('cont');
   await qmp.execute('stop');
@@ -134,7 +134,8 @@ async function giveUp(qmp: QmpClient): Promise<void> {
   }
 }
 
-function saveFailed(vmId: string, why: string, cause?: unknown): CodedError {
+/** The error for a QEMU whose state could not be saved. */
+export function saveFailed(vmId: string, why: string, cause?: unknown): CodedError {
   return new CodedError({
     code: 'internal',
     reason: 'vmm.save_failed',

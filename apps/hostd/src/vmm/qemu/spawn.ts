@@ -27,9 +27,11 @@ export interface SpawnOptions {
 
 /** What a QEMU is launched with besides its arguments. */
 export interface LaunchInputs {
-  /** The saved memory that it goes on with; null: it boots. */
-  readonly memory: RestoredPart | null;
-  /** What the memory was saved with; null: it boots. */
+  /** The saved state that it goes on with; null: it boots. */
+  readonly state: RestoredPart | null;
+  /** The file that its guest's memory is mapped from; null: the state has the memory in it, or there is none. */
+  readonly memoryFile: string | null;
+  /** What the state was saved with; null: it boots. */
   readonly origin: VmOrigin | null;
   readonly passphrase: string | null;
 }
@@ -53,13 +55,15 @@ export async function spawnQemu(
   } catch (error) {
     throw fromFileError(error, `cannot open ${spec.vmmLogPath}`);
   }
-  const { memory, passphrase } = inputs;
+  const { state, memoryFile, passphrase } = inputs;
   let image: FileHandle | null = null;
+  let mapped: FileHandle | null = null;
   let passphraseFd: number | null = null;
   let tapFd: number | null = null;
   try {
     const logOffset = (await log.stat()).size;
-    if (memory !== null && memory.file !== null) image = await openImage(memory.file);
+    if (state !== null && state.file !== null) image = await openImage(state.file);
+    if (memoryFile !== null) mapped = await openImage(memoryFile);
     const input = image === null ? ('pipe' as const) : image.fd;
     // SAFETY: an argument vector, no shell; every path is hostd's own. `detached` is setsid(2): signals to our session
     // or terminal do not reach it.
@@ -67,13 +71,15 @@ export async function spawnQemu(
     passphraseFd = passphrase === null ? null : pipeWith(passphrase);
     tapFd = openTap(spec);
     // 3: a saved VM's state. 4: the passphrase, PASSPHRASE_FD. 5: the TAP, TAP_FD.
+    // 6: the memory, MAPPED_MEMORY_FD.
     const stdio = [
       'ignore',
       log.fd,
       log.fd,
-      memory === null ? 'ignore' : input,
+      state === null ? 'ignore' : input,
       passphraseFd ?? 'ignore',
       tapFd,
+      ...(mapped === null ? [] : [mapped.fd]),
     ];
     const start = (): ChildProcess =>
       spawn(program, argv, {
@@ -97,6 +103,7 @@ export async function spawnQemu(
     return { child, logOffset };
   } finally {
     await image?.close();
+    await mapped?.close();
     for (const fd of [passphraseFd, tapFd]) if (fd !== null) closeSync(fd);
     await log.close();
   }
@@ -125,7 +132,10 @@ function openTap({ vmId, net }: VmSpec): number {
   }
 }
 
-/** SAFETY: opened before privileges are dropped, for reading only; QEMU learns nothing but the memory that it had. */
+/**
+ * SAFETY: opened before privileges are dropped, for reading only; QEMU learns nothing but the memory that it had. One that
+ * maps it opens it once more, for writing, as it starts: a VMM that was broken out of can change its own snapshot.
+ */
 async function openImage(path: string): Promise<FileHandle> {
   try {
     return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
