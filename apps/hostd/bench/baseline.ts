@@ -28,9 +28,9 @@ export interface HandVm {
   /** Boot it, and let it run. */
   boot(): Promise<void>;
   /** Pause, save into a file, make file and disk durable, end QEMU. Milliseconds. */
-  sleep(): Promise<number>;
+  sleep(warmMib?: number): Promise<number>;
   /** Restore from the file, let it run, tell the agent. Milliseconds until it runs, and until the agent was told. */
-  wake(): Promise<{ readonly runsMs: number; readonly toldMs: number }>;
+  wake(warmMib?: number): Promise<{ readonly runsMs: number; readonly toldMs: number }>;
   /** Bytes of the saved state. */
   savedBytes(): Promise<number>;
   end(): Promise<void>;
@@ -70,7 +70,8 @@ export async function createBaselineVm(
     [
       [like.socketDir, spec.socketDir],
       [like.consolePath, spec.consolePath],
-      [`ifname=${like.net.tapName},`, `ifname=${tap},`],
+      // hostd hands the TAP over as a descriptor, which a script does not.
+      ['tap,id=net0,fd=5,', `tap,id=net0,ifname=${tap},script=no,downscript=no,`],
       [like.net.mac, spec.net.mac],
       ...like.drives.map((drive, index) => [drive.path, spec.drives[index]?.path ?? '']),
     ].reduce((text, [from = '', to = '']) => text.replaceAll(from, to), argument);
@@ -115,9 +116,9 @@ export async function createBaselineVm(
       await launch([], false);
       await (await connected()).execute('cont');
     },
-    sleep: async () => {
+    sleep: async (warmMib) => {
       const control = qmp as QmpClient;
-      warmMemory();
+      warmMemory(warmMib);
       const began = performance.now();
       await control.execute('stop');
       const server = createServer({ allowHalfOpen: true });
@@ -140,8 +141,8 @@ export async function createBaselineVm(
       await kill();
       return performance.now() - began;
     },
-    wake: async () => {
-      warmMemory();
+    wake: async (warmMib) => {
+      warmMemory(warmMib);
       const began = performance.now();
       const started = await launch(['-incoming', 'fd:3'], true);
       const fed = pipeline(
