@@ -34,6 +34,7 @@ const OWN_COMMANDS: readonly CommandEntry[] = [
     'Compare the desired state in force with a file, field by field',
     () => import('./commands/diff.js'),
   ),
+  reads('explain', 'Explain the fields of a desired state', () => import('./commands/explain.js')),
   changes('scale', "Change a pool's counts", () => import('./commands/scale.js')),
   changes('edit', 'Edit the desired state in force', () => import('./commands/edit.js')),
   changes(

@@ -184,3 +184,26 @@ it('logs of a pool are printed with the name of each instance', async () => {
   ]);
   expect((await mvm('logs', 'acme/wbe')).code).toBe(3);
 });
+
+describe('mvm explain', () => {
+  it('explains a field by its path or its last names, and what is in it, without a daemon', async () => {
+    const { code, stdout } = await runMvm(['explain', 'sleep_policy'], { socket: '/nonexistent' });
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^Field: +tenants\.pools\.sleep_policy$/m);
+    expect(stdout).toMatch(/^cpu_threshold +number 0…6400 +Percent/m);
+    expect((await mvm('explain', '-o', 'name')).stdout).toContain('\ntenants.pools.desired_counts.warm\n');
+    expect((await mvm('explain')).stdout).toMatch(/^node_id +string, required/m);
+  });
+
+  it('says what it does not know, and what can be meant', async () => {
+    expect(await mvm('explain', 'colour')).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining('-o name'),
+    });
+    const several = await mvm('explain', 'egress');
+    expect(several).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('tenants.network.policy.egress'),
+    });
+  });
+});
