@@ -1,5 +1,5 @@
-import { createProgram } from './cli/program.js';
-import { printLine, runProgram } from './cli/run.js';
+import { runProgram } from '@mvm/settings';
+import { createProgram, printLine } from './cli/program.js';
 import { serve } from './cli/serve.js';
 
-await runProgram(() => createProgram({ serve: ({ config }) => serve(config), print: printLine }));
+await runProgram(createProgram({ serve: ({ config }) => serve(config), print: printLine }));

@@ -1,5 +1,5 @@
+export { runProgram, type SettingsSource, settingsCommand } from './command-line.js';
 export {
-  environmentName,
   type LoadedSettings,
   loadSettings,
   type SettingsInput,
@@ -7,4 +7,4 @@ export {
   tomlKey,
 } from './load-settings.js';
 export { renderSettingRows } from './render-settings.js';
-export { type Setting, type SettingsTable, settingKeys } from './setting.js';
+export { type SettingsTable, settingKeys } from './setting.js';

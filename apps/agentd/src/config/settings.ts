@@ -196,8 +196,6 @@ export const settings = {
   },
 } as const satisfies SettingsTable;
 
-export type SettingKey = keyof typeof settings;
-
 /** The loaded configuration; durations in milliseconds. */
 export type AgentdConfig = SettingValues<typeof settings>;
 

@@ -212,7 +212,8 @@ describe('a manual stop', () => {
   });
 
   it('tried with dry_run answers the steps and changes nothing: no request, no hold, no pass', async () => {
-    await agentd.start();
+    // No pass begins by itself meanwhile.
+    await agentd.start(['--interval', '10m']);
     await agentd.client.putDesired({ body: acme(1) });
     const { last_pass } = await statusWhen(agentd.client, ({ converged }) => converged);
     const params = await firstInstance();

@@ -268,8 +268,6 @@ export const settings = {
   },
 } as const satisfies SettingsTable;
 
-export type SettingKey = keyof typeof settings;
-
 /** All settings, validated; see `settings` for meaning and units. */
 export type HostdConfig = SettingValues<typeof settings>;
 

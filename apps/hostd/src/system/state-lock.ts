@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { CodedError } from '@mvm/protocol';
+import { CodedError, type CodedErrorInit } from '@mvm/protocol';
 import { VM_UIDS } from '../vmm/process/vm-processes.js';
 import { flock, lastErrorName, lockBytes } from './libc.js';
 
@@ -40,11 +40,7 @@ export function lockStateDir(stateDir: string): HostLock {
   } catch {
     // On a full disk the lock holds without the pid, which is for people.
   }
-  return {
-    release: () => {
-      closeSync(fd);
-    },
-  };
+  return { release: () => closeSync(fd) };
 }
 
 /**
@@ -54,21 +50,11 @@ export function lockStateDir(stateDir: string): HostLock {
  */
 export function lockNetwork(): HostLock {
   const fd = openSync('/proc/thread-self/ns/net', 'r');
-  if (flock(fd, LOCK_EX | LOCK_NB) !== 0) {
-    const why = lastErrorName();
-    closeSync(fd);
-    throw new CodedError({
-      code: 'already_exists',
-      reason: 'net.locked',
-      message: `another mvm-hostd sets up tenants’ networks in this network namespace (${why})`,
-      hint: 'Stop that one first, or start this one in a network namespace of its own (unshare --net) and with a cgroup_parent of its own: each removes what it has not recorded.',
-    });
-  }
-  return {
-    release: () => {
-      closeSync(fd);
-    },
-  };
+  return holdLock(fd, flock(fd, LOCK_EX | LOCK_NB), {
+    reason: 'net.locked',
+    message: 'another mvm-hostd sets up tenants’ networks in this network namespace',
+    hint: 'Stop that one first, or start this one in a network namespace of its own (unshare --net) and with a cgroup_parent of its own: each removes what it has not recorded.',
+  });
 }
 
 /**
@@ -78,21 +64,11 @@ export function lockNetwork(): HostLock {
  */
 export function lockCgroups(root: string, parent: string): HostLock {
   const fd = openSync(join(root, 'cgroup.procs'), 'r+');
-  if (lockBytes(fd, createHash('sha256').update(parent).digest().readUInt32BE(), 1) !== 0) {
-    const why = lastErrorName();
-    closeSync(fd);
-    throw new CodedError({
-      code: 'already_exists',
-      reason: 'cgroup.locked',
-      message: `another mvm-hostd has its VMs’ cgroups below ${parent} (${why})`,
-      hint: 'Stop that one first, or give this one a cgroup_parent of its own: each ends what it has not recorded.',
-    });
-  }
-  return {
-    release: () => {
-      closeSync(fd);
-    },
-  };
+  return holdLock(fd, lockBytes(fd, createHash('sha256').update(parent).digest().readUInt32BE(), 1), {
+    reason: 'cgroup.locked',
+    message: `another mvm-hostd has its VMs’ cgroups below ${parent}`,
+    hint: 'Stop that one first, or give this one a cgroup_parent of its own: each ends what it has not recorded.',
+  });
 }
 
 /** Behind the bytes that stand for cgroup parents, which have 32 bits. */
@@ -106,20 +82,18 @@ const FIRST_UID_BYTE = 2 ** 40;
  */
 export function lockVmUids(root: string, base: number): HostLock {
   const fd = openSync(join(root, 'cgroup.procs'), 'r+');
-  if (lockBytes(fd, FIRST_UID_BYTE + base, VM_UIDS) !== 0) {
-    const why = lastErrorName();
-    closeSync(fd);
-    throw new CodedError({
-      code: 'already_exists',
-      reason: 'uids.locked',
-      message: `another mvm-hostd on this host gives its VMs user ids between ${base} and ${base + VM_UIDS - 1} (${why})`,
-      hint: `Stop that one first, or give this one a vm_uid_base that is at least ${VM_UIDS} away.`,
-      details: { first_uid: base, last_uid: base + VM_UIDS - 1 },
-    });
-  }
-  return {
-    release: () => {
-      closeSync(fd);
-    },
-  };
+  return holdLock(fd, lockBytes(fd, FIRST_UID_BYTE + base, VM_UIDS), {
+    reason: 'uids.locked',
+    message: `another mvm-hostd on this host gives its VMs user ids between ${base} and ${base + VM_UIDS - 1}`,
+    hint: `Stop that one first, or give this one a vm_uid_base that is at least ${VM_UIDS} away.`,
+    details: { first_uid: base, last_uid: base + VM_UIDS - 1 },
+  });
+}
+
+/** A lock on an open file that `result`, of the system call, says we have; closes the file and throws otherwise. */
+function holdLock(fd: number, result: number, refusal: Omit<CodedErrorInit, 'code'>): HostLock {
+  if (result === 0) return { release: () => closeSync(fd) };
+  const message = `${refusal.message} (${lastErrorName()})`;
+  closeSync(fd);
+  throw new CodedError({ ...refusal, code: 'already_exists', message });
 }

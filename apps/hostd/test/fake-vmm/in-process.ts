@@ -2,11 +2,12 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import { addImage, imagesDir } from '@mvm/image-store';
+import { loadSettings } from '@mvm/settings';
 import { testUidBase } from '@mvm/testkit';
 import type { Host } from '@mvm/testkit/host';
 import { execa } from 'execa';
 import { pino } from 'pino';
-import { loadConfig } from '../../src/config/load-config.js';
+import { ENVIRONMENT_PREFIX, settings } from '../../src/config/settings.js';
 import { type Daemon, startDaemon } from '../../src/daemon.js';
 import { compileFakeVmm } from './compile.js';
 import { createFakeVmm, type FakeVmmOptions } from './driver.js';
@@ -33,7 +34,7 @@ export async function startInProcess(
       done();
     },
   });
-  const { config } = loadConfig({
+  const { config } = loadSettings(ENVIRONMENT_PREFIX, settings, {
     flags: {
       stateDir: host.stateDir,
       runDir: host.runDir,

@@ -1,8 +1,11 @@
+import { type LoadedSettings, loadSettings, type SettingsInput } from '@mvm/settings';
 import { expect, test } from 'vitest';
-import { type ConfigInput, loadConfig } from './load-config.js';
+import { ENVIRONMENT_PREFIX, settings } from './settings.js';
 
-function load(input: Partial<ConfigInput>): ReturnType<typeof loadConfig> {
-  return loadConfig({ flags: {}, environment: {}, file: null, ...input });
+type ConfigInput = SettingsInput<typeof settings>;
+
+function load(input: Partial<ConfigInput>): LoadedSettings<typeof settings> {
+  return loadSettings(ENVIRONMENT_PREFIX, settings, { flags: {}, environment: {}, file: null, ...input });
 }
 
 const file = (text: string): ConfigInput['file'] => ({ path: '/etc/mvm/hostd.toml', text });

@@ -1,9 +1,13 @@
+import { loadSettings, type SettingsInput } from '@mvm/settings';
 import { describe, expect, it } from 'vitest';
-import { loadConfig } from './load-config.js';
+import { ENVIRONMENT_PREFIX, settings } from './settings.js';
+
+const loadConfig = (input: SettingsInput<typeof settings>) =>
+  loadSettings(ENVIRONMENT_PREFIX, settings, input).config;
 
 const nothing = { flags: {}, environment: {}, file: null };
 
-describe('loadConfig', () => {
+describe('the settings of agentd', () => {
   it('has defaults for everything, with durations in milliseconds', () => {
     expect(loadConfig(nothing)).toMatchObject({
       socket: '/run/mvm/agentd.sock',
