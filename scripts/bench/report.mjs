@@ -79,6 +79,24 @@ export function renderPage(reports) {
   ].join('\n')}\n`;
 }
 
+/**
+ * The page with these reports in place of its sections of the same titles; new ones come last.
+ * @param {string} page
+ * @param {BenchReport[]} reports
+ */
+export function updatePage(page, reports) {
+  const [head = '', ...sections] = page.trimEnd().split(/\n+(?=## )/);
+  const titleOf = (/** @type {string} */ section) => section.slice(3, section.indexOf('\n'));
+  const fresh = new Map(reports.map((report) => [report.title, renderReport(report)]));
+  const kept = sections.map((section) => {
+    const title = titleOf(section);
+    const text = fresh.get(title) ?? section;
+    fresh.delete(title);
+    return text;
+  });
+  return `${[head, ...kept, ...fresh.values()].join('\n\n')}\n`;
+}
+
 /** @param {Figure} figure */
 function row(figure) {
   return [figure.name, `${render(figure.value)} ${figure.unit}`, renderTarget(figure), figure.note ?? ''];

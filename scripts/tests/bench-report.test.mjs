@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { missedTargets, parseReport, renderReport } from '../bench/report.mjs';
+import { missedTargets, parseReport, renderPage, renderReport, updatePage } from '../bench/report.mjs';
 
 const text = JSON.stringify({
   title: 'Ping',
@@ -27,3 +27,14 @@ test.each([
 ])('a report of another shape is refused: %s', (bad) =>
   expect(() => parseReport('@mvm/x', bad)).toThrow('@mvm/x'),
 );
+
+test('a run of some benches replaces their sections and keeps the others', () => {
+  const report = (/** @type {string} */ title, /** @type {number} */ value) =>
+    parseReport('@mvm/x', JSON.stringify({ title, figures: [{ name: 'n', value, unit: 'ms' }] }));
+  const page = renderPage([report('One', 1), report('Two', 2), report('Three', 3)]);
+  expect(updatePage(page, [report('Two', 2)])).toBe(page);
+  const updated = updatePage(page, [report('Two', 20), report('Four', 4)]);
+  expect(updated).toBe(
+    renderPage([report('One', 1), report('Two', 20), report('Three', 3), report('Four', 4)]),
+  );
+});
