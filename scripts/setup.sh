@@ -47,6 +47,7 @@ pip3:python3-pip:python3-pip:python-pip
 gcc:gcc:gcc:gcc
 musl-gcc:musl-tools:musl-gcc:musl
 fsck.erofs:erofs-utils:erofs-utils:erofs-utils
+tmux:tmux:tmux:tmux
 '
 # Tools of root are looked up in root's directories too, so that the check is the same without root.
 PATH="$PATH:/usr/local/sbin:/usr/sbin:/sbin"
