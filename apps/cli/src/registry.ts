@@ -42,6 +42,7 @@ const OWN_COMMANDS: readonly CommandEntry[] = [
     'Restart the instances of a pool, one after the other',
     () => import('./commands/restart.js'),
   ),
+  changes('delete', 'Delete tenants and pools, with their instances', () => import('./commands/delete.js')),
   changes('prune', 'Destroy stopped instances that no pool needs', () => import('./commands/prune.js')),
   reads('wait', 'Wait until the host is as desired', () => import('./commands/wait.js')),
   reads(

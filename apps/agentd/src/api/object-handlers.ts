@@ -5,8 +5,9 @@ import { countByStatus } from '../reconcile/status.js';
 import type { ObservedTenant } from '../reconcile/types.js';
 import type { ApiContext, Handlers } from './handler-types.js';
 import { removePool } from './remove-pool.js';
+import { removeTenant } from './remove-tenant.js';
 
-type ObjectRoute = 'listTenants' | 'getTenant' | 'listPools' | 'getPool' | 'removePool';
+type ObjectRoute = 'listTenants' | 'getTenant' | 'listPools' | 'getPool' | 'removePool' | 'removeTenant';
 
 function summarisePool(pool: PoolView, instances: readonly InstanceView[]): PoolSummary {
   const own = instances.filter(
@@ -51,6 +52,7 @@ export function objectHandlers(context: ApiContext): Handlers<ObjectRoute> {
     async listTenants() {
       return { tenants: await summaries() };
     },
+    removeTenant: (input, caller) => removeTenant(context, input, caller),
     removePool: (input, caller) => removePool(context, input, caller),
     getTenant: ({ params }) => summary(params.tenant),
     async listPools({ query }) {

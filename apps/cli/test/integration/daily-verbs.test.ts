@@ -207,3 +207,30 @@ describe('mvm explain', () => {
     });
   });
 });
+
+describe('mvm delete', () => {
+  const routes = () => agentd.calls.map(({ route }) => route);
+
+  it('shows what it would destroy, and asks', async () => {
+    const shown = await mvm('delete', 'acme', '--dry-run');
+    expect(shown).toMatchObject({ code: 0, stdout: 'acme/web/i-00000001\nacme/web/i-00000002\n' });
+    expect((await mvm('delete', 'acme')).code).toBe(2);
+    expect(await mvm('delete', '--yes', 'acme/wbe')).toMatchObject({ code: 3 });
+    expect(routes()).not.toContain('putDesired');
+    expect(routes()).not.toContain('removeTenant');
+  });
+
+  it.each([
+    ['acme/web', 'removePool', [['acme', []]]],
+    ['acme', 'removeTenant', []],
+  ])('takes %s out of the desired state, then off the host', async (name, route, tenants) => {
+    agentd.desired = { ...agentd.desired, tenants: agentd.desired.tenants.slice(0, 1) };
+    const { code, stderr } = await mvm('delete', '--yes', '--wipe-volumes', name);
+    expect(code, stderr).toBe(0);
+    const [put, removed] = agentd.calls.slice(-2);
+    expect(put).toMatchObject({ route: 'putDesired' });
+    const body = put?.body as typeof agentd.desired;
+    expect(body.tenants.map(({ tenant_id, pools }) => [tenant_id, pools])).toEqual(tenants);
+    expect(removed).toMatchObject({ route, query: { wipe_volumes: true } });
+  });
+});

@@ -136,6 +136,15 @@ export class ModelAgentd {
     return { tenant_id, pool_id, instance_id, status, hold, plan: null };
   }
 
+  #remove(tenant_id: string, pool_id: string | null): { tenant_id: string; destroyed: number } {
+    const left = this.instances.filter(
+      (each) => each.tenant_id !== tenant_id || (pool_id !== null && each.pool_id !== pool_id),
+    );
+    const destroyed = this.instances.length - left.length;
+    this.instances = left;
+    return { tenant_id, destroyed };
+  }
+
   #hold(input: Input, kind: Hold['kind']): Hold {
     const now = Date.now();
     const { tenant_id, pool_id, instance_id } = this.#find(input);
@@ -185,6 +194,11 @@ export class ModelAgentd {
     getDesired: () => ({ ...data.status().desired, desired: this.desired }),
     putDesired: ({ query }) => data.applyResult(query.dry_run !== true),
     listTenants: () => ({ tenants: data.tenants(this.instances) }),
+    removeTenant: ({ params }) => this.#remove(String(params.tenant), null),
+    removePool: ({ params }) => ({
+      ...this.#remove(String(params.tenant), String(params.pool)),
+      pool_id: String(params.pool),
+    }),
     getTenant: ({ params }) => {
       const found = data.tenants(this.instances).find((tenant) => tenant.tenant_id === params.tenant);
       if (found !== undefined) return found;

@@ -27,6 +27,17 @@ export const inventoryRoutes = {
     response: tenantSummarySchema,
     format: 'json',
   },
+  removeTenant: {
+    method: 'POST',
+    path: '/v1/tenants/:tenant/remove',
+    summary:
+      'Remove from the host a tenant that the desired state does not name, with its pools, their instances and their disks; success when there is none. Its audit log stays.',
+    params: ofTenant,
+    query: z.strictObject({ wipe_volumes: flag.default(false) }),
+    body: null,
+    response: z.object({ tenant_id: z.string(), destroyed: z.int() }),
+    format: 'json',
+  },
   listPools: {
     method: 'GET',
     path: '/v1/pools',
