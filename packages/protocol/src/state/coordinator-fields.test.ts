@@ -49,6 +49,13 @@ describe('the desired state of mvm-core 0.13.0', () => {
   });
 });
 
+it.each([2, '1', null])('light 5: another schema version %j is refused in words', (schema_version) => {
+  const other = { ...(read('desired-plain.json') as object), schema_version };
+  expect(() => parseDesiredState(other)).toThrow(
+    /schema_version: this version of mvm knows schema version 1/,
+  );
+});
+
 describe('requests of mvm agents', () => {
   const requests = read('requests.json') as (string | Record<string, Record<string, unknown>>)[];
   const encode = (value: unknown) => new TextEncoder().encode(JSON.stringify(value));

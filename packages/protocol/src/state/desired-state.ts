@@ -139,7 +139,7 @@ function reportPrograms(tenants: readonly DesiredTenant[], report: Report): void
  */
 export const desiredStateSchema = z
   .strictObject({
-    schema_version: z.literal(1),
+    schema_version: z.literal(1, { error: 'this version of mvm knows schema version 1' }),
     node_id: z.string().min(1).max(253),
     prune_unknown_tenants: z.boolean().default(false),
     prune_unknown_pools: z.boolean().default(false),
