@@ -54,7 +54,11 @@ const mounts = async (): Promise<string> => await readFile('/proc/thread-self/mo
 describe('the jail of a Firecracker', () => {
   it('holds single files, in directories that are root’s, and nothing of it is seen outside', async () => {
     const before = await mounts();
-    const spec = await prepare(60);
+    const prepared = await prepare(60);
+    const secrets = join(prepared.socketDir, 'secrets.ext4');
+    await writeFile(secrets, 'a secrets drive', { mode: 0o600 });
+    const drives = [...prepared.drives, { id: 'secrets', path: secrets, readOnly: true }];
+    const spec = { ...prepared, drives };
     const { record } = await launch(spec);
     expect(await mounts()).toBe(before);
     expect(await readdir(join(spec.socketDir, 'jail'))).toEqual([]);
@@ -75,6 +79,7 @@ describe('the jail of a Firecracker', () => {
         `f 444 0 ./initrd`,
         `f 444 0 ./kernel`,
         `f 600 ${uid} ./drive-data`,
+        `f 600 ${uid} ./drive-secrets`,
         `s 700 ${uid} .${spec.socketDir}/api.sock`,
         `s 700 ${uid} .${spec.socketDir}/vsock.sock`,
       ]),
@@ -84,6 +89,7 @@ describe('the jail of a Firecracker', () => {
     expect(readOnly.map((line) => line.split(' ')[4]).sort()).toEqual([
       '/drive-config',
       '/drive-rootfs',
+      '/drive-secrets',
       '/initrd',
       '/kernel',
     ]);
