@@ -6,7 +6,8 @@ import ts from 'typescript';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const LEVELS = ['info', 'warn', 'error', 'fatal'];
 const REASON = /^[a-z_]+\.[a-z_]+$/;
-const FILE_NAME = /\.(json|lock|log|sock|toml|head|disk|copy|env|procs|controllers|kill|subtree_control)$/;
+const FILE_NAME =
+  /\.(json|yaml|lock|log|sock|toml|head|disk|copy|env|procs|controllers|kill|subtree_control)$/;
 
 /**
  * The syntax trees of a directory's TypeScript files, tests left out.
@@ -73,6 +74,8 @@ export function reasonsInSources(dirs) {
   for (const source of sources) {
     everyNode(source, (node) => {
       if (!ts.isStringLiteralLike(node) || !REASON.test(node.text) || FILE_NAME.test(node.text)) return;
+      // A field of a document, e.g. `restart.max_retries`.
+      if (ts.isPropertyAssignment(node.parent) && node.parent.name === node) return;
       if (named.has(node.text) || kinds.has(node.text) || !areas.has(node.text.split('.')[0])) return;
       named.set(node.text, new Set());
     });

@@ -63,7 +63,7 @@ export interface VerifyOptions {
 /**
  * Goes through a whole log and names everything in it that cannot have been written by hostd in that order: a changed,
  * moved, repeated, inserted or missing line, and, against the head, lines that are gone at the end. A log and a head
- * that were both made anew from beginning to end cannot be told from true ones without a copy.
+ * that were both rewritten from beginning to end cannot be told from true ones without a copy.
  */
 export async function verifyAuditLog(
   chunks: AsyncIterable<Uint8Array>,

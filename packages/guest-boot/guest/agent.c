@@ -46,7 +46,7 @@ static unsigned char out[131072];
 #define ROOM_FOR_ANSWERS 8192
 static size_t out_sent, out_used;
 static pid_t sleep_prep;
-/* Whether somebody still waits for what sleep_prep says. */
+/* Whether the host still waits for what sleep_prep says. */
 static int wants_prep_ack;
 
 static int open_port(void) {
@@ -243,7 +243,7 @@ static void handle_frames(void) {
   while (in_used >= 4) {
     size_t length = (size_t)in[0] << 24 | in[1] << 16 | in[2] << 8 | in[3];
     if (length > MAX_FRAME) {
-      // No request of the host's: we have lost our place in the stream, and begin anew.
+      // No request of the host's: we have lost our place in the stream, and start again.
       in_used = 0;
       return;
     }

@@ -33,30 +33,30 @@ static void become_user(const char *wanted) {
     fail(CANNOT_RUN, "cannot become", wanted);
 }
 
-void exec_wish(const struct wish *wish) {
-  if (!strcmp(wish->kind, "send_tree")) send_tree(wish->path);
-  if (!strcmp(wish->kind, "receive_tree")) receive_tree(wish->path);
+void exec_spec(const struct stream_spec *spec) {
+  if (!strcmp(spec->kind, "send_tree")) send_tree(spec->path);
+  if (!strcmp(spec->kind, "receive_tree")) receive_tree(spec->path);
   static char hostname[80];
   clearenv();
   for (int i = 0; i < run.env_count; i++) putenv(run.env[i]);
   snprintf(hostname, sizeof hostname, "HOSTNAME=%s", identity.hostname);
   if (identity.hostname[0]) putenv(hostname);
-  if (wish->tty) setenv("TERM", "xterm", 1);
-  const char *cwd = wish->cwd ? wish->cwd : run.cwd;
+  if (spec->tty) setenv("TERM", "xterm", 1);
+  const char *cwd = spec->cwd ? spec->cwd : run.cwd;
   if (chdir(cwd)) fail(CANNOT_RUN, "cannot work in", cwd);
-  if (wish->user) become_user(wish->user);
+  if (spec->user) become_user(spec->user);
   else {
     for (int i = 0; run.uid != 0 && i < 3; i++)
       if (fchown(i, run.uid, run.gid)) continue;
     if (setgroups(run.group_count, run.groups) || setgid(run.gid) || setuid(run.uid)) fail(CANNOT_RUN, "cannot become", "the image's user");
   }
   // What the caller says comes last.
-  for (int i = 0; i < wish->env_count; i++) putenv(wish->env[i]);
-  if (wish->arg_count == 0) {
+  for (int i = 0; i < spec->env_count; i++) putenv(spec->env[i]);
+  if (spec->arg_count == 0) {
     dprintf(2, "mvm: there is no command\n");
     _exit(CANNOT_RUN);
   }
-  execvp(wish->args[0], wish->args);
-  fail(errno == ENOENT || errno == ENOTDIR ? NOT_FOUND : CANNOT_RUN, "cannot run", wish->args[0]);
+  execvp(spec->args[0], spec->args);
+  fail(errno == ENOENT || errno == ENOTDIR ? NOT_FOUND : CANNOT_RUN, "cannot run", spec->args[0]);
   _exit(CANNOT_RUN);
 }

@@ -159,7 +159,7 @@ static int is_mounted(const char *where) {
   return stat(where, &here) == 0 && stat(parent, &above) == 0 && here.st_dev != above.st_dev;
 }
 
-/* Mounts the drive anew: after a wake it is another one. */
+/* Mounts the drive again: after a wake it is another one. */
 int read_config_drive(void) {
   char drive[64];
   if (find_drive("config", drive, sizeof drive)) return -1;

@@ -30,7 +30,7 @@
 #define FIRST_CREDIT 262144
 #define RETURN_CREDIT_AT 16384
 #define MAX_DATA 32768
-/* What a small piece of data costs: nobody is flooded with single bytes. */
+/* What a small piece of data costs at least, so that single bytes cannot flood a reader. */
 #define LEAST_COST 256
 #define HEAD 5
 
@@ -130,21 +130,21 @@ void streams_event(uint32_t key, uint32_t events) {
 }
 
 /* The child's side of a new stream: descriptors in place, a session of its own. */
-static void become(const struct wish *wish, const int fds[3]) {
+static void become(const struct stream_spec *spec, const int fds[3]) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
   signal(SIGPIPE, SIG_DFL);
   setsid();
   for (int i = 0; i < 3; i++) dup2(fds[i], i);
-  if (wish->tty) ioctl(0, TIOCSCTTY, 0);
-  exec_wish(wish);
+  if (spec->tty) ioctl(0, TIOCSCTTY, 0);
+  exec_spec(spec);
 }
 
-static int start_process(struct stream *s, const struct wish *wish) {
+static int start_process(struct stream *s, const struct stream_spec *spec) {
   int mine[3] = {-1, -1, -1}, theirs[3] = {-1, -1, -1}, pair[2];
-  if (wish->tty) {
-    struct winsize size = {.ws_row = wish->rows, .ws_col = wish->cols};
+  if (spec->tty) {
+    struct winsize size = {.ws_row = spec->rows, .ws_col = spec->cols};
     if (openpty(&mine[IN], &theirs[IN], NULL, NULL, &size)) return -1;
     fcntl(mine[IN], F_SETFD, FD_CLOEXEC);
     fcntl(theirs[IN], F_SETFD, FD_CLOEXEC);
@@ -153,7 +153,7 @@ static int start_process(struct stream *s, const struct wish *wish) {
     s->is_tty = 1;
   } else {
     for (int i = IN; i <= ERR; i++) {
-      if (i == IN && !wish->with_stdin) {
+      if (i == IN && !spec->with_stdin) {
         theirs[IN] = open("/dev/null", O_RDONLY | O_CLOEXEC);
         continue;
       }
@@ -165,7 +165,7 @@ static int start_process(struct stream *s, const struct wish *wish) {
   pid_t pid = theirs[IN] < 0 || theirs[OUT] < 0 || theirs[ERR] < 0 ? -1 : fork();
   if (pid == 0) {
     // Descriptors 0 to 2 are this program's own; none of these is one of them.
-    become(wish, theirs);
+    become(spec, theirs);
   }
   int error = errno;
   for (int i = IN; i <= ERR; i++)
@@ -184,10 +184,10 @@ static int start_process(struct stream *s, const struct wish *wish) {
 }
 
 /* A program that listens in the guest, be it on its loopback only. */
-static int start_connection(struct stream *s, const struct wish *wish) {
+static int start_connection(struct stream *s, const struct stream_spec *spec) {
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
   if (fd < 0) return -1;
-  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(wish->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(spec->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   s->fds[IN] = s->fds[OUT] = fd;
   s->is_socket = 1;
@@ -199,40 +199,40 @@ static int start_connection(struct stream *s, const struct wish *wish) {
   return 0;
 }
 
-static const char *take_text(struct wish *wish, const char *key, char *value) {
-  if (!strcmp(key, "kind")) wish->kind = value;
-  else if (!strcmp(key, "arg") && wish->arg_count < 1024) wish->args[wish->arg_count++] = value;
-  else if (!strcmp(key, "env") && wish->env_count < 1024) wish->env[wish->env_count++] = value;
-  else if (!strcmp(key, "cwd")) wish->cwd = value;
-  else if (!strcmp(key, "user")) wish->user = value;
-  else if (!strcmp(key, "path")) wish->path = value;
-  else if (!strcmp(key, "tty")) wish->tty = atoi(value);
-  else if (!strcmp(key, "stdin")) wish->with_stdin = atoi(value);
-  else if (!strcmp(key, "rows")) wish->rows = atoi(value);
-  else if (!strcmp(key, "cols")) wish->cols = atoi(value);
-  else if (!strcmp(key, "port")) wish->port = atoi(value);
+static const char *take_text(struct stream_spec *spec, const char *key, char *value) {
+  if (!strcmp(key, "kind")) spec->kind = value;
+  else if (!strcmp(key, "arg") && spec->arg_count < 1024) spec->args[spec->arg_count++] = value;
+  else if (!strcmp(key, "env") && spec->env_count < 1024) spec->env[spec->env_count++] = value;
+  else if (!strcmp(key, "cwd")) spec->cwd = value;
+  else if (!strcmp(key, "user")) spec->user = value;
+  else if (!strcmp(key, "path")) spec->path = value;
+  else if (!strcmp(key, "tty")) spec->tty = atoi(value);
+  else if (!strcmp(key, "stdin")) spec->with_stdin = atoi(value);
+  else if (!strcmp(key, "rows")) spec->rows = atoi(value);
+  else if (!strcmp(key, "cols")) spec->cols = atoi(value);
+  else if (!strcmp(key, "port")) spec->port = atoi(value);
   else return key;
   return NULL;
 }
 
 /* What cannot be opened ends at once; why, the END says. */
 static void open_stream(uint32_t id, char *text, size_t length) {
-  static struct wish wish;
+  static struct stream_spec spec;
   char why[128] = "";
-  memset(&wish, 0, sizeof wish);
+  memset(&spec, 0, sizeof spec);
   for (char *at = text, *end = text + length; at < end; at += strlen(at) + 1) {
     char *equals = strchr(at, '=');
     if (!equals) break;
     *equals = 0;
-    const char *unknown = take_text(&wish, at, equals + 1);
+    const char *unknown = take_text(&spec, at, equals + 1);
     if (unknown) snprintf(why, sizeof why, "the guest does not know %.40s", unknown);
     at = equals + 1;
   }
   struct stream *s = NULL;
   for (int i = 0; i < MAX_STREAMS && !s; i++)
     if (!streams[i].used) s = &streams[i];
-  int is_tree = wish.kind && strstr(wish.kind, "_tree");
-  if (!wish.kind || (is_tree && !wish.path)) snprintf(why, sizeof why, "it does not say what to open");
+  int is_tree = spec.kind && strstr(spec.kind, "_tree");
+  if (!spec.kind || (is_tree && !spec.path)) snprintf(why, sizeof why, "it does not say what to open");
   else if (!s) snprintf(why, sizeof why, "%d streams are open in the guest", MAX_STREAMS);
   if (why[0]) {
     send_end(id, "error", why);
@@ -245,8 +245,8 @@ static void open_stream(uint32_t id, char *text, size_t length) {
   s->window = WINDOW;
   s->fds[IN] = s->fds[OUT] = s->fds[ERR] = -1;
   int failed;
-  if (!strcmp(wish.kind, "connect")) failed = start_connection(s, &wish);
-  else failed = start_process(s, &wish);
+  if (!strcmp(spec.kind, "connect")) failed = start_connection(s, &spec);
+  else failed = start_process(s, &spec);
   if (!failed) return;
   send_end(id, "error", strerror(errno));
   drop(s);
@@ -270,7 +270,7 @@ static void end_input(struct stream *s) {
   close_one(s, IN);
 }
 
-/* Hands on what waits; what nobody reads any more is thrown away. */
+/* Passes on what waits; drops it when the descriptor is closed. */
 static void feed(struct stream *s) {
   while (s->queue_used > 0) {
     ssize_t n = s->fds[IN] < 0 ? (ssize_t)s->queue_used : write(s->fds[IN], s->queue, s->queue_used);

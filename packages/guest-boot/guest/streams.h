@@ -14,7 +14,7 @@
 enum frame_type { OPEN = 1, DATA, END_OF_DATA, CREDIT, RESIZE, SIGNAL, END, CLOSE };
 
 /* What a stream shall be: the records `key=value` of its OPEN frame. The texts point into the frame. */
-struct wish {
+struct stream_spec {
   const char *kind, *cwd, *user, *path;
   char *args[1025];
   char *env[1025];
@@ -35,7 +35,7 @@ void streams_child_ended(pid_t pid, int status);
 void streams_reset(void);
 
 /* exec.c: in the child, whose descriptors 0 to 2 are in place. */
-void exec_wish(const struct wish *wish) __attribute__((noreturn));
+void exec_spec(const struct stream_spec *spec) __attribute__((noreturn));
 
 /* tree.c: in a child as well. */
 void send_tree(const char *path) __attribute__((noreturn));

@@ -68,7 +68,7 @@ export function runOfImage(image: ImageConfig, options: RunOfImageOptions): RunC
     uid: account.uid,
     gid: account.gid,
     groups: account.groups,
-    // systemd powers off at SIGRTMIN+3, and takes SIGTERM for a request to start anew.
+    // systemd powers off at SIGRTMIN+3, and takes SIGTERM for a request to restart.
     stopSignal: parseSignal(config.StopSignal || (isInit ? 'SIGRTMIN+3' : 'SIGTERM')),
     stopTimeoutMs: STOP_TIMEOUT_MS,
     volumes: volumes.filter((path) => path !== '/'),

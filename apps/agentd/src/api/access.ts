@@ -5,7 +5,7 @@ import type { GroupMembers, PeerCredentials } from '@mvm/unix-peer';
 export type Role = 'operator' | 'viewer' | 'none';
 
 export interface AccessOptions {
-  /** Members are operators; null: there is no such group. Read anew for each caller. */
+  /** Members are operators; null: there is no such group. Read again for each caller. */
   readonly operators: () => GroupMembers | null;
   /** Members are viewers. */
   readonly viewers: () => GroupMembers | null;

@@ -2,7 +2,7 @@ import type { ApiContext, Handlers } from './handler-types.js';
 
 type NetworkRoute = 'verifyNetwork' | 'planNetwork' | 'getNetworkDrops';
 
-/** The tenants' network as hostd sees it; every call asks hostd anew. */
+/** The tenants' network as hostd sees it; every call asks hostd again. */
 export function networkHandlers({ client }: ApiContext): Handlers<NetworkRoute> {
   return {
     async verifyNetwork({ query }) {

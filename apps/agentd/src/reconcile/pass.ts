@@ -29,7 +29,7 @@ export interface PassOptions {
   readonly holds: HoldStore;
   readonly decisions: DecisionLog;
   readonly activator: Pick<Activator, 'sync'>;
-  /** Instances that somebody has a session in: they are not idle. */
+  /** Instances with an open session: they are not idle. */
   readonly streams: Pick<OpenStreams, 'instances'>;
   readonly metrics: Metrics;
   readonly now: () => number;

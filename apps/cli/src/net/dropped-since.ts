@@ -7,7 +7,7 @@ export interface Dropped {
   readonly bytes: number;
 }
 
-/** Counters that moved from one reading to the next; one that began anew has gained what it shows. */
+/** Counters that moved from one reading to the next; one that restarted at 0 has gained what it shows. */
 export function droppedSince(before: NetworkDrops, now: NetworkDrops): Dropped[] {
   const old = new Map(before.counters.map((counter) => [`${counter.table} ${counter.name}`, counter]));
   return now.counters.flatMap((counter) => {

@@ -30,7 +30,7 @@ export interface Watched<T> {
 }
 
 /**
- * Shows a value, once, or with `--watch` until the user breaks off: a terminal is drawn anew every second; elsewhere it is
+ * Shows a value, once, or with `--watch` until the user breaks off: a terminal is redrawn every second; elsewhere it is
  * printed again when it has changed, `-o json` as one line per change and `-o yaml` as one document per change.
  */
 export async function showOrWatch<T>(

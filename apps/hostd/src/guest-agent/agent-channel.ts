@@ -44,6 +44,8 @@ const MAX_STALE_ANSWERS = 16;
 const TOKEN_BYTES = 12;
 /** How long a connection stays when its last stream has ended: the next one is likely to follow. */
 const LINGER_MS = 1_000;
+/** How long a connection stays for a stream that was prepared and is not opened yet. */
+const PREPARED_MS = 60_000;
 /** Before looking again for the agent of a guest that may be booting. */
 const LOOK_AGAIN_MS = 50;
 
@@ -89,6 +91,8 @@ export function createAgentChannel(connect: (signal: AbortSignal) => Promise<Dup
   let current: Connected | null = null;
   let connecting: Promise<unknown> = Promise.resolve();
   let asking = 0;
+  /** Streams that are prepared and not opened yet: opening them must find the same connection. */
+  let prepared = 0;
   let linger: NodeJS.Timeout | undefined;
 
   const close = (why: CodedError = streamLost('the connection to the guest was closed')): void => {
@@ -96,7 +100,7 @@ export function createAgentChannel(connect: (signal: AbortSignal) => Promise<Dup
     current = null;
   };
   const rest = (): void => {
-    if (current !== null && current.mux.size === 0 && asking === 0) close();
+    if (current !== null && current.mux.size === 0 && asking === 0 && prepared === 0) close();
   };
 
   function adopt(stream: Duplex): Connected {
@@ -215,9 +219,20 @@ export function createAgentChannel(connect: (signal: AbortSignal) => Promise<Dup
         throw streamsUnsupported();
       }
       at.mux.checkRoom();
-      clearTimeout(linger);
-      linger = setTimeout(rest, LINGER_MS).unref();
-      return (spec, sink) => at.mux.open(spec, sink);
+      prepared += 1;
+      let isPrepared = true;
+      const settle = (): void => {
+        if (isPrepared) prepared -= 1;
+        isPrepared = false;
+        clearTimeout(forgotten);
+        clearTimeout(linger);
+        linger = setTimeout(rest, LINGER_MS).unref();
+      };
+      const forgotten = setTimeout(settle, PREPARED_MS).unref();
+      return (spec, sink) => {
+        settle();
+        return at.mux.open(spec, sink);
+      };
     },
   };
 }

@@ -146,7 +146,7 @@ async function sweepLater(
   const remaining = new Set(left);
   for (let trial = 1; remaining.size > 0 && (await pauseBefore(trial, signal)); trial += 1) {
     for (const vmId of remaining) {
-      // Looked at each time anew: another one's removal takes its time, in which instances are created.
+      // Read again each time: another one's removal takes its time, in which instances are created.
       if (!allInstances(ports).some(({ net }) => net?.tap_dev === vmId)) {
         try {
           await removeTraces(vmId, ports);

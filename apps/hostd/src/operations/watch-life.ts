@@ -52,7 +52,7 @@ async function watch(vm: LiveVm, deps: WatchLifeDeps): Promise<void> {
   const { vmId, consolePath } = vm.handle.record.spec;
   const mark: Mark = {
     consoleBytes: await sizeOf(consolePath),
-    // Its TAP is made anew for each start and wake.
+    // Each start and wake makes a new TAP.
     sentPackets: vm.isAdopted ? 0 : await sentPackets(vmId),
     hadAgent: !vm.handle.asksGuestForAgent && (await vm.handle.hasAgent().catch(() => false)),
   };

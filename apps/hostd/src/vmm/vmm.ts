@@ -188,6 +188,6 @@ export interface Vmm {
    * `vmm.devices_changed`; `snapshot.other_version`; `vmm.restore_failed` when the VMM does not take the parts.
    */
   restore(spec: VmSpec, attach: (pid: number) => Promise<void>, saved: SavedVm): Promise<VmHandle>;
-  /** The VM of a record, or null when it is gone (or the pid is somebody else's). */
+  /** The VM of a record, or null when it is gone (or the pid belongs to another process). */
   adopt(record: VmRecord): Promise<VmHandle | null>;
 }

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { encodeFrame, FrameDecoder } from '@mvm/framing';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type AgentChannel, createAgentChannel } from '../../src/guest-agent/agent-channel.js';
@@ -158,5 +159,26 @@ describe('the channel to a guest', () => {
         { timeoutMs: 1000 },
       ),
     ).rejects.toMatchObject({ code: 'unavailable', reason: 'guest_agent.unreachable' });
+  });
+});
+
+describe('streams', () => {
+  it('find their connection, however long it takes from preparing to opening one', async () => {
+    await guest((request) =>
+      request.startsWith('{"Sync"')
+        ? [request.replace('"Sync"', '"SyncAck"').replace('"}}', '","streams":1}}')]
+        : [],
+    );
+    const open = await channel.prepareStream({ timeoutMs: 5_000 });
+    const other = await channel.prepareStream({ timeoutMs: 5_000 });
+    // Longer than a connection stays that nothing uses.
+    await sleep(1_500);
+    const ends: unknown[] = [];
+    const sink = { frame: () => {}, end: (end: unknown) => void ends.push(end) };
+    open(new Uint8Array(), sink);
+    await sleep(1_500);
+    other(new Uint8Array(), sink);
+    expect(ends).toEqual([]);
+    expect(sockets).toHaveLength(1);
   });
 });

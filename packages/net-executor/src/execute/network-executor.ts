@@ -69,7 +69,7 @@ export interface NetworkExecutor {
   drops(): Promise<DropCount[]>;
   /** Watches the kernel's tables and restores them when another program removes or changes them. Closed with the executor. */
   watch(onEvent: (event: NetworkWatchEvent) => void): NetworkWatch;
-  /** Removes everything of ours: links, tables, rules; gives settings back. `reconcile` starts anew. */
+  /** Removes everything of ours: links, tables, rules; gives settings back. `reconcile` starts again from nothing. */
   removeAll(): Promise<NetworkChange>;
   /** Ends the watch. Tenants' networks stay; when no tenant is wanted and none is left, the rest goes as by `removeAll`. */
   close(): Promise<void>;

@@ -70,7 +70,7 @@ export const networkPlanSchema = z.object({
 });
 export type NetworkPlan = z.infer<typeof networkPlanSchema>;
 
-/** A named drop counter. Counts begin anew when the tables are loaded whole. */
+/** A named drop counter. Counts restart at 0 when the tables are loaded whole. */
 export const dropCounterViewSchema = z.object({
   name: z.string().max(64),
   /** `bridge mvm` or `inet mvm`. */
