@@ -102,6 +102,9 @@ async function inGuest(view: InstanceView, script: string): Promise<void> {
 }
 
 beforeAll(async () => {
+  // Before there is a default route.
+  host = await createHost({ group: 'nogroup' });
+  agentd = host.agentd;
   ip('netns', 'add', 'client');
   ip('link', 'add', 'up0', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', 'client');
   ip('address', 'add', `${HOST}/24`, 'dev', 'up0');
@@ -109,8 +112,6 @@ beforeAll(async () => {
   ip('-n', 'client', 'address', 'add', '198.51.100.2/24', 'dev', 'eth0');
   ip('-n', 'client', 'link', 'set', 'eth0', 'up');
   ip('route', 'add', 'default', 'via', '198.51.100.2');
-  host = await createHost({ group: 'nogroup' });
-  agentd = host.agentd;
   hostd = await host.start();
   await registerDemoImage(host.stateDir, 'test');
   await agentd.start(['--retry-delay', '2s']);
