@@ -4,7 +4,7 @@ import { startListening } from '@mvm/node-host';
 import { patiently } from './patience.js';
 import { testUidBase } from './uid-base.js';
 
-const START_TIMEOUT_MS = 20_000;
+const START_TIMEOUT_MS = 60_000;
 
 /** How to start one of the daemons from its build. */
 export interface DaemonOptions {
