@@ -98,7 +98,7 @@ test('memory is what it was after each of several sleeps and wakes, of a booted 
   const hello = await greeting(client, address);
   for (const round of [1, 2, 3]) {
     await sleep();
-    expect(await partNames()).toEqual(['devices', 'memory']);
+    expect(await partNames()).toEqual(['devices', 'firmware', 'memory']);
     const { size, blocks } = await stat(delta('memory'));
     expect(size).toBe(SIZE);
     // Zeros take no room.
@@ -132,7 +132,7 @@ test('a guest that is mapped goes to sleep compressed or sealed as any, in one s
   expect(await guest.output('md5sum /run/p/*', 60)).toBe(sums);
   await setCompression('none');
   await sleep();
-  expect(await partNames()).toEqual(['devices', 'memory']);
+  expect(await partNames()).toEqual(['devices', 'firmware', 'memory']);
   await wake();
   await writeFile(keyFile, '5a'.repeat(32), { mode: 0o600 });
   await sleep();
@@ -196,4 +196,15 @@ test('a guest that runs from damaged memory is ended, and its instance says why'
   });
   expect(await readdir(instanceFile(host, address, 'snapshots'))).toEqual([]);
   expect(await leftSince(host, quiet)).toEqual([]);
+}, 600_000);
+
+test('a guest that still boots boots on: its firmware’s memory is kept as well', async () => {
+  if ((await info()).status !== 'stopped') await client.request({ type: 'StopInstance', ...address });
+  const { size } = await stat(instanceFile(host, address, 'runtime', 'console.log'));
+  await client.request({ type: 'StartInstance', ...address });
+  for (let round = 0; round < 3; round += 1) {
+    await sleep();
+    await wake();
+  }
+  await greeting(client, address, size);
 }, 600_000);

@@ -13,7 +13,8 @@ import { createQemuHandle } from './handle.js';
 import { type LaunchOptions, launchQemu, parseState } from './launch.js';
 import { connectQmp } from './qmp.js';
 import { MEMORY_PART, removeSaveSocket } from './save.js';
-import { DEVICES_PART, devicesFile } from './save-image.js';
+import { DEVICES_PART, devicesFile, FIRMWARE_PART } from './save-image.js';
+import type { LaunchInputs } from './spawn.js';
 import { hostTscKhz } from './tsc.js';
 import { createVersionReader } from './version.js';
 
@@ -23,6 +24,8 @@ const ADOPT_WITHIN_MS = 3_000;
 const MAX_SAVED_FILE_BYTES = 2 * 2 ** 30;
 /** What a QEMU needs beside the guest's memory: its own code and buffers; under TCG also the translated code. */
 const MEMORY_OVERHEAD_MIB = { kvm: 192, tcg: 512 } as const;
+/** The parts of a saved QEMU whose memory is mapped. */
+const APART = [DEVICES_PART, FIRMWARE_PART, MEMORY_PART].join(', ');
 const VMM_PROGRAM = /^(qemu-system-.+|qemu-kvm|kvm)$/;
 
 export interface QemuVmmOptions {
@@ -73,7 +76,7 @@ export function createQemuVmm(options: QemuVmmOptions = {}): Vmm {
       const begun = performance.now();
       await checkHost(spec);
       const argv = renderQemuArgv(spec, { tscKhz: await tscKhz });
-      const inputs = { state: null, memoryFile: null, origin: null, passphrase };
+      const inputs = { state: null, memoryFile: null, firmware: null, origin: null, passphrase };
       const handle = await launchQemu(how, argv, spec, attach, inputs);
       logger?.debug(timed(handle, begun), 'launched QEMU, paused');
       return handle;
@@ -81,11 +84,17 @@ export function createQemuVmm(options: QemuVmmOptions = {}): Vmm {
     restore: async (spec, attach, saved) => {
       const begun = performance.now();
       await checkHost(spec);
-      const { state, memoryFile } = await restoredFrom(saved, spec);
+      const { state, memoryFile, firmware } = await restoredFrom(saved, spec);
       const argv = restoreArgv(spec, parseState(saved.driverState)?.argv ?? [], {
         mapsMemory: memoryFile !== null,
       });
-      const inputs = { state, memoryFile, origin: saved.origin, passphrase: saved.passphrase ?? null };
+      const inputs = {
+        state,
+        memoryFile,
+        firmware,
+        origin: saved.origin,
+        passphrase: saved.passphrase ?? null,
+      };
       const handle = await launchQemu(how, argv, spec, attach, inputs);
       logger?.debug(timed(handle, begun), 'restored QEMU, paused');
       return handle;
@@ -115,8 +124,8 @@ async function checkHost(spec: VmSpec): Promise<void> {
 async function restoredFrom(
   { parts }: SavedVm,
   { vmId, memMib }: VmSpec,
-): Promise<{ readonly state: RestoredPart; readonly memoryFile: string | null }> {
-  const [state, memory, ...others] = parts;
+): Promise<Pick<LaunchInputs, 'memoryFile' | 'firmware'> & { readonly state: RestoredPart }> {
+  const [state, firmware, memory] = parts;
   const failed = (why: string): CodedError =>
     new CodedError({
       code: 'failed_precondition',
@@ -124,18 +133,18 @@ async function restoredFrom(
       message: `cannot restore the VM ${vmId}: ${why}`,
       details: { vm_id: vmId },
     });
-  if (state?.name === MEMORY_PART && memory === undefined) return { state, memoryFile: null };
-  if (state?.name !== DEVICES_PART || memory?.name !== MEMORY_PART || others.length > 0)
-    throw failed(
-      `a saved QEMU is ${MEMORY_PART}, or ${DEVICES_PART} and ${MEMORY_PART}, and not ${parts.map(({ name }) => name).join(', ') || 'none'}`,
-    );
+  if (state?.name === MEMORY_PART && firmware === undefined)
+    return { state, memoryFile: null, firmware: null };
+  const names = parts.map(({ name }) => name).join(', ');
+  if (state === undefined || firmware === undefined || memory === undefined || names !== APART)
+    throw failed(`a saved QEMU is ${MEMORY_PART}, or ${APART}, and not ${names || 'none'}`);
   if (memory.file === null) throw failed(`its ${MEMORY_PART} is no file that can be mapped`);
   const { size } = await stat(memory.file).catch((error: unknown) => {
     throw fromFileError(error, `cannot look at ${memory.file}`);
   });
   if (size !== memMib * 2 ** 20)
     throw failed(`its ${MEMORY_PART} has ${size} bytes instead of ${memMib} MiB`);
-  return { state, memoryFile: memory.file };
+  return { state, memoryFile: memory.file, firmware };
 }
 
 async function adoptQemu(record: VmRecord, boundLog: BoundLog): Promise<VmHandle | null> {

@@ -20,7 +20,7 @@ import { connectQmp, type QmpClient } from './qmp.js';
 import { parseQmpReturn } from './qmp-message.js';
 import { runState } from './restore.js';
 import { MEMORY_PART, saveQemu } from './save.js';
-import { DEVICES_PART, saveDevices, saveMemory } from './save-image.js';
+import { DEVICES_PART, FIRMWARE_PART, saveDevices, saveFirmware, saveMemory } from './save-image.js';
 
 const LOOK_AGAIN_MS = 5;
 const DIES_WITHIN_MS = 500;
@@ -120,6 +120,7 @@ class QemuHandle implements VmHandle {
       return;
     }
     yield { name: DEVICES_PART, bytes: pieceOf(devices) };
+    yield { name: FIRMWARE_PART, bytes: saveFirmware(this.record, qmp) };
     yield { name: MEMORY_PART, bytes: saveMemory(this.record, qmp), isImage: true };
   }
 

@@ -14,6 +14,7 @@ import { qmpSocketPath, vmmRoot } from './argv.js';
 import { createQemuHandle, removeSockets } from './handle.js';
 import { connectQmp, type QmpClient } from './qmp.js';
 import { runState, type StateStream, stateLoaded, streamIncomingState } from './restore.js';
+import { loadFirmware } from './save-image.js';
 import { type LaunchInputs, type SpawnOptions, spawnQemu } from './spawn.js';
 
 export interface LaunchOptions extends SpawnOptions {
@@ -66,6 +67,7 @@ export async function launchQemu(
       if ((await runState(qmp)) !== 'prelaunch') throw await fail('the guest did not wait to be let run');
     } else {
       await stateLoaded(qmp, streaming, fail);
+      if (inputs.firmware !== null) await loadFirmware({ pid, vmId: spec.vmId }, qmp, inputs.firmware.bytes);
       // A QEMU that loaded its state and could not lock a disk is paused all the same, and fails only when it is let run:
       // by then the snapshot is used up.
       const unheld = (await findUnheldLocks(pid, spec.drives)).map(({ id }) => id).join(', ');

@@ -12,6 +12,8 @@ import { clearPostmigrate, saveFailed } from './save.js';
 
 /** Everything of a saved QEMU but its guest's memory: a migration stream without RAM. */
 export const DEVICES_PART = 'devices';
+/** The memory of the firmware. */
+export const FIRMWARE_PART = 'firmware';
 const FILE_NAME = 'devices';
 /** That of a QEMU with our devices takes 140 kB. */
 const MAX_BYTES = 32 * 2 ** 20;
@@ -77,22 +79,83 @@ export function asMigrationStream(state: Buffer): Buffer | null {
 /** The guest's memory, byte for byte. Errors: `internal`, reason `vmm.save_failed`, and those of the control socket. */
 export async function* saveMemory(record: VmRecord, qmp: QmpClient): AsyncGenerator<Uint8Array> {
   const { vmId, memMib } = record.spec;
-  const answer = await qmp.execute('human-monitor-command', { 'command-line': 'gpa2hva 0' });
-  const range: MemoryRange = {
-    address: parseHostAddress(vmId, parseQmpReturn(z.string(), answer, 'gpa2hva')),
-    bytes: memMib * MIB,
-  };
+  yield* readRange(record, { address: await hostAddress(vmId, 0, qmp), bytes: memMib * MIB });
+}
+
+/**
+ * The memory that the firmware is in, which is no part of the guest's, and which the firmware writes to: a kernel finds its
+ * tables there. Errors: as `saveMemory`.
+ */
+export async function* saveFirmware(record: VmRecord, qmp: QmpClient): AsyncGenerator<Uint8Array> {
+  yield* readRange(record, await firmwareRange(record.spec.vmId, qmp));
+}
+
+/**
+ * Puts the firmware's memory into a paused QEMU, which leaves it empty when it is restored. Throws what `saveFirmware` does,
+ * and what writing does. PRIVILEGE: CAP_SYS_PTRACE, for another user's process. SAFETY: the pid is our own child's, which is
+ * not reaped before its exit is reported; what is written is what the same guest had there.
+ */
+export async function loadFirmware(
+  { pid, vmId }: { readonly pid: number; readonly vmId: string },
+  qmp: QmpClient,
+  source: AsyncIterable<Uint8Array>,
+): Promise<void> {
+  const { address, bytes } = await firmwareRange(vmId, qmp);
+  const memory = await open(`/proc/${pid}/mem`, 'r+');
+  try {
+    let at = 0;
+    for await (const piece of source) {
+      if (at + piece.length > bytes) throw saveFailed(vmId, 'its firmware was larger');
+      for (let done = 0; done < piece.length; ) {
+        const { bytesWritten } = await memory.write(piece, done, piece.length - done, address + at + done);
+        done += bytesWritten;
+      }
+      at += piece.length;
+    }
+    if (at !== bytes) throw saveFailed(vmId, 'its firmware was smaller');
+  } finally {
+    await memory.close();
+  }
+}
+
+async function* readRange(record: VmRecord, range: MemoryRange): AsyncGenerator<Uint8Array> {
   try {
     yield* readGuestMemory(record, range);
   } catch (error) {
     if (isCodedError(error)) throw error;
-    throw saveFailed(vmId, error instanceof Error ? error.message : String(error), error);
+    throw saveFailed(record.spec.vmId, error instanceof Error ? error.message : String(error), error);
   }
 }
 
+const askMonitor = async (command: string, qmp: QmpClient): Promise<string> =>
+  parseQmpReturn(
+    z.string(),
+    await qmp.execute('human-monitor-command', { 'command-line': command }),
+    command,
+  );
+
+/** The firmware ends at 4 GiB of the guest's addresses. */
+async function firmwareRange(vmId: string, qmp: QmpClient): Promise<MemoryRange> {
+  const bytes = parseFirmwareSize(vmId, await askMonitor('info ramblock', qmp));
+  return { address: await hostAddress(vmId, 2 ** 32 - bytes, qmp), bytes };
+}
+
+async function hostAddress(vmId: string, guestAddress: number, qmp: QmpClient): Promise<number> {
+  return parseHostAddress(vmId, guestAddress, await askMonitor(`gpa2hva ${guestAddress}`, qmp));
+}
+
+/** The size of the block `pc.bios` in QEMU's answer to `info ramblock`: name, page size, offset, used, total. Pure. */
+export function parseFirmwareSize(vmId: string, answer: string): number {
+  const hex = /^\s*pc\.bios\s+\d+ KiB\s+0x[0-9a-f]+ 0x[0-9a-f]+ 0x0*([0-9a-f]{4,6})\s*$/m.exec(answer)?.[1];
+  const bytes = Number.parseInt(hex ?? '', 16);
+  if (bytes % 65_536 === 0) return bytes;
+  throw saveFailed(vmId, 'QEMU does not say how large its firmware is');
+}
+
 /** The address in QEMU's answer to `gpa2hva`: `Host virtual address for 0x0 (microvm.ram) is 0x7f…`. Pure. */
-export function parseHostAddress(vmId: string, answer: string): number {
-  const hex = /^Host virtual address for 0x0 \(\S+\) is 0x([0-9a-f]{1,12})\s*$/.exec(answer)?.[1];
-  if (hex !== undefined) return Number.parseInt(hex, 16);
+export function parseHostAddress(vmId: string, guestAddress: number, answer: string): number {
+  const [, of, hex] =
+    /^Host virtual address for 0x([0-9a-f]+) \(\S+\) is 0x([0-9a-f]{1,12})\s*$/.exec(answer) ?? [];
+  if (hex !== undefined && Number.parseInt(of ?? '', 16) === guestAddress) return Number.parseInt(hex, 16);
   throw saveFailed(vmId, `QEMU does not say where its guest's memory is: ${answer.slice(0, 200)}`);
 }

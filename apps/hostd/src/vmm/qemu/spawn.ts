@@ -31,6 +31,8 @@ export interface LaunchInputs {
   readonly state: RestoredPart | null;
   /** The file that its guest's memory is mapped from; null: the state has the memory in it, or there is none. */
   readonly memoryFile: string | null;
+  /** What the firmware had in memory; null: the state has it in it, or there is none. */
+  readonly firmware: RestoredPart | null;
   /** What the state was saved with; null: it boots. */
   readonly origin: VmOrigin | null;
   readonly passphrase: string | null;
