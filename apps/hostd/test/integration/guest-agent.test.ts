@@ -171,7 +171,8 @@ describe('streams', () => {
     );
     const open = await channel.prepareStream({ timeoutMs: 5_000 });
     const other = await channel.prepareStream({ timeoutMs: 5_000 });
-    // Longer than a connection stays that nothing uses.
+    // As an operation does when its exchange is over; and longer than a connection stays that nothing uses.
+    channel.rest();
     await sleep(1_500);
     const ends: unknown[] = [];
     const sink = { frame: () => {}, end: (end: unknown) => void ends.push(end) };
