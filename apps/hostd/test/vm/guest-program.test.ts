@@ -117,7 +117,9 @@ test.each([
   ],
   [
     'too little memory',
-    { command: sh('x=$(cat /dev/zero | tr "\\0" x); echo never') },
+    {
+      command: sh('dd if=/dev/zero of=/dev/shm/x bs=1M count=80; exec dd if=/dev/zero of=/dev/null bs=120M'),
+    },
     { reason: 'oom_killed', exit_code: 137 },
     expect.stringContaining('ran out of memory'),
   ],
