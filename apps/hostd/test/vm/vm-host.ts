@@ -28,7 +28,7 @@ export function look(host: Host): Promise<HostSnapshot> {
 export async function leftSince(host: Host, before: HostSnapshot): Promise<HostDifference[]> {
   const differences = diffHost(before, await look(host));
   return differences.filter(
-    ({ item }) => !item.includes('mvm-hostd.js') && !item.endsWith(host.cgroupParent),
+    ({ item }) => !/\/mvm-hostd(-crash)?\.js /.test(item) && !item.endsWith(host.cgroupParent),
   );
 }
 
