@@ -2,9 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createHostdClient, type HostdClient } from '@mvm/hostd-client';
-import { createNetworkExecutor } from '@mvm/net-executor/execute';
 import { removeCgroups } from '@mvm/node-host';
-import { DEFAULT_CLUSTER_CIDR } from '@mvm/protocol/names';
+import { parseBridgeName, parseTapName } from '@mvm/protocol/names';
 import { type AgentdPlace, createAgentdPlace } from './agentd-place.js';
 import { type RunningDaemon, startDaemon } from './daemon.js';
 import { requireOwnNetwork } from './own-network.js';
@@ -119,10 +118,7 @@ export async function createHost(options: HostOptions = {}): Promise<Host> {
     },
     takeDown: async () => {
       await removeCgroups(cgroupParent);
-      const network = createNetworkExecutor({ clusterCidr: DEFAULT_CLUSTER_CIDR, uplinks: [] });
-      await network.reconcile({ tenants: [] });
-      await network.removeAll();
-      await network.close();
+      removeNetwork();
     },
     dispose: async () => {
       for (const client of clients) await client.close();
@@ -133,4 +129,19 @@ export async function createHost(options: HostOptions = {}): Promise<Host> {
     },
   };
   return host;
+}
+
+/** What hostd makes for tenants: bridges, TAPs, tables. By the names alone, so that the package that makes them is not used. */
+function removeNetwork(): void {
+  const run = (program: string, ...args: string[]): string =>
+    execFileSync(program, args, { encoding: 'utf8' });
+  const links = JSON.parse(run('ip', '-j', 'link', 'show')) as { ifname: string }[];
+  for (const { ifname } of links)
+    if (parseTapName(ifname) !== null || parseBridgeName(ifname) !== null)
+      run('ip', 'link', 'delete', ifname);
+  const { nftables } = JSON.parse(run('nft', '-j', 'list', 'tables')) as {
+    nftables: { table?: { family: string; name: string } }[];
+  };
+  for (const { table } of nftables)
+    if (table?.name === 'mvm') run('nft', 'delete', 'table', table.family, table.name);
 }
