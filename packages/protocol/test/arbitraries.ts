@@ -48,10 +48,11 @@ function arbitraryOf(schema: z.ZodType): fc.Arbitrary<unknown> {
   if (schema instanceof z.ZodArray)
     return fc.array(arbitraryOf(schema.element as z.ZodType), { maxLength: 4, minLength: 1 });
   if (schema instanceof z.ZodRecord) {
+    const key = arbitraryOf(schema.keyType as z.ZodType) as fc.Arbitrary<string>;
     const value = arbitraryOf(schema.valueType as z.ZodType);
     // zod leaves out a key `__proto__` of a record.
     return fc.dictionary(
-      text(20).filter((name) => name !== '__proto__'),
+      key.filter((name) => name !== '__proto__'),
       value,
       { maxKeys: 4, noNullPrototype: true },
     );
