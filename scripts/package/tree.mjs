@@ -175,7 +175,7 @@ function putControl(root, tree, put, { version, total }) {
   put('DEBIAN/control', control);
   put('DEBIAN/md5sums', sums);
   for (const name of ['postinst', 'prerm', 'postrm'])
-    put(`DEBIAN/${name}`, readFileSync(join(from, name)), 0o755);
+    put(`DEBIAN/${name}`, readFileSync(join(from, name), 'utf8').replaceAll('@VERSION@', version), 0o755);
 }
 
 /** Whatever the umask and the checkout's modes: directories and programs 0755, files 0644. @param {string} tree */

@@ -2,72 +2,13 @@
  * The units under systemd 252 with cgroup version 2, in a Debian guest in which mvm is installed as docs/install.md says.
  * The tests are steps of one story, in this order: a test builds on the guest as the one before has left it.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { buildGuestImage } from '@mvm/guest-image';
-import { afterAll, beforeAll, describe, expect, it, onTestFailed } from 'vitest';
-import { type BaseImage, buildBaseImage } from '../../src/base-image.js';
-import { bootGuest, type Guest } from '../../src/guest.js';
+import { describe, expect } from 'vitest';
 import { documentedExposure, installCommands } from '../../src/install.js';
 import { buildProductImage } from '../../src/product-image.js';
+import { addImageAndApply, desiredState, REPO, tellStory } from '../../src/story.js';
 
-const repo = join(import.meta.dirname, '../../../..');
 const VMS = '/sys/fs/cgroup/mvm.slice/mvm-vms.service/vms';
-/** An emulated machine starts a daemon in ten seconds, on busy cores in minutes. */
-const PATIENCE_MS = 900_000;
-
-const began = performance.now();
-const progress = (what: string): void =>
-  void process.stdout.write(`${((performance.now() - began) / 1000).toFixed(1)} s: ${what}\n`);
-
-let guest: Guest;
-let directory: string;
-
-beforeAll(async () => {
-  directory = await mkdtemp(join(tmpdir(), 'mvm-systemd-test-'));
-  const image: BaseImage = await buildBaseImage(join(repo, '.cache/systemd-guest'), progress);
-  progress(image.built ? 'built the Debian guest' : 'found the Debian guest');
-  const product = join(directory, 'product.ext4');
-  const { kernel } = await buildGuestImage({ outDir: join(repo, '.cache/guest-image') });
-  await buildProductImage(repo, dirname(kernel), product);
-  progress('made the disk with mvm');
-  guest = await bootGuest(image, product, { timeoutMs: PATIENCE_MS });
-  progress('the guest is up');
-}, 1_800_000);
-
-afterAll(async () => {
-  await guest?.stop();
-  await rm(directory, { recursive: true, force: true });
-});
-
-let failed: string | null = null;
-
-/** A step, which prints hostd's journal when it fails. The steps after it cannot run then, and are skipped. */
-function step(name: string, body: () => Promise<void>): void {
-  it(name, { timeout: 2 * PATIENCE_MS }, async ({ skip }) => {
-    if (failed !== null) skip(`an earlier step failed: ${failed}`);
-    onTestFailed(async () => {
-      failed = name;
-      const script =
-        'systemctl status --no-pager -n0 "mvm*"; journalctl -o short-monotonic --no-pager -n 100; tail -n 15 /var/lib/mvm/tenants/*/pools/*/instances/*/runtime/console.log';
-      process.stdout.write((await guest.run(script)).stdout);
-    });
-    await body();
-    progress(name);
-  });
-}
-
-const ok = (script: string): Promise<string> => guest.ok(script, { timeoutMs: PATIENCE_MS });
-
-async function until<T>(what: string, find: () => Promise<T | null>): Promise<T> {
-  for (const deadline = performance.now() + PATIENCE_MS; ; await sleep(500)) {
-    const found = await find();
-    if (found !== null) return found;
-    if (performance.now() > deadline) throw new Error(`not within ${PATIENCE_MS} ms: ${what}`);
-  }
-}
+const { guest, step, ok, until } = tellStory(buildProductImage);
 
 async function property(unit: string, name: string): Promise<string> {
   return ok(`systemctl show -P ${name} ${unit}`);
@@ -113,28 +54,8 @@ const twoVms = (): Promise<Vm[]> =>
 
 const active = (unit: string): Promise<string> =>
   until(`${unit} is active`, async () =>
-    (await guest.run(`systemctl is-active ${unit}`)).status === 0 ? unit : null,
+    (await guest().run(`systemctl is-active ${unit}`)).status === 0 ? unit : null,
   );
-
-const DESIRED = `
-schema_version: 1
-node_id: test
-prune_unknown_tenants: false
-prune_unknown_pools: false
-tenants:
-${['acme', 'globex']
-  .map(
-    (tenant, index) => `  - tenant_id: ${tenant}
-    network: { tenant_net_id: ${3 + index}, ipv4_subnet: 10.240.${3 + index}.0/24 }
-    quotas: { max_vcpus: 4, max_mem_mib: 1024, max_running: 4, max_warm: 1, max_pools: 2, max_instances_per_pool: 4, max_disk_gib: 4 }
-    pools:
-      - pool_id: workers
-        flake_ref: demo
-        instance_resources: { vcpus: 1, mem_mib: 96, data_disk_mib: 16 }
-        desired_counts: { running: 1, warm: 0, sleeping: 0 }`,
-  )
-  .join('\n')}
-`;
 
 /** A request of version 1, as a script. */
 const PING = `node - <<'.'
@@ -152,7 +73,7 @@ describe('mvm under systemd', () => {
       expect(await ok('systemctl --version | head -1; stat -fc %T /sys/fs/cgroup')).toMatch(
         /^systemd 252[\s\S]*cgroup2fs$/,
       );
-      const links = (await installCommands(repo, 'Programs'))
+      const links = (await installCommands(REPO, 'Programs'))
         .split('\n')
         .filter((line) => line.startsWith('ln '));
       expect(links).toHaveLength(3);
@@ -171,12 +92,12 @@ LoadCredentialEncrypted=globex.key:/etc/credstore/globex.cred
         mkdir -p /etc/systemd/system/$daemon.service.d
         printf '[Service]\\nTimeoutStartSec=900\\n' >/etc/systemd/system/$daemon.service.d/emulated.conf
       done`);
-      const [enable, ...files] = (await installCommands(repo, 'Daemons, with systemd'))
+      const [enable, ...files] = (await installCommands(REPO, 'Daemons, with systemd'))
         .trimEnd()
         .split('\n')
         .reverse();
       await ok(`cd /opt/mvm && set -e\n${files.reverse().join('\n')}\nsystemctl start mvm-hostd.socket`);
-      expect((await guest.run('systemctl is-active mvm-hostd.service')).stdout).toBe('inactive\n');
+      expect((await guest().run('systemctl is-active mvm-hostd.service')).stdout).toBe('inactive\n');
       expect(await ok(PING)).toBe('"Pong"');
       expect(await ok('systemctl is-active mvm-hostd.service mvm-vms.service')).toBe('active\nactive');
       await ok(enable ?? '');
@@ -187,15 +108,10 @@ LoadCredentialEncrypted=globex.key:/etc/credstore/globex.cred
   );
 
   step('runs VMs in the subtree that systemd delegates, each with its limits', async () => {
-    await ok(`
-      set -e
-      cd /opt/mvm/.cache/guest-image/image-*
-      mvm image add demo --kernel vmlinux --initrd initrd.cpio --rootfs rootfs.ext4 --kernel-args \\
-        "console=ttyS0 panic=-1 reboot=t random.trust_cpu=on cryptomgr.notests quiet"
-      cat >/root/state.yaml <<'.'
-${DESIRED}
-.
-      mvm apply -f /root/state.yaml`);
+    const one = { running: 1, sleeping: 0 };
+    await ok(
+      addImageAndApply('/opt/mvm/.cache/guest-image/image-*', desiredState({ acme: one, globex: one })),
+    );
     before = await twoVms();
     expect(before.map(({ cgroup }) => cgroup)).toEqual(
       ['tn3i3', 'tn4i3'].map((name) => `/mvm.slice/mvm-vms.service/vms/${name}`),
@@ -218,7 +134,7 @@ ${DESIRED}
     const headers = await ok('head -qc 4 /var/lib/mvm/tenants/*/pools/*/instances/*/volumes/data.* | base64');
     expect(Buffer.from(headers, 'base64').toString('latin1')).toBe('LUKSLUKS');
     expect(await ok('ls -ld /run/credentials/mvm-hostd.service')).toMatch(/^dr-x------/);
-    const visible = await guest.run(
+    const visible = await guest().run(
       'setpriv --reuid mvm --regid mvm --clear-groups ls /run/credentials/mvm-hostd.service',
     );
     expect(visible.status).not.toBe(0);
@@ -238,7 +154,7 @@ ${DESIRED}
   step('keeps VMs and limits while hostd is stopped, and leaves no process of its own', async () => {
     await ok('systemctl stop mvm-hostd mvm-hostd.socket; systemctl daemon-reload');
     expect(await vms()).toEqual(before);
-    expect((await guest.run('cat /sys/fs/cgroup/system.slice/mvm-hostd.service/cgroup.procs')).stdout).toBe(
+    expect((await guest().run('cat /sys/fs/cgroup/system.slice/mvm-hostd.service/cgroup.procs')).stdout).toBe(
       '',
     );
   });
@@ -291,9 +207,9 @@ ${DESIRED}
   step('one VM that runs out of memory ends alone, and agentd starts it again', async () => {
     await active('mvm-agentd.service');
     const [victim, other] = before;
-    await guest.run(`echo 1M >/sys/fs/cgroup${victim?.cgroup}/memory.max`);
+    await guest().run(`echo 1M >/sys/fs/cgroup${victim?.cgroup}/memory.max`);
     await until('the kernel ended it', async () =>
-      (await guest.run(`kill -0 ${victim?.pid}`)).status === 0 ? null : true,
+      (await guest().run(`kill -0 ${victim?.pid}`)).status === 0 ? null : true,
     );
     const after = await twoVms();
     expect(after[1]).toEqual(other);
@@ -302,7 +218,7 @@ ${DESIRED}
   });
 
   step('is exposed as little as docs/install.md says', async () => {
-    const documented = await documentedExposure(repo);
+    const documented = await documentedExposure(REPO);
     const units = ['mvm-hostd.service', 'mvm-agentd.service'];
     expect(Object.keys(documented)).toEqual(units);
     const measured: Record<string, number> = {};
@@ -315,7 +231,7 @@ ${DESIRED}
 
   step('lets VMs use their network, and hostd probe it with packets', async () => {
     const consoles = await until('both VMs are ready', async () => {
-      const { stdout } = await guest.run(
+      const { stdout } = await guest().run(
         'grep -ha "^mvm-guest ready" /var/lib/mvm/tenants/*/pools/*/instances/*/runtime/console.log',
       );
       return stdout.includes('tenant=acme') && stdout.includes('tenant=globex') ? stdout : null;
@@ -328,9 +244,9 @@ ${DESIRED}
   });
 
   step('starts what is wanted after a reboot', async () => {
-    const boot = guest.bootId;
-    await guest.reboot();
-    expect(guest.bootId).not.toBe(boot);
+    const boot = guest().bootId;
+    await guest().reboot();
+    expect(guest().bootId).not.toBe(boot);
     const after = await twoVms();
     expect(after.map(({ cgroup, limits }) => ({ cgroup, limits }))).toEqual(
       before.map(({ cgroup, limits }) => ({ cgroup, limits })),
@@ -341,6 +257,6 @@ ${DESIRED}
   step('ends all VMs with the unit that they are in', async () => {
     await ok('systemctl stop mvm-agentd mvm-vms');
     expect(await vms()).toEqual([]);
-    expect((await guest.run(`ls ${VMS}`)).status).not.toBe(0);
+    expect((await guest().run(`ls ${VMS}`)).status).not.toBe(0);
   });
 });
