@@ -2,8 +2,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { buildGuestImage } from '@mvm/guest-image';
+import { until } from '@mvm/node-host';
 import { afterAll, beforeAll, it, onTestFailed } from 'vitest';
 import { buildBaseImage } from './base-image.js';
 import { bootGuest, type Guest } from './guest.js';
@@ -22,7 +22,7 @@ export interface Story {
   /** See `Guest.ok`, with patience. */
   ok(script: string): Promise<string>;
   /** Asks until there is an answer. */
-  until<T>(what: string, find: () => Promise<T | null>): Promise<T>;
+  until<T>(what: string, find: () => Promise<T>): Promise<NonNullable<T>>;
 }
 
 /**
@@ -74,13 +74,7 @@ export function tellStory(
       });
     },
     ok: (script) => running().ok(script, { timeoutMs: PATIENCE_MS }),
-    until: async (what, find) => {
-      for (const deadline = performance.now() + PATIENCE_MS; ; await sleep(500)) {
-        const found = await find();
-        if (found !== null) return found;
-        if (performance.now() > deadline) throw new Error(`not within ${PATIENCE_MS} ms: ${what}`);
-      }
-    },
+    until: (what, find) => until(what, find, { timeoutMs: PATIENCE_MS, everyMs: 500 }),
   };
 }
 

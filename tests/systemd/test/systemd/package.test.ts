@@ -26,13 +26,7 @@ async function instanceOf(tenant: string): Promise<Listed> {
   return { tenant_id, instance_id, status, pid };
 }
 
-const isReady = (tenant: string): Promise<boolean> =>
-  until(`the guest of ${tenant} is ready`, async () => {
-    const { status } = await guest().run(
-      `grep -qa '^mvm-guest ready' /var/lib/mvm/tenants/${tenant}/pools/*/instances/*/runtime/console.log`,
-    );
-    return status === 0 ? true : null;
-  });
+const succeeds = async (script: string): Promise<boolean> => (await guest().run(script)).status === 0;
 
 const bootIds = (tenant: string): Promise<string> =>
   ok(`grep -hao 'boot_id=\\S*' /var/lib/mvm/tenants/${tenant}/pools/*/instances/*/runtime/console.log`);
@@ -62,12 +56,12 @@ describe('the Debian package under systemd', () => {
   step('runs VMs, and one that sleeps', async () => {
     const state = desiredState({ acme: { running: 1, sleeping: 0 }, globex: { running: 0, sleeping: 1 } });
     await ok(addImageAndApply('/opt/mvm/image', state));
-    await isReady('acme');
-    await until(
-      'globex sleeps',
-      async () =>
-        (await guest().run('mvm instance list globex -o json')).stdout.includes('"sleeping"') || null,
+    await until('the guest is ready', () =>
+      succeeds(
+        "grep -qa '^mvm-guest ready' /var/lib/mvm/tenants/acme/pools/*/instances/*/runtime/console.log",
+      ),
     );
+    await until('globex sleeps', () => succeeds(`mvm instance list globex -o json | grep -q '"sleeping"'`));
     awake = await instanceOf('acme');
     expect(awake.status).toBe('running');
   });
@@ -76,9 +70,7 @@ describe('the Debian package under systemd', () => {
     const boots = await bootIds('globex');
     await ok(`dpkg --install /opt/mvm/${PACKAGES.next}`);
     expect(await ok('dpkg-query -W mvm')).toMatch(/\+next$/);
-    await until('agentd reaches hostd', async () =>
-      (await guest().run('mvm ping')).status === 0 ? true : null,
-    );
+    await until('agentd reaches hostd', () => succeeds('mvm ping'));
     expect(await instanceOf('acme')).toEqual(awake);
     const asleep = await instanceOf('globex');
     expect(asleep.status).toBe('sleeping');
@@ -90,9 +82,7 @@ describe('the Debian package under systemd', () => {
   step('says at a downgrade what it cannot do, and keeps VMs running', async () => {
     const output = await ok(`dpkg --install /opt/mvm/${PACKAGES.first} 2>&1`);
     expect(output).toMatch(/downgrade from \S+\+next to/);
-    await until('agentd reaches hostd', async () =>
-      (await guest().run('mvm ping')).status === 0 ? true : null,
-    );
+    await until('agentd reaches hostd', () => succeeds('mvm ping'));
     expect(await instanceOf('acme')).toEqual(awake);
   });
 
