@@ -32,7 +32,7 @@ const PACKAGES = [
   ...['systemd', 'systemd-sysv', 'udev', 'dbus', 'kmod', 'procps', 'libstdc++6'],
   ...['qemu-system-x86', 'nftables', 'conntrack', 'iproute2', 'e2fsprogs', 'zstd', 'openssl'],
 ];
-const SIZE_MIB = 1536;
+const SIZE_MIB = 3072;
 /** What the initrd needs to mount the root file system; ext4 is part of Debian's kernel. */
 const INITRD_MODULES = ['virtio_pci', 'virtio_blk'];
 /** Not of interest, and each costs an emulated machine seconds. */

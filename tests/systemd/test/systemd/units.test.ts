@@ -251,7 +251,7 @@ LoadCredentialEncrypted=globex.key:/etc/credstore/globex.cred
     expect(after.map(({ cgroup, limits }) => ({ cgroup, limits }))).toEqual(
       before.map(({ cgroup, limits }) => ({ cgroup, limits })),
     );
-    expect(await ok('systemctl --failed --no-legend --plain "mvm*"')).toBe('');
+    expect(await ok('systemctl list-units --failed --no-legend --plain "mvm*"')).toBe('');
   });
 
   step('ends all VMs with the unit that they are in', async () => {
