@@ -109,8 +109,13 @@ export function addImageAndApply(directory: string, state: string): string {
       cd ${directory}
       mvm image add demo --kernel vmlinux --initrd initrd.cpio --rootfs rootfs.ext4 --kernel-args \\
         "console=ttyS0 panic=-1 reboot=t random.trust_cpu=on cryptomgr.notests quiet"
-      cat >/root/state.yaml <<'.'
+${apply(state)}`;
+}
+
+/** A script that applies a desired state. */
+export function apply(state: string): string {
+  return `cat >/root/state.yaml <<'.'
 ${state}
 .
-      mvm apply -f /root/state.yaml`;
+mvm apply -f /root/state.yaml`;
 }

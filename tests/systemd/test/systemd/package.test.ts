@@ -4,7 +4,7 @@
  */
 import { describe, expect } from 'vitest';
 import { buildPackageImage, PACKAGES } from '../../src/package-image.js';
-import { addImageAndApply, desiredState, tellStory } from '../../src/story.js';
+import { addImageAndApply, apply, desiredState, tellStory } from '../../src/story.js';
 
 const UNITS = ['mvm-vms.service', 'mvm-hostd.socket', 'mvm-hostd.service', 'mvm-agentd.service'];
 const { guest, step, ok, until } = tellStory(buildPackageImage);
@@ -54,13 +54,13 @@ describe('the Debian package under systemd', () => {
   });
 
   step('runs VMs, and one that sleeps', async () => {
-    const state = desiredState({ acme: { running: 1, sleeping: 0 }, globex: { running: 0, sleeping: 1 } });
-    await ok(addImageAndApply('/opt/mvm/image', state));
-    await until('the guest is ready', () =>
-      succeeds(
-        "grep -qa '^mvm-guest ready' /var/lib/mvm/tenants/acme/pools/*/instances/*/runtime/console.log",
-      ),
-    );
+    const one = { running: 1, sleeping: 0 };
+    await ok(addImageAndApply('/opt/mvm/image', desiredState({ acme: one, globex: one })));
+    for (const tenant of ['acme', 'globex']) {
+      const log = `/var/lib/mvm/tenants/${tenant}/pools/*/instances/*/runtime/console.log`;
+      await until(`the guest of ${tenant} is ready`, () => succeeds(`grep -qa '^mvm-guest ready' ${log}`));
+    }
+    await ok(apply(desiredState({ acme: one, globex: { running: 0, sleeping: 1 } })));
     await until('globex sleeps', () => succeeds(`mvm instance list globex -o json | grep -q '"sleeping"'`));
     awake = await instanceOf('acme');
     expect(awake.status).toBe('running');
@@ -92,11 +92,8 @@ describe('the Debian package under systemd', () => {
     expect(refused.stderr).toContain('VMs still run');
     expect(await instanceOf('acme')).toEqual(awake);
     const nothing = { running: 0, sleeping: 0 };
-    await ok(`cat >/root/state.yaml <<'.'
-${desiredState({ acme: nothing, globex: nothing })}
-.
-      mvm apply -f /root/state.yaml
-      mvm instance list -o name | xargs mvm instance destroy --yes`);
+    await ok(apply(desiredState({ acme: nothing, globex: nothing })));
+    await ok(`mvm instance list -o name | xargs mvm instance destroy --yes`);
     await ok('dpkg --purge mvm');
     const left = await ok(`
       find / -xdev -path /proc -prune -o -path /root -prune -o -name '*mvm*' -print | grep -v -e mvm-control -e '^/opt/mvm$' \\
