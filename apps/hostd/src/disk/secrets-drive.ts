@@ -1,15 +1,12 @@
-import { statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { CodedError } from '@mvm/protocol';
 import { ALL_SECRETS_NAME, MAX_SECRETS, renderSecrets, type Secrets } from '@mvm/secrets-store';
-import { fromFileError } from '../state/fs-error.js';
 import { buildDriveImage } from './drive-image.js';
+import { livesInMemory } from './lives-in-memory.js';
 
 /** The same for every guest and content, so that a drive of other content fits into a woken guest. */
 const SECRETS_DRIVE_KIB = 4096;
 const SECRETS_DRIVE_UUID = '6d766d00-0000-4000-8000-736563726574';
-/** File systems that live in memory. Source: statfs(2), TMPFS_MAGIC and RAMFS_MAGIC. */
-const IN_MEMORY = new Set([0x01021994, 0x858458f6]);
 
 /**
  * Builds the read-only ext4 image with a tenant's secrets: a file for each, named like it, and `secrets.json` with all
@@ -34,10 +31,7 @@ export async function buildSecretsDrive(options: {
 }
 
 async function requireMemory(directory: string): Promise<void> {
-  const { type } = await statfs(directory).catch((error: unknown) => {
-    throw fromFileError(error, `cannot look at ${directory}`);
-  });
-  if (IN_MEMORY.has(type)) return;
+  if (await livesInMemory(directory)) return;
   throw new CodedError({
     code: 'failed_precondition',
     reason: 'secrets.no_tmpfs',

@@ -1,5 +1,6 @@
 import { open, stat } from 'node:fs/promises';
 import { CodedError } from '@mvm/protocol';
+import { livesInMemory } from '../../disk/lives-in-memory.js';
 import type { SnapshotManifest } from '../../snapshot/manifest.js';
 import {
   checkUsedImages,
@@ -60,8 +61,10 @@ export const snapshotWrite: StepExecutor<'snapshot.write'> = {
     const { record } = handle;
     const paths = pathsOf(address, ports);
     const key = await ports.keys.find(address.tenant_id);
-    const inPlain = compression === 'none' && key === null;
-    const parts = await writeParts(paths, handle.save({ inPlain }), { compression, key });
+    // A memory file has holes. Who reads one on a tmpfs takes a page of it; when it is full, that ends the VMM (SIGBUS).
+    const asImages =
+      compression === 'none' && key === null && !(await livesInMemory(ports.layout.instanceDir(address)));
+    const parts = await writeParts(paths, handle.save({ asImages }), { compression, key });
     await stageManifest(paths, {
       format: 1,
       ...address,

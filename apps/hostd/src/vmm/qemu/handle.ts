@@ -112,9 +112,9 @@ class QemuHandle implements VmHandle {
     await this.#execute('stop');
   }
 
-  async *save({ inPlain = false }: SaveOptions = {}): AsyncGenerator<SavedPart> {
+  async *save({ asImages = false }: SaveOptions = {}): AsyncGenerator<SavedPart> {
     const qmp = await this.#connected();
-    const devices = inPlain ? await saveDevices(this.record.spec, qmp) : null;
+    const devices = asImages ? await saveDevices(this.record.spec, qmp) : null;
     if (devices === null) {
       yield { name: MEMORY_PART, bytes: saveQemu(this.record.spec, qmp) };
       return;
