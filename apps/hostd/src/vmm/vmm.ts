@@ -127,8 +127,10 @@ export interface VmHandle {
 }
 
 export interface SaveOptions {
-  /** The parts are kept as they are, in files on a disk: a driver may give the memory as an image, which can be mapped. */
-  readonly asImages?: boolean;
+  /** The parts are kept as they are, in plain: a driver may give the memory as an image. */
+  readonly inPlain?: boolean;
+  /** The parts are kept on a tmpfs. */
+  readonly inMemory?: boolean;
 }
 
 /**

@@ -240,7 +240,7 @@ async function spawnProgram(
 /** A saved state in two parts, as Firecracker's is in two files. */
 async function* inParts(
   state: AsyncGenerator<Uint8Array>,
-  { asImages = false }: SaveOptions = {},
+  { inPlain = false }: SaveOptions = {},
 ): AsyncGenerator<SavedPart> {
   let rest = new Uint8Array();
   async function* first(): AsyncGenerator<Uint8Array> {
@@ -259,7 +259,7 @@ async function* inParts(
   }
   try {
     yield { name: 'vmstate', bytes: first() };
-    yield { name: 'memory', bytes: second(), ...(asImages ? { isImage: true } : {}) };
+    yield { name: 'memory', bytes: second(), ...(inPlain ? { isImage: true } : {}) };
   } finally {
     await state.return(undefined);
   }

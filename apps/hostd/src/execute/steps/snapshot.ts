@@ -61,10 +61,9 @@ export const snapshotWrite: StepExecutor<'snapshot.write'> = {
     const { record } = handle;
     const paths = pathsOf(address, ports);
     const key = await ports.keys.find(address.tenant_id);
-    // A memory file has holes. Who reads one on a tmpfs takes a page of it; when it is full, that ends the VMM (SIGBUS).
-    const asImages =
-      compression === 'none' && key === null && !(await livesInMemory(ports.layout.instanceDir(address)));
-    const parts = await writeParts(paths, handle.save({ asImages }), { compression, key });
+    const inPlain = compression === 'none' && key === null;
+    const inMemory = await livesInMemory(ports.layout.instanceDir(address));
+    const parts = await writeParts(paths, handle.save({ inPlain, inMemory }), { compression, key });
     await stageManifest(paths, {
       format: 1,
       ...address,

@@ -112,9 +112,10 @@ class QemuHandle implements VmHandle {
     await this.#execute('stop');
   }
 
-  async *save({ asImages = false }: SaveOptions = {}): AsyncGenerator<SavedPart> {
+  async *save({ inPlain = false, inMemory = false }: SaveOptions = {}): AsyncGenerator<SavedPart> {
     const qmp = await this.#connected();
-    const devices = asImages ? await saveDevices(this.record.spec, qmp) : null;
+    // Whoever reads a hole of a file on a tmpfs takes a page of it; when it is full, that ends QEMU (SIGBUS).
+    const devices = inPlain && !inMemory ? await saveDevices(this.record.spec, qmp) : null;
     if (devices === null) {
       yield { name: MEMORY_PART, bytes: saveQemu(this.record.spec, qmp) };
       return;
