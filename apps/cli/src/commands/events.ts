@@ -93,7 +93,7 @@ function resultOf({ result, reason, code }: AuditEntryView): string {
   return reason ?? code ?? 'error';
 }
 
-/** On whose behalf agentd asked, or else who asked hostd; nobody asks for what happens by itself. */
+/** On whose behalf agentd asked, or else who asked hostd; empty for what happens by itself. */
 function byOf({ details, peer }: AuditEntryView): string {
   const { for_uid: uid, cause } = details;
   if (cause !== undefined) return uid === undefined ? String(cause) : `uid ${uid} (${cause})`;
